@@ -1,0 +1,1 @@
+"""The AWS side: signatures, credentials, endpoints, API calls."""

@@ -1,0 +1,1 @@
+"""The protocol core: state without I/O; time is an argument."""

@@ -1,0 +1,123 @@
+"""Everything that this package raises on purpose, sorted by who is at fault::
+
+    SsmPluginError
+    ├── UsageError (ValueError)      the caller: an argument, a field, a file
+    │   ├── ConfigurationError       the configuration file; names file, line and key
+    │   └── SessionPropertyError     a field of a session: missing, empty, malformed, unknown
+    ├── LocalError                   this machine: a port in use, no permission, no terminal
+    ├── CredentialsError             no usable AWS credentials were found
+    ├── NetworkError                 the way to the service
+    │   ├── NameResolutionError      the host name does not resolve
+    │   ├── ConnectError             refused, unreachable, reset while connecting
+    │   ├── ProxyError               the proxy refused, or wants another password
+    │   ├── CertificateError         TLS: not trusted, wrong name, expired
+    │   ├── DeadlineError            a time limit passed
+    │   ├── UpgradeError             the gateway answered, but not with a WebSocket; has ``status``
+    │   └── ConnectionLost           an open connection ended
+    ├── ServiceError                 the AWS API said no; has ``code`` and ``status``
+    ├── RemoteError                  the agent or the gateway broke the protocol, or gave up
+    │   ├── MessageError             one message that cannot be read; it is logged and survived
+    │   ├── HandshakeError           the handshake failed or did not come
+    │   ├── EncryptionError          a sealed message does not open, or AES-GCM is not to be had
+    │   └── SessionLost              the session ended before its work was done
+    └── StateError                   a programming mistake: called in the wrong state
+
+Each message is one line that says what failed, for which host or target, why, and what to do.
+Nothing of ``websocket``, ``ssl``, ``json``, ``struct`` or ``http`` leaks: errors are converted
+where they arise, and keep their cause in ``__cause__``.
+"""
+
+from typing import Optional
+
+
+class SsmPluginError(Exception):
+    """Base of all errors here. ``str()`` of it is one line for the user."""
+
+
+class UsageError(SsmPluginError, ValueError):
+    pass
+
+
+class ConfigurationError(UsageError):
+    pass
+
+
+class SessionPropertyError(UsageError):
+    pass
+
+
+class LocalError(SsmPluginError):
+    pass
+
+
+class CredentialsError(SsmPluginError):
+    pass
+
+
+class NetworkError(SsmPluginError):
+    pass
+
+
+class NameResolutionError(NetworkError):
+    pass
+
+
+class ConnectError(NetworkError):
+    pass
+
+
+class ProxyError(NetworkError):
+    pass
+
+
+class CertificateError(NetworkError):
+    pass
+
+
+class DeadlineError(NetworkError):
+    pass
+
+
+class UpgradeError(NetworkError):
+    """``status`` is the HTTP status that came in place of 101."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConnectionLost(NetworkError):
+    pass
+
+
+class ServiceError(SsmPluginError):
+    """``code`` is the service's error code (``AccessDeniedException``), ``status`` the HTTP status."""
+
+    def __init__(self, message: str, code: str, status: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class RemoteError(SsmPluginError):
+    pass
+
+
+class MessageError(RemoteError):
+    pass
+
+
+class HandshakeError(RemoteError):
+    pass
+
+
+class EncryptionError(RemoteError):
+    pass
+
+
+class SessionLost(RemoteError):
+    pass
+
+
+class StateError(SsmPluginError):
+    pass

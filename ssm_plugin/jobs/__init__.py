@@ -1,0 +1,1 @@
+"""Command sessions that run by themselves: many targets, and jobs for cron."""

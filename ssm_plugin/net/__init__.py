@@ -1,0 +1,1 @@
+"""The way to a host: name lookup, proxy, TLS, each with a time limit."""

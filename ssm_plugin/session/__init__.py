@@ -1,0 +1,1 @@
+"""A session: its types, its state machine, its registry."""

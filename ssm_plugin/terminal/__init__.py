@@ -1,0 +1,1 @@
+"""The user's terminal: raw mode, size, signals, escape sequences."""

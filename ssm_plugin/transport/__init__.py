@@ -1,0 +1,1 @@
+"""Blocking I/O and the threads around the protocol core."""
