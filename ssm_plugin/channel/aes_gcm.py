@@ -1,0 +1,169 @@
+"""AES-256-GCM in one shot: a 32-byte key, a 12-byte nonce, a 16-byte tag behind the ciphertext.
+
+There are two sources of it, alike in all they do: the ``cryptography`` package where it is
+installed, else the libcrypto of Python's own ``ssl``. Each is loaded when first needed.
+"""
+
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional
+
+from ..errors import EncryptionError, StateError
+from ..wire.message import Buffer
+
+if TYPE_CHECKING:
+    from .libcrypto import GcmContext
+
+KEY_LENGTH = 32  # bytes, like all lengths here
+NONCE_LENGTH = 12
+TAG_LENGTH = 16
+
+
+class AesGcm:
+    """One key. An object is for one thread at a time."""
+
+    def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
+        """Ciphertext and tag. A nonce must never be used twice with one key."""
+        raise NotImplementedError
+
+    def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
+        """The data again. Raises EncryptionError if anything differs from what was sealed."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return "%s(key hidden)" % type(self).__name__
+
+
+class CryptographyAesGcm(AesGcm):
+    """On the ``cryptography`` package."""
+
+    def __init__(self, key: bytes) -> None:
+        _check(key, KEY_LENGTH, "key")
+        self._invalid_tag, aead = _load_cryptography()
+        self._aead = aead(bytes(key))
+
+    def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
+        _check(nonce, NONCE_LENGTH, "nonce")
+        sealed: bytes = self._aead.encrypt(nonce, bytes(data), associated)
+        return sealed
+
+    def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
+        _check(nonce, NONCE_LENGTH, "nonce")
+        if len(sealed) < TAG_LENGTH:
+            raise _does_not_open(len(sealed))
+        try:
+            data: bytes = self._aead.decrypt(nonce, bytes(sealed), associated)
+        except self._invalid_tag as error:
+            raise _does_not_open(len(sealed)) from error
+        return data
+
+
+class LibcryptoAesGcm(AesGcm):
+    """On libcrypto through ctypes; ``library`` is a handle of ``libcrypto.load``."""
+
+    def __init__(self, key: bytes, library: Any = None) -> None:
+        _check(key, KEY_LENGTH, "key")
+        self._key = bytes(key)
+        self._context, load = _load_libcrypto()
+        self._library = load() if library is None else library
+        self._sealing: Optional[GcmContext] = None
+        self._opening: Optional[GcmContext] = None
+
+    def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
+        _check(nonce, NONCE_LENGTH, "nonce")
+        if self._sealing is None:
+            self._sealing = self._context(self._library, self._key, "Encrypt")
+        return self._sealing.seal(nonce, bytes(data), associated)
+
+    def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
+        _check(nonce, NONCE_LENGTH, "nonce")
+        if len(sealed) < TAG_LENGTH:
+            raise _does_not_open(len(sealed))
+        if self._opening is None:
+            self._opening = self._context(self._library, self._key, "Decrypt")
+        opened = self._opening.open(nonce, bytes(sealed), associated)
+        if opened is None:
+            raise _does_not_open(len(sealed))
+        return opened
+
+
+Source = Callable[[bytes], AesGcm]
+
+_SOURCES = (CryptographyAesGcm, LibcryptoAesGcm)
+
+
+def new_aes_gcm(key: bytes) -> AesGcm:
+    """AES-256-GCM with ``key`` from the first source that works. Raises EncryptionError if none."""
+    return _chosen()(key)
+
+
+def unavailable_reason() -> Optional[str]:
+    """None if AES-256-GCM is to be had, else why not, in one line."""
+    try:
+        _chosen()
+    except EncryptionError as error:
+        return str(error)
+    return None
+
+
+def choose(sources: Iterable[Source] = _SOURCES) -> Source:
+    """The first of ``sources`` that really seals. Raises EncryptionError with every reason."""
+    reasons: List[str] = []
+    for source in sources:
+        try:
+            source(bytes(KEY_LENGTH)).seal(bytes(NONCE_LENGTH), b"")
+        except EncryptionError as error:
+            reasons.append(str(error))
+        else:
+            return source
+    raise EncryptionError(
+        "no AES-256-GCM for an encrypted session: %s; install the Python package cryptography"
+        % "; ".join(reasons)
+    )
+
+
+@lru_cache(maxsize=None)
+def _chosen() -> Source:
+    return choose()
+
+
+@lru_cache(maxsize=None)
+def _load_libcrypto() -> Any:
+    """GcmContext, and what gives the library's handle."""
+    try:
+        from .libcrypto import GcmContext, load
+    except ImportError as error:
+        raise EncryptionError("this Python has no ctypes") from error
+    return GcmContext, lru_cache(maxsize=None)(load)
+
+
+@lru_cache(maxsize=None)
+def _load_cryptography() -> Any:
+    """InvalidTag and AESGCM."""
+    try:
+        with warnings.catch_warnings():
+            # It warns on stderr of Pythons that it will stop supporting.
+            warnings.simplefilter("ignore")
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    # A safety net: one built for another OpenSSL fails with whatever its bindings raise, and
+    # there is a second source to turn to.
+    except Exception as error:
+        raise EncryptionError("cryptography cannot be imported (%s)" % _line(error)) from error
+    return InvalidTag, AESGCM
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check(value: bytes, length: int, what: str) -> None:
+    if len(value) != length:
+        raise StateError("an AES-256-GCM %s has %d bytes, not %d" % (what, length, len(value)))
+
+
+def _does_not_open(length: int) -> EncryptionError:
+    return EncryptionError(
+        "a sealed message of %d bytes does not open: it was damaged, or sealed with another key"
+        % length
+    )

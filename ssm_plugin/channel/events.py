@@ -1,0 +1,57 @@
+"""What the protocol core tells its owner, in the order in which it happened."""
+
+from typing import Any, Mapping, NamedTuple
+
+from ..errors import SsmPluginError
+
+
+class Output(NamedTuple):
+    """Data of one payload type, opened and joined: bytes for Output and StdErr.
+
+    ``payload_type`` is OUTPUT, STDERR, EXIT_CODE, or anything that the core does not handle itself
+    (FLAG, SIZE, for the agent's side the handshake response).
+    """
+
+    payload_type: int
+    data: bytes
+
+    def __str__(self) -> str:
+        return "Output(type %d, %d bytes)" % (self.payload_type, len(self.data))
+
+    __repr__ = __str__
+
+
+class KeyRequested(NamedTuple):
+    """The agent wants encryption: answer with ``provide_key`` or ``refuse_key``.
+
+    ``challenge`` is empty if the agent sent none; else it belongs into the encryption context.
+    """
+
+    key_id: str
+    challenge: str
+
+
+class Started(NamedTuple):
+    """The session is open. ``session_type`` is the agent's word; empty if it sent no handshake."""
+
+    session_type: str
+    properties: Mapping[str, Any]
+    agent_version: str
+    customer_message: str
+    encrypted: bool
+
+
+class ChannelClosed(NamedTuple):
+    """The service ended the session. ``reason`` is empty on a normal end."""
+
+    reason: str
+
+
+class Failed(NamedTuple):
+    """The session cannot go on."""
+
+    error: SsmPluginError
+
+
+Event = Any  # one of the above; typing has no closed sums in Python 3.6
+

@@ -1,0 +1,53 @@
+"""What we receive: put in order, each message once.
+
+Everything deliverable, whether it came in order or waited in the reorder buffer, leaves through the
+one list that :meth:`Inbound.take` returns.
+"""
+
+from typing import Dict, List, Tuple
+
+from ..wire.message import Buffer
+
+# Messages. Both ends of AWS's own pair hold this many or more.
+REORDER_LIMIT = 10000
+
+Delivery = Tuple[int, Buffer]  # payload type, payload
+
+
+class Inbound:
+    def __init__(self, limit: int = REORDER_LIMIT) -> None:
+        self.expected = 0
+        self.duplicates = 0
+        self._limit = limit
+        self._early: Dict[int, Delivery] = {}
+        self._ready: List[Delivery] = []
+
+    def accept(self, sequence: int, payload_type: int, payload: Buffer) -> bool:
+        """Whether the message is to be acknowledged: delivered, kept for later, or known already.
+
+        A known one is acknowledged again: the agent missed the first acknowledgement, and resends
+        nothing else until it sees one.
+        """
+        if sequence == self.expected:
+            self._ready.append((payload_type, payload))
+            self.expected = sequence + 1
+            if self._early:
+                self._drain()
+            return True
+        if sequence < self.expected or sequence in self._early:
+            self.duplicates += 1
+            return True
+        if len(self._early) >= self._limit or sequence > self.expected + 10 * self._limit:
+            return False
+        # A copy: the slice would keep its whole receive buffer alive.
+        self._early[sequence] = (payload_type, bytes(payload))
+        return True
+
+    def take(self) -> List[Delivery]:
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _drain(self) -> None:
+        while self.expected in self._early:
+            self._ready.append(self._early.pop(self.expected))
+            self.expected += 1

@@ -1,0 +1,194 @@
+"""What we send: numbered, kept until acknowledged, sent again when it seems lost.
+
+A message is kept before it is sent. It leaves only by its acknowledgement, and after a reconnection
+everything kept is sent again. Three things tell of a loss:
+
+- a message sent later has been acknowledged, and a quarter of a round trip has passed between the
+  two sendings (each message has its own acknowledgement, so order tells);
+- the retransmission timeout has passed, doubled for each time that nothing came of it;
+- the connection was lost.
+
+The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
+"""
+
+from collections import OrderedDict
+from typing import List, Optional
+
+from .rtt import MAXIMUM_TIMEOUT, RoundTripEstimator
+from .window import CEILING, Window
+
+# Everything overdue goes out, but no more than this at a time: a burst after a stall would be
+# followed by the next stall.
+RESEND_BURST = 64
+
+# AWS's client gives up when the oldest message is unacknowledged for this many seconds.
+STALL_LIMIT = 300.0
+
+
+class Sent:
+    __slots__ = ("sequence", "frame", "first_sent_at", "sent_at", "resends")
+
+    def __init__(self, sequence: int, frame: bytes, now: float) -> None:
+        self.sequence = sequence
+        self.frame = frame
+        self.first_sent_at = now
+        self.sent_at = now
+        self.resends = 0
+
+
+class Outbound:
+    """``window`` is the ceiling in messages, ``pace`` a limit in messages per second, or None."""
+
+    def __init__(
+        self, window: int = CEILING, pace: Optional[float] = None, patient: bool = False
+    ) -> None:
+        self.next_sequence = 0
+        self.resends = 0
+        self.paused = False
+        self.rtt = RoundTripEstimator()
+        self.window = Window(window)
+        self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
+        self._oldest = 0
+        self._newest_acknowledged = float("-inf")
+        self._backoff = 1
+        self._alive_since = float("-inf")
+        self._burst_at = float("-inf")
+        self._pace = _Pace(pace) if pace else None
+        self._patient = patient
+
+    def __len__(self) -> int:
+        return len(self._unacknowledged)
+
+    def room(self, now: float) -> int:
+        """How many new messages may be sent now."""
+        if self.paused:
+            return 0
+        room = int(self.window.size) - len(self._unacknowledged)
+        if self._pace:
+            room = min(room, self._pace.allowance(now))
+        return max(room, 0)
+
+    def pause(self, now: float) -> None:
+        """The service asks for less. What is kept stays, and is still resent."""
+        self.paused = True
+        self.window.halve(now, now)
+
+    def keep(self, frame: bytes, now: float) -> None:
+        """Take the message numbered ``next_sequence``, which is about to be sent."""
+        sequence = self.next_sequence
+        self._unacknowledged[sequence] = Sent(sequence, frame, now)
+        self.next_sequence = sequence + 1
+        if self._pace:
+            self._pace.spend()
+
+    def acknowledge(self, sequence: int, now: float) -> bool:
+        """Retire a message. False if it was not waiting."""
+        sent = self._unacknowledged.pop(sequence, None)
+        if sent is None:
+            return False
+        if sent.sent_at > self._newest_acknowledged:
+            self._newest_acknowledged = sent.sent_at
+        if not sent.resends:
+            rtt = self.rtt
+            rtt.sample(now - sent.sent_at)
+            self.window.acknowledged(len(self._unacknowledged), rtt.smoothed, rtt.minimum)
+        self._backoff = 1
+        return True
+
+    def lost(self, now: float) -> List[bytes]:
+        """Messages that later acknowledgements show to be lost, to be sent again at once."""
+        if self._patient:
+            return []
+        reordering = max(self.rtt.minimum, 0.001) / 4
+        return self._resend(self._newest_acknowledged - reordering, now)
+
+    def overdue(self, now: float) -> List[bytes]:
+        """Messages whose timeout has passed, to be sent again."""
+        head = self._head()
+        if head is None or now < self._due(head):
+            return []
+        self.window.halve(head.sent_at, now)
+        frames = self._resend(now - self._timeout(), now)
+        self._backoff *= 2
+        self._burst_at = now
+        return frames
+
+    def replay(self, now: float) -> List[bytes]:
+        """Everything kept, in order, for a new connection."""
+        self._alive_since = now
+        self._backoff = 1
+        self.rtt.forget_path()
+        waiting = sorted(self._unacknowledged)
+        return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
+
+    def due_at(self) -> Optional[float]:
+        """When :meth:`overdue` has something to say, if no acknowledgement comes."""
+        head = self._head()
+        return None if head is None else self._due(head)
+
+    def paced_until(self, now: float) -> Optional[float]:
+        """When the pace allows the next message, if only the pace forbids it now."""
+        return self._pace.ready_at(now) if self._pace else None
+
+    def stalled_at(self) -> Optional[float]:
+        """When the oldest message will have waited too long on a living connection."""
+        if not self._unacknowledged:
+            return None
+        while self._oldest not in self._unacknowledged:
+            self._oldest += 1
+        oldest = self._unacknowledged[self._oldest]
+        return max(oldest.first_sent_at, self._alive_since) + STALL_LIMIT
+
+    def _head(self) -> Optional[Sent]:
+        if self._patient:
+            self.stalled_at()
+            return self._unacknowledged.get(self._oldest)
+        return next(iter(self._unacknowledged.values()), None)
+
+    def _timeout(self) -> float:
+        return min(self.rtt.timeout * self._backoff, MAXIMUM_TIMEOUT)
+
+    def _due(self, head: Sent) -> float:
+        # A burst leaves the rest overdue: they follow a round trip later, not at once.
+        return max(head.sent_at + self._timeout(), self._burst_at + self.rtt.smoothed)
+
+    def _resend(self, sent_before: float, now: float) -> List[bytes]:
+        frames: List[bytes] = []
+        limit = 1 if self._patient else RESEND_BURST
+        while len(frames) < limit:
+            head = self._head()
+            if head is None or head.sent_at > sent_before:
+                break
+            frames.append(self._again(head, now))
+        return frames
+
+    def _again(self, sent: Sent, now: float) -> bytes:
+        self._unacknowledged.move_to_end(sent.sequence)
+        sent.sent_at = now
+        sent.resends += 1
+        self.resends += 1
+        return sent.frame
+
+
+class _Pace:
+    """A token bucket of a tenth of a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._depth = max(1.0, rate / 10)
+        self._tokens = self._depth
+        self._counted_at: Optional[float] = None
+
+    def allowance(self, now: float) -> int:
+        if self._counted_at is not None:
+            self._tokens = min(
+                self._depth, self._tokens + (now - self._counted_at) * self._rate
+            )
+        self._counted_at = now
+        return int(self._tokens)
+
+    def spend(self) -> None:
+        self._tokens -= 1
+
+    def ready_at(self, now: float) -> Optional[float]:
+        return now + (1 - self._tokens) / self._rate if self.allowance(now) < 1 else None

@@ -1,0 +1,276 @@
+"""The protocol core: numbering, acknowledging, reordering, resending, the handshake.
+
+Sans I/O: messages go in by :meth:`ChannelProtocol.receive` and come out of
+:meth:`~ChannelProtocol.data_to_send`; what happened comes out of :meth:`~ChannelProtocol.events`;
+time is an argument, in seconds of any monotonic clock. One class plays both ends: the agent's role
+exchanges the two data message types and leaves the handshake to its owner.
+"""
+
+import os
+import struct
+import time
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Callable, Collection, List, Optional, Tuple
+
+from .. import logs
+from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
+from ..wire import message as wire
+from ..wire import payloads
+from .cipher import Cipher
+from .events import ChannelClosed, Failed, Output
+from .handshake import STEPS, ClientHandshake, Phase, Reply
+from .inbound import Inbound
+from .outbound import STALL_LIMIT, Outbound
+from .role import Role
+from .window import CEILING
+
+log = logs.logger("channel")
+
+# Payload bytes in one message: what the agent's own buffers are made for.
+MAXIMUM_PAYLOAD = 1024
+
+_SIDES = {
+    Role.CLIENT: (wire.INPUT_STREAM_DATA, wire.OUTPUT_STREAM_DATA),
+    Role.AGENT: (wire.OUTPUT_STREAM_DATA, wire.INPUT_STREAM_DATA),
+}
+
+
+class ChannelProtocol:
+    """``wall_clock`` gives seconds since the epoch for the messages' creation dates."""
+
+    def __init__(
+        self,
+        role: Role,
+        supported: Collection[str] = (),
+        window: int = CEILING,
+        pace: Optional[float] = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.role = role
+        self.cipher: Optional[Cipher] = None
+        self._sends, self._receives = _SIDES[role]
+        self._handshake = ClientHandshake(supported) if role is Role.CLIENT else None
+        self._inbound = Inbound()
+        self._outbound = Outbound(window, pace, patient=role is Role.AGENT)
+        self._wall_clock = wall_clock
+        self._connected = False
+        self._ended = False
+        self._control: List[bytes] = []
+        self._data: List[bytes] = []
+        self._events: List[Any] = []
+        self._ids = _MessageIds()
+
+    # What comes in
+
+    def receive(self, frames: List[wire.Buffer], now: float) -> None:
+        """Take a batch of messages. One that cannot be read is logged and dropped."""
+        created = int(self._wall_clock() * 1000)
+        retired = 0
+        for frame in frames:
+            try:
+                message = wire.parse(frame)
+                if message.message_type == self._receives:
+                    self._accept(message, created)
+                elif message.message_type == wire.ACKNOWLEDGE:
+                    sequence = payloads.acknowledged_sequence(message.payload)
+                    retired += self._outbound.acknowledge(sequence, now)
+                else:
+                    self._take_notice(message, now)
+            except MessageError as error:
+                log.warning("dropped a message: %s", error)
+        if retired:
+            self._outbound.paused = False
+            self._data.extend(self._outbound.lost(now))
+        self._deliver(now)
+
+    def events(self) -> List[Any]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # What goes out
+
+    def room(self, now: float) -> int:
+        """How many data messages :meth:`send` would take now; none before the session is open."""
+        if self._ended or (self._handshake and self._handshake.phase is not Phase.OPEN):
+            return 0
+        return self._outbound.room(now)
+
+    def send(self, payload_type: int, data: wire.Buffer, now: float) -> int:
+        """Number and keep as much of ``data`` as there is room for; returns the bytes taken."""
+        view = memoryview(data)[: self.room(now) * MAXIMUM_PAYLOAD]
+        created = int(self._wall_clock() * 1000)
+        for start in range(0, len(view), MAXIMUM_PAYLOAD):
+            piece = view[start:start + MAXIMUM_PAYLOAD]
+            self._number(payload_type, piece, created, now)
+        return len(view)
+
+    def send_control(self, payload_type: int, payload: bytes, now: float) -> None:
+        """Send one message past the window: sizes, flags, the handshake."""
+        if not self._ended:
+            self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
+
+    def provide_key(self, data_key: bytes, ciphertext: str, now: float) -> None:
+        """Answer :class:`KeyRequested`: 64 bytes of key, and the sealed form as base64."""
+        assert self._handshake is not None
+        self._obey(self._handshake.provide_key(data_key, ciphertext), now)
+
+    def refuse_key(self, reason: str, now: float) -> None:
+        """Answer :class:`KeyRequested` with Failed."""
+        assert self._handshake is not None
+        self._obey(self._handshake.refuse_key(reason), now)
+
+    def data_to_send(self) -> List[bytes]:
+        """Whole messages in the order to send them, acknowledgements first."""
+        if not self._connected:
+            return []
+        messages = self._control + self._data
+        self._control, self._data = [], []
+        return messages
+
+    # Time and connections
+
+    def next_timer(self) -> Optional[float]:
+        """When :meth:`on_timer` wants to be called, if nothing happens before."""
+        if not self._connected or self._ended:
+            return None
+        times = (self._outbound.due_at(), self._outbound.stalled_at())
+        return min((time for time in times if time is not None), default=None)
+
+    def on_timer(self, now: float) -> None:
+        if not self._connected or self._ended:
+            return
+        stalled_at = self._outbound.stalled_at()
+        if stalled_at is not None and now >= stalled_at:
+            self._fail(
+                SessionLost(
+                    "the node has acknowledged nothing for %d minutes; the session was given up"
+                    % (STALL_LIMIT / 60)
+                )
+            )
+            return
+        self._data.extend(self._outbound.overdue(now))
+
+    def paced_until(self, now: float) -> Optional[float]:
+        """When a producer that found no room may try again without an acknowledgement."""
+        return self._outbound.paced_until(now)
+
+    def connection_made(self, now: float) -> None:
+        """A connection is open and its first message sent: everything kept goes out again."""
+        self._connected = True
+        self._control = []
+        self._data = self._outbound.replay(now)
+
+    def connection_lost(self) -> None:
+        self._connected = False
+        self._control, self._data = [], []
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many of our messages wait for their acknowledgement."""
+        return len(self._outbound)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    # Inside
+
+    def _accept(self, message: wire.Message, created: int) -> None:
+        if not self._inbound.accept(message.sequence, message.payload_type, message.payload):
+            log.warning("no room for %s ahead of its turn", message)
+            return
+        acknowledgement = payloads.build_acknowledgement(
+            message.message_type, message.id_high, message.id_low, message.sequence
+        )
+        high, low = self._ids.next()
+        flags = wire.FLAG_SYN | wire.FLAG_FIN
+        self._control.append(
+            wire.build(wire.ACKNOWLEDGE, 0, flags, high, low, 0, acknowledgement, created)
+        )
+
+    def _take_notice(self, message: wire.Message, now: float) -> None:
+        if message.message_type == wire.CHANNEL_CLOSED:
+            self._deliver(now)
+            self._ended = True
+            self._events.append(ChannelClosed(_closing_reason(message.payload)))
+        elif message.message_type == wire.PAUSE_PUBLICATION:
+            self._outbound.pause(now)
+        elif message.message_type == wire.START_PUBLICATION:
+            self._outbound.paused = False
+        else:
+            log.debug("ignored %s", message)
+
+    def _deliver(self, now: float) -> None:
+        """Turn what is in order into events; neighbours of one type are handed over as one."""
+        for payload_type, group in groupby(self._inbound.take(), key=itemgetter(0)):
+            run = [payload for _, payload in group]
+            try:
+                if payload_type in payloads.SEALED:
+                    self._hand_over(payload_type, run, now)
+                else:
+                    for payload in run:
+                        self._handle(payload_type, payload, now)
+            except MessageError as error:
+                log.warning("dropped the content of a message: %s", error)
+            except RemoteError as error:
+                self._fail(error)
+
+    def _hand_over(self, payload_type: int, run: List[wire.Buffer], now: float) -> None:
+        handshake = self._handshake
+        if handshake and handshake.phase is not Phase.OPEN:
+            self._obey(handshake.step(payload_type, b""), now)
+        if self.cipher:
+            run = [self.cipher.open(payload) for payload in run]
+        self._events.append(Output(payload_type, b"".join(run)))
+
+    def _handle(self, payload_type: int, payload: wire.Buffer, now: float) -> None:
+        if self._handshake and payload_type in STEPS:
+            self._obey(self._handshake.step(payload_type, payload), now)
+        else:
+            self._events.append(Output(payload_type, bytes(payload)))
+
+    def _obey(self, reply: Reply, now: float) -> None:
+        assert self._handshake is not None
+        for payload_type, payload in reply.messages:
+            self.send_control(payload_type, payload, now)
+        self._events.extend(reply.events)
+        self.cipher = self._handshake.cipher
+
+    def _fail(self, error: SsmPluginError) -> None:
+        if not self._ended:
+            self._ended = True
+            self._events.append(Failed(error))
+
+    def _number(self, payload_type: int, payload: wire.Buffer, created: int, now: float) -> None:
+        """Seal, number, keep, and only then send."""
+        if self.cipher and payload_type in payloads.SEALED:
+            payload = self.cipher.seal(payload)
+        sequence = self._outbound.next_sequence
+        flags = wire.FLAG_SYN if self.role is Role.AGENT and sequence == 0 else 0
+        high, low = self._ids.next()
+        frame = wire.build(self._sends, sequence, flags, high, low, payload_type, payload, created)
+        self._outbound.keep(frame, now)
+        self._data.append(frame)
+
+
+def _closing_reason(payload: wire.Buffer) -> str:
+    """The session is over, whether its reason can be read or not."""
+    try:
+        return payloads.parse_channel_closed(payload)
+    except MessageError:
+        return ""
+
+
+class _MessageIds:
+    """Version 4 UUIDs as pairs of integers: random once, then counted, which costs less."""
+
+    def __init__(self) -> None:
+        high, low = struct.unpack(">QQ", os.urandom(16))
+        self._high = high & 0xFFFFFFFFFFFF0FFF | 0x4000
+        self._low = low & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+
+    def next(self) -> Tuple[int, int]:
+        self._low = (self._low + 1) & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+        return self._high, self._low

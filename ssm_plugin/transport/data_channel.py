@@ -1,0 +1,329 @@
+"""The threads around the protocol core: reader, writer, heartbeat, and one mutex.
+
+::
+
+    producers --send_input_data()--> core --> queue.Queue --> writer --> connection
+    connection --> reader --> core --> events queue --> the session's thread
+                                 '--> acknowledgements --> writer's queue
+    heartbeat: timers of the core, pings, dead peers
+
+Nothing blocks inside the mutex. Each thread has one way to be woken: the reader and a writer that
+is stuck by ``abort()`` of the connection, the writer by a marker in its queue, the heartbeat by an
+event, producers by a condition.
+
+A connection may be lost and another attached: reader and writer live as long as their connection,
+the core and the heartbeat as long as the channel.
+"""
+
+import queue
+import threading
+import time
+from typing import Any, Callable, List, NamedTuple, Optional
+
+from .. import logs
+from ..channel.events import Output
+from ..channel.protocol import ChannelProtocol
+from ..errors import ConnectionLost, RemoteError, SessionLost, SsmPluginError, StateError
+from ..wire import payloads
+from ..wire.message import Buffer
+from .gate import Gate
+from .worker import Worker
+
+log = logs.logger("transport")
+
+# Bytes numbered and sealed under the mutex at a time: about a third of a millisecond.
+PIECE = 65536
+
+# Output that may wait for its consumer. The agent may end a command while this much is under way,
+# and waits two seconds for acknowledgements then, so they must not wait for a slow stdout.
+HIGH_WATER = 8 * 1024 * 1024
+LOW_WATER = 4 * 1024 * 1024
+
+# Messages that may wait for the writer before the reader pauses, so that acknowledgements to a
+# peer that does not read do not pile up.
+BACKLOG_HIGH = 20000
+BACKLOG_LOW = 5000
+
+# A peer that was silent for so many ping intervals is dead: it answers pings at once.
+SILENT_INTERVALS = 3
+
+_PING: List[bytes] = [b"ping"]
+_END: List[bytes] = [b"end"]
+
+
+class Disconnected(NamedTuple):
+    """The connection was lost. The session may attach another one."""
+
+    error: SsmPluginError
+
+
+class DataChannel:
+    """Implements ``IDataChannel``. Events of the core, :class:`Disconnected` and ``WorkerFailed``
+    rise in ``events``; whoever takes an ``Output`` from there calls :meth:`delivered` once it has
+    passed the data on.
+
+    ``dial`` returns an open connection with the first message sent: an object with ``receive``,
+    ``send``, ``ping``, ``farewell``, ``abort`` and ``close``. ``ping_interval`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        protocol: ChannelProtocol,
+        events: "queue.Queue[Any]",
+        dial: Optional[Callable[[], Any]] = None,
+        ping_interval: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        high_water: int = HIGH_WATER,
+    ) -> None:
+        self._protocol = protocol
+        self._events = events
+        self._dial = dial
+        self._ping_interval = ping_interval
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._changed = threading.Condition(self._mutex)
+        self._undelivered = Gate(high_water, high_water // 2)
+        self._link: Optional[_Link] = None
+        self._closed = False
+        self._beating = False
+        self._wake = threading.Event()
+        self._wakes_at = float("-inf")
+        self._heartbeat = Worker("heartbeat", self._beat, events)
+
+    # IDataChannel
+
+    def open(self) -> bool:
+        """Dial and attach. Blocks until connected; raises what ``dial`` raises."""
+        if self._dial is None:
+            raise StateError("this data channel was made without a way to dial")
+        self.attach(self._dial())
+        return True
+
+    def send_input_data(self, data: Buffer, payload_type: int = payloads.OUTPUT) -> None:
+        """Send ``data``, waiting while the window is full, the session is not open yet, or the
+        connection is being resumed. :class:`SessionLost` if the channel ends first."""
+        rest = memoryview(data)
+        while rest:
+            with self._mutex:
+                taken = self._protocol.send(payload_type, rest[:PIECE], self._clock())
+                if taken:
+                    self._hand_out()
+                elif self._closed or self._protocol.ended:
+                    raise SessionLost("the session ended with input unsent")
+                else:
+                    self._wait_for_room()
+            rest = rest[taken:]
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Send what is queued, say goodbye, end all threads; at most ``seconds`` s in all."""
+        deadline = self._clock() + seconds
+        with self._mutex:
+            self._closed = True
+            self._changed.notify_all()
+            link, self._link = self._link, None
+        self._undelivered.force_open()
+        self._wake.set()
+        if link:
+            link.finish(deadline - self._clock())
+        self._heartbeat.join(max(0.0, deadline - self._clock()))
+
+    @property
+    def is_open(self) -> bool:
+        return self._link is not None and not self._protocol.ended
+
+    # For the session
+
+    def attach(self, connection: Any) -> None:
+        """Go on over this connection: the core sends everything unacknowledged again."""
+        link = _Link(self, connection, self._clock())
+        with self._mutex:
+            if self._closed:
+                connection.close()
+                raise SessionLost("the data channel was closed while it was being opened")
+            previous, self._link = self._link, link
+            self._protocol.connection_made(self._clock())
+            self._hand_out()
+        if previous:
+            previous.finish(0.0)
+        link.start()
+        if not self._beating:
+            self._beating = True
+            self._heartbeat.start()
+
+    def detach(self) -> None:
+        """Drop the connection; what is sent from now on waits for the next one."""
+        with self._mutex:
+            link, self._link = self._link, None
+            self._protocol.connection_lost()
+        if link:
+            link.connection.abort()
+            link.finish(1.0)
+
+    def send_control(self, payload_type: int, payload: bytes) -> None:
+        """Send one message past the window: a size or a flag."""
+        with self._mutex:
+            self._protocol.send_control(payload_type, payload, self._clock())
+            self._hand_out()
+
+    def provide_key(self, data_key: bytes, ciphertext: str) -> None:
+        with self._mutex:
+            self._protocol.provide_key(data_key, ciphertext, self._clock())
+            self._hand_out()
+
+    def refuse_key(self, reason: str) -> None:
+        with self._mutex:
+            self._protocol.refuse_key(reason, self._clock())
+            self._hand_out()
+
+    def delivered(self, size: int) -> None:
+        """So many bytes of output were passed on: there is room for more."""
+        self._undelivered.remove(size)
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until everything sent is acknowledged, at most ``seconds`` s; whether it is."""
+        deadline = self._clock() + seconds
+        with self._mutex:
+            while self._protocol.unacknowledged and not self._protocol.ended:
+                left = deadline - self._clock()
+                if left <= 0 or self._closed or self._link is None:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    # Inside
+
+    def _wait_for_room(self) -> None:
+        until = self._protocol.paced_until(self._clock())
+        self._changed.wait(None if until is None else max(0.0, until - self._clock()))
+
+    def _hand_out(self) -> None:
+        """Pass on what the core has to send and to tell. The caller holds the mutex."""
+        link = self._link
+        messages = self._protocol.data_to_send()
+        if messages and link:
+            link.put(messages)
+        for event in self._protocol.events():
+            if type(event) is Output:
+                self._undelivered.add(len(event.data))
+            self._events.put(event)
+        timer = self._protocol.next_timer()
+        if timer is not None and timer < self._wakes_at:
+            self._wake.set()
+
+    def _received(self, frames: List[Buffer]) -> None:
+        with self._mutex:
+            self._protocol.receive(frames, self._clock())
+            self._hand_out()
+            self._changed.notify_all()
+
+    def _lost(self, link: "_Link", error: SsmPluginError) -> None:
+        """Tell once for each connection, and not at all for one that we dropped ourselves."""
+        with self._mutex:
+            if self._link is not link or self._protocol.ended:
+                return
+            self._link = None
+            self._protocol.connection_lost()
+            self._changed.notify_all()
+        link.connection.abort()
+        link.put(_END)
+        log.info("connection lost: %s", error)
+        self._events.put(Disconnected(error))
+
+    def _beat(self) -> None:
+        while not self._closed:
+            self._wake.clear()
+            now = self._clock()
+            with self._mutex:
+                self._protocol.on_timer(now)
+                self._hand_out()
+                timer = self._protocol.next_timer()
+                link = self._link
+                if self._protocol.ended:
+                    self._changed.notify_all()
+            times = [time for time in (timer, link and self._watch(link, now)) if time]
+            self._wakes_at = min(times, default=float("inf"))
+            self._wake.wait(max(0.0, self._wakes_at - now) if times else None)
+
+    def _watch(self, link: "_Link", now: float) -> float:
+        """Ping, and give up a peer that is silent; returns when to look again."""
+        if self._undelivered.is_closed:
+            link.heard_at = now  # we are the one that does not listen
+        if now - link.heard_at >= SILENT_INTERVALS * self._ping_interval:
+            silence = ConnectionLost("nothing was heard for %.0f s" % (now - link.heard_at))
+            self._lost(link, silence)
+        elif now >= link.ping_at:
+            link.ping_at = now + self._ping_interval
+            link.put(_PING)
+        return link.ping_at
+
+
+class _Link:
+    """One connection with its reader and its writer."""
+
+    def __init__(self, channel: DataChannel, connection: Any, now: float) -> None:
+        self.connection = connection
+        self.heard_at = now
+        self.ping_at = now + channel._ping_interval
+        self._channel = channel
+        self._outgoing: "queue.Queue[List[bytes]]" = queue.Queue()
+        self._backlog = Gate(BACKLOG_HIGH, BACKLOG_LOW)
+        self._reader = Worker("reader", self._read, channel._events)
+        self._writer = Worker("writer", self._write, channel._events)
+
+    def start(self) -> None:
+        self._writer.start()
+        self._reader.start()
+
+    def put(self, messages: List[bytes]) -> None:
+        self._backlog.add(len(messages))
+        self._outgoing.put(messages)
+
+    def finish(self, seconds: float) -> None:
+        """Send the rest and leave, or break off when ``seconds`` s have passed."""
+        self.put(_END)
+        deadline = time.monotonic() + max(0.0, seconds)
+        self._writer.join(seconds)
+        self.connection.abort()
+        self._backlog.force_open()
+        self._writer.join(max(0.1, deadline - time.monotonic()))
+        if self._reader.join(max(0.1, deadline - time.monotonic())):
+            self.connection.close()
+
+    def _read(self) -> None:
+        channel = self._channel
+        undelivered, backlog, receive = channel._undelivered, self._backlog, self.connection.receive
+        try:
+            while True:
+                undelivered.wait()
+                backlog.wait()
+                frames = receive()
+                self.heard_at = channel._clock()
+                if frames:
+                    channel._received(frames)
+        except (ConnectionLost, RemoteError) as error:
+            channel._lost(self, error)
+
+    def _write(self) -> None:
+        try:
+            while self._write_batch():
+                pass
+        except ConnectionLost as error:
+            self._channel._lost(self, error)
+
+    def _write_batch(self) -> bool:
+        """Send all that is queued; False after the end marker."""
+        messages: List[bytes] = []
+        batch = self._outgoing.get()
+        while batch is not _END and batch is not _PING:
+            messages += batch
+            if self._outgoing.empty():
+                break
+            batch = self._outgoing.get()
+        if messages:
+            self.connection.send(messages)
+        if batch is _PING:
+            self.connection.ping()
+        if batch is _END:
+            self.connection.farewell()
+        self._backlog.remove(len(messages) + (batch is _PING))
+        return batch is not _END

@@ -1,0 +1,55 @@
+"""One thread with a name, whose failure travels as data: the only ``threading.Thread`` there is.
+
+Whoever owns the worker gives it the way to be woken (a closed socket, an ``Event``, a marker in
+a queue) and joins it under a deadline. The thread is a daemon: one that is stuck in a system call
+which nobody can wake holds up a join until its deadline, but never the end of the process.
+"""
+
+import queue
+import threading
+from typing import Any, Callable, NamedTuple
+
+
+class WorkerFailed(NamedTuple):
+    """The event that a worker leaves when its target raised."""
+
+    name: str
+    error: BaseException
+
+
+class Worker:
+    """Runs ``target`` in a daemon thread called ``ssm-<name>``.
+
+    What ``target`` raises is put into ``failures`` as one :class:`WorkerFailed`; a normal return
+    puts nothing. The worker itself writes and logs nothing.
+    """
+
+    def __init__(
+        self, name: str, target: Callable[[], None], failures: "queue.Queue[Any]"
+    ) -> None:
+        self.name = name
+        self._target = target
+        self._failures = failures
+        self._thread = threading.Thread(target=self._run, name="ssm-" + name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. A worker starts once."""
+        self._thread.start()
+
+    def join(self, deadline_seconds: float) -> bool:
+        """Wait for the end at most so long; whether it came. Never started counts as ended."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline_seconds))
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        # The safety net of the tree, and the only one for threads: whatever it is, the owner
+        # hears of it and decides. Nothing above this frame could.
+        except BaseException as error:
+            self._failures.put(WorkerFailed(self.name, error))
