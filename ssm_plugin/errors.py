@@ -20,6 +20,7 @@
     │   ├── HandshakeError           the handshake failed or did not come
     │   ├── EncryptionError          a sealed message does not open, or AES-GCM is not to be had
     │   └── SessionLost              the session ended before its work was done
+    ├── SessionInterrupted           a signal, or our own program, ended it; has ``exit_status``
     └── StateError                   a programming mistake: called in the wrong state
 
 Each message is one line that says what failed, for which host or target, why, and what to do.
@@ -117,6 +118,14 @@ class EncryptionError(RemoteError):
 
 class SessionLost(RemoteError):
     pass
+
+
+class SessionInterrupted(SsmPluginError):
+    """``exit_status`` is 128 and the signal's number, or 124 for our own time limit."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class StateError(SsmPluginError):

@@ -1,7 +1,7 @@
-"""Our version, the protocol version that we claim, and how agents' versions compare."""
+"""Our version, the protocol version that we claim, and how agents' versions compare.
 
-import re
-from typing import Tuple
+Imports nothing: the AWS CLI asks for the version before each session.
+"""
 
 __version__ = "0.1.0"
 
@@ -21,8 +21,9 @@ def newer_than(version: str, limit: str) -> bool:
     return _parse(version) > _parse(limit)
 
 
-def _parse(version: str) -> Tuple[int, ...]:
+def _parse(version: str) -> tuple:
     parts = version.strip().split(".")
-    if not all(re.match(r"[0-9]{1,9}\Z", part) for part in parts):
+    try:
+        return tuple(int(part) for part in parts if len(part) < 10)
+    except ValueError:
         return ()
-    return tuple(int(part) for part in parts)

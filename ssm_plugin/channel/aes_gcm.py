@@ -17,44 +17,63 @@ if TYPE_CHECKING:
 KEY_LENGTH = 32  # bytes, like all lengths here
 NONCE_LENGTH = 12
 TAG_LENGTH = 16
+MAXIMUM_LENGTH = 16 << 20  # data and associated data together; messages have 1024 or so
 
 
 class AesGcm:
     """One key. An object is for one thread at a time."""
 
+    def __init__(self, key: bytes) -> None:
+        _check(key, KEY_LENGTH, "key")
+
     def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
         """Ciphertext and tag. A nonce must never be used twice with one key."""
-        raise NotImplementedError
+        _check(nonce, NONCE_LENGTH, "nonce")
+        if len(data) + len(associated) > MAXIMUM_LENGTH:
+            raise EncryptionError("%d bytes are too many for one sealed message" % len(data))
+        return self._seal(nonce, bytes(data), associated)
 
     def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
         """The data again. Raises EncryptionError if anything differs from what was sealed."""
-        raise NotImplementedError
+        _check(nonce, NONCE_LENGTH, "nonce")
+        opened = None
+        if TAG_LENGTH <= len(sealed) <= MAXIMUM_LENGTH + TAG_LENGTH - len(associated):
+            opened = self._open(nonce, bytes(sealed), associated)
+        if opened is None:
+            raise EncryptionError(
+                "a sealed message of %d bytes does not open: it was damaged, or sealed with "
+                "another key" % len(sealed)
+            )
+        return opened
 
     def __repr__(self) -> str:
         return "%s(key hidden)" % type(self).__name__
+
+    def _seal(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        raise NotImplementedError
+
+    def _open(self, nonce: bytes, sealed: bytes, associated: bytes) -> Optional[bytes]:
+        """None if it does not open."""
+        raise NotImplementedError
 
 
 class CryptographyAesGcm(AesGcm):
     """On the ``cryptography`` package."""
 
     def __init__(self, key: bytes) -> None:
-        _check(key, KEY_LENGTH, "key")
+        super().__init__(key)
         self._invalid_tag, aead = _load_cryptography()
         self._aead = aead(bytes(key))
 
-    def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
-        _check(nonce, NONCE_LENGTH, "nonce")
-        sealed: bytes = self._aead.encrypt(nonce, bytes(data), associated)
+    def _seal(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        sealed: bytes = self._aead.encrypt(nonce, data, associated)
         return sealed
 
-    def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
-        _check(nonce, NONCE_LENGTH, "nonce")
-        if len(sealed) < TAG_LENGTH:
-            raise _does_not_open(len(sealed))
+    def _open(self, nonce: bytes, sealed: bytes, associated: bytes) -> Optional[bytes]:
         try:
-            data: bytes = self._aead.decrypt(nonce, bytes(sealed), associated)
-        except self._invalid_tag as error:
-            raise _does_not_open(len(sealed)) from error
+            data: bytes = self._aead.decrypt(nonce, sealed, associated)
+        except self._invalid_tag:
+            return None
         return data
 
 
@@ -62,29 +81,22 @@ class LibcryptoAesGcm(AesGcm):
     """On libcrypto through ctypes; ``library`` is a handle of ``libcrypto.load``."""
 
     def __init__(self, key: bytes, library: Any = None) -> None:
-        _check(key, KEY_LENGTH, "key")
+        super().__init__(key)
         self._key = bytes(key)
         self._context, load = _load_libcrypto()
         self._library = load() if library is None else library
         self._sealing: Optional[GcmContext] = None
         self._opening: Optional[GcmContext] = None
 
-    def seal(self, nonce: bytes, data: Buffer, associated: bytes = b"") -> bytes:
-        _check(nonce, NONCE_LENGTH, "nonce")
+    def _seal(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
         if self._sealing is None:
             self._sealing = self._context(self._library, self._key, "Encrypt")
-        return self._sealing.seal(nonce, bytes(data), associated)
+        return self._sealing.seal(nonce, data, associated)
 
-    def open(self, nonce: bytes, sealed: Buffer, associated: bytes = b"") -> bytes:
-        _check(nonce, NONCE_LENGTH, "nonce")
-        if len(sealed) < TAG_LENGTH:
-            raise _does_not_open(len(sealed))
+    def _open(self, nonce: bytes, sealed: bytes, associated: bytes) -> Optional[bytes]:
         if self._opening is None:
             self._opening = self._context(self._library, self._key, "Decrypt")
-        opened = self._opening.open(nonce, bytes(sealed), associated)
-        if opened is None:
-            raise _does_not_open(len(sealed))
-        return opened
+        return self._opening.open(nonce, sealed, associated)
 
 
 Source = Callable[[bytes], AesGcm]
@@ -160,10 +172,3 @@ def _line(error: Exception) -> str:
 def _check(value: bytes, length: int, what: str) -> None:
     if len(value) != length:
         raise StateError("an AES-256-GCM %s has %d bytes, not %d" % (what, length, len(value)))
-
-
-def _does_not_open(length: int) -> EncryptionError:
-    return EncryptionError(
-        "a sealed message of %d bytes does not open: it was damaged, or sealed with another key"
-        % length
-    )

@@ -18,7 +18,6 @@ _SET_TAG = 0x11  # EVP_CTRL_GCM_SET_TAG
 _TAG_LENGTH = 16
 
 _FIRST_BUFFER = 4096
-_LONGEST = 2**31 - 1 - _TAG_LENGTH  # what a C int can say
 
 _POINTER = ctypes.c_void_p
 _INT = ctypes.c_int
@@ -92,6 +91,7 @@ class GcmContext:
 
     The key is set up once, so that a message costs four short calls. For one thread at a time.
     ``direction`` is "Encrypt" (for :meth:`seal`) or "Decrypt" (for :meth:`open`).
+    Lengths are the caller's to check: nonces have 12 bytes, and nothing is near 2 GiB.
     """
 
     def __init__(self, library: Any, key: bytes, direction: str) -> None:
@@ -138,8 +138,6 @@ class GcmContext:
             self._must(self._update(context, self._address, self._written, data, len(data)))
 
     def _reserve(self, size: int) -> None:
-        if size > _LONGEST:
-            raise EncryptionError("%d bytes are too many for one AES-GCM message" % size)
         self._buffer = ctypes.create_string_buffer(size)
         self._address = ctypes.addressof(self._buffer)
         self._view = memoryview(self._buffer).cast("B")

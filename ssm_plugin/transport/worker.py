@@ -24,9 +24,7 @@ class Worker:
     puts nothing. The worker itself writes and logs nothing.
     """
 
-    def __init__(
-        self, name: str, target: Callable[[], None], failures: "queue.Queue[Any]"
-    ) -> None:
+    def __init__(self, name: str, target: Callable[[], None], failures: "queue.Queue[Any]") -> None:
         self.name = name
         self._target = target
         self._failures = failures

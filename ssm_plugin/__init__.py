@@ -1,0 +1,5 @@
+"""AWS Session Manager client in pure Python. Importing it costs nothing: names load on first use."""
+
+from .version import __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,300 @@
+"""Signed calls of the AWS APIs that a session needs: SSM's and one of KMS (AWS JSON 1.1).
+
+Each call has one time limit over all its attempts. It is repeated when the service is throttling or
+has a fault, and when the connection failed; but a StartSession that may have reached the service is
+not sent again, for it would leave a second session behind.
+"""
+
+import json
+import os
+import random
+from base64 import b64decode
+from datetime import datetime, timezone
+from threading import Event
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
+from urllib.parse import urlsplit
+
+from .. import logs
+from ..config import NetworkSettings
+from ..errors import (
+    ConnectError,
+    ConnectionLost,
+    CredentialsError,
+    NetworkError,
+    SsmPluginError,
+)
+from ..net.address import parse
+from ..net.connect import open_socket
+from ..net.deadline import Deadline
+from ..net.exchange import Response, exchange
+from ..net.route import service_route
+from ..version import __version__
+from .credentials import CredentialProvider
+from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
+from .service_errors import Operation, is_expired, is_throttling_or_fault, service_error
+from .sigv4 import sign
+
+CALL_TIMEOUT = 15.0  # s
+_RETRIES = 3
+_FIRST_DELAY = 0.5  # s, doubled each time; what is waited is a random part of it
+_ANSWER_LIMIT = 1 << 20  # bytes
+_DATA_KEY_SIZE = 64
+_TARGET_PREFIXES = {"ssm": "AmazonSSM", "kms": "TrentService"}
+
+_DEFAULTS = NetworkSettings()
+
+_log = logs.logger("aws")
+
+
+class StartedSession(NamedTuple):
+    session_id: str
+    stream_url: str
+    token_value: str
+
+    def __repr__(self) -> str:
+        return f"StartedSession({self.session_id})"
+
+
+class ResumedSession(NamedTuple):
+    """An empty ``token_value``: the session is over. An empty ``stream_url``: it is the old one."""
+
+    stream_url: str
+    token_value: str
+
+    def __repr__(self) -> str:
+        return f"ResumedSession(over={not self.token_value})"
+
+
+class DataKey(NamedTuple):
+    """``plaintext``: 64 bytes. ``ciphertext``: base64, as KMS gives it."""
+
+    plaintext: bytes
+    ciphertext: str
+
+    def __repr__(self) -> str:
+        return "DataKey(...)"
+
+
+class _Call(NamedTuple):
+    service: str
+    operation: Operation
+    request: Mapping[str, Any]
+    repeatable: bool = True
+
+    @property
+    def api_target(self) -> str:
+        return f"{_TARGET_PREFIXES[self.service]}.{self.operation.action.partition(':')[2]}"
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class ServiceClient:
+    """Calls for one identity in one region; threads may share it.
+
+    ``endpoint_url`` is SSM's; without it, and for KMS, environment and ``profile`` (the plain
+    settings of an AWS profile) say where. ``timeout`` (s) is for a call with its retries. Calls
+    raise ServiceError, NetworkError, CredentialsError, and UsageError for settings.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialProvider,
+        region: str,
+        endpoint_url: Optional[str] = None,
+        network: NetworkSettings = _DEFAULTS,
+        environ: Mapping[str, str] = os.environ,
+        profile: Mapping[str, str] = {},
+        kms_endpoint_url: Optional[str] = None,
+        timeout: float = CALL_TIMEOUT,
+        now: Callable[[], datetime] = utc_now,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        check_region(region)
+        self.region = region
+        self._credentials = credentials
+        self._endpoints = {"ssm": endpoint_url, "kms": kms_endpoint_url}
+        self._network = network
+        self._environ = environ
+        self._profile = profile
+        self._timeout = timeout
+        self._now = now
+        self._jitter = jitter
+        self._closed = Event()
+        self._warned = False
+
+    def start_session(
+        self,
+        target: str,
+        document_name: Optional[str] = None,
+        parameters: Optional[Mapping[str, Sequence[str]]] = None,
+        reason: Optional[str] = None,
+    ) -> StartedSession:
+        """Starts a session with ``target``. ``parameters`` are those of the document."""
+        request = {
+            "Target": target,
+            "DocumentName": document_name,
+            "Parameters": parameters,
+            "Reason": reason,
+        }
+        given = {key: value for key, value in request.items() if value}
+        operation = Operation("ssm:StartSession", target)
+        answer = self._perform(_Call("ssm", operation, given, repeatable=False))
+        fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
+        if not all(fields):
+            raise NetworkError(f"the answer to {operation} lacks a field: check the endpoint URL")
+        return StartedSession(*fields)
+
+    def resume_session(self, session_id: str) -> ResumedSession:
+        """A new token, and usually a new URL, for a session whose connection was lost."""
+        operation = Operation("ssm:ResumeSession", session_id)
+        answer = self._perform(_Call("ssm", operation, {"SessionId": session_id}))
+        return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
+
+    def terminate_session(self, session_id: str) -> None:
+        """Ends the session on the node as well."""
+        operation = Operation("ssm:TerminateSession", session_id)
+        self._perform(_Call("ssm", operation, {"SessionId": session_id}))
+
+    def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
+        """64 bytes from KMS that are good under ``encryption_context`` only."""
+        operation = Operation("kms:GenerateDataKey", key_id)
+        request = {
+            "KeyId": key_id,
+            "NumberOfBytes": _DATA_KEY_SIZE,
+            "EncryptionContext": dict(encryption_context),
+        }
+        answer = self._perform(_Call("kms", operation, request))
+        ciphertext = _text(answer, "CiphertextBlob")
+        try:
+            plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
+        except ValueError:
+            plaintext = b""
+        if len(plaintext) != _DATA_KEY_SIZE or not ciphertext:
+            raise NetworkError(f"the answer to {operation} holds no key of {_DATA_KEY_SIZE} bytes")
+        return DataKey(plaintext, ciphertext)
+
+    def upgrade_headers(self, stream_url: str) -> Dict[str, str]:
+        """The signature for opening ``stream_url``, good for one dial at this time.
+
+        Empty for a presigned URL, for which no credentials are sought, and, with a warning in the
+        log, where there are none: the gateway then decides by the token alone.
+        """
+        if is_presigned(stream_url):
+            return {}
+        try:
+            credentials = self._credentials.resolve()
+        except CredentialsError as error:
+            if not self._warned:
+                self._warned = True
+                _log.warning("opening the stream unsigned, which the gateway may refuse: %s", error)
+            return {}
+        region = session_region_of(stream_url) or self.region
+        return sign("GET", stream_url, {}, b"", credentials, region, "ssmmessages", self._now())
+
+    def close(self) -> None:
+        """No more retries: a call that waits for one fails at once with what it last saw."""
+        self._closed.set()
+
+    def _perform(self, call: _Call) -> Dict[str, Any]:
+        deadline = Deadline(self._timeout, str(call.operation))
+        delays = self._delays()
+        renewed = False
+        while True:
+            try:
+                response = self._attempt(call, deadline)
+            except (ConnectError, ConnectionLost) as error:
+                # A ConnectError comes before anything is sent.
+                again = call.repeatable or isinstance(error, ConnectError)
+                failure: SsmPluginError = error
+            else:
+                if 200 <= response.status < 300:
+                    return _answer(response, call.operation)
+                refusal = service_error(call.operation, response, self._now())
+                if is_expired(refusal) and not renewed:
+                    renewed = True
+                    self._credentials.forget()
+                    continue
+                again, failure = is_throttling_or_fault(refusal), refusal
+            if not (again and self._wait(next(delays, None), deadline)):
+                raise failure
+
+    def _attempt(self, call: _Call, deadline: Deadline) -> Response:
+        url = endpoint_url(
+            call.service,
+            self.region,
+            self._endpoints[call.service],
+            self._environ,
+            self._profile,
+        )
+        route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
+        address = parse(url, ("https", "http"), "the endpoint URL")
+        target = _path(url)
+        signed_url = f"{address.scheme}://{address.authority}{target}"
+        body = json.dumps(call.request).encode("ascii")
+        headers = {
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": call.api_target,
+        }
+        credentials = self._credentials.resolve()
+        left = deadline.remaining("finding credentials")
+        sock = open_socket(route, min(left, self._network.connect_timeout))
+        try:
+            headers.update(
+                sign(
+                    "POST",
+                    signed_url,
+                    headers,
+                    body,
+                    credentials,
+                    self.region,
+                    call.service,
+                    self._now(),
+                )
+            )
+            headers["User-Agent"] = f"ssm-plugin/{__version__}"
+            response = exchange(
+                sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
+            )
+        finally:
+            sock.close()
+        _log.debug("%s at %s: status %d", call.operation, address.authority, response.status)
+        return response
+
+    def _delays(self) -> Iterator[float]:
+        for attempt in range(_RETRIES):
+            yield _FIRST_DELAY * 2**attempt * (0.5 + self._jitter() / 2)
+
+    def _wait(self, delay: Optional[float], deadline: Deadline) -> bool:
+        """Waits before a retry; False if there is to be none."""
+        if delay is None or delay >= deadline.left:
+            return False
+        return not self._closed.wait(delay)
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + ("?" + parts.query if parts.query else "")
+
+
+def _answer(response: Response, operation: Operation) -> Dict[str, Any]:
+    try:
+        answer = json.loads(response.body.decode("utf-8") or "{}")
+    except ValueError as error:
+        raise _not_aws(operation) from error
+    if not isinstance(answer, dict):
+        raise _not_aws(operation)
+    return answer
+
+
+def _not_aws(operation: Operation) -> NetworkError:
+    return NetworkError(
+        f"{operation} got an answer that is not from AWS: check the endpoint URL, and whether a "
+        "proxy or a login page stands in between"
+    )
+
+
+def _text(answer: Mapping[str, Any], key: str) -> str:
+    value = answer.get(key)
+    return value if isinstance(value, str) else ""

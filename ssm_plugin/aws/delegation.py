@@ -1,0 +1,81 @@
+"""Credentials whose sources we leave to others: single sign-on, roles, web identity, login.
+
+botocore does it if it is installed beside us, else the AWS CLI (``configure export-credentials``,
+in version 2 and late versions 1). Either runs in a child process, for the sake of the time limit.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from typing import Iterator, List, Mapping, Optional, Tuple
+
+from ..errors import CredentialsError
+from ..net.deadline import Deadline
+from .keys import Credentials
+from .process import run
+from .profiles import Section
+
+_SETTINGS = (
+    "role_arn",
+    "web_identity_token_file",
+    "sso_account_id",
+    "sso_role_name",
+    "login_session",
+)
+_WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
+# With our own search path, as we may run from a zip file or out of an embedder's path.
+_CHILD = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    f"from {__package__}.botocore_export import export; "
+    "sys.stdout.write(export(sys.argv[1], sys.argv[2]))"
+)
+
+
+def reason(settings: Section) -> Optional[str]:
+    """The setting for which a profile must be left to others, if there is one."""
+    return next((name for name in _SETTINGS if settings.get(name)), None)
+
+
+def has_web_identity(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names a role and the token for it, as in pods of EKS."""
+    return all(environ.get(name) for name in _WEB_IDENTITY)
+
+
+def resolve(
+    profile: Optional[str],
+    why: str,
+    region: Optional[str],
+    environ: Mapping[str, str],
+    deadline: Deadline,
+) -> Credentials:
+    """Asks botocore, then the AWS CLI. ``why`` is the setting that calls for them.
+
+    CredentialsError with what each of them said, or naming both if neither is there.
+    """
+    failures: List[str] = []
+    for source, arguments in _ways(profile, region, environ):
+        try:
+            return run(arguments, source, environ, deadline)
+        except CredentialsError as error:
+            failures.append(str(error))
+    of = f"of the AWS profile {profile!r}" if profile else "of the environment"
+    if failures:
+        raise CredentialsError(f"no credentials for {why} {of}: {'; '.join(failures)}")
+    raise CredentialsError(
+        f"the setting {why} {of} needs botocore (pip install botocore, for {sys.executable}) or "
+        "the AWS CLI on PATH: install one of them"
+    )
+
+
+def _ways(
+    profile: Optional[str], region: Optional[str], environ: Mapping[str, str]
+) -> Iterator[Tuple[str, List[str]]]:
+    frozen = getattr(sys, "frozen", False)  # then the executable is a program, not Python
+    if sys.executable and not frozen and importlib.util.find_spec("botocore"):
+        yield "botocore", [sys.executable, "-c", _CHILD, profile or "", region or ""] + sys.path
+    aws = shutil.which("aws", path=environ.get("PATH", os.defpath))
+    if aws:
+        named = ["--profile", profile] if profile else []
+        export = [aws, "configure", "export-credentials", "--format", "process"]
+        yield "'aws configure export-credentials'", export + named

@@ -1,0 +1,93 @@
+"""The record of one set of AWS credentials, and how it is read from the JSON that AWS defines.
+
+No secret may show: ``repr`` hides it, and errors name the field and the source, never the value.
+"""
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple, Optional
+
+from ..errors import CredentialsError
+
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|UTC|([+-])(\d\d):?(\d\d))?\Z"
+)
+
+
+class Credentials(NamedTuple):
+    """``expires_at`` is in seconds since the epoch, None for keys that do not expire."""
+
+    access_key: str
+    secret_key: str
+    token: Optional[str] = None
+    expires_at: Optional[float] = None
+
+    def __repr__(self) -> str:
+        kind = "temporary" if self.token else "long-term"
+        return f"Credentials({self.access_key[:4]}…{self.access_key[-4:]}, {kind})"
+
+
+def checked(
+    source: str,
+    access_key: Any,
+    secret_key: Any,
+    token: Any = None,
+    expiration: Any = None,
+) -> Credentials:
+    """Credentials from values as found at ``source``, which a CredentialsError names.
+
+    ``expiration`` is ISO 8601 text, UTC unless it says otherwise. An empty token counts as none.
+    """
+    return Credentials(
+        _key(source, "access key id", access_key),
+        _key(source, "secret access key", secret_key),
+        _key(source, "session token", token) if token else None,
+        _seconds(source, expiration) if expiration else None,
+    )
+
+
+def from_document(source: str, document: Any, token_name: str) -> Credentials:
+    """From ``AccessKeyId``, ``SecretAccessKey``, ``Expiration`` and the token under its name."""
+    if not isinstance(document, dict):
+        raise CredentialsError(f"{source} did not answer with a JSON object")
+    missing = [name for name in ("AccessKeyId", "SecretAccessKey") if not document.get(name)]
+    if missing:
+        raise CredentialsError(f"the answer of {source} has no {' and no '.join(missing)}")
+    return checked(
+        source,
+        document["AccessKeyId"],
+        document["SecretAccessKey"],
+        document.get(token_name),
+        document.get("Expiration"),
+    )
+
+
+def parse_time(text: str) -> float:
+    """ISO 8601 to seconds since the epoch. ValueError if it is something else."""
+    match = _TIME.match(text.strip())
+    if match is None:
+        raise ValueError("not an ISO 8601 time")
+    day, time, sign, hours, minutes = match.groups()
+    moment = datetime.strptime(f"{day} {time}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    return (moment + offset if sign == "-" else moment - offset).timestamp()
+
+
+def _key(source: str, what: str, value: Any) -> str:
+    # They become header values: a line break from a careless copy would end the header there.
+    if not isinstance(value, str) or not re.match(r"[!-~]+\Z", value):
+        raise CredentialsError(
+            f"the {what} from {source} is empty, or holds a space, a line break or another "
+            "character that no key has: copy it again"
+        )
+    return value
+
+
+def _seconds(source: str, expiration: Any) -> float:
+    try:
+        return parse_time(str(expiration))
+    except (ValueError, OverflowError) as error:
+        raise CredentialsError(
+            f"the expiration time from {source} is not an ISO 8601 time such as "
+            "2030-01-31T12:00:00Z"
+        ) from error

@@ -1,0 +1,83 @@
+"""Credentials of an EC2 instance's role, from the instance metadata service, version 2.
+
+A PUT fetches a token for the session, a GET with it the name of the role, another the keys.
+Version 1, which has no token, is not spoken: anybody who can make us fetch a URL could use it.
+"""
+
+from typing import Mapping, Optional
+from urllib.parse import quote
+
+from ..errors import CredentialsError, NetworkError, UsageError
+from ..net.deadline import Deadline
+from ..net.exchange import Response
+from .instance_services import document, request
+from .keys import Credentials, from_document
+from .profiles import Profile
+
+_ENDPOINTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
+_ROLES = "/latest/meta-data/iam/security-credentials/"
+_SECONDS = 1.0  # a request; elsewhere than on EC2 the address swallows packets
+_WHAT = "the instance metadata service"
+
+
+def instance_credentials(
+    profile: Profile, environ: Mapping[str, str], deadline: Deadline
+) -> Optional[Credentials]:
+    """None if switched off, if there is no such service here, or if the instance has no role."""
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return None
+    endpoint = _endpoint(profile, environ)
+    try:
+        return _from(endpoint, deadline)
+    except UsageError as error:
+        raise CredentialsError(
+            f"{error}; check AWS_EC2_METADATA_SERVICE_ENDPOINT and the AWS profile"
+        ) from error
+    except NetworkError:  # the usual case: this is no EC2 instance
+        return None
+
+
+def _endpoint(profile: Profile, environ: Mapping[str, str]) -> str:
+    url = _setting("ec2_metadata_service_endpoint", profile, environ)
+    if url:
+        return url.rstrip("/")
+    mode = (_setting("ec2_metadata_service_endpoint_mode", profile, environ) or "IPv4").lower()
+    if mode not in _ENDPOINTS:
+        raise CredentialsError("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE must be IPv4 or IPv6")
+    return _ENDPOINTS[mode]
+
+
+def _setting(key: str, profile: Profile, environ: Mapping[str, str]) -> Optional[str]:
+    return environ.get(f"AWS_{key.upper()}") or profile.text(key)
+
+
+def _from(endpoint: str, deadline: Deadline) -> Optional[Credentials]:
+    lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": "21600"}
+    token_url = f"{endpoint}/latest/api/token"
+    token = _text(request("PUT", token_url, _WHAT, lifetime, _SECONDS, deadline))
+    if not token:
+        return None
+    headers = {"x-aws-ec2-metadata-token": token}
+    role = _text(request("GET", endpoint + _ROLES, _WHAT, headers, _SECONDS, deadline))
+    if not role:
+        return None
+    url = endpoint + _ROLES + quote(role.splitlines()[0].strip(), safe="")
+    response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
+    if response.status != 200:
+        raise CredentialsError(f"{_WHAT} gave no keys of the role: HTTP status {response.status}")
+    return _keys(document(response, _WHAT))
+
+
+def _keys(body: object) -> Credentials:
+    # A role that EC2 may not assume is reported with HTTP status 200.
+    code = body.get("Code", "Success") if isinstance(body, dict) else "Success"
+    if code != "Success":
+        raise CredentialsError(
+            f"{_WHAT} gave no keys of the role: {code!r:.100}; check the role's trust policy"
+        )
+    return from_document(_WHAT, body, "Token")
+
+
+def _text(response: Response) -> str:
+    """The body of a good answer; anything else means that there is nothing to be had."""
+    return response.body.decode("latin-1").strip() if response.status == 200 else ""

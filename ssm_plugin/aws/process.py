@@ -1,0 +1,118 @@
+"""Credentials that another program prints: ``credential_process`` and what behaves like it.
+
+The program prints one JSON object: ``Version`` 1, ``AccessKeyId``, ``SecretAccessKey`` and perhaps
+``SessionToken`` and ``Expiration``. It gets no stdin and no terminal, since ours may be carrying a
+session's data, and ends with its whole process group when the time is over. Its stdout is never
+shown; of its stderr the last line is, with everything masked that might be a key.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from typing import Mapping, Sequence
+
+from .. import logs
+from ..errors import CredentialsError
+from ..net.deadline import Deadline
+from .keys import Credentials, from_document
+
+_KILLED_WITHIN = 1.0  # s
+_SHOWN = 300  # characters of stderr
+_SECRET = re.compile(r"(?=[A-Za-z+/=_-]*[0-9])[A-Za-z0-9+/=_-]{16,}|[A-Za-z0-9+/=_-]{32,}")
+
+
+def credential_process(
+    command: str, profile: str, environ: Mapping[str, str], deadline: Deadline
+) -> Credentials:
+    """What the ``credential_process`` of a profile prints. CredentialsError says why it did not."""
+    source = f"credential_process of the AWS profile {profile!r}"
+    try:
+        arguments = shlex.split(command)
+    except ValueError as error:
+        raise CredentialsError(
+            f"{source} cannot be split into words ({error}): check its quotes in the AWS files"
+        ) from error
+    if not arguments:
+        raise CredentialsError(f"{source} is empty: correct the AWS files")
+    return run(arguments, source, environ, deadline)
+
+
+def run(
+    arguments: Sequence[str], source: str, environ: Mapping[str, str], deadline: Deadline
+) -> Credentials:
+    """Runs a program and reads its answer; ``source`` is what errors call it."""
+    return _read(_output(arguments, source, environ, deadline), source)
+
+
+def masked(text: str) -> str:
+    """``text`` with each word that could be a key or a token replaced."""
+    return _SECRET.sub(logs.MASK, logs.mask(text))
+
+
+def _read(output: bytes, source: str) -> Credentials:
+    try:
+        document = json.loads(output.decode("utf-8"))
+    except ValueError:
+        # Without the cause: it carries the whole output, keys included.
+        raise CredentialsError(f"{source} did not print one JSON object") from None
+    version = document.get("Version") if isinstance(document, dict) else 1
+    if version != 1:
+        raise CredentialsError(f"{source} printed no 'Version': 1, the only one that is known")
+    return from_document(source, document, "SessionToken")
+
+
+def _output(
+    arguments: Sequence[str], source: str, environ: Mapping[str, str], deadline: Deadline
+) -> bytes:
+    left = deadline.remaining(source)
+    try:
+        process = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environ),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        why = getattr(error, "strerror", None) or "its command line is not valid"
+        raise CredentialsError(f"{source} cannot be started: {why}: {arguments[0]!r}") from error
+    ended = False
+    try:
+        output, complaint = process.communicate(timeout=left)
+        ended = True
+    except subprocess.TimeoutExpired:
+        # Without the cause: it carries the command line and the output.
+        raise deadline.error(source) from None
+    finally:
+        if not ended:
+            _kill(process)
+    if process.returncode != 0:
+        raise _failure(source, process.returncode, complaint)
+    return output
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    # Before anything waits for it: until then the number of the group cannot be another's.
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:  # it has just ended
+        pass
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    try:
+        process.wait(_KILLED_WITHIN)
+    except subprocess.TimeoutExpired:  # stuck in the kernel: nothing more can be done
+        pass
+
+
+def _failure(source: str, status: int, complaint: bytes) -> CredentialsError:
+    how = f"exit status {status}" if status > 0 else f"signal {-status}"
+    lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines()]
+    said = masked(next(filter(None, reversed(lines)), "it said nothing on stderr"))
+    printable = "".join(character if character.isprintable() else "?" for character in said)
+    return CredentialsError(f"{source} failed with {how}: {printable[:_SHOWN]}")

@@ -1,0 +1,196 @@
+"""Profiles of the AWS shared config and credentials files, read as the AWS CLI reads them.
+
+INI without interpolation, keys in lower case; a section is ``[default]`` or ``[profile NAME]`` in
+the config file, ``[NAME]`` in the credentials file, whose settings win. An indented block below
+an empty value is a mapping. What a file says about other profiles is not judged. Lines are never
+shown in errors, since they may hold keys; the file and the number of the line are.
+"""
+
+import configparser
+import os
+import shlex
+from string import Template
+from typing import Dict, List, Mapping, NamedTuple, Optional, Union
+
+from ..errors import CredentialsError
+
+Setting = Union[str, Mapping[str, str]]
+Section = Mapping[str, Setting]
+
+CONFIG_FILE = "AWS_CONFIG_FILE"
+CREDENTIALS_FILE = "AWS_SHARED_CREDENTIALS_FILE"
+_DEFAULT_PATHS = {CONFIG_FILE: "~/.aws/config", CREDENTIALS_FILE: "~/.aws/credentials"}
+_SECRET_KEYS = ("aws_secret_access_key", "aws_session_token", "aws_security_token")
+# botocore's order, and so the AWS CLI's.
+_PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+
+
+class Profile(NamedTuple):
+    """One profile. ``settings`` is both files together; ``config`` and ``credentials`` each alone.
+
+    ``services`` is the ``[services X]`` section that the setting ``services = X`` names: service id
+    (``ssm``, ``kms``) to settings such as ``endpoint_url``. ``repr`` shows none of the values.
+    """
+
+    name: str
+    settings: Section = {}
+    config: Section = {}
+    credentials: Section = {}
+    services: Mapping[str, Mapping[str, str]] = {}
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r}, settings: {', '.join(sorted(self.settings))})"
+
+    def text(self, key: str) -> Optional[str]:
+        """The setting ``key`` (``region``, ``ca_bundle`` …), None if absent, empty or a mapping."""
+        value = self.settings.get(key)
+        return value if isinstance(value, str) and value else None
+
+    def plain(self) -> Dict[str, str]:
+        """The settings that are text, keys left out. ``endpoint_url_ssm`` and its like are from
+        ``services``, and go before ``endpoint_url``, which is for all services.
+        """
+        found = {key: value for key, value in self.settings.items() if isinstance(value, str)}
+        for service, values in self.services.items():
+            if values.get("endpoint_url"):
+                found[f"endpoint_url_{service}"] = values["endpoint_url"]
+        return {key: value for key, value in found.items() if key not in _SECRET_KEYS}
+
+
+class _File(NamedTuple):
+    path: str
+    text: str
+    sections: Mapping[str, Mapping[str, str]]
+    problem: str = ""
+
+
+def profile_name(profile: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+    """The profile asked for by argument or environment, None if nobody asked."""
+    named = [profile] + [environ.get(name) for name in _PROFILE_VARIABLES]
+    return next((name for name in named if name), None)
+
+
+def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ) -> Profile:
+    """The profile named by ``profile``, else by AWS_PROFILE, else ``default``, which may be absent.
+
+    CredentialsError if a named profile exists in neither file, or if a file is not valid.
+    """
+    wanted = profile_name(profile, environ)
+    name = wanted or "default"
+    config_file = _read(CONFIG_FILE, environ)
+    credentials_file = _read(CREDENTIALS_FILE, environ)
+    in_config = _named_section(config_file, "profile", name)
+    in_credentials = name if name in credentials_file.sections else None
+    if wanted and in_config is None and in_credentials is None:
+        raise _missing(name, config_file, credentials_file)
+    config = _section(config_file, in_config)
+    credentials = _section(credentials_file, in_credentials)
+    settings = dict(config)
+    settings.update(credentials)
+    return Profile(name, settings, config, credentials, _services(config_file, settings))
+
+
+def file_path(variable: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Where the file is that ``variable`` (CONFIG_FILE, CREDENTIALS_FILE) may name."""
+    path = environ.get(variable) or _DEFAULT_PATHS[variable]
+    path = Template(path).safe_substitute(environ)
+    home = environ.get("HOME")
+    if home and path.startswith("~" + os.sep):
+        return os.path.join(home, path[2:])
+    return os.path.expanduser(path)
+
+
+def _read(variable: str, environ: Mapping[str, str]) -> _File:
+    path = file_path(variable, environ)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except FileNotFoundError:
+        return _File(path, "", {}, "does not exist")
+    except OSError as error:  # like botocore: it may not be needed, but say it if a profile is
+        return _File(path, "", {}, f"cannot be read: {error.strerror}")
+    text = _decoded(path, data)
+    return _File(path, text, _parsed(path, text))
+
+
+def _decoded(path: str, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise _broken(path, line, "it is not UTF-8 text") from None
+    return text.replace("\r\n", "\n")
+
+
+def _parsed(path: str, text: str) -> Dict[str, Dict[str, str]]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.MissingSectionHeaderError as error:
+        raise _broken(path, error.lineno, "it stands before the first [section]") from None
+    except configparser.ParsingError as error:
+        raise _broken(path, error.errors[0][0], "it is not 'key = value'") from None
+    except configparser.DuplicateSectionError as error:
+        raise _broken(path, error.lineno, "the section is there twice") from None
+    except configparser.DuplicateOptionError as error:
+        raise _broken(path, error.lineno, "the setting is there twice") from None
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def _named_section(file: _File, kind: str, name: str) -> Optional[str]:
+    """The last section for ``name``: ``[default]``, or ``[profile x]`` with or without quotes."""
+    found = None
+    for section in file.sections:
+        if section == name == "default" and kind == "profile":
+            found = section
+        elif section.startswith(kind) and _words(section) == [kind, name]:
+            found = section
+    return found
+
+
+def _words(section: str) -> List[str]:
+    try:
+        return shlex.split(section)
+    except ValueError:  # an odd quote: such a section names nothing
+        return []
+
+
+def _section(file: _File, section: Optional[str]) -> Dict[str, Setting]:
+    if section is None:
+        return {}
+    values: Dict[str, Setting] = {}
+    for key, value in file.sections[section].items():
+        values[key] = _nested(file, key, value) if value.startswith("\n") else value
+    return values
+
+
+def _nested(file: _File, key: str, block: str) -> Dict[str, str]:
+    values = {}
+    for line in filter(None, map(str.strip, block.splitlines())):
+        name, equals, value = line.partition("=")
+        if not equals:
+            numbers = [n for n, text in enumerate(file.text.split("\n"), 1) if text.strip() == line]
+            number = numbers[0] if numbers else None
+            raise _broken(file.path, number, f"below {key!r} it is not 'key = value'")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _services(file: _File, settings: Section) -> Mapping[str, Mapping[str, str]]:
+    name = settings.get("services")
+    section = _named_section(file, "services", name) if isinstance(name, str) else None
+    found = _section(file, section)
+    return {key: value for key, value in found.items() if not isinstance(value, str)}
+
+
+def _broken(path: str, line: Optional[int], why: str) -> CredentialsError:
+    where = f"{path}, line {line}" if line else path
+    return CredentialsError(f"the AWS file {where} cannot be understood: {why}; correct the line")
+
+
+def _missing(name: str, *files: _File) -> CredentialsError:
+    looked = " and ".join(f"{file.path} ({file.problem or 'does not have it'})" for file in files)
+    return CredentialsError(
+        f"the AWS profile {name!r} was not found: looked in {looked}; check --profile, AWS_PROFILE "
+        f"and the spelling, or make it with 'aws configure --profile {name}'"
+    )

@@ -1,0 +1,171 @@
+"""What the service's error answers mean, in one line each, and which of them are worth a retry."""
+
+import json
+import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Dict, NamedTuple, Optional
+
+from ..errors import ServiceError
+from ..net.exchange import Response
+
+_THROTTLED = frozenset(
+    (
+        "BandwidthLimitExceeded",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    )
+)
+_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
+_CLOCK = frozenset(
+    (
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    )
+)
+_DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"))
+_SKEW_LIMIT = 300.0  # s, beyond which AWS refuses a signature
+
+_ADVICE = {
+    "TargetNotConnected": (
+        "check that the node is running, that its SSM Agent is online, that its role allows "
+        "Session Manager, and that the region and the account are right"
+    ),
+    "InvalidTarget": "check the id of the target and the region",
+    "InvalidInstanceId": "check the id of the target and the region",
+    "InvalidDocument": "check the name of the session document",
+    "InvalidParameters": "check the parameters that the session document takes",
+    "DoesNotExistException": "the session has ended or is of another region or account",
+    "UnrecognizedClientException": (
+        "the access key is unknown: check the profile, the partition, and that temporary "
+        "credentials come with their session token"
+    ),
+    "InvalidClientTokenId": (
+        "the access key is unknown: check the profile, the partition, and that temporary "
+        "credentials come with their session token"
+    ),
+    "OptInRequired": "the account is not subscribed to the service in this region",
+    "NotFoundException": "the KMS key does not exist in this region: check the session preferences",
+    "DisabledException": "the KMS key is disabled: enable it, or name another in the preferences",
+    "KMSInvalidStateException": "the KMS key is being deleted or not ready: check its state",
+    "KeyUnavailableException": "the KMS key cannot be used for the moment: try again",
+    "InvalidKeyUsageException": (
+        "the KMS key must be a symmetric one for encryption: name another in the preferences"
+    ),
+}
+
+
+class Operation(NamedTuple):
+    """``action`` as IAM calls it (``ssm:StartSession``), ``subject`` the target, session or key."""
+
+    action: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.action} on {self.subject}" if self.subject else self.action
+
+
+def service_error(operation: Operation, response: Response, now: datetime) -> ServiceError:
+    """The error that an answer other than 2xx stands for. ``now`` is this machine's time (UTC)."""
+    body = _json_object(response.body)
+    code = _code(response, body)
+    said = _said(code, body)
+    text = f"{operation} failed: {code}{': ' + said if said else ''} (status {response.status})"
+    advice = _advice(operation, code, response, now)
+    return ServiceError(f"{text}; {advice}" if advice else text, code, response.status)
+
+
+def is_throttling_or_fault(error: ServiceError) -> bool:
+    """Whether the service did not do it and may well do it a moment later."""
+    return error.code in _THROTTLED or error.status in (429, 500, 502, 503, 504)
+
+
+def is_expired(error: ServiceError) -> bool:
+    return error.code in _EXPIRED
+
+
+def clock_skew(response: Response, now: datetime) -> Optional[float]:
+    """Seconds by which this machine's clock is ahead of the service's, None if unknown."""
+    try:
+        theirs = parsedate_to_datetime(response.headers.get("date", ""))
+    except (TypeError, ValueError, IndexError):
+        return None
+    if theirs.tzinfo is None:
+        theirs = theirs.replace(tzinfo=timezone.utc)
+    return (now - theirs).total_seconds()
+
+
+def _json_object(body: bytes) -> Dict[str, Any]:
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _code(response: Response, body: Dict[str, Any]) -> str:
+    # com.amazonaws.ssm#Code in the body, Code:http://… in the header
+    given = response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code")
+    text = str(given or "").split("#")[-1].split(":")[0].strip()
+    return text if re.match(r"[A-Za-z0-9_.-]{1,80}\Z", text) else f"HTTP{response.status}"
+
+
+def _said(code: str, body: Dict[str, Any]) -> str:
+    text = body.get("message") or body.get("Message") or ""
+    if not isinstance(text, str):
+        return ""
+    if code in _CLOCK:
+        # What follows repeats the signed headers, the session token among them.
+        text = re.split(r"(?<=\.)\s", text, maxsplit=1)[0].split("\n")[0]
+    text = re.sub(r"[^ -~\u00a0-\uffff]+", " ", text)
+    return " ".join(text.split())[:400].rstrip(".")
+
+
+def _advice(operation: Operation, code: str, response: Response, now: datetime) -> str:
+    if code in _CLOCK:
+        return _clock_advice(clock_skew(response, now))
+    if code in _EXPIRED:
+        return "the credentials have expired: log in again, or renew them"
+    if code in _THROTTLED:
+        return "too many requests at once: try again in a moment"
+    if code in _DENIED:
+        return _permission_advice(operation)
+    if code in _ADVICE:
+        return _ADVICE[code]
+    if response.status >= 500:
+        return "the service has a fault: try again in a moment"
+    if response.status == 403:
+        return _permission_advice(operation)
+    return ""
+
+
+def _permission_advice(operation: Operation) -> str:
+    also = ""
+    if operation.action == "ssm:StartSession":
+        also = " and on the session document"
+    elif operation.action.startswith("kms:"):
+        also = ", in the key's policy too"
+    return f"the credentials need the permission {operation.action} on {operation.subject}{also}"
+
+
+def _clock_advice(skew: Optional[float]) -> str:
+    if skew is None or abs(skew) <= _SKEW_LIMIT:
+        return "check the secret access key, and the clock of this machine"
+    side = "ahead of" if skew > 0 else "behind"
+    return f"the clock of this machine is {_span(abs(skew))} {side} the service's: set it right"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 172800 else f"{seconds / 86400:.0f} days"

@@ -1,0 +1,1 @@
+"""What can be called from a command line, one file per command."""

@@ -1,0 +1,122 @@
+"""The drop-in for AWS's plugin: runs the session that the AWS CLI has started.
+
+::
+
+    session-manager-plugin RESPONSE REGION StartSession [PROFILE REQUEST ENDPOINT]
+
+RESPONSE is the JSON that StartSession returned, or the name of an environment variable, beginning
+with ``AWS_SSM_START_SESSION_RESPONSE``, that holds it. ``aws ecs execute-command`` passes the same
+with lower-case keys.
+"""
+
+import json
+import os
+from typing import Any, Dict, List, MutableMapping, NamedTuple, Optional
+
+from .. import config, logs
+from ..cli import RESPONSE_VARIABLE
+from ..errors import UsageError
+from ..session.session import Session
+from ..session.session_handler import SessionHandler
+from ..session.types import SessionType
+from .foreground import run_in_foreground
+from .surroundings import make_environment
+
+USAGE = (
+    "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "
+    "[PROFILE REQUEST ENDPOINT]; for our own commands see 'ssm-plugin --help'"
+)
+
+# What AWS's own documents open. Others open what the handshake says.
+_DOCUMENT_TYPES = {
+    "AWS-StartInteractiveCommand": SessionType.INTERACTIVE_COMMANDS,
+    "AWS-StartNonInteractiveCommand": SessionType.NON_INTERACTIVE_COMMANDS,
+    "AWS-StartSSHSession": SessionType.PORT,
+    "AWS-StartPortForwardingSession": SessionType.PORT,
+    "AWS-StartPortForwardingSessionToRemoteHost": SessionType.PORT,
+    "AWS-StartPortForwardingSessionToSocket": SessionType.PORT,
+}
+
+
+class Invocation(NamedTuple):
+    """What the arguments say. ``repr`` would show the token: there is none."""
+
+    response: Dict[str, Any]
+    region: str
+    profile: Optional[str]
+    request: Dict[str, Any]
+    endpoint_url: Optional[str]
+
+    def __repr__(self) -> str:
+        return "Invocation(%s)" % self.region
+
+
+def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation:
+    """Read the arguments, and take the response out of the environment."""
+    if not 3 <= len(arguments) <= 6:
+        raise UsageError("%d arguments are not 3 to 6: %s" % (len(arguments), USAGE))
+    response, region, operation, profile, request, endpoint_url = (
+        arguments + [""] * (6 - len(arguments))
+    )
+    if operation != "StartSession":
+        raise UsageError("operation %r is not StartSession: %s" % (operation[:50], USAGE))
+    return Invocation(
+        _object(_response_text(response, environ), "the response"),
+        region,
+        profile or None,
+        _object(request or "{}", "the request"),
+        endpoint_url or None,
+    )
+
+
+def session_arguments(invocation: Invocation) -> Dict[str, Any]:
+    """As ``SessionHandler`` wants them, both spellings accepted."""
+    response, request = invocation.response, invocation.request
+    document = request.get("DocumentName") or ""
+    return {
+        "sessionId": _either(response, "SessionId"),
+        "streamUrl": _either(response, "StreamUrl"),
+        "tokenValue": _either(response, "TokenValue"),
+        "target": request.get("Target") or None,
+        "documentName": document or None,
+        "parameters": request.get("Parameters"),
+        "sessionType": _DOCUMENT_TYPES.get(document),
+    }
+
+
+def run(arguments: List[str]) -> int:
+    invocation = parse(arguments, os.environ)
+    settings = config.load().override(
+        profile=invocation.profile,
+        region=invocation.region or None,
+        endpoint_url=invocation.endpoint_url,
+    )
+    logs.configure(settings.log, os.environ)
+    handler = SessionHandler(environment=make_environment(settings))
+    session = handler.create_session(session_arguments(invocation))
+    assert isinstance(session, Session)
+    return run_in_foreground(session)
+
+
+def _response_text(argument: str, environ: MutableMapping[str, str]) -> str:
+    if not argument.startswith(RESPONSE_VARIABLE):
+        return argument
+    text = environ.pop(argument, None)
+    if text is None:
+        raise UsageError("the environment variable %s is not set: %s" % (argument[:80], USAGE))
+    return text
+
+
+def _object(text: str, name: str) -> Dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError("%s is not JSON: %s" % (name, USAGE)) from error
+    if not isinstance(value, dict):
+        raise UsageError("%s is not a JSON object: %s" % (name, USAGE))
+    return value
+
+
+def _either(response: Dict[str, Any], name: str) -> Any:
+    """The field, in the spelling of ``ssm`` or of ``ecs``."""
+    return response.get(name, response.get(name[0].lower() + name[1:]))

@@ -1,0 +1,373 @@
+"""The configuration: a YAML file and a few environment variables -> typed values.
+
+Durations are seconds, sizes bytes. Whatever the file says that is not understood is a
+``ConfigurationError`` that names the file, the line and the key.
+"""
+
+import os
+import re
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
+
+from .errors import ConfigurationError, UsageError
+from .strict_yaml import (
+    SCALARS,
+    Parser,
+    Place,
+    did_you_mean,
+    kind,
+    list_of,
+    mapping_of,
+    read,
+    scalar_of,
+    section_of,
+)
+
+LEVELS = ("off", "error", "warning", "info", "debug")
+SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
+
+# ``socket.settimeout`` overflows beyond 2**31 ms, which is 24.8 days.
+MAX_DURATION = 20 * 86400.0
+
+
+class NetworkSettings(NamedTuple):
+    connect_timeout: float = 20.0
+    proxy: Optional[str] = None
+    no_proxy: Optional[str] = None
+    ca_bundle: Optional[str] = None
+    ping_interval: float = 30.0
+    reconnect_timeout: float = 900.0
+    stream_hosts: Tuple[str, ...] = ()
+    stream_endpoint: Optional[str] = None
+    window: int = 4096  # messages: the ceiling of the send window
+    pace: Optional[float] = None  # messages a second; None: as fast as the window allows
+
+    def __repr__(self) -> str:
+        return _shown(self, hidden="proxy")  # its URL may hold a password
+
+
+class LogSettings(NamedTuple):
+    """``level`` None: ``info`` if a file is named, else ``off``. ``file`` None: stderr."""
+
+    level: Optional[str] = None
+    file: Optional[str] = None
+    max_bytes: int = 10000000
+    backups: int = 3
+
+
+class JobSettings(NamedTuple):
+    """``command``: a str is a shell line, a tuple an argument list. ``output`` is a template."""
+
+    name: str
+    targets: Tuple[str, ...]
+    command: Union[str, Tuple[str, ...]]
+    timeout: Optional[float] = None
+    retries: int = 0
+    lock: bool = False
+    output: Optional[str] = None
+    environment: Mapping[str, str] = {}
+    document_name: Optional[str] = None
+    profile: Optional[str] = None
+    region: Optional[str] = None
+
+    def __repr__(self) -> str:
+        return _shown(self, hidden="environment")
+
+
+class Settings(NamedTuple):
+    """``source`` is the file that these came from, None where there was none."""
+
+    profile: Optional[str] = None
+    region: Optional[str] = None
+    endpoint_url: Optional[str] = None
+    document_name: Optional[str] = None
+    quiet: bool = False
+    log: LogSettings = LogSettings()
+    network: NetworkSettings = NetworkSettings()
+    targets: Mapping[str, str] = {}
+    jobs: Mapping[str, JobSettings] = {}
+    source: Optional[str] = None
+
+    def override(self, **given: Any) -> "Settings":
+        """With what the command line gave: any field, or ``log_level`` and ``log_file``.
+
+        None means "not given", so a switch that was left out must be None, not False.
+        """
+        fields = {name: value for name, value in given.items() if value is not None}
+        log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
+        return self._replace(log=self.log._replace(**log), **fields)
+
+    def resolve_target(self, name: str) -> str:
+        """What the configuration calls ``name``, else ``name`` itself.
+
+        :raises UsageError: for what can only be a slip of the pen for a configured name
+        """
+        if name in self.targets or re.match(r"m?i-|.*:", name):
+            return self.targets.get(name, name)
+        near = did_you_mean(name, self.targets)
+        if near:
+            raise UsageError("no target is called {!r}{}".format(name, near))
+        return name
+
+    def find_job(self, name: str) -> JobSettings:
+        """:raises UsageError: if there is no such job"""
+        if name not in self.jobs:
+            place = self.source or "no configuration file was found"
+            hint = did_you_mean(name, self.jobs)
+            raise UsageError("no job is called {!r} ({}){}".format(name, place, hint))
+        return self.jobs[name]
+
+
+def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read ``path``, else ``$SSM_PLUGIN_CONFIG``, else the first default file that exists.
+
+    :raises ConfigurationError: also if a file that was named is not there
+    """
+    source = path or environ.get("SSM_PLUGIN_CONFIG") or _default_file(environ)
+    return _with_environment(_read(source) if source else Settings(), environ)
+
+
+def parse_duration(text: str) -> float:
+    """``20s``, ``15m``, ``1h30m``, ``500ms``, ``2d`` or plain seconds -> seconds.
+
+    :raises UsageError: if it is none of these, or beyond ``MAX_DURATION``
+    """
+    match = _DURATION.match(text)
+    if not match:
+        raise UsageError("{} is not a duration, such as 20s, 15m or 1h30m".format(_short(text)))
+    units = (86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
+    seconds = sum(float(n) * unit for n, unit in zip(match.groups(), units) if n)
+    if seconds > MAX_DURATION:
+        raise UsageError("{} is too long: 20d is the limit".format(_short(text)))
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """``10MB`` (powers of 1000), ``10MiB`` (powers of 1024) or plain bytes -> bytes.
+
+    :raises UsageError: if it is none of these
+    """
+    match = re.match(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:([KMGT]?)(I?)B)?\Z", text.upper())
+    if not match or (match.group(3) and not match.group(2)):
+        raise UsageError("{} is not a size, such as 10MB or 64KiB".format(_short(text)))
+    number, prefix, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix or " "))
+
+
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
+_DURATION = re.compile(
+    r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}\Z".format(_NUMBER)
+)
+
+
+# --- Where the settings come from.
+
+
+def _default_file(environ: Mapping[str, str]) -> Optional[str]:
+    home = environ.get("HOME") or os.path.expanduser("~")
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    places = (os.path.join(base, "ssm-plugin", "config.yaml"), SYSTEM_FILE)
+    # ``exists`` is False, too, beneath a home that we may not search, as after ``sudo -u``.
+    return next((place for place in places if os.path.exists(place)), None)
+
+
+def _read(source: str) -> Settings:
+    try:
+        with open(source, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        why = error.strerror or error
+        message = "the configuration file {} cannot be read: {}".format(source, why)
+        raise ConfigurationError(message) from error
+    settings: Settings = read(data, source, _FILE_SCHEMA)
+    return settings._replace(source=source)
+
+
+def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Let the environment win over the file; an empty variable counts as not set."""
+
+    def chosen(*names: str) -> Optional[str]:
+        return next((environ[name] for name in names if environ.get(name)), None)
+
+    def converted(name: str, convert: Callable[[str], Any]) -> Any:
+        try:
+            return convert(environ[name]) if environ.get(name) else None
+        except ValueError as error:
+            raise ConfigurationError("{}: {}".format(name, error)) from error
+
+    if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
+        # The search for credentials reads these itself; naming a profile would put it first.
+        settings = settings._replace(profile=None)
+    return settings.override(
+        region=chosen("AWS_REGION", "AWS_DEFAULT_REGION"),
+        endpoint_url=chosen("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
+        quiet=converted("SSM_PLUGIN_QUIET", _flag),
+        log_level=converted("SSM_PLUGIN_LOG_LEVEL", _known_level),
+        log_file=converted("SSM_PLUGIN_LOG_FILE", _path),
+    )
+
+
+def _shown(record: Any, hidden: str) -> str:
+    shown = zip(record._fields, record)
+    fields = ("{}={}".format(n, "..." if n == hidden and v else repr(v)) for n, v in shown)
+    return "{}({})".format(type(record).__name__, ", ".join(fields))
+
+
+# --- From text to values. These raise ValueError.
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
+def _line(text: str) -> str:
+    if not text or re.search("[\0-\x1f\x7f]", text):
+        raise ValueError("it is empty" if not text else "it holds a control character")
+    return _content(text)
+
+
+def _content(text: str) -> str:
+    if re.search("[\0\ud800-\udfff]", text):
+        raise ValueError("it holds a character that no argument can hold")
+    return text
+
+
+def _script(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return _content(text)
+
+
+def _variable(name: str) -> str:
+    if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
+        raise ValueError("not a name for an environment variable")
+    return name
+
+
+def _path(text: str) -> str:
+    return os.path.expanduser(_line(text))
+
+
+def _flag(text: str) -> bool:
+    value = _FLAGS.get(text.lower())
+    if value is None:
+        raise ValueError("{} is neither true nor false".format(_short(text)))
+    return value
+
+
+_FLAGS = {"true": True, "yes": True, "on": True, "1": True}
+_FLAGS.update({"false": False, "no": False, "off": False, "0": False})
+
+
+def _known_level(text: str) -> str:
+    if text not in LEVELS:
+        raise ValueError("{} is not one of {}".format(_short(text), ", ".join(LEVELS)))
+    return text
+
+
+def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def within(text: str) -> Any:
+        value = convert(text)
+        if not low <= value <= high:
+            raise ValueError("{} is not within {:g} and {:g}".format(_short(text), low, high))
+        return value
+
+    return within
+
+
+def _period(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise ValueError("it must be more than 0")
+    return seconds
+
+
+def _decimal(text: str) -> int:
+    if not re.match(r"(0|[1-9][0-9]{0,15})\Z", text):
+        raise ValueError("{} is not a whole number".format(_short(text)))
+    return int(text)
+
+
+def _job(
+    target: Optional[str] = None,
+    targets: Tuple[str, ...] = (),
+    command: Union[None, str, Tuple[str, ...]] = None,
+    **others: Any,
+) -> JobSettings:
+    if not command:
+        raise ValueError("a job needs a command")
+    if (target is None) == (not targets):
+        raise ValueError("a job needs either a target or targets")
+    return JobSettings("", targets or (str(target),), command, **others)
+
+
+def _settings(
+    defaults: Mapping[str, Any] = {},
+    jobs: Mapping[str, JobSettings] = {},
+    **others: Any,
+) -> Settings:
+    named = {name: job._replace(name=name) for name, job in jobs.items()}
+    return Settings(jobs=named, **defaults, **others)
+
+
+def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
+    parse = _ARGUMENTS if kind(node) == "seq" else _SCRIPT
+    return parse(node, place)  # type: ignore[no-any-return]
+
+
+def _level(node: Any, place: Place) -> str:
+    # YAML 1.1 reads ``off`` as a boolean, so the text counts here and not the type.
+    return str(scalar_of("a log level", _known_level, *SCALARS)(node, place))
+
+
+# --- What the file may say.
+
+_TEXT = scalar_of("text", _line, "str")
+_FILE = scalar_of("a path", _path, "str")
+_SWITCH = scalar_of("true or false", _flag, "bool")
+_PERIOD = scalar_of("a duration", _period, "str", "int", "float")
+_SIZE = scalar_of("a size", _from(1024, 1e12, parse_size), "str", "int", "float")
+_SCRIPT = scalar_of("a command", _script, "str")
+_ARGUMENTS = list_of(scalar_of("text", _content, "str", "int", "float"))
+
+
+def _count(low: int, high: int) -> Parser:
+    return scalar_of("a whole number", _from(low, high, _decimal), "int")
+
+
+_FILE_SCHEMA = section_of(
+    _settings,
+    defaults=section_of(dict, profile=_TEXT, region=_TEXT, endpoint_url=_TEXT, document_name=_TEXT),
+    quiet=_SWITCH,
+    log=section_of(LogSettings, level=_level, file=_FILE, max_bytes=_SIZE, backups=_count(1, 100)),
+    network=section_of(
+        NetworkSettings,
+        connect_timeout=_PERIOD,
+        proxy=_TEXT,
+        no_proxy=_TEXT,
+        ca_bundle=_FILE,
+        ping_interval=_PERIOD,
+        reconnect_timeout=scalar_of("a duration", parse_duration, "str", "int", "float"),
+        stream_hosts=list_of(_TEXT),
+        stream_endpoint=_TEXT,
+        window=_count(1, 10000),
+        pace=scalar_of("a number", _from(0.1, 1e6, float), "int", "float"),
+    ),
+    targets=mapping_of(_line, _TEXT),
+    jobs=mapping_of(
+        _line,
+        section_of(
+            _job,
+            target=_TEXT,
+            targets=list_of(_TEXT),
+            command=_command,
+            timeout=_PERIOD,
+            retries=_count(0, 100),
+            lock=_SWITCH,
+            output=_TEXT,
+            environment=mapping_of(_variable, scalar_of("text", _content, "str", "int", "float")),
+            document_name=_TEXT,
+            profile=_TEXT,
+            region=_TEXT,
+        ),
+    ),
+)

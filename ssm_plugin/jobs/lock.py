@@ -1,0 +1,81 @@
+"""One run of a job at a time. The kernel drops the lock with the process, however it ends."""
+
+import fcntl
+import hashlib
+import os
+import re
+from types import TracebackType
+from typing import Mapping, Optional, Type
+
+from ..errors import LocalError
+from ..files import open_private
+
+
+def lock_directory(environ: Mapping[str, str] = os.environ) -> str:
+    """``$XDG_STATE_HOME/ssm-plugin/locks``, by default beneath ``~/.local/state``.
+
+    Not ``$XDG_RUNTIME_DIR``: cron does not have it, and a job started by hand must meet the
+    lock of the same job started by cron.
+    """
+    home = environ.get("HOME") or os.path.expanduser("~")
+    state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    return os.path.join(state, "ssm-plugin", "locks")
+
+
+class JobLock:
+    """``with JobLock(name, lock_directory()):`` holds the lock; it never waits for it.
+
+    :raises LocalError: on entry, if another process holds it, or the file cannot be used
+    """
+
+    def __init__(self, name: str, directory: str) -> None:
+        self.name = name
+        self.path = os.path.join(directory, _file_name(name))
+        self._descriptor: Optional[int] = None
+
+    def __enter__(self) -> "JobLock":
+        try:
+            descriptor = open_private(self.path, os.O_RDWR)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._take(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        # The file stays: to delete it would let two processes lock two files of one name.
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, b"%d\n" % os.getpid())
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
+            message = "job {!r} is already running (pid {})".format(self.name, holder or "unknown")
+            raise LocalError(message) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> LocalError:
+        message = "the lock {} of job {!r} cannot be used: {}"
+        return LocalError(message.format(self.path, self.name, error.strerror or error))
+
+
+def _file_name(name: str) -> str:
+    """Readable as far as it is safe, and different for each name on any file system."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return "{}-{}.lock".format(re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60], digest)

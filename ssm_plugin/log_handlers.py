@@ -1,0 +1,105 @@
+"""Where log records go once logging is on: a private file that rotates, or stderr."""
+
+import logging
+import logging.handlers
+import os
+import re
+import stat
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Callable, Optional
+
+from .files import is_regular, open_private
+
+_DATE = "%Y-%m-%dT%H:%M:%S"
+
+
+def make(
+    file: Optional[str], max_bytes: int, backups: int, line: str, mask: Callable[[str], str]
+) -> logging.Handler:
+    """A handler for ``file``, else for stderr, that passes each record through ``mask``.
+
+    :raises OSError: if the file cannot be opened
+    """
+    formatter = _Formatter(line, mask)
+    if file:
+        # To rotate a device or a pipe would rename it.
+        limit = max_bytes if is_regular(file) else 0
+        handler: logging.Handler = _FileHandler(file, limit, backups)
+    else:
+        handler = _StderrHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    return handler
+
+
+class _Formatter(logging.Formatter):
+    """Times are UTC. What a node sent cannot start a line of its own or move the cursor."""
+
+    def __init__(self, line: str, mask: Callable[[str], str]) -> None:
+        super().__init__(line, _DATE)
+        self.mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.mask(super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: Optional[str] = None) -> str:
+        return time.strftime(datefmt or "", time.gmtime(record.created))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _one_line(super().formatMessage(record))
+
+
+class _SaysOnce(logging.Handler):
+    """A record that cannot be written is lost, and the first such loss is told on stderr.
+
+    A full disk must not end a session, and what ``logging`` would print here shows secrets.
+    """
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            self.told = True
+            why = "{0.__name__}: {1}".format(*sys.exc_info()[:2])
+            text = "ssm-plugin: a log record was lost: {}".format(_one_line(why))
+            mask = getattr(self.formatter, "mask", str)
+            with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
+                sys.stderr.write(mask(text) + "\n")
+
+
+class _StderrHandler(_SaysOnce, logging.StreamHandler):  # type: ignore[type-arg]
+    terminator = "\r\n"  # the terminal may be in raw mode
+
+
+class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
+    def __init__(self, file: str, max_bytes: int, backups: int) -> None:
+        super().__init__(file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+
+    def _open(self) -> Any:
+        descriptor = open_private(self.baseFilename, os.O_WRONLY | os.O_APPEND)
+        _make_private(descriptor)
+        return open(descriptor, "w", encoding="utf-8", errors="backslashreplace")
+
+    def shouldRollover(self, record: logging.LogRecord) -> Any:
+        if self.stream and self._moved(self.stream.fileno()):
+            self.stream.close()
+            self.stream = self._open()
+        return super().shouldRollover(record)
+
+    def _moved(self, descriptor: int) -> bool:
+        """Whether another session of ours, or logrotate, has renamed the file meanwhile."""
+        try:
+            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(descriptor))
+        except FileNotFoundError:
+            return True
+
+
+def _one_line(text: str) -> str:
+    return re.sub("[\0-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], text)
+
+
+def _make_private(descriptor: int) -> None:
+    state = os.fstat(descriptor)
+    if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o600)

@@ -1,0 +1,100 @@
+"""The part of the SSM API that sessions need: start, resume, terminate, describe."""
+
+from typing import Any, Container, List, Mapping, Optional
+
+from .gateway import Gateway
+from .json_api import ApiError, Fields, JsonApi, field
+from .session import GatewaySession, SessionRequest
+from .signatures import SignatureCheck
+
+
+class SsmApi(JsonApi):
+    """``targets`` are the nodes that are connected; None: any name is one."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        signatures: SignatureCheck,
+        targets: Optional[Container[str]] = None,
+    ) -> None:
+        operations = {
+            "StartSession": self._start_session,
+            "ResumeSession": self._resume_session,
+            "TerminateSession": self._terminate_session,
+            "DescribeSessions": self._describe_sessions,
+        }
+        super().__init__("ssm", signatures, operations)
+        self._gateway = gateway
+        self._targets = targets
+
+    def _start_session(self, fields: Fields) -> Fields:
+        target = field(fields, "Target")
+        if not target or (self._targets is not None and target not in self._targets):
+            raise ApiError("TargetNotConnected", "%s is not connected." % target)
+        session = self._gateway.start_session(
+            SessionRequest(
+                target,
+                field(fields, "DocumentName", str, ""),
+                _parameters(field(fields, "Parameters", dict, {})),
+                field(fields, "Reason", str, ""),
+            )
+        )
+        return _opening(session, self._gateway.stream_url(session))
+
+    def _resume_session(self, fields: Fields) -> Fields:
+        session = self._session(fields)
+        if session.is_over:
+            return {"SessionId": session.session_id, "TokenValue": "", "StreamUrl": ""}
+        session.renew_token()
+        return _opening(session, self._gateway.resumed_stream_url(session))
+
+    def _terminate_session(self, fields: Fields) -> Fields:
+        session = self._session(fields)
+        session.terminate()
+        return {"SessionId": session.session_id}
+
+    def _describe_sessions(self, fields: Fields) -> Fields:
+        wanted = field(fields, "State")
+        if wanted not in ("Active", "History"):
+            raise ApiError("ValidationException", "State is Active or History")
+        sessions = self._gateway.sessions()
+        return {
+            "Sessions": [
+                _description(session)
+                for session in sessions
+                if session.is_over == (wanted == "History")
+            ]
+        }
+
+    def _session(self, fields: Fields) -> GatewaySession:
+        session_id = field(fields, "SessionId")
+        session = self._gateway.find(session_id)
+        if session is None:
+            raise ApiError("DoesNotExistException", "Session %s does not exist" % session_id)
+        return session
+
+
+def _opening(session: GatewaySession, stream_url: str) -> Fields:
+    return {
+        "SessionId": session.session_id,
+        "TokenValue": session.token,
+        "StreamUrl": stream_url,
+    }
+
+
+def _description(session: GatewaySession) -> Fields:
+    return {
+        "SessionId": session.session_id,
+        "Target": session.request.target,
+        "Status": session.state,
+        "StartDate": session.created,
+        "DocumentName": session.request.document_name,
+        "Reason": session.request.reason,
+    }
+
+
+def _parameters(fields: Mapping[str, Any]) -> Mapping[str, List[str]]:
+    for name, values in fields.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise ApiError("ValidationException", "Parameters.%s is no list of strings" % name)
+    return dict(fields)

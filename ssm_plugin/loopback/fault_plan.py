@@ -1,0 +1,196 @@
+"""What may go wrong on request, and the text that asks for it: ``lose=5%,delay=10%:20ms,seed=7``.
+
+Items are separated by commas. Per message, for both directions or, with ``down.`` (agent to client)
+or ``up.`` in front, for one::
+
+    lose=A  double=A  reorder=A  corrupt=A  no-acknowledge=A  delay=A[:DURATION]
+
+where the amount A is a rate (``5%``, ``0.05``), a count of messages from the first one on (``3``),
+or missing: all. For the whole session, N counting the messages of both directions::
+
+    drop-after=N  bye-after=N    once: reset the client's connection, or close it with 1000 Bye
+    drop-every=N  bye-every=N    the same again on each further connection
+    silent=[N:]DURATION          the network swallows everything for so long, after N messages
+    pause=[N:]DURATION           pause_publication, then start_publication; N counts the agent's
+    refuse-token[=A]  refuse-upgrade[=A]
+    skip-handshake  force-handshake  lose-channel-closed
+    seed=N                       of the random numbers; 0 without
+"""
+
+import re
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+
+from ..errors import UsageError
+
+DEFAULT_DELAY = 0.02
+
+
+class Amount(NamedTuple):
+    """How many messages are hit: the ``first`` so many, or without it each at ``rate``."""
+
+    rate: float = 0.0
+    first: Optional[int] = None
+
+
+class Window(NamedTuple):
+    """``duration`` in seconds, beginning after so many messages."""
+
+    after: int
+    duration: float
+
+
+NEVER = Amount()
+ALWAYS = Amount(1.0)
+
+
+class DirectionPlan(NamedTuple):
+    """``delay_time`` is in seconds."""
+
+    lose: Amount = NEVER
+    double: Amount = NEVER
+    reorder: Amount = NEVER
+    corrupt: Amount = NEVER
+    no_acknowledge: Amount = NEVER
+    delay: Amount = NEVER
+    delay_time: float = DEFAULT_DELAY
+    pause: Optional[Window] = None
+
+
+class FaultPlan(NamedTuple):
+    down: DirectionPlan = DirectionPlan()
+    up: DirectionPlan = DirectionPlan()
+    drop_after: Optional[int] = None
+    drop_every: Optional[int] = None
+    bye_after: Optional[int] = None
+    bye_every: Optional[int] = None
+    silent: Optional[Window] = None
+    refuse_token: Amount = NEVER
+    refuse_upgrade: Amount = NEVER
+    skip_handshake: bool = False
+    force_handshake: bool = False
+    lose_channel_closed: bool = False
+    seed: int = 0
+
+
+def parse_faults(text: str) -> FaultPlan:
+    """:class:`UsageError` names the item that cannot be read, and why."""
+    fields: Dict[str, Any] = {}
+    directions: Dict[str, Dict[str, Any]] = {"down": {}, "up": {}}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        scope, name, value = _split(item)
+        try:
+            if name in _DIRECTION_FIELDS:
+                for direction in (scope,) if scope else _default_scope(name):
+                    directions[direction].update(_DIRECTION_FIELDS[name](value))
+            elif name in _SESSION_FIELDS and not scope:
+                fields.update(_SESSION_FIELDS[name](value))
+            else:
+                raise ValueError("known are %s" % ", ".join(_known(scope)))
+        except ValueError as error:
+            raise UsageError("cannot read fault %r: %s" % (item, error)) from error
+    return FaultPlan(
+        down=DirectionPlan(**directions["down"]), up=DirectionPlan(**directions["up"]), **fields
+    )
+
+
+def _split(item: str) -> Tuple[str, str, Optional[str]]:
+    name, equals, value = item.partition("=")
+    scope, dot, rest = name.strip().partition(".")
+    if not dot:
+        scope, rest = "", scope
+    elif scope not in ("down", "up"):
+        raise UsageError("cannot read fault %r: the direction is down or up" % item)
+    return scope, rest, value.strip() if equals else None
+
+
+def _default_scope(name: str) -> Tuple[str, ...]:
+    return ("down",) if name == "pause" else ("down", "up")
+
+
+def _known(scope: str) -> Tuple[str, ...]:
+    return tuple(_DIRECTION_FIELDS) + (() if scope else tuple(_SESSION_FIELDS))
+
+
+def parse_amount(value: Optional[str]) -> Amount:
+    if value is None:
+        return ALWAYS
+    if re.match(r"[0-9]{1,9}\Z", value):
+        return Amount(first=int(value))
+    matched = re.match(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)(%?)\Z", value)
+    if not matched:
+        raise ValueError("an amount is a rate such as 5% or 0.05, or a count such as 3")
+    rate = float(matched.group(1)) / (100 if matched.group(2) else 1)
+    if rate > 1:
+        raise ValueError("a rate above 100%")
+    return Amount(rate)
+
+
+def parse_interval(value: str) -> float:
+    """``20ms``, ``1.5s``, ``2m`` in seconds."""
+    matched = re.match(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m)\Z", value)
+    if not matched:
+        raise ValueError("a duration is written 20ms, 1.5s or 2m")
+    return float(matched.group(1)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[matched.group(2)]
+
+
+def _delay(value: Optional[str]) -> Dict[str, Any]:
+    amount, colon, interval = (value or "").partition(":")
+    fields: Dict[str, Any] = {"delay": parse_amount(amount or None)}
+    if colon:
+        fields["delay_time"] = parse_interval(interval)
+    return fields
+
+
+def _window(value: Optional[str]) -> Window:
+    after, colon, duration = (value or "").rpartition(":")
+    return Window(_count(after) if colon else 0, parse_interval(duration))
+
+
+def _count(value: Optional[str]) -> int:
+    if not re.match(r"[0-9]{1,9}\Z", value or ""):
+        raise ValueError("a count is missing or not a whole number")
+    return int(value or "")
+
+
+def _positive(value: Optional[str]) -> int:
+    count = _count(value)
+    if count == 0:
+        raise ValueError("the count must be at least 1")
+    return count
+
+
+def _flag(value: Optional[str]) -> bool:
+    if value is not None:
+        raise ValueError("it takes no value")
+    return True
+
+
+def _field(
+    name: str, parse: Callable[[Optional[str]], Any]
+) -> Callable[[Optional[str]], Dict[str, Any]]:
+    return lambda value: {name: parse(value)}
+
+
+_DIRECTION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, Any]]] = {
+    "lose": _field("lose", parse_amount),
+    "double": _field("double", parse_amount),
+    "reorder": _field("reorder", parse_amount),
+    "corrupt": _field("corrupt", parse_amount),
+    "no-acknowledge": _field("no_acknowledge", parse_amount),
+    "delay": _delay,
+    "pause": _field("pause", _window),
+}
+
+_SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, Any]]] = {
+    "drop-after": _field("drop_after", _positive),
+    "drop-every": _field("drop_every", _positive),
+    "bye-after": _field("bye_after", _positive),
+    "bye-every": _field("bye_every", _positive),
+    "silent": _field("silent", _window),
+    "refuse-token": _field("refuse_token", parse_amount),
+    "refuse-upgrade": _field("refuse_upgrade", parse_amount),
+    "skip-handshake": _field("skip_handshake", _flag),
+    "force-handshake": _field("force_handshake", _flag),
+    "lose-channel-closed": _field("lose_channel_closed", _flag),
+    "seed": _field("seed", _count),
+}

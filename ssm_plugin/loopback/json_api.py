@@ -1,0 +1,123 @@
+"""The calling convention of AWS's JSON 1.1 services: one POST, the operation named in a header.
+
+Errors are answered in AWS's shape; any call can be made to fail on request. Each call is recorded:
+its operation, how it was signed, and the error code it was answered with. Never its contents.
+"""
+
+import json
+import threading
+import uuid
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Tuple
+
+from .http import Request, Response
+from .signatures import SignatureCheck
+
+HISTORY = 10000  # calls that are remembered
+
+Fields = Dict[str, Any]
+
+
+class ApiError(Exception):
+    """``code`` such as ``TargetNotConnected``; ``status`` is the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class Call(NamedTuple):
+    """``signature`` is one of the verdicts in :mod:`signatures`; ``error`` is empty on success."""
+
+    operation: str
+    signature: str
+    error: str
+
+
+class JsonApi:
+    """``operations`` by the name that follows the dot in ``X-Amz-Target``.
+
+    ``service`` is the name that signatures must be made out to.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        signatures: SignatureCheck,
+        operations: Mapping[str, Callable[[Fields], Fields]],
+    ) -> None:
+        self._service = service
+        self._signatures = signatures
+        self._operations = operations
+        self._lock = threading.Lock()
+        self._prepared: Dict[str, Deque[ApiError]] = {}
+        self._calls: Deque[Call] = deque(maxlen=HISTORY)
+
+    def answer_with(
+        self, operation: str, code: str, message: str = "", status: int = 400, times: int = 1
+    ) -> None:
+        """Let the next ``times`` calls of that operation fail in this way."""
+        if operation not in self._operations:
+            raise ValueError("no operation %s" % operation)
+        with self._lock:
+            prepared = self._prepared.setdefault(operation, deque())
+            prepared.extend([ApiError(code, message, status)] * times)
+
+    def calls(self, operation: str = "") -> List[Call]:
+        """All calls so far, or those of one operation, the oldest first."""
+        with self._lock:
+            return [call for call in self._calls if operation in ("", call.operation)]
+
+    def handle(self, request: Request) -> Response:
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        verdict = self._signatures.check(request, self._service)
+        error = ""
+        try:
+            status, fields = 200, self._perform(operation, verdict, request)
+        except ApiError as failed:
+            error, status = failed.code, failed.status
+            fields = {"__type": failed.code, "message": str(failed)}
+        with self._lock:
+            self._calls.append(Call(operation, verdict, error))
+        return _json_response(status, fields)
+
+    def _perform(self, operation: str, verdict: str, request: Request) -> Fields:
+        refusal = self._signatures.refusal(verdict)
+        if refusal is not None:
+            raise ApiError(*refusal)
+        if request.method != "POST" or operation not in self._operations:
+            raise ApiError("UnknownOperationException", "")
+        with self._lock:
+            prepared = self._prepared.get(operation)
+            if prepared:
+                raise prepared.popleft()
+        return self._operations[operation](_parse(request.body))
+
+
+def field(fields: Fields, name: str, kind: type = str, default: Any = None) -> Any:
+    """``fields[name]``; a missing one is ``default``, or an error where that is None."""
+    value = fields.get(name, default)
+    if value is None or not isinstance(value, kind):
+        raise ApiError(
+            "ValidationException", "field %s is missing or not of type %s" % (name, kind.__name__)
+        )
+    return value
+
+
+def _parse(body: bytes) -> Fields:
+    try:
+        fields = json.loads(body.decode("utf-8"))
+    except ValueError as error:
+        raise ApiError("SerializationException", "the body is not JSON") from error
+    if not isinstance(fields, dict):
+        raise ApiError("SerializationException", "the body is not a JSON object")
+    return fields
+
+
+def _json_response(status: int, fields: Fields) -> Response:
+    headers: Tuple[Tuple[str, str], ...] = (
+        ("Content-Type", "application/x-amz-json-1.1"),
+        ("x-amzn-RequestId", str(uuid.uuid4())),
+    )
+    return Response(status, json.dumps(fields).encode("utf-8"), headers)

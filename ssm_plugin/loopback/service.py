@@ -1,0 +1,143 @@
+"""The whole local service on ports of 127.0.0.1: API, key service, gateway, agents.
+
+``aws ssm start-session --endpoint-url`` with its ``endpoint_url`` works against it::
+
+    with LocalService(agent_factory) as service:
+        run_client(service.endpoint_url)
+"""
+
+import queue
+import ssl
+import time
+from types import TracebackType
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Type, Union
+
+from ..errors import DeadlineError, UsageError
+from ..transport.worker import WorkerFailed
+from .api import SsmApi
+from .fault_plan import parse_faults
+from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
+from .http import HttpServer, Request, Response, Upgrade
+from .json_api import JsonApi
+from .session import AgentFactory, GatewaySession
+from .signatures import SignatureCheck
+
+CLOSE_TIMEOUT = 10.0
+
+
+class LocalService:
+    """A context manager; ``close`` may be called instead, and more than once.
+
+    ``agent_factory(session, link)`` starts the agent of a session. ``faults`` is the text that
+    :mod:`fault_plan` describes. ``tls`` is a server's context, for https and wss. ``secret_keys``
+    by access key make it verify signatures. ``resumed_url`` is one of ``gateway.RESUMED_URLS``.
+    """
+
+    def __init__(
+        self,
+        agent_factory: AgentFactory,
+        faults: str = "",
+        tls: Optional[ssl.SSLContext] = None,
+        secret_keys: Optional[Mapping[str, str]] = None,
+        require_signatures: bool = False,
+        targets: Optional[Container[str]] = None,
+        resumed_url: str = CELL_NUMBER,
+    ) -> None:
+        if resumed_url not in RESUMED_URLS:
+            raise UsageError("resumed_url is one of %s" % ", ".join(RESUMED_URLS))
+        plan = parse_faults(faults)
+        self.failures: "queue.Queue[Any]" = queue.Queue()
+        self._servers = [HttpServer("loopback", self._handle, self.failures, tls)]
+        if resumed_url == OTHER_PORT:
+            self._servers.append(HttpServer("loopback 2", self._handle, self.failures, tls))
+        self._secure = "s" if tls else ""
+        bases = ["ws%s://127.0.0.1:%d" % (self._secure, one.port) for one in self._servers]
+        self.signatures = SignatureCheck(secret_keys or {}, require_signatures)
+        self.gateway = Gateway(
+            bases, agent_factory, self.signatures, plan, resumed_url, self.failures
+        )
+        self.ssm = SsmApi(self.gateway, self.signatures, targets)
+        self._apis: Dict[str, JsonApi] = {"AmazonSSM": self.ssm}
+        self._closed = False
+
+    def __enter__(self) -> "LocalService":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+        if error is None:
+            self.raise_failure()
+
+    @property
+    def endpoint_url(self) -> str:
+        return "http%s://127.0.0.1:%d" % (self._secure, self._servers[0].port)
+
+    def start(self) -> None:
+        for server in self._servers:
+            server.start()
+
+    def close(self) -> None:
+        """End all sessions and connections, and join all threads."""
+        if not self._closed:
+            self._closed = True
+            self.gateway.close(CLOSE_TIMEOUT)
+            for server in self._servers:
+                server.close(CLOSE_TIMEOUT)
+
+    def raise_failure(self) -> None:
+        """Raise the first unexpected failure of one of the service's threads, if there was any."""
+        try:
+            failed: WorkerFailed = self.failures.get_nowait()
+        except queue.Empty:
+            return
+        raise failed.error
+
+    def serve_also(self, prefix: str, api: JsonApi) -> None:
+        """Answer calls whose ``X-Amz-Target`` begins with ``prefix`` by another API."""
+        self._apis[prefix] = api
+
+    def answer_with(
+        self, operation: str, code: str, message: str = "", status: int = 400, times: int = 1
+    ) -> None:
+        """Let the next ``times`` calls of an SSM operation fail with that error code."""
+        self.ssm.answer_with(operation, code, message, status, times)
+
+    def sessions(self) -> List[GatewaySession]:
+        """All sessions, the oldest first."""
+        return self.gateway.sessions()
+
+    def open_sessions(self) -> List[GatewaySession]:
+        """Those that are not over."""
+        return [session for session in self.sessions() if not session.is_over]
+
+    def session(self, session_id: str = "") -> GatewaySession:
+        """The one of that id, or the latest one."""
+        if session_id:
+            found = self.gateway.find(session_id)
+        else:
+            found = self.sessions()[-1] if self.sessions() else None
+        if found is None:
+            raise UsageError("the local service has no session %s" % (session_id or "yet"))
+        return found
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until ``condition()`` about the sessions holds; :class:`DeadlineError` if not."""
+        deadline = time.monotonic() + seconds
+        with self.gateway.changed:
+            while not condition():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise DeadlineError("what was waited for at the local service did not come")
+                self.gateway.changed.wait(left)
+
+    def _handle(self, request: Request) -> Union[Response, Upgrade]:
+        if request.path.startswith(DATA_CHANNEL):
+            return self.gateway.answer(request)
+        api = self._apis.get(request.headers.get("x-amz-target", "").partition(".")[0], self.ssm)
+        return api.handle(request) if request.path == "/" else Response(404)

@@ -1,0 +1,104 @@
+"""Scheme, host and port of a URL, read strictly: nothing that parsers may take differently.
+
+No error shows a URL's query or password, since presigned URLs and proxy URLs carry secrets there.
+"""
+
+import re
+from ipaddress import ip_address
+from typing import NamedTuple, Optional, Tuple
+from urllib.parse import SplitResult, urlsplit
+
+from ..errors import UsageError
+
+DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+SECURE_SCHEMES = ("https", "wss")
+
+_PLAIN = re.compile(r"[!-\[\]-~]+\Z")  # printable ASCII, no space, no backslash
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\Z")
+
+
+class Address(NamedTuple):
+    """``host`` is in lower case, an IPv6 address without its brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme in SECURE_SCHEMES
+
+    @property
+    def authority(self) -> str:
+        """``host`` or ``host:port``, as a ``Host`` header says it."""
+        if self.port == DEFAULT_PORTS.get(self.scheme):
+            return bracketed(self.host)
+        return join(self.host, self.port)
+
+
+def parse(url: str, schemes: Tuple[str, ...], what: str) -> Address:
+    """The address in ``url``. ``what`` names the URL in a UsageError ("the endpoint URL")."""
+    parts = split(url, what)
+    scheme = parts.scheme.lower()
+    if scheme not in schemes:
+        wanted = " or ".join(f"{name}://" for name in schemes)
+        raise UsageError(f"{what} must begin with {wanted}, not {parts.scheme + '://'!r}")
+    if "@" in parts.netloc:
+        raise UsageError(f"{what} must not hold a user name or a password")
+    host, port = host_and_port(parts, what)
+    return Address(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+
+def split(url: str, what: str) -> SplitResult:
+    """``urlsplit`` that refuses what it would otherwise strip or guess at."""
+    if not _PLAIN.match(url):
+        raise UsageError(f"{what} is empty, or holds a space or a character not allowed in a URL")
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{what} is not a valid URL: check its brackets and its port") from error
+
+
+def host_and_port(parts: SplitResult, what: str) -> Tuple[str, Optional[int]]:
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UsageError(f"{what} has no valid port number: check what follows the host") from error
+    if port == 0 or not (_HOST_NAME.match(host.rstrip(".")) or _is_ipv6(host)):
+        raise UsageError(f"{what} names no valid host and port")
+    return host, port
+
+
+def split_host(text: str, what: str) -> Tuple[str, Optional[int]]:
+    """``host``, ``host:port`` or ``[v6]:port`` from a setting, the host in lower case."""
+    if _is_ipv6(text):
+        return text.lower(), None
+    parts = split("//" + text, what)
+    if parts.netloc != text or "@" in text:
+        raise UsageError(f"{what} must be a host name, with or without a port: {text[:100]!r}")
+    return host_and_port(parts, what)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is ``localhost`` or an address of the loopback network."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def join(host: str, port: int) -> str:
+    return f"{bracketed(host)}:{port}"
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return "%" not in host and ip_address(host).version == 6
+    except ValueError:
+        return False

@@ -1,0 +1,66 @@
+"""Host name to addresses, under a time limit that the resolver itself does not have."""
+
+import queue
+import socket
+import threading
+from typing import Any, List, Tuple, Union
+
+from ..errors import NameResolutionError
+from .deadline import Deadline
+
+# family, type, protocol, canonical name, address: as getaddrinfo gives them
+AddressInfo = Tuple[Any, Any, int, str, Any]
+
+
+def addresses(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:
+    """Where to connect, IPv6 and IPv4 in turn. ``role`` says in an error what ``host`` is.
+
+    NameResolutionError if there is no such name, DeadlineError if the answer does not come in time.
+    """
+    try:
+        return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return _interleaved(_look_up(host, port, role, deadline))
+
+
+def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:
+    step = f"looking up the name {host}"
+    answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], Exception]]
+    # getaddrinfo cannot be interrupted, and nobody can wait for this thread in good time: it is a
+    # daemon that is left to end by itself, hence not one of the workers that are always joined.
+    threading.Thread(
+        target=_answer, args=(host, port, answers), name="name-lookup", daemon=True
+    ).start()
+    try:
+        answer = answers.get(timeout=deadline.remaining(step))
+    except queue.Empty:
+        raise deadline.error(step) from None
+    if isinstance(answer, Exception):
+        why = getattr(answer, "strerror", None) or "it is not a valid name"
+        raise NameResolutionError(
+            f"the name of {role}, {host}, does not resolve: {why}; check its spelling, the region "
+            "and the DNS settings"
+        ) from answer
+    return answer
+
+
+def _answer(
+    host: str, port: int, answers: "queue.Queue[Union[List[AddressInfo], Exception]]"
+) -> None:
+    try:
+        answers.put(_getaddrinfo(host, port, 0))
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label too long for a name
+        answers.put(error)
+
+
+def _getaddrinfo(host: str, port: int, flags: int) -> List[AddressInfo]:
+    return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags))
+
+
+def _interleaved(found: List[AddressInfo]) -> List[AddressInfo]:
+    """The resolver's order, but families alternate, so that a broken one costs one attempt."""
+    first = [info for info in found if info[0] == found[0][0]]
+    others = [info for info in found if info[0] != found[0][0]]
+    mixed = [info for pair in zip(first, others) for info in pair]
+    shorter = min(len(first), len(others))
+    return mixed + first[shorter:] + others[shorter:]

@@ -1,0 +1,91 @@
+"""CONNECT: asks an HTTP proxy for a connection to a host (RFC 9110, 9.3.6), with Basic login."""
+
+import re
+import socket
+from base64 import b64encode
+from typing import List
+
+from ..errors import ProxyError
+from ..version import __version__
+from .address import join
+from .deadline import Deadline
+from .proxy import Proxy
+
+_HEAD_LIMIT = 65536
+
+
+def open_tunnel(
+    sock: socket.socket, proxy: Proxy, host: str, port: int, deadline: Deadline
+) -> None:
+    """Makes ``sock``, connected to ``proxy``, lead to ``host``; ProxyError if it refuses."""
+    step = f"waiting for the answer of the {proxy}"
+    try:
+        sock.settimeout(deadline.remaining(step))
+        sock.sendall(_request(proxy, join(host, port)))
+        head = _read_head(sock, deadline, step)
+    except socket.timeout as error:
+        raise deadline.error(step) from error
+    except OSError as error:
+        raise ProxyError(f"the {proxy} closed the connection: {error.strerror or error}") from error
+    _check(head, proxy, join(host, port))
+
+
+def _request(proxy: Proxy, target: str) -> bytes:
+    lines = [
+        f"CONNECT {target} HTTP/1.1",
+        f"Host: {target}",
+        f"User-Agent: ssm-plugin/{__version__}",
+    ]
+    if proxy.username is not None:
+        login = f"{proxy.username}:{proxy.password or ''}".encode("utf-8")
+        lines.append("Proxy-Authorization: Basic " + b64encode(login).decode("ascii"))
+    return "\r\n".join(lines + ["", ""]).encode("ascii")
+
+
+def _read_head(sock: socket.socket, deadline: Deadline, step: str) -> bytes:
+    """Up to the empty line or the end. Byte by byte, for what follows is the host's already."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_LIMIT:
+        sock.settimeout(deadline.remaining(step))
+        byte = sock.recv(1)
+        if not byte:
+            break
+        head += byte
+    return bytes(head)
+
+
+def _check(head: bytes, proxy: Proxy, target: str) -> None:
+    lines = head.decode("latin-1").split("\r\n")
+    found = re.match(r"HTTP/1\.[0-9] ([0-9]{3})\b ?([ -~]{0,100})", lines[0])
+    if found is None or not head.endswith(b"\r\n\r\n"):
+        raise ProxyError(
+            f"the {proxy} does not answer like an HTTP proxy: check its host, port and scheme"
+        )
+    status, reason = found.groups()
+    if status.startswith("2"):
+        return
+    if status == "407":
+        raise ProxyError(_login_advice(lines[1:], proxy))
+    raise ProxyError(
+        f"the {proxy} refused to connect to {target}: {status} {reason}".rstrip()
+        + "; allow that host at the proxy, or list it in NO_PROXY to go around it"
+    )
+
+
+def _login_advice(headers: List[str], proxy: Proxy) -> str:
+    offers = [
+        value.split()[0]
+        for name, _, value in (line.partition(":") for line in headers)
+        if name.lower() == "proxy-authenticate" and value.split()
+    ]
+    if offers and not any(offer.lower() == "basic" for offer in offers):
+        return f"the {proxy} wants a login (407) by {', '.join(offers)}: only Basic is supported"
+    if proxy.username is None:
+        return (
+            f"the {proxy} wants a user name and a password (407): "
+            "put them into its URL, http://USER:PASSWORD@HOST:PORT"
+        )
+    return (
+        f"the {proxy} refused the user name or the password (407): check them, and that special "
+        "characters of the password are percent-encoded"
+    )

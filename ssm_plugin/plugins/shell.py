@@ -1,0 +1,172 @@
+"""Shells and interactive commands: a pty at the node, a terminal (or none) here."""
+
+import queue
+import signal
+from typing import Any, List, Optional
+
+from ..channel.events import Started
+from ..errors import SessionLost
+from ..session.runner import Runner
+from ..session.session import Session
+from ..session.types import SessionType
+from ..terminal.escapes import HELP_TEXT, End, EscapeFilter, Help, Send
+from ..terminal.input import InputReader
+from ..terminal.raw_mode import RawMode, raw_mode
+from ..terminal.signals import Signalled
+from ..terminal.size import window_size
+from ..transport.worker import Worker
+from ..wire import payloads
+from .base import BuiltInPlugin
+
+END_OF_INPUT = b"\x04"
+
+# Seconds between repetitions of the end of input, growing.
+_FIRST_REPEAT = 1.0
+_LONGEST_REPEAT = 30.0
+
+
+class InputEnded:
+    """The event: local input is over. ``line_open`` if it did not end in a line end."""
+
+    def __init__(self, line_open: bool) -> None:
+        self.line_open = line_open
+
+
+class ShellRunner(Runner):
+    """On a terminal: raw, with escapes, its size told. Without one: input as it comes, then 0x04."""
+
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        self._streams = session.streams
+        self._interactive = self._streams.on_terminal
+        self._raw: Optional[RawMode] = None
+        self._reader: Optional[InputReader] = None
+        self._pump: Optional[Worker] = None
+        self._repeat = _FIRST_REPEAT
+
+    def start(self) -> None:
+        self._send_size()
+        if self._interactive:
+            assert self._streams.stdin is not None
+            self._raw = raw_mode(self._streams.stdin)
+            self._raw.__enter__()
+            self.session.notices.raw = self._raw.active
+        handler = self.session.client_config.input_stream_message_handler
+        if handler:
+            read: Any = handler
+        elif self._streams.stdin is not None:
+            self._reader = InputReader(self._streams.stdin)
+            read = self._reader.read
+        else:
+            return
+        pump = _InputPump(self.session, read, EscapeFilter() if self._interactive else None)
+        self._pump = Worker("input", pump.run, self.session.events)
+        self._pump.start()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        handler = self.session.client_config.output_stream_message_handler
+        if payload_type == payloads.OUTPUT:
+            handler(data) if handler else self._streams.output(data)
+        elif payload_type == payloads.STDERR:
+            self._streams.error(data)
+
+    def event(self, event: Any) -> None:
+        if isinstance(event, InputEnded):
+            self._end_input(event.line_open)
+        elif isinstance(event, Help):
+            self._streams.error(HELP_TEXT.encode("ascii"))
+
+    def alarm(self, alarm: Any) -> None:
+        if alarm.name == "end of input":
+            self._end_input(False)
+
+    def signalled(self, event: Signalled) -> None:
+        if event.signum == signal.SIGWINCH:
+            self._send_size()
+        else:
+            super().signalled(event)
+
+    def paused(self) -> None:
+        self._show_state("connection lost, resuming")
+
+    def resumed(self) -> None:
+        self._show_state("")
+
+    def stop(self) -> None:
+        if self._reader:
+            self._reader.close()
+        if self._raw:
+            self._raw.restore()
+            self.session.notices.raw = False
+
+    def _send_size(self) -> None:
+        size = window_size()
+        self.session.channel.send_control(payloads.SIZE, payloads.build_size(size.cols, size.rows))
+
+    def _end_input(self, line_open: bool) -> None:
+        """A closed pipe stays closed: whoever reads again sees its end again. A pty forgets, so
+        the end is repeated while the session lives: for the shell behind a command that took the
+        first one, and where it came before the shell was ready to see it.
+        """
+        end = END_OF_INPUT
+        if line_open:
+            # On an unfinished line 0x04 does not mean the end. A shell reading from a pipe runs
+            # such a line; anything else is told twice, which means it again.
+            shell = self.session.client_config.session_type is SessionType.STANDARD_STREAM
+            end = b"\n" + END_OF_INPUT if shell else END_OF_INPUT * 2
+        # Past the window: a full one would hold up this thread, which takes the acknowledgements'
+        # consequences too.
+        self.session.channel.send_control(payloads.OUTPUT, end)
+        self.session.set_alarm("end of input", self._repeat)
+        self._repeat = min(2 * self._repeat, _LONGEST_REPEAT)
+
+    def _show_state(self, text: str) -> None:
+        """A short notice on the terminal's last line, and its removal."""
+        if self._interactive:
+            line = "\x1b7\x1b[999;1H\x1b[2K\x1b[7m%s\x1b[0m\x1b8" if text else "\x1b7\x1b[999;1H\x1b[2K%s\x1b8"
+            self._streams.error((line % text).encode("ascii"))
+
+
+class _InputPump:
+    """Runs in its own thread: input to the channel, which waits while the window is full."""
+
+    def __init__(self, session: Session, read: Any, escapes: Optional[EscapeFilter]) -> None:
+        self._session = session
+        self._events: "queue.Queue[Any]" = session.events
+        self._read = read
+        self._escapes = escapes
+        self._line_open = False
+
+    def run(self) -> None:
+        try:
+            while True:
+                data = self._read()
+                if data is None:
+                    return
+                if not data:
+                    break
+                for action in self._actions(data):
+                    if not self._act(action):
+                        return
+            self._events.put(InputEnded(self._line_open))
+        except SessionLost:
+            pass  # the session ended with keys unsent; it says so itself
+
+    def _actions(self, data: bytes) -> List[Any]:
+        return self._escapes.feed(data) if self._escapes else [Send(data)]
+
+    def _act(self, action: Any) -> bool:
+        if isinstance(action, Send):
+            self._session.channel.send_input_data(action.data)
+            self._line_open = action.data[-1:] not in (b"\n", b"\r", END_OF_INPUT)
+        elif isinstance(action, End):
+            self._session.end(0)
+            return False
+        else:
+            self._events.put(action)
+        return True
+
+
+class ShellPlugin(BuiltInPlugin):
+    session_types = [SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS]
+    runner = ShellRunner

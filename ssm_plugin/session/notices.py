@@ -1,0 +1,55 @@
+"""The lines that scripts know from AWS's client, byte for byte, and where they go."""
+
+import os
+from typing import Mapping
+
+from .streams import Streams
+
+START = "\nStarting session with SessionId: {session_id}\n"
+PORT_OPENED = "Port {port} opened for sessionId {session_id}.\n"
+SOCKET_OPENED = "Unix socket {path} opened for sessionId {session_id}.\n"
+WAITING = "Waiting for connections...\n"
+CONNECTION_ACCEPTED_MUX = "\nConnection accepted for session [{session_id}]\n"
+CONNECTION_ACCEPTED_BASIC = "Connection accepted for session {session_id}.\n"
+CONNECT_FAILED = "\nConnection to destination port failed, check SSM Agent logs.\n"
+TERMINATE_SIGNAL = "Terminate signal received, exiting.\n"
+END = "\n\nExiting session with sessionId: {session_id}.\n\n"
+END_REASON = "\n\nSessionId: {session_id} : {reason}\n\n"
+TIMED_OUT = "Session: {session_id} timed out.\n"
+
+
+def quiet_from(environ: Mapping[str, str]) -> bool:
+    return environ.get("SSM_PLUGIN_QUIET", "") not in ("", "0", "false", "no")
+
+
+class Notices:
+    """``aside`` sends the lines to stderr: asked for by the user, or because stdout carries a
+    stream and nothing else. ``silent`` drops them: a library has no business with either."""
+
+    def __init__(
+        self, streams: Streams, session_id: str, aside: bool = False, silent: bool = False
+    ) -> None:
+        self.aside = aside
+        self._silent = silent
+        self._streams = streams
+        self._session_id = session_id
+        self.raw = False  # on a raw terminal a line ends in CR LF
+
+    def show(self, text: str, **fields: object) -> None:
+        """One of the lines above, filled in."""
+        self._write(text.format(session_id=self._session_id, **fields), self.aside)
+
+    def warn(self, text: str) -> None:
+        """A line of our own, always on stderr."""
+        self._write(text + "\n", True)
+
+    def _write(self, text: str, aside: bool) -> None:
+        if self._silent:
+            return
+        if self.raw:
+            text = text.replace("\n", "\r\n")
+        data = os.fsencode(text)
+        if aside:
+            self._streams.error(data)
+        else:
+            self._streams.output(data)

@@ -1,0 +1,53 @@
+"""The local ends of a session: where its input comes from and its output goes."""
+
+import os
+from typing import Callable, Optional
+
+from ..terminal.output import write_all
+
+
+class Streams:
+    """Standard input, output and error of this process, as raw bytes.
+
+    ``stdin`` is a descriptor to read, or None for no input.
+    """
+
+    stdin: Optional[int] = 0
+
+    def output(self, data: bytes) -> None:
+        write_all(1, data)
+
+    def error(self, data: bytes) -> None:
+        write_all(2, data)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person types the input and sees the output."""
+        return self.stdin is not None and _is_terminal(self.stdin)
+
+
+class CallableStreams(Streams):
+    """Output for a program that embeds us. ``stdin`` stays closed unless given."""
+
+    def __init__(
+        self,
+        output: Callable[[bytes], object],
+        error: Optional[Callable[[bytes], object]] = None,
+        stdin: Optional[int] = None,
+    ) -> None:
+        self.stdin = stdin
+        self._output = output
+        self._error = error or super().error
+
+    def output(self, data: bytes) -> None:
+        self._output(data)
+
+    def error(self, data: bytes) -> None:
+        self._error(data)
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False

@@ -1,0 +1,177 @@
+"""YAML read strictly: each value has one type, each key is known, each error has a line.
+
+A schema is built from the functions that end in ``_of``. What they return is a ``Parser``: it
+takes a node of the YAML tree and the place to blame, and returns a value. The tree is never
+turned into Python objects by the YAML library, so a tag can make nothing happen, and an alias
+costs nothing; a recursive one ends where the schema ends.
+"""
+
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
+
+from .errors import ConfigurationError
+
+SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
+_KINDS = {"scalar": SCALARS, "sequence": ("seq",), "mapping": ("map",)}
+_FOUND = {
+    "null": "nothing",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "str": "text",
+    "seq": "a list",
+    "map": "a mapping",
+}
+
+
+class Place(NamedTuple):
+    """``line`` counts from 1; ``key`` is dotted, empty for the whole file."""
+
+    file: str
+    line: int
+    key: str
+
+    def error(self, problem: str) -> ConfigurationError:
+        key = self.key + ": " if self.key else ""
+        return ConfigurationError("{}:{}: {}{}".format(self.file, self.line, key, problem))
+
+    def inside(self, key: str, node: Any) -> "Place":
+        key = "{}.{}".format(self.key, key) if self.key else key
+        return Place(self.file, node.start_mark.line + 1, key)
+
+    def checked(self, convert: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        try:
+            return convert(*args, **named)
+        except ValueError as error:
+            raise self.error(str(error)) from error
+
+
+Parser = Callable[[Any, Place], Any]
+
+
+def read(data: bytes, file: str, parse: Parser) -> Any:
+    """Parse the whole of ``data``; ``file`` is what errors call it.
+
+    :raises ConfigurationError: for anything that ``parse`` or YAML itself does not accept
+    """
+    node = _compose(_decode(data, file), file)
+    return parse(node, Place(file, 1, ""))
+
+
+def kind(node: Any) -> str:
+    """``str``, ``int``, ``seq``, ``map`` …, or the tag itself if it is not one of YAML's own."""
+    if node is None:  # an empty document
+        return "null"
+    name = node.tag.replace("tag:yaml.org,2002:", "")
+    return name if name in _KINDS[node.id] else str(node.tag)
+
+
+def expected(what: str, node: Any, place: Place) -> ConfigurationError:
+    found = kind(node)
+    hint = "; put quotes around it" if what == "text" and found in SCALARS[1:] else ""
+    if found == "null":
+        hint = ""
+    return place.error("expected {}, found {}{}".format(what, _FOUND.get(found, found), hint))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: a hint if ``name`` is close to a known one, else empty."""
+    import difflib  # costs milliseconds, and is needed only here
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return "; did you mean {!r}?".format(near[0]) if near else ""
+
+
+def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
+    """A scalar of one of ``kinds``, converted from its text. ``convert`` raises ValueError."""
+
+    def parse(node: Any, place: Place) -> Any:
+        if kind(node) not in kinds:
+            raise expected(what, node, place)
+        return place.checked(convert, node.value)
+
+    return parse
+
+
+def list_of(parse_item: Parser) -> Parser:
+    def parse(node: Any, place: Place) -> Tuple[Any, ...]:
+        if kind(node) != "seq":
+            raise expected("a list", node, place)
+        items = enumerate(node.value, 1)
+        return tuple(parse_item(item, place.inside(str(n), item)) for n, item in items)
+
+    return parse
+
+
+def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
+    """A mapping with keys of the user's choice -> dict."""
+
+    def parse(node: Any, place: Place) -> Dict[str, Any]:
+        return {
+            inner.checked(check_key, key): parse_value(value, inner)
+            for key, value, inner in _entries(node, place)
+        }
+
+    return parse
+
+
+def section_of(make: Callable[..., Any], **keys: Parser) -> Parser:
+    """A mapping with these keys only, handed by name to ``make``, which may raise ValueError."""
+
+    def parse(node: Any, place: Place) -> Any:
+        values = {}
+        for key, value, inner in _entries(node, place):
+            if key not in keys:
+                hint = did_you_mean(key, keys) or "; known here: " + ", ".join(sorted(keys))
+                raise inner.error("unknown key" + hint)
+            values[key] = keys[key](value, inner)
+        return place.checked(make, **values)
+
+    return parse
+
+
+def _entries(node: Any, place: Place) -> List[Tuple[str, Any, Place]]:
+    """Key, node and place of each entry. A section with nothing in it (``jobs:``) has none."""
+    if kind(node) == "null":
+        return []
+    if kind(node) != "map":
+        raise expected("a mapping", node, place)
+    entries: Dict[str, Tuple[str, Any, Place]] = {}
+    for key, value in node.value:
+        if key.id != "scalar":
+            raise place.inside("?", key).error("a key must be a plain word")
+        inner = place.inside(key.value, key)
+        if key.value in entries:
+            first = entries[key.value][2].line
+            raise inner.error("given twice, first in line {}".format(first))
+        entries[key.value] = (key.value, value, inner)
+    return list(entries.values())
+
+
+def _decode(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Place(file, line, "").error("this is not UTF-8 text") from error
+
+
+def _compose(text: str, file: str) -> Any:
+    try:
+        import yaml
+        from yaml.reader import ReaderError
+    except ImportError as error:
+        raise ConfigurationError("{}: PyYAML is needed to read it".format(file)) from error
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except ReaderError as error:
+        place = Place(file, text.count("\n", 0, error.position) + 1, "")
+        raise place.error("a control character is not allowed here") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        tab = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
+        line = mark.line + 1 if mark else 1
+        raise Place(file, line, "").error("{}{}".format(error.problem, tab)) from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        # An escape beyond Unicode (``"\\UFFFFFFFF"``), or brackets nested by the thousand.
+        raise ConfigurationError("{}: this is not usable YAML".format(file)) from error

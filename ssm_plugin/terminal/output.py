@@ -1,0 +1,27 @@
+"""Writes all of something to a descriptor that may be slow, non-blocking, or gone."""
+
+import errno
+import os
+import select
+
+from .signals import interruptible
+
+
+class OutputGone(Exception):
+    """Nobody reads any more: a closed pipe, a terminal that hung up."""
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Blocks until everything is written. An ending signal raises ``Interrupted`` meanwhile."""
+    view = memoryview(data)
+    with interruptible():
+        while view:
+            try:
+                view = view[os.write(fd, view):]
+            except BlockingIOError:
+                # Inherited non-blocking: it is shared, so it must stay as it is.
+                select.select([], [fd], [])
+            except OSError as error:
+                if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET):
+                    raise OutputGone(os.strerror(error.errno)) from error
+                raise

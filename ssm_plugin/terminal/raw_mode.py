@@ -1,0 +1,124 @@
+"""Raw mode: every key goes to the node as the bytes that the terminal makes of it.
+
+In it Ctrl-C, Ctrl-Z, Ctrl-\\, Ctrl-S and Ctrl-Q arrive as bytes, nothing is echoed or collected
+into lines, and output is not touched: the pty at the node already sends ``\\r\\n``, and whoever
+writes a notice of our own meanwhile has to do so too. The line's own settings (speed, parity,
+character size) stay as they are: on a serial console they are the wire's, not ours.
+
+All changes are made with TCSANOW. TCSADRAIN and TCSAFLUSH wait until the output is out, which on
+a stopped or dead terminal is never, and TCSAFLUSH throws away what has been typed ahead.
+"""
+
+import os
+import signal
+import termios
+from types import TracebackType
+from typing import Any, List, Optional, Type
+
+_IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
+
+_INPUT_OFF = (
+    termios.IGNBRK
+    | termios.BRKINT
+    | termios.PARMRK
+    | termios.ISTRIP
+    | termios.INLCR
+    | termios.IGNCR
+    | termios.ICRNL
+    | termios.IXON
+)
+_LOCAL_OFF = termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
+
+
+def raw_mode(fd: int) -> "RawMode":
+    """A context manager: ``fd`` is in raw mode inside it. Without a terminal it does nothing."""
+    return RawMode(fd)
+
+
+class RawMode:
+    """Raw mode from ``__enter__`` to :meth:`restore`, which ``__exit__`` calls.
+
+    A background job that enters is stopped by SIGTTOU, as is the custom: the terminal is not
+    its own to change before the user brings it to the foreground.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._saved: Optional[List[Any]] = None
+
+    def __enter__(self) -> "RawMode":
+        saved = _attributes(self._fd)
+        if saved is not None:
+            self._saved = saved
+            self._enter(saved)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.restore()
+
+    @property
+    def active(self) -> bool:
+        """Whether the terminal is raw now: a line then ends in ``\\r\\n``."""
+        return self._saved is not None
+
+    def restore(self) -> None:
+        """Put back what was there before. More calls do nothing; a terminal that is gone, too."""
+        saved = self._saved
+        if saved is None:
+            return
+        try:
+            _put_back(self._fd, saved)
+        # A safety net: a signal handler that raised in the middle must not leave the user
+        # without an echo. Once more then, and only then on with the exception.
+        except BaseException:
+            _put_back(self._fd, saved)
+            raise
+        finally:
+            self._saved = None
+
+    def _enter(self, saved: List[Any]) -> None:
+        try:
+            termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(saved))
+        except termios.error:
+            # Hung up, or an orphaned background job, which may not change it.
+            self._saved = None
+        # A safety net: ``__exit__`` does not follow an ``__enter__`` that raised.
+        except BaseException:
+            self.restore()
+            raise
+
+
+def raw_attributes(attributes: List[Any]) -> List[Any]:
+    """The raw form of a list as ``termios.tcgetattr`` returns it. The list is not changed."""
+    raw = list(attributes)
+    raw[_IFLAG] &= ~_INPUT_OFF
+    raw[_OFLAG] &= ~termios.OPOST
+    raw[_LFLAG] &= ~_LOCAL_OFF
+    raw[_CC] = list(attributes[_CC])
+    raw[_CC][termios.VMIN] = 1
+    raw[_CC][termios.VTIME] = 0
+    return raw
+
+
+def _attributes(fd: int) -> Optional[List[Any]]:
+    try:
+        return termios.tcgetattr(fd) if os.isatty(fd) else None
+    except termios.error:
+        return None
+
+
+def _put_back(fd: int, attributes: List[Any]) -> None:
+    # In the background tcsetattr stops the whole job, unless SIGTTOU is blocked or ignored:
+    # an exit would hang there until somebody types "fg".
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+    except termios.error:
+        pass  # Hung up or closed: nothing is left to restore.
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

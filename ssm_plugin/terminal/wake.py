@@ -1,0 +1,70 @@
+"""A pipe that wakes a thread which waits for file descriptors."""
+
+import os
+import selectors
+import sys
+import threading
+from typing import Optional, Sequence, Set, Type
+
+# select() cannot watch descriptors from 1024 up, which a process with many connections has;
+# poll() can, but on macOS it does not work for terminals.
+_Selector: Type[selectors.BaseSelector] = selectors.PollSelector
+if sys.platform == "darwin":
+    _Selector = selectors.SelectSelector
+
+
+def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
+    """Those of ``fds`` that can be read, or have ended; empty after ``timeout`` seconds.
+
+    Raises OSError where a descriptor is not open (macOS; elsewhere it counts as readable).
+    """
+    with _Selector() as selector:
+        for fd in fds:
+            selector.register(fd, selectors.EVENT_READ)
+        return {key.fd for key, _ in selector.select(timeout)}
+
+
+class WakePipe:
+    """``reader`` becomes readable, for good, once another thread calls :meth:`close`.
+
+    A descriptor that is closed while a thread waits for it may come back as somebody else's.
+    So the thread that waits, one at a time, holds the pipe meanwhile, and whichever of the two
+    is the last closes ``reader``.
+    """
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        self._lock = threading.Lock()
+        self._held = False
+        self._closed = False
+
+    def hold(self) -> bool:
+        """Keep ``reader`` open until :meth:`release`; False if the pipe is closed already."""
+        with self._lock:
+            self._held = not self._closed
+            return self._held
+
+    def release(self) -> None:
+        with self._lock:
+            self._held = False
+            if self._closed:
+                os.close(self.reader)
+
+    def close(self) -> None:
+        """Wake whoever waits. More calls do nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake()
+            if not self._held:
+                os.close(self.reader)
+
+    def _wake(self) -> None:
+        try:
+            # Closing alone is no end of file while a forked process has a copy of the writer.
+            os.write(self.writer, b"\0")
+        except BlockingIOError:
+            pass
+        os.close(self.writer)

@@ -1,0 +1,50 @@
+"""Fixtures for all tests, and the rule that in CI nothing is skipped by accident."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Generator
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The oldest Pythons have no cryptography and no botocore: what needs them is skipped there.
+STRICT = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
+
+
+@pytest.fixture(scope="session")
+def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built file, ``session-manager-plugin``, fresh; ``ssm-plugin`` lies beside it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.check_call([sys.executable, str(ROOT / "scripts" / "build_zipapp"), str(folder)])
+    return folder / "session-manager-plugin"
+
+
+@pytest.fixture(scope="session")
+def aws_cli() -> str:
+    """The ``aws`` program that scripts/test installs; else the one on PATH."""
+    path = os.environ.get("SSM_TEST_AWS") or shutil.which("aws")
+    if not path:
+        pytest.skip("no AWS CLI: scripts/test installs one")
+    return str(path)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    report = (yield).get_result()
+    if not item.get_closest_marker("may_skip"):
+        _fail_if_skipped(report)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    _fail_if_skipped((yield).get_result())
+
+
+def _fail_if_skipped(report: Any) -> None:
+    if STRICT and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = "skipped, which CI counts as a failure: %s" % (report.longrepr,)

@@ -1,0 +1,69 @@
+import queue
+import threading
+
+from ssm_plugin.transport.worker import Worker, WorkerFailed
+
+
+def test_the_target_runs_in_a_named_daemon_thread():
+    seen = queue.Queue()
+    worker = Worker("reader", lambda: seen.put(threading.current_thread()), queue.Queue())
+    worker.start()
+    thread = seen.get(timeout=5)
+    assert thread.name == "ssm-reader"
+    assert thread.daemon
+    assert thread is not threading.current_thread()
+    assert worker.join(5)
+
+
+def test_a_target_that_returns_leaves_nothing_in_the_queue():
+    failures = queue.Queue()
+    worker = Worker("writer", lambda: None, failures)
+    worker.start()
+    assert worker.join(5)
+    assert failures.empty()
+
+
+def test_what_a_target_raises_arrives_as_data():
+    failures = queue.Queue()
+    broken = ValueError("broken")
+
+    def fail():
+        raise broken
+
+    worker = Worker("writer", fail, failures)
+    worker.start()
+    failed = failures.get(timeout=5)
+    assert failed == WorkerFailed("writer", broken)
+    assert failed.error is broken
+    assert worker.join(5)
+
+
+def test_even_a_system_exit_arrives_as_data(capfd):
+    failures = queue.Queue()
+
+    def leave():
+        raise SystemExit(3)
+
+    worker = Worker("leaver", leave, failures)
+    worker.start()
+    assert isinstance(failures.get(timeout=5).error, SystemExit)
+    assert worker.join(5)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_join_ends_at_its_deadline_and_says_so():
+    gate = threading.Event()
+    worker = Worker("stuck", gate.wait, queue.Queue())
+    worker.start()
+    assert worker.is_alive
+    assert worker.join(0.01) is False
+    assert worker.join(-1) is False
+    gate.set()
+    assert worker.join(5) is True
+    assert not worker.is_alive
+
+
+def test_a_worker_that_never_started_counts_as_ended():
+    worker = Worker("idle", lambda: None, queue.Queue())
+    assert worker.join(5) is True
+    assert not worker.is_alive
