@@ -9,7 +9,7 @@ import os
 from typing import Dict, Mapping, Optional
 from urllib.parse import urlsplit
 
-from ..errors import CredentialsError, DeadlineError, NetworkError, UsageError
+from ..errors import CredentialsError, NetworkError, UsageError
 from ..net.address import is_loopback
 from ..net.deadline import Deadline
 from .instance_services import document, request
@@ -80,8 +80,11 @@ def _authorization(environ: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _file(path: str) -> str:
+    path = os.path.expanduser(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # a named pipe could keep us waiting
+        raise CredentialsError(f"cannot read {_TOKEN_FILE} ({path}): it is not a regular file")
     try:
-        with open(os.path.expanduser(path), encoding="utf-8", newline="") as stream:
+        with open(path, encoding="utf-8", newline="") as stream:
             return stream.read()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
@@ -96,7 +99,7 @@ def _fetch(url: str, headers: Mapping[str, str], deadline: Deadline) -> object:
             response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
         except UsageError as error:
             raise CredentialsError(f"{error}; check {_RELATIVE} and {_FULL}") from error
-        except (NetworkError, DeadlineError) as error:
+        except NetworkError as error:
             why = str(error)
             continue
         if response.status == 200:

@@ -23,6 +23,11 @@ _SETTINGS = (
     "sso_role_name",
     "login_session",
 )
+_LOGINS = {
+    "sso_account_id": "aws sso login",
+    "sso_role_name": "aws sso login",
+    "login_session": "aws login",
+}
 _WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
 # With our own search path, as we may run from a zip file or out of an embedder's path.
 _CHILD = (
@@ -61,7 +66,8 @@ def resolve(
             failures.append(str(error))
     of = f"of the AWS profile {profile!r}" if profile else "of the environment"
     if failures:
-        raise CredentialsError(f"no credentials for {why} {of}: {'; '.join(failures)}")
+        login = f"; log in with '{_LOGINS[why]} --profile {profile}'" if why in _LOGINS else ""
+        raise CredentialsError(f"no credentials for {why} {of}: {'; '.join(failures)}{login}")
     raise CredentialsError(
         f"the setting {why} {of} needs botocore (pip install botocore, for {sys.executable}) or "
         "the AWS CLI on PATH: install one of them"
@@ -73,7 +79,8 @@ def _ways(
 ) -> Iterator[Tuple[str, List[str]]]:
     frozen = getattr(sys, "frozen", False)  # then the executable is a program, not Python
     if sys.executable and not frozen and importlib.util.find_spec("botocore"):
-        yield "botocore", [sys.executable, "-c", _CHILD, profile or "", region or ""] + sys.path
+        region = region or environ.get("AWS_REGION", "")  # which botocore itself passes over
+        yield "botocore", [sys.executable, "-c", _CHILD, profile or "", region] + sys.path
     aws = shutil.which("aws", path=environ.get("PATH", os.defpath))
     if aws:
         named = ["--profile", profile] if profile else []

@@ -26,9 +26,8 @@ def instance_credentials(
     """None if switched off, if there is no such service here, or if the instance has no role."""
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
-    endpoint = _endpoint(profile, environ)
     try:
-        return _from(endpoint, deadline)
+        return _from(endpoint(profile, environ), deadline)
     except UsageError as error:
         raise CredentialsError(
             f"{error}; check AWS_EC2_METADATA_SERVICE_ENDPOINT and the AWS profile"
@@ -37,7 +36,8 @@ def instance_credentials(
         return None
 
 
-def _endpoint(profile: Profile, environ: Mapping[str, str]) -> str:
+def endpoint(profile: Profile, environ: Mapping[str, str]) -> str:
+    """The URL of the service: as configured, else its IPv4 or IPv6 address."""
     url = _setting("ec2_metadata_service_endpoint", profile, environ)
     if url:
         return url.rstrip("/")
@@ -51,17 +51,17 @@ def _setting(key: str, profile: Profile, environ: Mapping[str, str]) -> Optional
     return environ.get(f"AWS_{key.upper()}") or profile.text(key)
 
 
-def _from(endpoint: str, deadline: Deadline) -> Optional[Credentials]:
+def _from(service: str, deadline: Deadline) -> Optional[Credentials]:
     lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": "21600"}
-    token_url = f"{endpoint}/latest/api/token"
+    token_url = f"{service}/latest/api/token"
     token = _text(request("PUT", token_url, _WHAT, lifetime, _SECONDS, deadline))
     if not token:
         return None
     headers = {"x-aws-ec2-metadata-token": token}
-    role = _text(request("GET", endpoint + _ROLES, _WHAT, headers, _SECONDS, deadline))
+    role = _text(request("GET", service + _ROLES, _WHAT, headers, _SECONDS, deadline))
     if not role:
         return None
-    url = endpoint + _ROLES + quote(role.splitlines()[0].strip(), safe="")
+    url = service + _ROLES + quote(role.splitlines()[0].strip(), safe="")
     response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
     if response.status != 200:
         raise CredentialsError(f"{_WHAT} gave no keys of the role: HTTP status {response.status}")

@@ -113,6 +113,8 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 def _failure(source: str, status: int, complaint: bytes) -> CredentialsError:
     how = f"exit status {status}" if status > 0 else f"signal {-status}"
     lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines()]
-    said = masked(next(filter(None, reversed(lines)), "it said nothing on stderr"))
+    # After the error of argparse, the AWS CLI lists all the commands that it does know.
+    usage = [line for line in lines if re.match(r"\S+: error: ", line)]
+    said = masked(next(filter(None, usage or reversed(lines)), "it said nothing on stderr"))
     printable = "".join(character if character.isprintable() else "?" for character in said)
     return CredentialsError(f"{source} failed with {how}: {printable[:_SHOWN]}")

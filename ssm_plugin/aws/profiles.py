@@ -102,11 +102,12 @@ def file_path(variable: str, environ: Mapping[str, str] = os.environ) -> str:
 
 def _read(variable: str, environ: Mapping[str, str]) -> _File:
     path = file_path(variable, environ)
+    if not os.path.isfile(path):  # a named pipe could keep us waiting for ever
+        exists = os.path.exists(path)
+        return _File(path, "", {}, "is not a regular file" if exists else "does not exist")
     try:
         with open(path, "rb") as stream:
             data = stream.read()
-    except FileNotFoundError:
-        return _File(path, "", {}, "does not exist")
     except OSError as error:  # like botocore: it may not be needed, but say it if a profile is
         return _File(path, "", {}, f"cannot be read: {error.strerror}")
     text = _decoded(path, data)

@@ -15,10 +15,8 @@ class Output(NamedTuple):
     payload_type: int
     data: bytes
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "Output(type %d, %d bytes)" % (self.payload_type, len(self.data))
-
-    __repr__ = __str__
 
 
 class KeyRequested(NamedTuple):

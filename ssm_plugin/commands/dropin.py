@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.types import SessionType
-from .foreground import run_in_foreground
+from .new_session import run_in_foreground
 from .surroundings import make_environment
 
 USAGE = (

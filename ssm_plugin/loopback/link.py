@@ -22,6 +22,7 @@ class _Pipe:
         self._changed = threading.Condition()
         self._messages: Deque[bytes] = deque()
         self._size = 0
+        self._nudged = False
         self._ended: Optional[str] = None
         self._broken = False
 
@@ -37,15 +38,22 @@ class _Pipe:
 
     def take(self) -> List[bytes]:
         with self._changed:
-            while not self._messages and not self._over():
+            while not (self._messages or self._nudged or self._over()):
                 self._changed.wait()
-            if self._broken or not self._messages:
+            if self._broken or not (self._messages or self._nudged):
                 raise ConnectionLost("the link between gateway and agent has ended")
             messages = list(self._messages)
             self._messages.clear()
             self._size = 0
+            self._nudged = False
             self._changed.notify_all()
             return messages
+
+    def nudge(self) -> None:
+        """Let ``take`` return, with nothing if nothing is there."""
+        with self._changed:
+            self._nudged = True
+            self._changed.notify_all()
 
     def end(self, reason: str, last: Sequence[bytes]) -> None:
         with self._changed:
@@ -69,14 +77,18 @@ class _Pipe:
 
 
 class Link:
-    """One end. ``receive``, ``send`` raise :class:`ConnectionLost` once either end has aborted."""
+    """One end. ``receive``, ``send`` raise :class:`ConnectionLost` once either end has aborted.
+
+    ``reason`` is what ``abort`` gives to the other end, where it is not told another one.
+    """
 
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
+        self.reason = ""
         self._incoming = incoming
         self._outgoing = outgoing
 
     def receive(self) -> List[bytes]:
-        """All messages that have arrived; waits for one."""
+        """All messages that have arrived; waits for one, or for the answer to a ping."""
         return self._incoming.take()
 
     def send(self, messages: Sequence[bytes]) -> None:
@@ -88,15 +100,22 @@ class Link:
         """Accepted and ignored: the gateway knows whom it talks to and wants no open message."""
 
     def ping(self) -> None:
-        """Nothing to do: a link in memory does not fall silent."""
+        """Answered at once by a ``receive`` that returns nothing, or what there is."""
+        self._incoming.nudge()
+
+    def farewell(self) -> None:
+        """Nothing to say: ``abort`` loses nothing that was sent."""
 
     def abort(self, reason: str = "", last: Sequence[bytes] = ()) -> None:
         """End the link from this side, without waiting for room for the ``last`` messages.
 
         ``reason`` is what the other end reads as ``peer_reason``.
         """
-        self._outgoing.end(reason, last)
+        self._outgoing.end(reason or self.reason, last)
         self._incoming.break_off()
+
+    def close(self) -> None:
+        self.abort()
 
     @property
     def peer_reason(self) -> str:

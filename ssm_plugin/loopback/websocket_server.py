@@ -28,6 +28,7 @@ UNSUPPORTED_DATA = 1003
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 
+_SEND_GRACE = 0.1  # seconds in which a send ends, unless the client does not read
 _CONTROL_LIMIT = 64  # pongs owed to a client that does not read
 _READ_SIZE = 256 * 1024
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -138,8 +139,8 @@ class ServerWebSocket:
         self._cut = self._cut or "the connection was cut"
         self._closing = True
         self._stream.reset_on_close()
-        if not self._sending.acquire(False):
-            self._stream.wake_all()
+        if not self._sending.acquire(timeout=_SEND_GRACE):
+            self._stream.wake_all()  # a send that the client does not read: no reset, but an end
             return
         # The reset goes out when the socket is closed, which must not be while a thread reads.
         self._stream.wake_reader()

@@ -12,7 +12,7 @@ from typing import Mapping, Optional, cast
 from ..config import NetworkSettings
 from ..errors import CertificateError, ConnectError, NetworkError, UsageError
 from .deadline import Deadline
-from .tls_in_tls import TlsInTls
+from .tls_socket import TlsSocket
 
 _CA_SETTINGS = "network.ca_bundle in the configuration, AWS_CA_BUNDLE or SSL_CERT_FILE"
 _STEP = "in the TLS handshake"
@@ -57,16 +57,14 @@ def start_tls(
 ) -> socket.socket:
     """TLS over a connected socket, or over another TLS connection; takes ``sock`` over.
 
+    What comes back is a TlsSocket: one thread may read it while another writes.
+
     CertificateError if the peer is not to be trusted, ConnectError if it does not speak TLS.
     """
-    context = client_context(ca_bundle)
-    sock.settimeout(deadline.remaining(_STEP))
+    secure = TlsSocket(sock, client_context(ca_bundle), server_name)
     try:
-        if isinstance(sock, ssl.SSLSocket):
-            inner = TlsInTls(sock, context, server_name)
-            inner.do_handshake(lambda: deadline.remaining(_STEP))
-            return cast(socket.socket, inner)
-        return context.wrap_socket(sock, server_hostname=server_name)
+        secure.do_handshake(lambda: deadline.remaining(_STEP))
+        return cast(socket.socket, secure)
     except (OSError, ssl.CertificateError) as error:  # Python 3.6: a wrong name is no OSError
         raise _handshake_error(error, server_name, deadline) from error
 

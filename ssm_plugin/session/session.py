@@ -9,7 +9,7 @@ import datetime
 import queue
 import signal
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Union
 
 from .. import logs
 from ..channel.aes_gcm import unavailable_reason
@@ -27,7 +27,7 @@ from ..errors import (
     SsmPluginError,
 )
 from ..terminal.output import OutputGone
-from ..terminal.signals import Interrupted, Signalled
+from ..terminal.signals import Interrupted, Signalled, consumed
 from ..transport.data_channel import DataChannel, Disconnected
 from ..transport.worker import WorkerFailed
 from . import notices
@@ -53,6 +53,10 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
 
 
+# By its methods: the transport is below this layer and cannot name the interface.
+IDataChannel.register(DataChannel)
+
+
 class EndRequested:
     """The event: end with this exit status; ``line`` is said first, if there is one."""
 
@@ -70,14 +74,15 @@ class Session(ISession):
         client_config: ClientConfig,
         registry: Optional[SessionPluginRegistry] = None,
         environment: Optional[Environment] = None,
+        events: "Optional[queue.Queue[Any]]" = None,
     ) -> None:
         self.config = config
         self.client_config = client_config
-        self.events: "queue.Queue[Any]" = queue.Queue()
+        self.events: "queue.Queue[Any]" = events or queue.Queue()
         self._registry = registry or get_session_registry()
         self._status = SessionStatus.CREATED
         self._created_at = datetime.datetime.now(datetime.timezone.utc)
-        self._channel: Optional[IDataChannel] = None
+        self._channel: Union[IDataChannel, DataChannel, None] = None
         self._runner: Optional[Runner] = None
         self._resumption: Optional[Resumption] = None
         self._running = False
@@ -113,7 +118,7 @@ class Session(ISession):
         return self._stream[1]
 
     @property
-    def data_channel(self) -> Optional[IDataChannel]:
+    def data_channel(self) -> Union[IDataChannel, DataChannel, None]:
         return self._channel
 
     def set_data_channel(self, data_channel: IDataChannel) -> None:
@@ -147,9 +152,9 @@ class Session(ISession):
 
     def open_data_channel(self) -> bool:
         if self._channel is None:
-            self._channel = self._new_channel()
+            channel = self._channel = self._new_channel()
             in_background("dial", self._dial, self.events)
-            self._channel.attach(self._await_task("dial"))
+            channel.attach(self._await_task("dial"))
             return True
         return self._channel.is_open or self._channel.open() is not False
 
@@ -337,6 +342,7 @@ class Session(ISession):
         ) from event.error
 
     def _on_signalled(self, event: Signalled) -> None:
+        consumed(event.signum)
         if self._runner:
             self._runner.signalled(event)
         else:
@@ -382,7 +388,8 @@ class Session(ISession):
         return DataChannel(protocol, self.events, ping_interval=network.ping_interval)
 
     def _dial(self) -> Any:
-        return dial(self.environment, self.stream_url, self.token_value, self.client_config.client_id)
+        client_id = self.client_config.client_id
+        return dial(self.environment, self.stream_url, self.token_value, client_id)
 
     def _await_task(self, task: str) -> Any:
         """The result of the task, while nothing but an end can come in between."""
@@ -440,7 +447,8 @@ class Session(ISession):
         now = time.monotonic()
         attempt = None if cannot_heal(error) else self._resumption.next_attempt(now)
         if attempt is None:
-            raise SessionLost("the session was lost and could not be resumed: %s" % error) from error
+            line = "the session was lost and could not be resumed: %s" % error
+            raise SessionLost(line) from error
         log.info("could not resume, trying again: %s", error)
         self._alarms.set("resume", attempt)
 

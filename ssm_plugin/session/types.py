@@ -43,8 +43,6 @@ class SessionConfig(NamedTuple):
             self.document_name,
         )
 
-    __str__ = __repr__
-
 
 InputHandler = Callable[[], bytes]
 OutputHandler = Callable[[bytes], None]
@@ -53,10 +51,10 @@ OutputHandler = Callable[[bytes], None]
 class ClientConfig(NamedTuple):
     """Who we are, and what is expected. The agent's handshake decides the session type.
 
-    For those who embed us: ``input_stream_message_handler`` is called for input in place of reading
-    standard input, in a thread of its own; it blocks until there is some, and returns ``b""`` at the
-    end. ``output_stream_message_handler`` is called with each piece of output, in place of writing
-    it to standard output, in the thread that runs the session.
+    For those who embed us: ``input_stream_message_handler`` is called for input in place of
+    reading standard input, in a thread of its own; it blocks until there is some, and returns
+    ``b""`` at the end. ``output_stream_message_handler`` is called with each piece of output, in
+    place of writing it to standard output, in the thread that runs the session.
     """
 
     client_id: str

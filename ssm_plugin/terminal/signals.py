@@ -19,7 +19,7 @@ a signal, unless the handler raises. Inside ``with interruptible():`` it does ra
 never does. When can a signal come?
 
 - Before the block: the handler notes it as pending. Entering raises, until the owner of the
-  session has taken the event from the queue and said so with :meth:`SignalWatch.consumed`.
+  session has taken the event from the queue and said so with :func:`consumed`.
 - Inside, before or during the write: the handler raises.
 - Inside, between Python's last look for signals and the system call: the write would block with
   the handler still to run. The forwarding thread sees that the block stays entered, and sends the
@@ -203,6 +203,12 @@ def interruptible(signals: FrozenSet[int] = ENDING) -> Iterator[None]:
         return
     with _active[-1]._interruptible(signals):
         yield
+
+
+def consumed(signum: int) -> None:
+    """The owner of the session has dealt with this signal: output may go on being written."""
+    if _active is not None:
+        _active.consumed(signum)
 
 
 def _on_main_thread() -> bool:

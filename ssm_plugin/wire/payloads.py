@@ -79,7 +79,7 @@ class Acknowledgement(NamedTuple):
 def open_message(
     request_id: str, token_value: str, client_id: str, client_version: str
 ) -> str:
-    """The first frame of a connection, the only one that is text and the only place of the token."""
+    """The first frame of a connection, the only text, and the only place of the token."""
     return _compact(
         {
             "MessageSchemaVersion": "1.0",

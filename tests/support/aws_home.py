@@ -18,6 +18,8 @@ class AwsHome:
             "PATH": "{}:/usr/bin:/bin".format(self.bin),
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        # So that children are measured too.
+        self.environ.update((k, v) for k, v in os.environ.items() if k.startswith("COVERAGE_"))
 
     def config(self, text):
         return self._write(self.path / ".aws" / "config", text)

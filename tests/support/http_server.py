@@ -4,9 +4,10 @@ import base64
 import json
 import queue
 import socket
-import ssl
 import threading
 from typing import NamedTuple
+
+from ssm_plugin.net.tls_socket import TlsSocket
 
 
 class Request(NamedTuple):
@@ -84,12 +85,13 @@ class _Server:
         self._keep(sock)
         try:
             if self._context is not None:
-                plain, sock = sock, self._context.wrap_socket(sock, server_side=True)
-                self._keep(sock)
-                plain.close()
-            with sock:
-                self._serve(sock)
-        except (OSError, ssl.SSLError, ssl.CertificateError):
+                sock = TlsSocket(sock, self._context, None)
+                sock.do_handshake(lambda: 10)
+            self._serve(sock)
+        except OSError:  # the client has gone, or we are closing
+            pass
+        finally:
+            _shut_down(sock)
             sock.close()
 
     def _serve(self, sock):
@@ -113,13 +115,13 @@ class HttpServer(_Server):
         return "{}://{}:{}".format("https" if self._context else "http", self.host, self.port)
 
     def _serve(self, sock):
-        with sock.makefile("rb") as reader:
-            line = reader.readline().decode("latin-1")
-            if not line:  # connected, and nothing more
-                return
-            method, path, _ = line.split(" ")
-            headers = _read_headers(reader)
-            body = reader.read(int(headers.get("content-length", 0)))
+        line, headers = _read_head(sock)
+        if not line:  # connected, and nothing more
+            return
+        method, path, _ = line.split(" ")
+        body = b""
+        while len(body) < int(headers.get("content-length", 0)):
+            body += _received(sock, 65536)
         request = Request(method, path, headers, body)
         self.requests.append(request)
         sock.sendall(self._answer(request))
@@ -169,12 +171,10 @@ class ConnectProxy(_Server):
         self.heads = queue.Queue()
 
     def _serve(self, sock):
-        with sock.makefile("rb", buffering=0) as reader:
-            line = reader.readline().decode("latin-1")
-            if not line:
-                return
-            headers = _read_headers(reader)
-        self.heads.put((line.strip(), headers))
+        line, headers = _read_head(sock)
+        if not line:
+            return
+        self.heads.put((line, headers))
         if self._refusal is not None:
             sock.sendall(self._refusal)
         elif self._login and headers.get("proxy-authorization") != _basic(*self._login):
@@ -207,14 +207,21 @@ def _copy(source, sink):
     _shut_down(sink)
 
 
-def _read_headers(reader):
-    headers = {}
-    for line in iter(reader.readline, b""):
-        if not line.strip():
-            break
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
-    return headers
+def _read_head(sock):
+    """The first line and the headers, or an empty line if nothing was sent."""
+    head = sock.recv(1)
+    while head and not head.endswith(b"\r\n\r\n"):
+        head += _received(sock, 1)
+    line, *fields = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    pairs = [field.partition(":") for field in fields]
+    return line, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _received(sock, size):
+    data = sock.recv(size)
+    if not data:
+        raise ConnectionError("the client stopped within its request")
+    return data
 
 
 def _basic(user, password):

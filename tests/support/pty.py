@@ -1,9 +1,11 @@
-"""A program on a real terminal of its own: a pty, with the program as the session's leader.
+"""A program on a real terminal of its own: a pty, with the program as the session's leader::
 
     with PtyProcess([sys.executable, "-m", "ssm_plugin", "demo", "shell"]) as program:
         program.expect(b"$ ")
         program.send(b"exit\\r")
         assert program.wait() == 0
+
+Nothing here sleeps: output is waited for, and every wait has a time limit.
 """
 
 import errno

@@ -1,5 +1,6 @@
 """The endpoints of ECS and EKS, played by a loopback server."""
 
+import os
 import time
 
 import pytest
@@ -67,6 +68,12 @@ def test_the_token_file_goes_before_the_token_and_is_read_each_time(tmp_path):
 def test_a_token_file_that_is_not_there_is_an_error(tmp_path):
     environ = {FULL: "http://127.0.0.1:9", TOKEN + "_FILE": str(tmp_path / "none")}
     assert "none): No such file or directory" in _refused(environ)
+
+
+def test_a_token_file_that_is_no_file_is_an_error_and_not_waited_for(tmp_path):
+    os.mkfifo(str(tmp_path / "pipe"))
+    environ = {FULL: "http://127.0.0.1:9", TOKEN + "_FILE": str(tmp_path / "pipe")}
+    assert "pipe): it is not a regular file" in _refused(environ)
 
 
 def test_a_token_file_that_is_no_text_is_an_error(tmp_path):

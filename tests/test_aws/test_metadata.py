@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ssm_plugin.aws.keys import Credentials
-from ssm_plugin.aws.metadata import instance_credentials
+from ssm_plugin.aws.metadata import endpoint, instance_credentials
 from ssm_plugin.aws.profiles import Profile
 from ssm_plugin.errors import CredentialsError
 from ssm_plugin.net.deadline import Deadline
@@ -111,6 +111,19 @@ def test_a_role_without_keys_is_an_error(keys, why):
 def test_an_endpoint_that_is_no_url_is_an_error():
     with pytest.raises(CredentialsError, match=ENDPOINT):
         _found({ENDPOINT: "169.254.169.254"})
+
+
+@pytest.mark.parametrize(
+    "environ, settings, url",
+    [
+        ({}, {}, "http://169.254.169.254"),
+        ({ENDPOINT + "_MODE": "IPv6"}, {}, "http://[fd00:ec2::254]"),
+        ({}, {"ec2_metadata_service_endpoint_mode": "ipv6"}, "http://[fd00:ec2::254]"),
+        ({ENDPOINT + "_MODE": "IPv6", ENDPOINT: "http://x/"}, {}, "http://x"),
+    ],
+)
+def test_without_an_endpoint_it_is_the_well_known_address(environ, settings, url):
+    assert endpoint(Profile("default", settings), environ) == url
 
 
 def test_the_mode_must_be_known():

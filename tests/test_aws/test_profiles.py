@@ -205,11 +205,19 @@ def test_a_block_of_another_profile_may_be_broken(home):
     assert read_profile("prod", home.environ).name == "prod"
 
 
-def test_a_file_that_cannot_be_read_is_not_there_but_is_mentioned(home):
+def test_what_is_no_regular_file_is_not_there_but_is_mentioned(home):
     (home.path / ".aws" / "config").unlink()
-    (home.path / ".aws" / "config").mkdir()
+    os.mkfifo(str(home.path / ".aws" / "config"))
     assert read_profile("only-here", home.environ).config == {}
-    assert "config (cannot be read: Is a directory)" in _refused("gone", home.environ)
+    assert "config (is not a regular file)" in _refused("gone", home.environ)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.may_skip
+def test_a_file_that_may_not_be_read_is_not_there_but_is_mentioned(home):
+    (home.path / ".aws" / "config").chmod(0)
+    assert read_profile("only-here", home.environ).config == {}
+    assert "config (cannot be read: Permission denied)" in _refused("gone", home.environ)
 
 
 def test_botocore_reads_the_same(home):

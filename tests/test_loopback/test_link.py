@@ -20,12 +20,32 @@ def test_what_one_end_sends_the_other_receives_in_one_batch():
     assert other.receive() == [b"a", b"b", b"c"]
 
 
-def test_text_and_pings_are_no_messages():
+def test_text_pings_and_farewells_are_no_messages():
     one, other = link_pair()
     one.send_text("open")
     one.ping()
     one.send([b"a"])
+    one.farewell()
     assert other.receive() == [b"a"]
+
+
+def test_a_ping_is_answered_by_a_sign_of_life():
+    one, other = link_pair()
+    one.ping()
+    assert one.receive() == []
+    one.ping()
+    other.send([b"a"])
+    other.abort()
+    assert one.receive() == [b"a"]
+    with pytest.raises(ConnectionLost):
+        one.receive()
+
+
+def test_a_reason_may_be_left_for_later():
+    one, other = link_pair()
+    one.reason = "the shell has gone"
+    one.close()
+    assert other.peer_reason == "the shell has gone"
 
 
 def test_a_full_link_makes_the_sender_wait_for_the_reader():

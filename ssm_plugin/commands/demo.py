@@ -1,0 +1,92 @@
+"""Try everything on this machine: a local stand-in for AWS, and any command against it.
+
+'demo serve' only runs the service, for the AWS CLI and other clients; Ctrl-C ends it. Any other
+command is run against a service of its own; where a TARGET is wanted, i-demo will do.
+"""
+
+import argparse
+import os
+import queue
+import sys
+from typing import Any, List, Mapping
+
+from ..config import Settings
+from ..errors import LocalError, UsageError
+from ..loopback.demo import demo_service
+from ..session.session import ENDING_SIGNALS
+from ..terminal.signals import Signalled
+from .new_session import signals_into
+from .own import run_command
+
+EXAMPLE = """\
+examples:
+  ssm-plugin demo shell
+  ssm-plugin demo exec -- uname -a
+  ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
+"""
+
+DEMO_TARGET = "i-demo"
+DEMO_REGION = "us-east-1"
+DEMO_KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIADEMODEMODEMODEMO",
+    "AWS_SECRET_ACCESS_KEY": "demo-secret-key-of-no-value",
+}
+_TAKES_TARGET = ("shell", "exec", "forward", "ssh")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--faults", default="", help="how the service shall misbehave")
+    parser.add_argument("--ready-file", help="with serve: written once it can be used")
+    parser.add_argument("command", metavar="COMMAND", help="serve, shell, exec, forward, ssh")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    if options.command == "demo":
+        raise UsageError("a demo of the demo is the demo")
+    with demo_service(options.faults) as service:
+        if options.command == "serve":
+            return _serve(service.endpoint_url, options.ready_file)
+        arguments = [options.command] + _with_target(options.command, options.arguments)
+        demo_environ = dict(environ, AWS_REGION=DEMO_REGION, **DEMO_KEYS)
+        demo_environ["AWS_ENDPOINT_URL"] = service.endpoint_url
+        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+            demo_environ.pop(name, None)
+        return run_command(arguments, demo_environ, prefix="demo ")
+
+
+def _with_target(command: str, arguments: List[str]) -> List[str]:
+    """A demo has one node: it need not be named."""
+    named = any(argument.startswith(("i-", "mi-")) for argument in arguments[:1])
+    if command not in _TAKES_TARGET or named or arguments[:1] in (["-h"], ["--help"]):
+        return arguments
+    return [DEMO_TARGET] + arguments
+
+
+def _serve(endpoint_url: str, ready_file: str) -> int:
+    variables = dict(DEMO_KEYS, AWS_DEFAULT_REGION=DEMO_REGION)
+    settings = " ".join("%s=%s" % pair for pair in sorted(variables.items()))
+    sys.stdout.write(
+        "The local service listens at %s. Try, with this file on PATH as "
+        "session-manager-plugin:\n\n  %s \\\n  aws ssm start-session --target %s "
+        "--endpoint-url %s\n\n" % (endpoint_url, settings, DEMO_TARGET, endpoint_url)
+    )
+    sys.stdout.flush()
+    if ready_file:
+        _announce(ready_file, endpoint_url)
+    events: "queue.Queue[Any]" = queue.Queue()
+    with signals_into(events):
+        while True:
+            event = events.get()
+            if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+                return 0
+
+
+def _announce(path: str, endpoint_url: str) -> None:
+    unfinished = "%s.%d" % (path, os.getpid())
+    try:
+        with open(unfinished, "w") as stream:
+            stream.write(endpoint_url + "\n")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise LocalError("cannot write %s: %s" % (path, error.strerror)) from error

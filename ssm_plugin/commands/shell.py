@@ -1,0 +1,55 @@
+"""Open a shell on a node. Needs no AWS CLI.
+
+On a terminal, typed after a newline: ~. ends the session, ~? shows all escapes. Without a terminal,
+standard input is sent to the shell and its output comes back. Notices go to stderr.
+"""
+
+import argparse
+from typing import Dict, List, Mapping
+
+from ..config import Settings
+from ..errors import UsageError
+from ..session.types import SessionType
+from .new_session import SessionRequest, run_new_session
+from .surroundings import make_environment
+
+EXAMPLE = """\
+examples:
+  ssm-plugin shell i-0123456789abcdef0
+  echo 'uptime; exit' | ssm-plugin shell web1
+  ssm-plugin shell web1 --document-name My-Shell --parameter linuxcmd='sudo -i'
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="parameter of the session document; may be repeated",
+    )
+    parser.add_argument("--reason", help="why, for the session's record at AWS")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    request = SessionRequest(
+        settings.resolve_target(options.target),
+        SessionType.STANDARD_STREAM,
+        settings.document_name,
+        parameters_from(options.parameter),
+        options.reason,
+    )
+    return run_new_session(request, make_environment(settings, aside=True, environ=environ))
+
+
+def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:
+    """``NAME=VALUE`` texts as StartSession wants them; a repeated name has several values."""
+    parameters: Dict[str, List[str]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError("--parameter %r is not NAME=VALUE" % pair[:100])
+        parameters.setdefault(name, []).append(value)
+    return parameters
