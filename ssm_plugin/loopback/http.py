@@ -182,6 +182,7 @@ class HttpServer:
         deadline = time.monotonic() + seconds
         self._wake.send(b"\0")
         self._acceptor.join(seconds)
+        self._listener.close()
         with self._lock:
             workers = list(self._open.values()) + self._finished
             for connection in self._open:
@@ -192,7 +193,7 @@ class HttpServer:
         self._wake.close()
 
     def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector, self._listener:
+        with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
             while self._woken not in [key.fileobj for key, _ in selector.select()]:

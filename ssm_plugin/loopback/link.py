@@ -77,13 +77,9 @@ class _Pipe:
 
 
 class Link:
-    """One end. ``receive``, ``send`` raise :class:`ConnectionLost` once either end has aborted.
-
-    ``reason`` is what ``abort`` gives to the other end, where it is not told another one.
-    """
+    """One end. ``receive``, ``send`` raise :class:`ConnectionLost` once either end has aborted."""
 
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
-        self.reason = ""
         self._incoming = incoming
         self._outgoing = outgoing
 
@@ -111,7 +107,7 @@ class Link:
 
         ``reason`` is what the other end reads as ``peer_reason``.
         """
-        self._outgoing.end(reason or self.reason, last)
+        self._outgoing.end(reason, last)
         self._incoming.break_off()
 
     def close(self) -> None:

@@ -89,6 +89,7 @@ class LocalService:
             self.gateway.close(CLOSE_TIMEOUT)
             for server in self._servers:
                 server.close(CLOSE_TIMEOUT)
+            self.gateway.close(CLOSE_TIMEOUT)  # for sessions that began in the meantime
 
     def raise_failure(self) -> None:
         """Raise the first unexpected failure of one of the service's threads, if there was any."""

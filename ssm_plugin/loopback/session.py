@@ -36,10 +36,13 @@ class SessionRequest(NamedTuple):
 
 
 class RunningAgent:
-    """What an agent factory returns: the agent of one session, at work on its link."""
+    """What an agent factory returns: the agent of one session, at work on its link.
+
+    The link's end is its end: it stops, and cleans up, without being told.
+    """
 
     def close(self, seconds: float) -> None:
-        """End it, if its link's end has not yet, and join its threads within ``seconds``."""
+        """Wait for that end, and join its threads, within ``seconds``."""
         raise NotImplementedError
 
 
@@ -106,8 +109,8 @@ class GatewaySession:
 
     def serve(self, client: ServerWebSocket) -> None:
         """Relay for a client that has opened the session, on its thread, until it is gone."""
-        self._attach(client)
         try:
+            self._attach(client)
             while True:
                 messages = client.receive()
                 if client is self._client:
@@ -199,11 +202,14 @@ class GatewaySession:
     def _start_agent(self) -> None:
         assert self._relay is not None
         self._relay.start()
+        agent, why = None, "the agent failed to start"
         try:
             agent = self._agent_factory(self, self._agent_link)
-        except SsmPluginError as error:
-            self._agent_link.abort(str(error))
-            return
+        except (SsmPluginError, OSError) as error:
+            why = str(error)
+        finally:
+            if agent is None:
+                self._agent_link.abort(why)
         with self._lock:
             self._agent = agent
 

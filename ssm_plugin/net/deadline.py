@@ -31,6 +31,6 @@ class Deadline:
 
     def error(self, step: str) -> DeadlineError:
         return DeadlineError(
-            f"{self._what} took longer than {self._seconds:g} s ({step}): check the network, "
+            f"{self._what} took longer than {round(self._seconds, 1):g} s ({step}): check the network, "
             "the firewall and the proxy settings"
         )

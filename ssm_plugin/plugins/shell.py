@@ -33,7 +33,7 @@ class InputEnded:
 
 
 class ShellRunner(Runner):
-    """On a terminal: raw, with escapes, its size told. Without one: input as it comes, then 0x04."""
+    """On a terminal: raw, with escapes, its size told. Without: input as it comes, then 0x04."""
 
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
@@ -121,10 +121,10 @@ class ShellRunner(Runner):
         self._repeat = min(2 * self._repeat, _LONGEST_REPEAT)
 
     def _show_state(self, text: str) -> None:
-        """A short notice on the terminal's last line, and its removal."""
+        """A short notice on the terminal's last line, or its removal; the cursor stays."""
         if self._interactive:
-            line = "\x1b7\x1b[999;1H\x1b[2K\x1b[7m%s\x1b[0m\x1b8" if text else "\x1b7\x1b[999;1H\x1b[2K%s\x1b8"
-            self._streams.error((line % text).encode("ascii"))
+            shown = "\x1b[7m%s\x1b[0m" % text if text else ""
+            self._streams.error(("\x1b7\x1b[999;1H\x1b[2K%s\x1b8" % shown).encode("ascii"))
 
 
 class _InputPump:

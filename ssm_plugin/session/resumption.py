@@ -27,12 +27,12 @@ class Resumption:
         self.attempts = 0
         self._delays = delays(source)
 
-    def next_attempt(self, now: float) -> Optional[float]:
-        """When to try the next time; None if it would be too late."""
+    def next_delay(self, now: float) -> Optional[float]:
+        """Seconds until the next attempt, the last one at the limit; None if it is too late."""
         if now >= self.gives_up_at:
             return None
         self.attempts += 1
-        return min(now + next(self._delays), self.gives_up_at)
+        return min(next(self._delays), self.gives_up_at - now)
 
 
 def cannot_heal(error: SsmPluginError) -> bool:

@@ -207,8 +207,8 @@ def interruptible(signals: FrozenSet[int] = ENDING) -> Iterator[None]:
 
 def consumed(signum: int) -> None:
     """The owner of the session has dealt with this signal: output may go on being written."""
-    if _active is not None:
-        _active.consumed(signum)
+    if _active:
+        _active[-1].consumed(signum)
 
 
 def _on_main_thread() -> bool:

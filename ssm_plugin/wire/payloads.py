@@ -275,7 +275,13 @@ def _compact(fields: Dict[str, Any]) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
+# Bytes. What both ends send has some hundreds; and a number takes time by the square of its length.
+_LONGEST_OBJECT = 65536
+
+
 def _object(payload: Buffer) -> Dict[str, Any]:
+    if len(payload) > _LONGEST_OBJECT:
+        raise MessageError("a payload of %d bytes is too long to be read as JSON" % len(payload))
     try:
         value = json.loads(bytes(payload).decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -41,11 +41,11 @@ def test_a_ping_is_answered_by_a_sign_of_life():
         one.receive()
 
 
-def test_a_reason_may_be_left_for_later():
+def test_closing_is_the_same_as_aborting():
     one, other = link_pair()
-    one.reason = "the shell has gone"
     one.close()
-    assert other.peer_reason == "the shell has gone"
+    with pytest.raises(ConnectionLost):
+        other.receive()
 
 
 def test_a_full_link_makes_the_sender_wait_for_the_reader():

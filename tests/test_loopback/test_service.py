@@ -290,6 +290,19 @@ def test_an_agent_that_cannot_start_ends_the_session_with_its_error():
             assert client.receive_end() == "no shell here"
 
 
+def test_an_agent_that_the_system_refuses_ends_the_session_too():
+    def factory(session, link):
+        raise OSError("out of ptys")
+
+    with LocalService(factory) as service:
+        with Client(start(service)) as client:
+            assert client.receive_end() == "out of ptys"
+
+
+def test_a_service_that_never_started_leaves_nothing_open():
+    LocalService(Agents(), resumed_url="other-port").close()
+
+
 def test_a_mistake_in_an_agent_factory_is_raised_in_the_end():
     def factory(session, link):
         raise RuntimeError("a mistake")

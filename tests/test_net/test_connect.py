@@ -258,3 +258,8 @@ def test_an_https_proxy_must_be_trusted_too(authority):
         route = plain(1, proxy=proxy_at(proxy, scheme="https"))
         with pytest.raises(CertificateError, match="localhost"):
             open_socket(route, LIMIT)
+
+
+def test_an_address_that_cannot_be_connected_to_fails_at_once():
+    with pytest.raises(ConnectError, match=r"cannot connect to 255\.255\.255\.255:443: "):
+        open_socket(plain(443, "255.255.255.255"), LIMIT)

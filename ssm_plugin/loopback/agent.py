@@ -1,0 +1,241 @@
+"""The agent of the local service: the core turned round, with real programs behind it.
+
+One for each session. Its thread takes events from one queue, as a session does at the other end:
+the client's input, the end of the program, the end of the link. ::
+
+    with LocalService(agent_factory(AgentOptions(shell=("/bin/sh",)))) as service:
+        ...
+"""
+
+import os
+import queue
+import threading
+import time
+from importlib import import_module
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+
+from .. import logs
+from ..channel.events import ChannelClosed, Failed, Output
+from ..channel.protocol import ChannelProtocol
+from ..channel.role import Role
+from ..errors import HandshakeError, MessageError, SsmPluginError
+from ..transport.data_channel import DataChannel, Disconnected
+from ..transport.worker import Worker, WorkerFailed
+from ..wire import payloads
+from .agent_command import CommandWork
+from .agent_documents import (
+    DOCUMENTS,
+    INTERACTIVE,
+    NON_INTERACTIVE,
+    STANDARD_STREAM,
+    Assignment,
+    Document,
+    assign,
+)
+from .agent_handshake import AgentHandshake, Encryption
+from .agent_link import CONNECTED, AgentLink
+from .agent_shell import PtyWork
+from .agent_work import Work, WorkDone
+from .link import Link
+from .session import GatewaySession, RunningAgent
+
+log = logs.logger("loopback")
+
+HANDSHAKE_FAILED = "\n----------ERROR-------\nEncountered error while initiating handshake. "
+
+# Seconds. The first is what a real agent gives its client to acknowledge the last output.
+DRAIN_LIMIT = 2.0
+CLOSE_LIMIT = 2.0
+JOIN_LIMIT = 3.0
+
+# Input that may wait in all, in bytes. More than any client has unacknowledged at once, which is
+# what bounds it: the channel itself must never stop reading, since acknowledgements come there too.
+HIGH_WATER = 64 * 1024 * 1024
+
+
+class AgentOptions(NamedTuple):
+    """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
+    own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
+    from a terminal, as at a real node."""
+
+    shell: Optional[Tuple[str, ...]] = None
+    documents: Mapping[str, Document] = {}
+    encryption: Optional[Encryption] = None
+    agent_version: str = "3.3.0.0"
+    handshake_limit: float = 15.0
+    realistic_pace: bool = False
+
+
+def agent_factory(
+    options: Optional[AgentOptions] = None,
+) -> Callable[[GatewaySession, Link], "Agent"]:
+    """What a ``LocalService`` starts its agents with."""
+    chosen = options or AgentOptions()
+
+    def start_agent(session: GatewaySession, link: Link) -> Agent:
+        agent = Agent(session, link, chosen)
+        agent.start()
+        return agent
+
+    return start_agent
+
+
+class Agent(RunningAgent):
+    """For the :class:`Work` of its session it has: ``channel``, ``events``, ``options``,
+    ``assignment``, ``client_version``, ``taken``, ``link``."""
+
+    def __init__(self, session: GatewaySession, link: Link, options: AgentOptions) -> None:
+        self.session = session
+        self.options = options
+        self.documents = dict(DOCUMENTS, **options.documents)
+        self.assignment: Assignment = assign(session.request, self.documents)
+        self.client_version = ""
+        self.link = AgentLink(link, session.session_id)
+        self.events: "queue.Queue[Any]" = queue.Queue()
+        self._protocol = ChannelProtocol(Role.AGENT)
+        self.channel = DataChannel(self._protocol, self.events, high_water=HIGH_WATER)
+        self._work: Optional[Work] = None
+        self._failure: Optional[BaseException] = None
+        self._failures: "queue.Queue[Any]" = queue.Queue()
+        self._worker = Worker("agent " + session.session_id, self._run, self._failures)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def close(self, seconds: float) -> None:
+        """End the session, and raise what failed in a thread of it unexpectedly."""
+        self.events.put(WorkDone())
+        self._worker.join(seconds)
+        if not self._failures.empty():
+            raise self._failures.get().error
+
+    def taken(self, size: int) -> None:
+        """So many bytes of input have arrived at their target. From any thread."""
+        self.link.taken(size)
+        self.channel.delivered(size)
+
+    # The agent's thread
+
+    def _run(self) -> None:
+        try:
+            self._session()
+        except HandshakeError as error:
+            self.link.reason = HANDSHAKE_FAILED + str(error)
+        except SsmPluginError as error:
+            self.link.reason = str(error)
+        finally:
+            self._leave()
+
+    def _session(self) -> None:
+        self.link.tell_state(CONNECTED)
+        self.channel.attach(self.link)
+        if self._handshakes and not self._shake_hands():
+            return
+        self._work = self._create_work()
+        if self._work.holds_acknowledgements:
+            self.link.hold()
+        self._work.start()
+        while self._handle(self.events.get()):
+            pass
+
+    @property
+    def _handshakes(self) -> bool:
+        plan = self.session.plan
+        wanted = self.assignment.wants_handshake or self.options.encryption is not None
+        return (wanted or plan.force_handshake) and not plan.skip_handshake
+
+    def _shake_hands(self) -> bool:
+        """False if the session ended meanwhile."""
+        began = time.monotonic()
+        request = self.session.request
+        handshake = AgentHandshake(
+            self.assignment,
+            self.options.agent_version,
+            self.session.session_id,
+            request.target,
+            self.options.encryption,
+        )
+        messages = handshake.request()
+        while True:
+            if handshake.done:
+                # From here on the client seals what it sends.
+                self._protocol.cipher = handshake.cipher
+                self.client_version = handshake.client_version
+            for payload_type, payload in messages:
+                self.channel.send_control(payload_type, payload)
+            if handshake.done:
+                return True
+            event = self._next_event(began + self.options.handshake_limit)
+            if not isinstance(event, Output):
+                return self._handle(event)
+            self.channel.delivered(len(event.data))
+            messages = handshake.step(
+                event.payload_type, event.data, time.monotonic() - began
+            )
+
+    def _next_event(self, deadline: float) -> Any:
+        try:
+            return self.events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise HandshakeError(
+                "the client did not answer within %.0f s" % self.options.handshake_limit
+            ) from None
+
+    def _create_work(self) -> Work:
+        assignment = self.assignment
+        if assignment.session_type == STANDARD_STREAM:
+            shell = self.options.shell or (os.environ.get("SHELL") or "/bin/sh",)
+            return PtyWork(self, shell)
+        if assignment.session_type == INTERACTIVE:
+            return PtyWork(self, assignment.argv)
+        if assignment.session_type == NON_INTERACTIVE:
+            return CommandWork(self, assignment.argv, assignment.separate_output)
+        # Only a port session pays for what it needs.
+        work: Work = import_module(".agent_port", __package__).PortWork(self)
+        return work
+
+    def _handle(self, event: Any) -> bool:
+        """False if it ends the session."""
+        if isinstance(event, Output):
+            return self._input(event.payload_type, event.data)
+        if isinstance(event, WorkDone):
+            self._finish(event.reason)
+        elif isinstance(event, (WorkerFailed, Failed)):
+            raise event.error
+        elif not isinstance(event, (ChannelClosed, Disconnected)):
+            log.debug("ignored %s", event)
+            return True
+        return False
+
+    def _input(self, payload_type: int, data: bytes) -> bool:
+        assert self._work is not None
+        self.link.hand_over(len(data))
+        if payload_type == payloads.FLAG and _flag(data) == payloads.TERMINATE_SESSION:
+            return False
+        self._work.output(payload_type, data)
+        if self._work.holds_acknowledgements and self.events.empty():
+            self.link.flush()
+        return True
+
+    def _finish(self, reason: str) -> None:
+        """All output is on its way: let the client acknowledge it."""
+        self.link.reason = reason
+        self.link.release()
+        self.channel.drain(DRAIN_LIMIT)
+
+    def _leave(self) -> None:
+        work = self._work
+        if work is not None:
+            work.stop()
+        self.channel.close(CLOSE_LIMIT)
+        self.link.abort()
+        if work is not None:
+            work.join(JOIN_LIMIT)
+
+
+def _flag(data: bytes) -> int:
+    try:
+        return payloads.parse_flag(data)
+    except MessageError as error:
+        log.warning("a flag cannot be read: %s", error)
+        return 0
