@@ -1,4 +1,4 @@
-"""AWS Session Manager client in pure Python. Importing it costs nothing: names load on first use."""
+"""AWS Session Manager client in pure Python. Importing costs nothing: names load on first use."""
 
 from .version import __version__
 

@@ -311,7 +311,7 @@ def _settings(
 
 def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
     parse = _ARGUMENTS if kind(node) == "seq" else _SCRIPT
-    return parse(node, place)  # type: ignore[no-any-return]
+    return parse(node, place)
 
 
 def _level(node: Any, place: Place) -> str:

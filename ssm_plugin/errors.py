@@ -92,7 +92,7 @@ class ConnectionLost(NetworkError):
 
 
 class ServiceError(SsmPluginError):
-    """``code`` is the service's error code (``AccessDeniedException``), ``status`` the HTTP status."""
+    """``code`` is the service's (``AccessDeniedException``), ``status`` the HTTP status."""
 
     def __init__(self, message: str, code: str, status: Optional[int] = None) -> None:
         super().__init__(message)

@@ -68,7 +68,7 @@ class _SaysOnce(logging.Handler):
                 sys.stderr.write(mask(text) + "\n")
 
 
-class _StderrHandler(_SaysOnce, logging.StreamHandler):  # type: ignore[type-arg]
+class _StderrHandler(_SaysOnce, logging.StreamHandler):
     terminator = "\r\n"  # the terminal may be in raw mode
 
 

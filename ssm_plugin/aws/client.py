@@ -29,7 +29,7 @@ from ..net.deadline import Deadline
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..version import __version__
-from .credentials import CredentialProvider
+from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
 from .service_errors import Operation, is_expired, is_throttling_or_fault, service_error
 from .sigv4 import sign
@@ -176,7 +176,7 @@ class ServiceClient:
         return DataKey(plaintext, ciphertext)
 
     def upgrade_headers(self, stream_url: str) -> Dict[str, str]:
-        """The signature for opening ``stream_url``, good for one dial at this time.
+        """The signature for opening ``stream_url``, as it is dialled, once and now.
 
         Empty for a presigned URL, for which no credentials are sought, and, with a warning in the
         log, where there are none: the gateway then decides by the token alone.
@@ -221,39 +221,19 @@ class ServiceClient:
                 raise failure
 
     def _attempt(self, call: _Call, deadline: Deadline) -> Response:
-        url = endpoint_url(
-            call.service,
-            self.region,
-            self._endpoints[call.service],
-            self._environ,
-            self._profile,
-        )
+        given = self._endpoints[call.service]
+        url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
         target = _path(url)
-        signed_url = f"{address.scheme}://{address.authority}{target}"
         body = json.dumps(call.request).encode("ascii")
-        headers = {
-            "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": call.api_target,
-        }
         credentials = self._credentials.resolve()
         left = deadline.remaining("finding credentials")
         sock = open_socket(route, min(left, self._network.connect_timeout))
         try:
-            headers.update(
-                sign(
-                    "POST",
-                    signed_url,
-                    headers,
-                    body,
-                    credentials,
-                    self.region,
-                    call.service,
-                    self._now(),
-                )
-            )
-            headers["User-Agent"] = f"ssm-plugin/{__version__}"
+            # Signed after connecting, for the time in a signature is checked.
+            signed_url = f"{address.scheme}://{address.authority}{target}"
+            headers = self._headers(call, signed_url, body, credentials)
             response = exchange(
                 sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
             )
@@ -261,6 +241,16 @@ class ServiceClient:
             sock.close()
         _log.debug("%s at %s: status %d", call.operation, address.authority, response.status)
         return response
+
+    def _headers(
+        self, call: _Call, url: str, body: bytes, credentials: Credentials
+    ) -> Dict[str, str]:
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": call.api_target}
+        region, service = self.region, call.service
+        signature = sign("POST", url, headers, body, credentials, region, service, self._now())
+        headers.update(signature)
+        headers["User-Agent"] = f"ssm-plugin/{__version__}"
+        return headers
 
     def _delays(self) -> Iterator[float]:
         for attempt in range(_RETRIES):

@@ -21,6 +21,9 @@ from .window import CEILING, Window
 # followed by the next stall.
 RESEND_BURST = 64
 
+# More than makes the shortest timeout the longest.
+_LONGEST_BACKOFF = 128
+
 # AWS's client gives up when the oldest message is unacknowledged for this many seconds.
 STALL_LIMIT = 300.0
 
@@ -82,17 +85,20 @@ class Outbound:
             self._pace.spend()
 
     def acknowledge(self, sequence: int, now: float) -> bool:
-        """Retire a message. False if it was not waiting."""
+        """Retire a message, which ends a pause too. False if it was not waiting."""
         sent = self._unacknowledged.pop(sequence, None)
         if sent is None:
             return False
-        if sent.sent_at > self._newest_acknowledged:
-            self._newest_acknowledged = sent.sent_at
+        rtt = self.rtt
+        elapsed = now - sent.sent_at
         if not sent.resends:
-            rtt = self.rtt
-            rtt.sample(now - sent.sent_at)
+            rtt.sample(elapsed)
             self.window.acknowledged(len(self._unacknowledged), rtt.smoothed, rtt.minimum)
+        # What comes faster than any round trip is the answer to an earlier sending.
+        if elapsed >= rtt.minimum and sent.sent_at > self._newest_acknowledged:
+            self._newest_acknowledged = sent.sent_at
         self._backoff = 1
+        self.paused = False
         return True
 
     def lost(self, now: float) -> List[bytes]:
@@ -108,8 +114,9 @@ class Outbound:
         if head is None or now < self._due(head):
             return []
         self.window.halve(head.sent_at, now)
-        frames = self._resend(now - self._timeout(), now)
-        self._backoff *= 2
+        # The head in any case: rounding can make it seem younger than the timeout.
+        frames = self._resend(max(head.sent_at, now - self._timeout()), now)
+        self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
         self._burst_at = now
         return frames
 

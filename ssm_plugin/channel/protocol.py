@@ -80,7 +80,6 @@ class ChannelProtocol:
             except MessageError as error:
                 log.warning("dropped a message: %s", error)
         if retired:
-            self._outbound.paused = False
             self._data.extend(self._outbound.lost(now))
         self._deliver(now)
 

@@ -9,7 +9,6 @@ the client's input, the end of the program, the end of the link. ::
 
 import os
 import queue
-import threading
 import time
 from importlib import import_module
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple

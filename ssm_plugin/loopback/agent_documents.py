@@ -36,7 +36,13 @@ DOCUMENTS: Mapping[str, Document] = {
 }
 
 # What a port session's parameters may say.
-PORT_PARAMETERS = ("portNumber", "host", "localPortNumber", "localConnectionType", "localUnixSocket")
+PORT_PARAMETERS = (
+    "portNumber",
+    "host",
+    "localPortNumber",
+    "localConnectionType",
+    "localUnixSocket",
+)
 
 
 class Assignment(NamedTuple):
@@ -76,18 +82,17 @@ def _port(document: Document, parameters: Mapping[str, Sequence[str]]) -> Dict[s
 
 
 def _argv(document: Document, parameters: Mapping[str, Sequence[str]]) -> Tuple[str, ...]:
-    """The words of the command line, split as a shell would, but no shell sees it."""
+    """On a terminal a shell runs the command line; without one it is only split like one would."""
     if document.session_type not in (INTERACTIVE, NON_INTERACTIVE):
         return ()
+    line = " ".join(parameters.get("command", ()))
     try:
-        words = shlex.split(" ".join(parameters.get("command", ())))
+        words = tuple(shlex.split(line))
     except ValueError as error:
         raise UsageError("the command cannot be split into words: %s" % error) from error
     if not words:
-        raise UsageError(
-            "Commands cannot be empty for session type %s" % document.session_type
-        )
-    return tuple(words)
+        raise UsageError("the session type %s needs a command" % document.session_type)
+    return words if document.session_type == NON_INTERACTIVE else ("sh", "-c", line)
 
 
 def _separate(document: Document, parameters: Mapping[str, Sequence[str]]) -> bool:

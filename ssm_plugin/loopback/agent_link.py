@@ -1,8 +1,8 @@
 """The agent's end of its link, with what an agent adds: session states, and held acknowledgements.
 
 An agent acknowledges input once its target has taken it; that is how a slow target slows a client
-down. The core acknowledges on receipt. So the acknowledgements are held back here, on their way out,
-while the target is behind. Nothing else waits: what the client acknowledges is still received.
+down. The core acknowledges on receipt. So the acknowledgements are held back here, on their way
+out, while the target is behind. Nothing else waits: what the client acknowledges still comes in.
 """
 
 import os
@@ -19,7 +19,7 @@ CONNECTED = "Connected"
 TERMINATING = "Terminating"
 
 # Input that may wait for its target before acknowledgements are held back, in bytes.
-LIMIT = 64 * 1024
+LIMIT = 256 * 1024
 
 _ACKNOWLEDGE = message.PADDED[message.ACKNOWLEDGE]
 _TYPE = slice(4, 36)

@@ -107,7 +107,7 @@ class OutputPump:
 
 
 class InputPump:
-    """Writes to ``fd``, which is non-blocking, what :meth:`put` is given; ``taken`` is told of it."""
+    """Writes what it is given to ``fd``, which is non-blocking; ``taken`` is told how much."""
 
     def __init__(
         self,

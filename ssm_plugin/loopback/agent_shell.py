@@ -6,9 +6,11 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 from typing import TYPE_CHECKING, Sequence
 
 from .. import logs
+from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import LocalError, MessageError
 from ..transport.worker import Worker
 from ..wire import payloads
@@ -23,8 +25,11 @@ log = logs.logger("loopback")
 
 COLUMNS, ROWS = 80, 24  # until the client tells its own
 TERM = "xterm-256color"
+LANG = "C.UTF-8"  # where the agent itself has none
 
-# A session's leader without a terminal gets the one that it opens first as its controlling terminal.
+REALISTIC_DELAY = 0.001
+
+# The first terminal that a session's leader opens becomes the one that controls the session.
 _TAKE_TERMINAL = ': <"$0"; exec "$@"'
 
 
@@ -35,6 +40,7 @@ class PtyWork(Work):
         super().__init__(agent)
         self._argv = argv
         self._ended = Signal()
+        self._hung_up = threading.Event()
         self._master, slave = os.openpty()
         self.resize(COLUMNS, ROWS)
         try:
@@ -76,6 +82,7 @@ class PtyWork(Work):
         self._signal(signal.SIGHUP)
         self._signal(signal.SIGCONT)
         self._ended.set()
+        self._hung_up.set()
         self._input.stop()
 
     def join(self, seconds: float) -> None:
@@ -92,13 +99,18 @@ class PtyWork(Work):
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment(TERM=TERM),
+            env=environment(TERM=TERM, LANG=os.environ.get("LANG") or LANG),
             start_new_session=True,
         )
 
     def _send(self, data: bytes) -> None:
-        if data:
-            self.agent.channel.send_input_data(data)
+        """In one go, or as slowly as a real agent."""
+        send = self.agent.channel.send_input_data
+        step = MAXIMUM_PAYLOAD if self.agent.options.realistic_pace else len(data) or 1
+        for start in range(0, len(data), step):
+            send(data[start:start + step])
+            if step == MAXIMUM_PAYLOAD:
+                self._hung_up.wait(REALISTIC_DELAY)
 
     def _wait(self) -> None:
         self._process.wait()

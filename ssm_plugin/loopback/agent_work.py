@@ -31,8 +31,8 @@ class Work:
         """The session is open. What is raised here ends it, and is the reason."""
 
     def output(self, payload_type: int, data: bytes) -> None:
-        """Take input of the client, without waiting. Whatever type it has: ``agent.taken(len(data))``
-        follows, from any thread, once its target has it."""
+        """Take input of the client, without waiting. ``agent.taken(len(data))`` follows, from any
+        thread, once its target has it, or at once where it has none."""
         self.agent.taken(len(data))
 
     def stop(self) -> None:

@@ -30,7 +30,8 @@ class Deadline:
         return self._end - self._clock()
 
     def error(self, step: str) -> DeadlineError:
+        limit = f"{round(self._seconds, 1):g} s"
         return DeadlineError(
-            f"{self._what} took longer than {round(self._seconds, 1):g} s ({step}): check the network, "
-            "the firewall and the proxy settings"
+            f"{self._what} took longer than {limit} ({step}): check the network, the firewall and "
+            "the proxy settings"
         )

@@ -1,0 +1,23 @@
+"""A local service with real agents: shells, commands, ports."""
+
+import contextlib
+import threading
+
+from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.demo import demo_service
+
+
+@contextlib.contextmanager
+def local_service(**options):
+    """``options`` are fields of ``AgentOptions`` or arguments of ``LocalService``.
+
+    The shell is ``/bin/sh`` unless told otherwise. At the end no session may have failed in an
+    unexpected way, and no thread of the service may be left.
+    """
+    options.setdefault("shell", ("/bin/sh",))
+    chosen = {name: options.pop(name) for name in AgentOptions._fields if name in options}
+    before = set(threading.enumerate())
+    with demo_service(AgentOptions(**chosen), **options) as service:
+        yield service
+    left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
+    assert [name for name in left if name.startswith("ssm-")] == []

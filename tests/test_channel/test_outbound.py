@@ -1,0 +1,295 @@
+import pytest
+
+from ssm_plugin.channel.outbound import RESEND_BURST, STALL_LIMIT, Outbound
+from ssm_plugin.channel.window import INITIAL
+
+
+def sending(*frames, at=0.0, **options):
+    """An outbound that has sent these frames."""
+    outbound = Outbound(**options)
+    keep(outbound, at, *frames)
+    return outbound
+
+
+def keep(outbound, now, *frames):
+    for frame in frames:
+        outbound.keep(frame, now)
+
+
+def test_messages_are_numbered_from_0_and_kept():
+    outbound = sending(b"a", b"b")
+    assert outbound.next_sequence == 2
+    assert len(outbound) == 2
+
+
+def test_an_acknowledgement_retires_its_message_and_no_other():
+    outbound = sending(b"a", b"b", b"c")
+    assert outbound.acknowledge(1, 0.1)
+    assert len(outbound) == 2
+    assert outbound.overdue(5.0) == [b"a", b"c"]
+
+
+@pytest.mark.parametrize("sequence", [0, 1, -1, 1 << 70])
+def test_an_acknowledgement_of_what_does_not_wait_changes_nothing(sequence):
+    outbound = sending(b"a")
+    outbound.acknowledge(0, 0.1)
+    timeout = outbound.rtt.timeout
+    assert not outbound.acknowledge(sequence, 5.0)
+    assert outbound.rtt.timeout == timeout
+
+
+# --- Timeouts
+
+
+def test_after_the_timeout_a_message_is_sent_again():
+    outbound = sending(b"a")
+    assert outbound.due_at() == 0.2
+    assert outbound.overdue(0.19) == []
+    assert outbound.overdue(0.2) == [b"a"]
+    assert outbound.resends == 1
+
+
+def test_the_timeout_doubles_while_nothing_comes_up_to_a_second():
+    outbound = sending(b"a")
+    times = [outbound.due_at()]
+    for _ in range(5):
+        assert outbound.overdue(times[-1]) == [b"a"]
+        times.append(outbound.due_at())
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert gaps == pytest.approx([0.4, 0.8, 1.0, 1.0, 1.0])
+
+
+def test_an_acknowledgement_ends_the_doubling():
+    outbound = sending(b"a", b"b")
+    outbound.overdue(0.2)
+    outbound.acknowledge(0, 0.3)
+    assert outbound.due_at() == pytest.approx(0.4)
+
+
+def test_a_timer_that_fires_exactly_in_time_finds_its_message():
+    # (0.1 + 0.7) - 0.7 is less than 0.1: floating point must not make the timer miss.
+    for tenths in range(1, 100):
+        outbound = Outbound()
+        keep(outbound, 0.0, b"sample")
+        outbound.acknowledge(0, 0.7 / 3)
+        keep(outbound, tenths / 10, b"a")
+        assert outbound.overdue(outbound.due_at()) == [b"a"]
+
+
+def test_years_without_an_answer_do_not_break_the_arithmetic():
+    outbound = sending(b"a")
+    for _ in range(3000):
+        assert outbound.overdue(outbound.due_at()) == [b"a"]
+
+
+def test_everything_overdue_goes_but_in_bursts():
+    frames = [b"%d" % number for number in range(100)]
+    outbound = sending(*frames)
+    first = outbound.overdue(0.2)
+    assert first == frames[:RESEND_BURST]
+    second = outbound.overdue(outbound.due_at())
+    assert second[:36] == frames[RESEND_BURST:]
+
+
+def test_a_timeout_halves_the_window():
+    outbound = sending(b"a")
+    assert outbound.room(0.0) == INITIAL - 1
+    outbound.overdue(0.2)
+    assert outbound.room(0.2) == INITIAL // 2 - 1
+
+
+def test_with_nothing_waiting_no_timer_runs():
+    outbound = sending(b"a")
+    outbound.acknowledge(0, 0.1)
+    assert outbound.due_at() is None
+    assert outbound.stalled_at() is None
+    assert outbound.overdue(100.0) == []
+
+
+# --- The estimate of the round trip
+
+
+def test_an_acknowledgement_gives_a_sample():
+    outbound = sending(b"a")
+    outbound.acknowledge(0, 0.05)
+    assert outbound.rtt.smoothed == 0.05
+    assert outbound.rtt.timeout == pytest.approx(0.15)
+
+
+def test_karns_rule_a_message_sent_twice_gives_no_sample():
+    outbound = sending(b"a", b"b")
+    outbound.overdue(0.2)
+    outbound.acknowledge(0, 0.21)
+    assert outbound.rtt.smoothed == 0.0
+    assert outbound.rtt.timeout == 0.2
+
+
+# --- Losses that later acknowledgements reveal
+
+
+def test_a_message_that_a_later_one_overtook_is_sent_again_at_once():
+    outbound = Outbound()
+    keep(outbound, 0.00, b"a")
+    keep(outbound, 0.04, b"b")
+    outbound.acknowledge(1, 0.14)
+    assert outbound.lost(0.14) == [b"a"]
+    assert outbound.lost(0.15) == []
+    assert outbound.room(0.14) == INITIAL - 1, "one loss says nothing against the window"
+
+
+def test_messages_sent_close_to_each_other_may_change_places():
+    outbound = Outbound()
+    keep(outbound, 0.00, b"a")
+    keep(outbound, 0.01, b"b")
+    outbound.acknowledge(1, 0.11)
+    assert outbound.lost(0.11) == []
+
+
+def test_an_acknowledgement_of_the_first_sending_says_nothing_of_what_went_after_it():
+    outbound = Outbound()
+    keep(outbound, 0.0, b"sample")
+    outbound.acknowledge(0, 0.1)
+    keep(outbound, 1.0, b"a")
+    keep(outbound, 1.2, b"b")
+    assert outbound.overdue(1.3) == [b"a"]
+    # 2 ms later, where a round trip takes at least 100: this answers what went out at 1.0.
+    outbound.acknowledge(1, 1.302)
+    assert outbound.lost(1.302) == []
+
+
+def test_an_acknowledgement_of_the_second_sending_reveals_losses_too():
+    outbound = Outbound()
+    keep(outbound, 0.0, b"sample")
+    outbound.acknowledge(0, 0.1)
+    keep(outbound, 1.0, b"a")
+    keep(outbound, 1.2, b"b")
+    assert outbound.overdue(1.3) == [b"a"]
+    outbound.acknowledge(1, 1.41)
+    assert outbound.lost(1.41) == [b"b"]
+
+
+# --- The window
+
+
+def test_the_window_leaves_no_room_once_it_is_full():
+    outbound = Outbound(window=3)
+    keep(outbound, 0.0, b"a", b"b")
+    assert outbound.room(0.0) == 1
+    keep(outbound, 0.0, b"c")
+    assert outbound.room(0.0) == 0
+    keep(outbound, 0.0, b"control")
+    assert outbound.room(0.0) == 0
+    outbound.acknowledge(0, 0.1)
+    outbound.acknowledge(1, 0.1)
+    assert outbound.room(0.1) == 1
+
+
+def test_a_pause_takes_nothing_new_and_keeps_resending_what_is_there():
+    outbound = sending(b"a")
+    outbound.pause(0.1)
+    assert outbound.room(0.1) == 0
+    assert outbound.overdue(0.2) == [b"a"]
+
+
+def test_an_acknowledgement_ends_a_pause():
+    outbound = sending(b"a", b"b")
+    outbound.pause(0.1)
+    outbound.acknowledge(0, 0.2)
+    assert outbound.room(0.2) > 0
+
+
+def test_a_pause_halves_the_window():
+    outbound = Outbound()
+    outbound.pause(0.1)
+    outbound.paused = False
+    assert outbound.room(0.2) == INITIAL // 2
+
+
+# --- Connections
+
+
+def test_a_new_connection_gets_everything_again_in_order():
+    frames = [b"%d" % number for number in range(200)]
+    outbound = sending(*frames)
+    outbound.acknowledge(7, 0.1)
+    outbound.overdue(0.5)
+    assert outbound.replay(9.0) == frames[:7] + frames[8:]
+    assert outbound.due_at() > 9.0
+
+
+def test_what_was_replayed_gives_no_sample():
+    outbound = sending(b"a")
+    outbound.replay(9.0)
+    outbound.acknowledge(0, 9.001)
+    assert outbound.rtt.smoothed == 0.0
+
+
+# --- A stall
+
+
+def test_a_head_that_waits_five_minutes_is_a_stall():
+    outbound = sending(b"a", at=10.0)
+    keep(outbound, 200.0, b"b")
+    assert STALL_LIMIT == 300
+    assert outbound.stalled_at() == 310.0
+    outbound.acknowledge(0, 20.0)
+    assert outbound.stalled_at() == 500.0
+
+
+def test_resending_does_not_put_a_stall_off():
+    outbound = sending(b"a", at=10.0)
+    outbound.overdue(100.0)
+    assert outbound.stalled_at() == 310.0
+
+
+def test_time_without_a_connection_does_not_count_as_a_stall():
+    outbound = sending(b"a", at=10.0)
+    outbound.replay(1000.0)
+    assert outbound.stalled_at() == 1300.0
+
+
+# --- The agent's stand-in
+
+
+def test_the_patient_one_resends_its_oldest_message_only():
+    outbound = Outbound(patient=True)
+    keep(outbound, 0.0, b"a", b"b")
+    keep(outbound, 1.0, b"c")
+    outbound.acknowledge(2, 1.1)
+    assert outbound.lost(1.1) == []
+    assert outbound.overdue(2.2) == [b"a"]
+    assert outbound.overdue(outbound.due_at()) == [b"a"]
+    outbound.acknowledge(0, 5.0)
+    assert outbound.overdue(9.0) == [b"b"]
+
+
+# --- Pacing
+
+
+def test_a_pace_limits_messages_per_second():
+    outbound = Outbound(pace=100.0)
+    sent, now = 0, 0.0
+    while now < 2.0:
+        for _ in range(outbound.room(now)):
+            outbound.keep(b"x", now)
+            outbound.acknowledge(outbound.next_sequence - 1, now)
+            sent += 1
+        now += 0.001
+    assert 200 <= sent <= 211
+
+
+def test_a_producer_learns_when_the_pace_has_room_again():
+    outbound = Outbound(pace=10.0)
+    assert outbound.room(0.0) == 1
+    assert outbound.paced_until(0.0) is None
+    outbound.keep(b"x", 0.0)
+    assert outbound.room(0.0) == 0
+    assert outbound.paced_until(0.0) == pytest.approx(0.1)
+    assert outbound.paced_until(0.05) == pytest.approx(0.1)
+    assert outbound.room(0.1001) == 1
+
+
+def test_without_a_pace_there_is_no_time_to_wait_for():
+    outbound = sending(b"a", window=1)
+    assert outbound.room(0.0) == 0
+    assert outbound.paced_until(0.0) is None
