@@ -1,0 +1,323 @@
+"""The thread that accepts local connections, reads them, and closes them.
+
+What it reads goes to the uplink, which waits while the session's window is full; this thread does
+nothing else that could wait, so that its sockets are read as fast as the session takes their data.
+
+The end of a connection
+-----------------------
+
+FIN, and DisconnectToPort, end both directions at the node: there is no half-close. So:
+
+- The node ends it: what has arrived is written, the peer is told the end, and what it still sends
+  is thrown away until it closes, too, or ``LINGER`` seconds have passed. Closing at once could
+  destroy what the peer has not read yet.
+- The peer is gone (it closed its socket, or reset the connection): the node is told at once, behind
+  the data.
+- The peer has finished sending but waits for its answer (``nc -N``): the node is told when the node
+  has ended it, when the peer is gone, or when nothing has come for ``GRACE`` seconds and some
+  program at the node may be waiting for the end of its input. Where the system cannot tell such a
+  peer from one that is gone, ``blind_grace`` takes the place of ``GRACE``.
+"""
+
+import errno
+import queue
+import selectors
+import socket
+import time
+from typing import Any, Callable, List, NamedTuple, Optional, Set
+
+from ..errors import LocalError, SessionLost
+from ..transport.worker import Worker
+from .inbox import Inbox
+from .local_connection import Connection
+from .local_end import LocalEnd
+from .local_writer import LocalWriter
+from .peer import peer_is_gone
+
+# Seconds.
+GRACE = 30.0
+LINGER = 5.0
+_FIRST_CHECK = 0.01  # a closing peer lets go of its socket a moment after we see the end
+_LONGEST_CHECK = 1.0
+_ACCEPT_PAUSE = 1.0
+
+_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Accepted(NamedTuple):
+    """The event: a local connection was accepted, the ``number``-th of this session."""
+
+    number: int
+
+
+class Shortage(NamedTuple):
+    """The event: no more connections can be accepted for now; ``reason`` says why."""
+
+    reason: str
+
+
+class Uplink:
+    """Where the reader's data goes. Called in the reader's thread alone."""
+
+    # Bytes to read at a time.
+    piece = 65536
+
+    def opened(self, connection: Connection) -> None:
+        """A local connection was accepted."""
+
+    def send(self, connection: Connection, data: bytes) -> None:
+        """Blocks while the window is full; SessionLost if the session ends first."""
+        raise NotImplementedError
+
+    def closed(self, connection: Connection) -> None:
+        """Tell the node, if it does not know, that the connection is over, behind its data."""
+        raise NotImplementedError
+
+
+class LocalReader:
+    """``limit`` is how many connections may be open at once. Connections that were not accepted
+    here come through :meth:`add`.
+    """
+
+    def __init__(
+        self,
+        uplink: Uplink,
+        inbox: Inbox,
+        writer: LocalWriter,
+        events: "queue.Queue[Any]",
+        local_end: Optional[LocalEnd] = None,
+        limit: float = float("inf"),
+        grace: float = GRACE,
+        blind_grace: float = GRACE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._uplink = uplink
+        self._inbox = inbox
+        self._writer = writer
+        self._events = events
+        self._listeners: List[socket.socket] = local_end.sockets if local_end else []
+        self._limit = limit
+        self._grace = grace
+        self._blind_grace = blind_grace
+        self._clock = clock
+        self._connections: Set[Connection] = set()
+        self._ending: Set[Connection] = set()  # those that have a ``check_at``
+        self._accepted = 0
+        self._listening = False
+        self._accept_at: Optional[float] = None
+        self._stopped = False
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(inbox.reader, selectors.EVENT_READ)
+        self._worker = Worker("local-reader", self._run, events)
+
+    def start(self) -> None:
+        self._listen(True)
+        self._worker.start()
+
+    def add(self, connection: Connection) -> None:
+        """Read this one, too. From any thread."""
+        self._inbox.put(connection)
+
+    def stop(self, seconds: float) -> bool:
+        """Close all connections and end the thread, within ``seconds``. One that waits for room in
+        the window does it when the channel is closed, and False is returned."""
+        self._stopped = True
+        self._inbox.put(None)
+        return self._worker.join(seconds)
+
+    @property
+    def count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    @property
+    def accepted(self) -> int:
+        return self._accepted
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped:
+                for key, _ in self._selector.select(self._timeout()):
+                    self._ready(key.fileobj, key.data)
+                self._look_after_time()
+        except SessionLost:
+            pass  # the session ended with local input unsent; it says so itself
+        finally:
+            self._finish()
+
+    def _ready(self, source: Any, connection: Optional[Connection]) -> None:
+        if connection is not None:
+            self._read(connection)
+        elif source == self._inbox.reader:
+            for changed in self._inbox.take():
+                if changed is not None:
+                    self._attend(changed)
+        elif self._listening:
+            self._accept(source)
+
+    # Beginning
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            self._cannot_accept(error)
+            return
+        connection = Connection(sock, 0, self._clock())
+        self._uplink.opened(connection)
+        self._register(connection)
+        self._accepted += 1
+        self._events.put(Accepted(self._accepted))
+
+    def _cannot_accept(self, error: OSError) -> None:
+        if error.errno in _SHORTAGE:
+            # The listener stays readable: without a pause this would be a loop that only burns.
+            self._listen(False)
+            self._accept_at = self._clock() + _ACCEPT_PAUSE
+            self._events.put(Shortage(error.strerror or str(error)))
+        elif error.errno in (errno.EBADF, errno.EINVAL) and not self._stopped:
+            raise LocalError("the local port was closed while the session used it") from error
+        # Else the connection was gone before we took it.
+
+    def _register(self, connection: Connection) -> None:
+        sock = connection.sock
+        assert sock is not None
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connections.add(connection)
+        self._selector.register(sock, selectors.EVENT_READ, connection)
+        if len(self._connections) >= self._limit:
+            self._listen(False)
+
+    def _listen(self, wanted: bool) -> None:
+        if wanted != self._listening:
+            self._listening = wanted
+            for listener in self._listeners:
+                if wanted:
+                    self._selector.register(listener, selectors.EVENT_READ)
+                else:
+                    self._selector.unregister(listener)
+
+    # In between
+
+    def _read(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        try:
+            data = connection.sock.recv(self._uplink.piece)
+        except BlockingIOError:
+            return
+        except OSError:  # reset
+            self._end_input(connection)
+            self._tell_end(connection, dropped=True)
+            return
+        if data:
+            self._uplink.send(connection, data)
+        else:
+            self._end_input(connection)
+            self._consider(connection)
+
+    # Ending
+
+    def _end_input(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        self._selector.unregister(connection.sock)
+        connection.input_ended_at = self._clock()
+
+    def _attend(self, connection: Connection) -> None:
+        """It is new, or the writer is done with it, or its peer takes no more."""
+        if connection.closed:
+            return
+        if connection not in self._connections:
+            self._register(connection)
+        elif connection.input_ended_at is not None:
+            self._consider(connection)
+        elif connection.written:
+            self._check_in(connection, LINGER)
+
+    def _consider(self, connection: Connection) -> None:
+        """The peer sends no more: close, tell the node, or wait."""
+        if connection.written:
+            self._close(connection)
+        elif connection.dropped:
+            self._tell_end(connection, dropped=True)
+        elif connection.output_ended:
+            self._check_in(connection, None)  # until everything is written
+        else:
+            self._wait_or_tell(connection)
+
+    def _wait_or_tell(self, connection: Connection) -> None:
+        assert connection.sock is not None and connection.input_ended_at is not None
+        gone = peer_is_gone(connection.sock)
+        grace = self._blind_grace if gone is None else self._grace
+        quiet = self._clock() - max(connection.moved_at, connection.input_ended_at)
+        if gone:
+            self._tell_end(connection, dropped=True)
+        elif quiet >= grace and not connection.held:
+            self._tell_end(connection, dropped=False)
+        else:
+            connection.check_after = min(
+                max(2 * connection.check_after, _FIRST_CHECK), _LONGEST_CHECK
+            )
+            self._check_in(connection, connection.check_after)
+
+    def _tell_end(self, connection: Connection, dropped: bool) -> None:
+        """Closed when the writer has heard of it."""
+        self._check_in(connection, None)
+        if not connection.output_ended:
+            self._uplink.closed(connection)
+        if dropped:
+            self._writer.drop(connection)
+        else:
+            self._writer.end(connection)
+
+    def _close(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        self._check_in(connection, None)
+        self._connections.discard(connection)
+        if connection.input_ended_at is None:
+            self._selector.unregister(connection.sock)
+        connection.closed = True
+        connection.sock.close()
+        if self._accept_at is None and len(self._connections) < self._limit:
+            self._listen(True)
+
+    # Time
+
+    def _check_in(self, connection: Connection, seconds: Optional[float]) -> None:
+        """Look at it again so many seconds from now, or not at all."""
+        if seconds is None:
+            connection.check_at = None
+            self._ending.discard(connection)
+        else:
+            connection.check_at = self._clock() + seconds
+            self._ending.add(connection)
+
+    def _timeout(self) -> Optional[float]:
+        times = [connection.check_at for connection in self._ending]
+        due = min((time for time in times + [self._accept_at] if time is not None), default=None)
+        return None if due is None else max(0.0, due - self._clock())
+
+    def _look_after_time(self) -> None:
+        now = self._clock()
+        if self._accept_at is not None and now >= self._accept_at:
+            self._accept_at = None
+            self._listen(True)
+        for connection in list(self._ending):
+            if connection.check_at is not None and now >= connection.check_at:
+                if connection.input_ended_at is None:
+                    self._close(connection)  # it was told the end, and has lingered
+                else:
+                    self._consider(connection)
+
+    def _finish(self) -> None:
+        """Nobody writes any more, or will before the sockets are closed."""
+        self._selector.close()
+        self._inbox.close()
+        for connection in self._connections:
+            if not connection.written:
+                connection.reset()
+            connection.closed = True
+            if connection.sock is not None:
+                connection.sock.close()
+        self._connections.clear()

@@ -1,0 +1,222 @@
+"""Commands without a terminal, in both forms of their document."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
+from tests.support.channel_client import ChannelClient
+from tests.support.service import local_service
+
+DOCUMENT = "AWS-StartNonInteractiveCommand"
+
+# A program that sees signals even where the tests themselves run with interrupts ignored.
+SIGNALLED = (
+    "import signal,sys,time;"
+    "signal.signal(signal.SIG%s, signal.SIG_DFL);"
+    "sys.stdout.write('ready');sys.stdout.flush();time.sleep(30)"
+)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service() as service:
+        yield service
+
+
+def quoted(*words):
+    return " ".join("'" + word.replace("'", "'\"'\"'") + "'" for word in words)
+
+
+def command(service, line, separate=True, **options):
+    parameters = {"command": line}
+    if separate:
+        parameters["separateOutputStream"] = "True"
+    return ChannelClient(service, DOCUMENT, parameters, **options)
+
+
+def run(service, line, separate=True):
+    """A client at the end of its session."""
+    with command(service, line, separate) as client:
+        assert client.wait_closed() == ""
+    return client
+
+
+def shell(script):
+    return quoted("sh", "-c", script)
+
+
+def test_output_and_errors_come_apart_and_then_the_exit_code(service):
+    client = run(service, shell("echo out; echo err >&2; exit 3"))
+    assert (client.output, client.errors, client.exit_code) == (b"out\n", b"err\n", 3)
+    assert client.started.session_type == NON_INTERACTIVE
+
+
+def test_otherwise_they_come_as_one_and_without_a_code(service):
+    client = run(service, shell("echo out; echo err >&2; echo out; exit 3"), separate=False)
+    assert (client.output, client.errors, client.exit_code) == (b"out\nerr\nout\n", b"", None)
+
+
+def test_no_shell_reads_the_command(service):
+    assert run(service, "echo out; exit 3").output == b"out; exit 3\n"
+    assert run(service, "echo '$HOME' a\\ b").output == b"$HOME a b\n"
+
+
+def test_there_is_no_input_and_no_terminal(service):
+    client = run(service, shell("cat; tty; test -t 0 || echo none"))
+    assert client.output == b"not a tty\nnone\n"
+
+
+def test_output_streams_while_the_command_runs(service):
+    with command(service, shell("echo first; sleep 30")) as client:
+        client.expect(b"first\n")
+        client.session.terminate()
+        client.wait_closed()
+
+
+def test_output_comes_at_the_end_otherwise(service):
+    with command(service, shell("echo first; sleep 0.5; echo last"), separate=False) as client:
+        client.wait_for(lambda: client.output)
+        assert client.output == b"first\nlast\n"
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_all_of_a_large_output_arrives(service, separate):
+    client = run(service, "seq 1 300000", separate)
+    assert client.output == b"".join(b"%d\n" % number for number in range(1, 300001))
+
+
+def test_the_output_of_a_child_that_lives_on_is_not_waited_for(service):
+    began = time.monotonic()
+    client = run(service, shell("echo out; sleep 20 >&2 &"))
+    assert (client.output, client.exit_code) == (b"out\n", 0)
+    assert time.monotonic() - began < 5
+
+
+def test_a_command_ended_by_a_signal_gives_minus_one(service):
+    assert run(service, shell("kill -9 $$")).exit_code == -1
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("/no/such/binary", b"fork/exec /no/such/binary: no such file or directory"),
+        ("no-such-binary", b'exec: "no-such-binary": executable file not found in $PATH'),
+        ("/", b"fork/exec /: permission denied"),
+        ("echo a\0b", b"fork/exec echo: "),
+    ],
+)
+def test_a_command_that_cannot_start_gives_one(service, line, words):
+    client = run(service, line)
+    assert client.exit_code == 1
+    assert client.errors.startswith(words)
+    assert run(service, line, separate=False).exit_code is None
+
+
+@pytest.mark.parametrize("key, name", [(b"\x03", "INT"), (b"\x1c", "QUIT")])
+def test_keys_signal_the_command(service, key, name):
+    with command(service, quoted(sys.executable, "-c", SIGNALLED % name)) as client:
+        client.expect(b"ready")
+        client.send(b"ignored " + key + b" ignored")
+        assert client.wait_closed() == ""
+        assert client.exit_code == -1
+
+
+def test_an_interrupt_reaches_the_command_but_not_its_children(service):
+    script = (
+        "import os,signal,subprocess,sys;"
+        "child=subprocess.Popen(['sleep','30']);"
+        "signal.signal(signal.SIGINT, lambda *_: os._exit(7));"
+        "sys.stdout.write('%d\\n' % child.pid);sys.stdout.flush();signal.pause()"
+    )
+    with command(service, quoted(sys.executable, "-c", script)) as client:
+        child = int(client.expect(b"\n"))
+        client.send(b"\x03")
+        assert client.wait_closed() == ""
+        assert client.exit_code == 7
+    os.kill(child, 9)
+
+
+def test_other_input_and_sizes_are_acknowledged_and_thrown_away(service):
+    with command(service, shell("echo ready; sleep 30")) as client:
+        client.expect(b"ready")
+        client.resize(100, 30)
+        client.send(b"nobody reads this")
+        assert client.channel.drain(5)
+        client.session.terminate()
+        client.wait_closed()
+
+
+def test_an_interrupt_is_acknowledged_only_when_the_command_has_ended(service):
+    ignoring = (
+        "import signal,sys,time;"
+        "signal.signal(signal.SIGINT, lambda *_: sys.stdout.write('caught') or sys.stdout.flush());"
+        "sys.stdout.write('ready');sys.stdout.flush();"
+        "end=time.monotonic()+1.5\n"
+        "while time.monotonic()<end: time.sleep(0.1)"
+    )
+    with command(service, quoted(sys.executable, "-c", ignoring)) as client:
+        client.expect(b"ready")
+        client.send(b"\x03")
+        client.expect(b"caught")
+        assert not client.channel.drain(0.5)
+        assert client.wait_closed() == ""
+        assert client.protocol.unacknowledged == 0
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_what_is_no_text_becomes_replacement_characters(service, separate):
+    client = run(service, "printf 'a\\377b\\342\\202c\\303\\251\\342'", separate)
+    assert client.output.decode() == "a\ufffdb\ufffd\ufffdc\xe9\ufffd"
+
+
+def test_characters_may_be_cut_across_messages(service):
+    line = quoted(sys.executable, "-c", "import os;os.write(1,b'x'+b'\\xc3\\xa9'*3000)")
+    assert run(service, line).output.decode() == "x" + "\xe9" * 3000
+
+
+def test_a_command_goes_on_without_its_client_until_it_is_terminated(service, tmp_path):
+    script = "echo pid $$; while :; do echo x >> '{}'; sleep 0.05; done".format(tmp_path / "log")
+    with command(service, shell(script)) as client:
+        client.expect(b"pid ")
+        pid = int(client.expect(b"\n"))
+    service.wait_for(lambda: client.session.state == "Disconnected")
+    size = (tmp_path / "log").stat().st_size
+    deadline = time.monotonic() + 5
+    while (tmp_path / "log").stat().st_size <= size:
+        assert time.monotonic() < deadline, "the command stands still"
+    client.session.terminate()
+    while subprocess.call(["kill", "-0", str(pid)], stderr=subprocess.DEVNULL) == 0:
+        assert time.monotonic() < deadline, "the command was not ended"
+
+
+def test_a_command_that_ignores_requests_to_end_is_killed(service):
+    with command(service, shell("trap '' TERM; echo pid $$; while :; do sleep 1; done")) as client:
+        client.expect(b"pid ")
+        pid = int(client.expect(b"\n"))
+        client.session.terminate()
+        client.wait_closed()
+    deadline = time.monotonic() + 5
+    while subprocess.call(["kill", "-0", str(pid)], stderr=subprocess.DEVNULL) == 0:
+        assert time.monotonic() < deadline, "the command was not ended"
+
+
+def test_a_client_that_acknowledges_nothing_gets_two_seconds(service):
+    with local_service(faults="up.lose=1000000,down.lose=1000000") as deaf:
+        with command(deaf, "echo out") as client:
+            pass
+        assert client.output == b""
+        deaf.session().misbehave("")
+        with command(deaf, "echo out") as client:
+            client.session.terminate()
+
+
+def test_a_document_of_ones_own_may_fix_the_form():
+    documents = {"Own": Document(NON_INTERACTIVE, separate_output=True)}
+    with local_service(documents=documents) as service:
+        with ChannelClient(service, "Own", {"command": "false"}) as client:
+            assert client.wait_closed() == ""
+            assert client.exit_code == 1
