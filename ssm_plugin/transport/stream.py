@@ -1,19 +1,15 @@
 """A connected socket for one reading thread and any number of writing ones.
 
-Plain sockets allow that by themselves. A TLS connection does not: OpenSSL forbids two threads in
-one connection at once, and a lock held across a blocking read would stop all writing. So the TLS
-socket is non-blocking, each call into it is short and holds a lock, and waiting is done outside.
+The socket must allow that: plain ones do, ``ssl.SSLSocket`` does not, ``net.tls_socket`` does again.
 
 :class:`Stream` also looks enough like a socket for websocket-client, which reads the handshake and
 rare frames through it and answers pings: its ``send`` sends everything, so that an answer never
 lands in the middle of a frame of another thread.
 """
 
-import select
 import socket
-import ssl
 import threading
-from typing import Any, Optional
+from typing import Optional
 
 from ..errors import ConnectionLost
 
@@ -92,8 +88,6 @@ class Stream:
     def shutdown(self, how: int) -> None:
         self.abort()
 
-    # The two ways of doing it
-
     def _receive(self, size: int) -> bytes:
         try:
             return self._socket.recv(size)
@@ -102,55 +96,3 @@ class Stream:
 
     def _send(self, data: bytes) -> None:
         self._socket.sendall(data)
-
-
-class TlsStream(Stream):
-    """``settimeout`` sets the limit of each wait, as on a socket; None waits for ever."""
-
-    def __init__(self, sock: Any) -> None:
-        super().__init__(sock)
-        self._timeout = sock.gettimeout()
-        self._calling = threading.Lock()
-        sock.setblocking(False)
-
-    def gettimeout(self) -> Optional[float]:
-        return self._timeout
-
-    def settimeout(self, seconds: Optional[float]) -> None:
-        self._timeout = seconds
-
-    def _receive(self, size: int) -> bytes:
-        try:
-            while True:
-                try:
-                    with self._calling:
-                        return self._socket.recv(size)
-                except ssl.SSLWantReadError:
-                    self._wait(select.POLLIN)
-                except ssl.SSLWantWriteError:
-                    self._wait(select.POLLOUT)
-        except (OSError, ValueError) as error:
-            raise ConnectionLost("the connection broke: %s" % error) from error
-
-    def _send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                with self._calling:
-                    sent = self._socket.send(rest)
-                rest = rest[sent:]
-            except ssl.SSLWantReadError:
-                self._wait(select.POLLIN)
-            except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT)
-
-    def _wait(self, event: int) -> None:
-        poll = select.poll()
-        poll.register(self._socket.fileno(), event)
-        milliseconds = None if self._timeout is None else self._timeout * 1000
-        if not poll.poll(milliseconds):
-            raise socket.timeout("timed out")
-
-
-def stream_over(sock: Any) -> Stream:
-    return TlsStream(sock) if isinstance(sock, ssl.SSLSocket) else Stream(sock)

@@ -15,7 +15,7 @@ from websocket import ABNF
 
 from ..errors import ConnectError, ConnectionLost, DeadlineError, UpgradeError
 from .framing import binary_frames, cut_binary_frames, missing_bytes
-from .stream import Stream, stream_over
+from .stream import Stream
 
 # Bytes joined into one send. Enough to spread the cost of a call over a hundred messages, and
 # little enough that an acknowledgement does not wait long behind data.
@@ -97,7 +97,7 @@ def open_websocket(
 
     :class:`UpgradeError` when the service answers with anything but 101.
     """
-    stream = stream_over(sock)
+    stream = Stream(sock)
     stream.settimeout(timeout)
     # The lock of websocket-client's own would be held while it waits for a frame.
     client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
