@@ -109,7 +109,7 @@ class ClientHandshake:
         if payload_type == payloads.ENCRYPTION_CHALLENGE_REQUEST:
             return self._challenged(payloads.parse_challenge(payload))
         if payload_type == payloads.HANDSHAKE_COMPLETE:
-            return self._started(payloads.parse_handshake_complete(payload).customer_message)
+            return self._completed(payloads.parse_handshake_complete(payload))
         return self._started("")
 
     def _requested(self, request: payloads.HandshakeRequest) -> Reply:
@@ -165,6 +165,16 @@ class ClientHandshake:
         return Reply(
             ((payloads.ENCRYPTION_CHALLENGE_RESPONSE, payloads.build_challenge(text)),)
         )
+
+    def _completed(self, complete: payloads.HandshakeComplete) -> Reply:
+        if self._session_type and self._session_type not in self._supported:
+            raise HandshakeError(
+                "the agent went on with session type %s, which is not known here"
+                % self._session_type
+            )
+        if self._key_action and self.cipher is None:
+            raise HandshakeError("the agent went on without the encryption that it had asked for")
+        return self._started(complete.customer_message)
 
     def _started(self, customer_message: str) -> Reply:
         return Reply(

@@ -192,8 +192,9 @@ class ChannelProtocol:
     def _take_notice(self, message: wire.Message, now: float) -> None:
         if message.message_type == wire.CHANNEL_CLOSED:
             self._deliver(now)
-            self._ended = True
-            self._events.append(ChannelClosed(_closing_reason(message.payload)))
+            if not self._ended:
+                self._ended = True
+                self._events.append(ChannelClosed(_closing_reason(message.payload)))
         elif message.message_type == wire.PAUSE_PUBLICATION:
             self._outbound.pause(now)
         elif message.message_type == wire.START_PUBLICATION:
@@ -202,17 +203,18 @@ class ChannelProtocol:
             log.debug("ignored %s", message)
 
     def _deliver(self, now: float) -> None:
-        """Turn what is in order into events; neighbours of one type are handed over as one."""
+        """Turn what is in order into events; neighbours of one type are handed over as one.
+        After the end nobody is told any more."""
         for payload_type, group in groupby(self._inbound.take(), key=itemgetter(0)):
             run = [payload for _, payload in group]
             try:
+                if self._ended:
+                    break
                 if payload_type in payloads.SEALED:
                     self._hand_over(payload_type, run, now)
                 else:
                     for payload in run:
                         self._handle(payload_type, payload, now)
-            except MessageError as error:
-                log.warning("dropped the content of a message: %s", error)
             except RemoteError as error:
                 self._fail(error)
 
@@ -225,10 +227,13 @@ class ChannelProtocol:
         self._events.append(Output(payload_type, b"".join(run)))
 
     def _handle(self, payload_type: int, payload: wire.Buffer, now: float) -> None:
-        if self._handshake and payload_type in STEPS:
-            self._obey(self._handshake.step(payload_type, payload), now)
-        else:
+        if not self._handshake or payload_type not in STEPS:
             self._events.append(Output(payload_type, bytes(payload)))
+            return
+        try:
+            self._obey(self._handshake.step(payload_type, payload), now)
+        except MessageError as error:
+            log.warning("dropped the content of a message: %s", error)
 
     def _obey(self, reply: Reply, now: float) -> None:
         assert self._handshake is not None

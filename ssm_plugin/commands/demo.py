@@ -7,13 +7,13 @@ command is run against a service of its own; where a TARGET is wanted, i-demo wi
 import argparse
 import os
 import queue
-import sys
 from typing import Any, List, Mapping
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..loopback.demo import demo_service
 from ..session.session import ENDING_SIGNALS
+from ..terminal.output import write_all
 from ..terminal.signals import Signalled
 from .new_session import signals_into
 from .own import run_command
@@ -66,16 +66,16 @@ def _with_target(command: str, arguments: List[str]) -> List[str]:
 def _serve(endpoint_url: str, ready_file: str) -> int:
     variables = dict(DEMO_KEYS, AWS_DEFAULT_REGION=DEMO_REGION)
     settings = " ".join("%s=%s" % pair for pair in sorted(variables.items()))
-    sys.stdout.write(
+    text = (
         "The local service listens at %s. Try, with this file on PATH as "
         "session-manager-plugin:\n\n  %s \\\n  aws ssm start-session --target %s "
         "--endpoint-url %s\n\n" % (endpoint_url, settings, DEMO_TARGET, endpoint_url)
     )
-    sys.stdout.flush()
-    if ready_file:
-        _announce(ready_file, endpoint_url)
     events: "queue.Queue[Any]" = queue.Queue()
     with signals_into(events):
+        write_all(1, text.encode("utf-8"))
+        if ready_file:
+            _announce(ready_file, endpoint_url)
         while True:
             event = events.get()
             if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:

@@ -11,14 +11,15 @@ with lower-case keys.
 
 import json
 import os
+import re
 from typing import Any, Dict, List, MutableMapping, NamedTuple, Optional
 
 from .. import config, logs
-from ..cli import RESPONSE_VARIABLE
 from ..errors import UsageError
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.types import SessionType
+from .faces import RESPONSE_VARIABLE
 from .new_session import run_in_foreground
 from .surroundings import make_environment
 
@@ -36,6 +37,11 @@ _DOCUMENT_TYPES = {
     "AWS-StartPortForwardingSessionToRemoteHost": SessionType.PORT,
     "AWS-StartPortForwardingSessionToSocket": SessionType.PORT,
 }
+
+
+# ``aws ecs execute-command`` passes the endpoint that it has called itself, which knows nothing of
+# sessions. SSM's own, in the same region, is to be called then.
+_ECS_ENDPOINT = re.compile(r"https://(?:[^/]*\.)?ecs(?:-fips)?\.")
 
 
 class Invocation(NamedTuple):
@@ -65,7 +71,7 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
         region,
         profile or None,
         _object(request or "{}", "the request"),
-        endpoint_url or None,
+        None if _ECS_ENDPOINT.match(endpoint_url) else endpoint_url or None,
     )
 
 

@@ -7,37 +7,59 @@ from typing import List
 
 from .. import logs
 from ..errors import SessionInterrupted, SsmPluginError
+from ..terminal.output import OutputGone
 
 FAILURE = 255
+EXIT_OUTPUT_GONE = 141  # 128 and SIGPIPE
+EXIT_INTERRUPTED = 130
 
 log = logs.logger("command")
 
 
 def run(name: str, arguments: List[str]) -> int:
     """Run the command of that module; returns its exit status."""
-    try:
-        status = importlib.import_module("ssm_plugin.commands." + name).run(arguments)
-        return _final(status)
-    except SessionInterrupted as interruption:
-        _say(interruption)
-        return _final(interruption.exit_status)
-    except SsmPluginError as error:
-        _say(error)
-        return _final(FAILURE)
-    except KeyboardInterrupt:
-        return _final(130)
-
-
-def _final(status: int) -> int:
-    """Scripts that were written for AWS's client may want its eternal 0."""
+    reserve_standard_streams()
+    status = _run(name, arguments)
+    # Scripts that were written for AWS's client may want its eternal 0.
     return 0 if os.environ.get("SSM_PLUGIN_EXIT_STATUS") == "legacy" else status
 
 
-def _say(error: SsmPluginError) -> None:
-    log.exception("%s", error)
-    line = " ".join(logs.mask(str(error)).split())
+def reserve_standard_streams() -> None:
+    """Open what is closed of 0, 1 and 2 on /dev/null. The next socket would get that number, and
+    be read as the session's input, or have its output written into it."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))
+
+
+def _run(name: str, arguments: List[str]) -> int:
     try:
-        sys.stderr.write("ssm-plugin: %s\n" % line)
-        sys.stderr.flush()
-    except (OSError, ValueError):
+        status: int = importlib.import_module("ssm_plugin.commands." + name).run(arguments)
+        return status
+    except SessionInterrupted as interruption:
+        _say(interruption)
+        return interruption.exit_status
+    except SsmPluginError as error:
+        _say(error)
+        return FAILURE
+    except OutputGone:
+        return EXIT_OUTPUT_GONE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    # A safety net for our own mistakes: one line for the user, and where it was for the log.
+    except Exception as error:
+        _say(error, "internal error (log level debug shows where): %s: " % type(error).__name__)
+        return FAILURE
+
+
+def _say(error: Exception, prefix: str = "") -> None:
+    log.exception("%s%s", prefix, error)
+    line = "ssm-plugin: %s\n" % " ".join(logs.mask(prefix + str(error)).split())
+    try:
+        os.write(2, line.encode("utf-8", "backslashreplace"))
+    except OSError:
         pass  # nobody to tell: the status says it

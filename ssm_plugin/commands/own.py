@@ -3,22 +3,14 @@
 import argparse
 import importlib
 import os
-import sys
-from typing import Dict, List, Mapping, NoReturn
+from typing import Any, List, Mapping, NoReturn
 
 from .. import config, logs
 from ..config import Settings
 from ..errors import UsageError
+from ..terminal.output import write_all
 from ..version import PROTOCOL_VERSION, __version__
-
-COMMANDS: Dict[str, str] = {
-    "shell": "a shell on a node",
-    "exec": "run a command on one or many nodes; its output and exit status come back",
-    "forward": "forward local ports to a node, or to hosts behind it",
-    "ssh": "carry one SSH connection, for ProxyCommand",
-    "run": "run a job from the configuration file, made for cron",
-    "demo": "the same against a local service: no AWS account needed",
-}
+from .faces import COMMANDS, HELP
 
 _HELP = """\
 usage: ssm-plugin COMMAND [OPTION …] …
@@ -38,10 +30,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError("%s; see '%s --help'" % (message, self.prog))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        write_all(1, message.encode("utf-8"))
+
 
 def run(arguments: List[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(help_text())
+    if not arguments or arguments[0] in HELP + ("help",):
+        write_all(1, help_text().encode("utf-8"))
         return 0
     return run_command(arguments, os.environ)
 

@@ -17,7 +17,7 @@ from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
 from ..channel.protocol import ChannelProtocol
 from ..channel.role import Role
-from ..errors import HandshakeError, MessageError, SsmPluginError
+from ..errors import HandshakeError, MessageError, SsmPluginError, UsageError
 from ..transport.data_channel import DataChannel, Disconnected
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
@@ -26,6 +26,7 @@ from .agent_documents import (
     DOCUMENTS,
     INTERACTIVE,
     NON_INTERACTIVE,
+    PORT,
     STANDARD_STREAM,
     Assignment,
     Document,
@@ -89,8 +90,8 @@ class Agent(RunningAgent):
         self.documents = dict(DOCUMENTS, **options.documents)
         self.assignment: Assignment = assign(session.request, self.documents)
         self.client_version = ""
-        self.link = AgentLink(link, session.session_id)
         self.events: "queue.Queue[Any]" = queue.Queue()
+        self.link = AgentLink(link, session.session_id, self.events)
         self._protocol = ChannelProtocol(Role.AGENT)
         self.channel = DataChannel(self._protocol, self.events, high_water=HIGH_WATER)
         self._work: Optional[Work] = None
@@ -131,17 +132,19 @@ class Agent(RunningAgent):
         if self._handshakes and not self._shake_hands():
             return
         self._work = self._create_work()
-        if self._work.holds_acknowledgements:
-            self.link.hold()
         self._work.start()
         while self._handle(self.events.get()):
-            pass
+            self.link.settle()
 
     @property
     def _handshakes(self) -> bool:
         plan = self.session.plan
-        wanted = self.assignment.wants_handshake or self.options.encryption is not None
+        wanted = self.assignment.wants_handshake or self._encryption is not None
         return (wanted or plan.force_handshake) and not plan.skip_handshake
+
+    @property
+    def _encryption(self) -> Optional[Encryption]:
+        return None if self.assignment.session_type == PORT else self.options.encryption
 
     def _shake_hands(self) -> bool:
         """False if the session ended meanwhile."""
@@ -152,7 +155,7 @@ class Agent(RunningAgent):
             self.options.agent_version,
             self.session.session_id,
             request.target,
-            self.options.encryption,
+            self._encryption,
         )
         messages = handshake.request()
         while True:
@@ -168,6 +171,7 @@ class Agent(RunningAgent):
             if not isinstance(event, Output):
                 return self._handle(event)
             self.channel.delivered(len(event.data))
+            self.link.settle()
             messages = handshake.step(
                 event.payload_type, event.data, time.monotonic() - began
             )
@@ -189,9 +193,11 @@ class Agent(RunningAgent):
             return PtyWork(self, assignment.argv)
         if assignment.session_type == NON_INTERACTIVE:
             return CommandWork(self, assignment.argv, assignment.separate_output)
-        # Only a port session pays for what it needs.
-        work: Work = import_module(".agent_port", __package__).PortWork(self)
-        return work
+        if assignment.session_type == PORT:
+            # Only a port session pays for what it needs.
+            work: Work = import_module(".agent_port", __package__).PortWork(self)
+            return work
+        raise UsageError("there is no session type %s" % assignment.session_type)
 
     def _handle(self, event: Any) -> bool:
         """False if it ends the session."""
@@ -212,8 +218,6 @@ class Agent(RunningAgent):
         if payload_type == payloads.FLAG and _flag(data) == payloads.TERMINATE_SESSION:
             return False
         self._work.output(payload_type, data)
-        if self._work.holds_acknowledgements and self.events.empty():
-            self.link.flush()
         return True
 
     def _finish(self, reason: str) -> None:

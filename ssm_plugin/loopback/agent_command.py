@@ -31,8 +31,6 @@ EXIT_BY_SIGNAL = -1
 class CommandWork(Work):
     """``separate``: output and errors live and apart, then the exit code."""
 
-    holds_acknowledgements = True
-
     def __init__(self, agent: "Agent", argv: Sequence[str], separate: bool) -> None:
         super().__init__(agent)
         self._argv = list(argv)
@@ -49,6 +47,8 @@ class CommandWork(Work):
         except (OSError, ValueError) as error:
             self._not_started(_why_not_started(self._argv[0], error))
             return
+        # A real agent comes back from an interrupt only when the command has ended.
+        self.agent.link.unanswered = bytes(INTERRUPTS)
         self._start_pumps(self._process)
         self._waiter.start()
 
@@ -136,9 +136,6 @@ class CommandWork(Work):
     def _interrupt(self, number: int) -> None:
         process = self._process
         if process is not None and process.poll() is None:
-            # A real agent comes back from this only when the command has ended.
-            self.holds_acknowledgements = False
-            self.agent.link.hold()
             process.send_signal(number)
 
     def _signal_group(self, number: int) -> None:

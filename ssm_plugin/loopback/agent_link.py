@@ -6,10 +6,11 @@ out, while the target is behind. Nothing else waits: what the client acknowledge
 """
 
 import os
+import queue
 import struct
 import threading
 import time
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 from ..errors import ConnectionLost
 from ..wire import message, payloads
@@ -22,28 +23,39 @@ TERMINATING = "Terminating"
 LIMIT = 256 * 1024
 
 _ACKNOWLEDGE = message.PADDED[message.ACKNOWLEDGE]
+_DATA = message.PADDED[message.INPUT_STREAM_DATA]
 _TYPE = slice(4, 36)
+_PAYLOAD = slice(message.PREFIX.size, None)
 
 
 class AgentLink:
-    """``reason`` is what the service tells the client when the link ends."""
+    """``reason`` is what the service tells the client when the link ends. ``unanswered`` are bytes
+    in the client's data after which acknowledgements are held back; sealed data is not looked
+    into. ``events`` is the agent's queue."""
 
-    def __init__(self, link: Link, session_id: str) -> None:
+    def __init__(self, link: Link, session_id: str, events: "queue.Queue[Any]") -> None:
         self.reason = ""
+        self.unanswered = b""
         self._link = link
         self._session_id = session_id
+        self._events = events
         self._lock = threading.Lock()
         self._held: List[bytes] = []
         self._behind = 0
-        self._holding = False
-        self._withheld = False
+        self._answering = False
+        self._released = False
 
     def receive(self) -> List[bytes]:
-        return self._link.receive()
+        messages = self._link.receive()
+        if self.unanswered and any(map(self._is_unanswered, messages)):
+            self._answering = True
+        return messages
 
     def send(self, messages: Sequence[bytes]) -> None:
-        if self._holding:
-            messages = self._without_acknowledgements(messages)
+        with self._lock:
+            if self._must_hold():
+                self._held += [one for one in messages if one[_TYPE] == _ACKNOWLEDGE]
+                messages = [one for one in messages if one[_TYPE] != _ACKNOWLEDGE]
         self._link.send(messages)
 
     def ping(self) -> None:
@@ -73,39 +85,35 @@ class AgentLink:
         """So many bytes of input are on their way to the target."""
         with self._lock:
             self._behind += size
-            self._holding = self._holding or self._behind > LIMIT
 
     def taken(self, size: int) -> None:
         """The target has taken so many bytes."""
         with self._lock:
             self._behind -= size
-            if self._withheld or not self._holding or self._behind > LIMIT:
+        self.settle()
+
+    def settle(self) -> None:
+        """Send what was held back, if its time has come. To be called after each event."""
+        with self._lock:
+            if self._must_hold():
                 return
-        self.release()
-
-    def hold(self) -> None:
-        """From now on acknowledgements leave by :meth:`flush` only, until :meth:`release`."""
-        with self._lock:
-            self._holding = self._withheld = True
-
-    def release(self) -> None:
-        """Send what was held back, and hold back no more."""
-        with self._lock:
-            self._holding = self._withheld = False
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what was held back so far."""
-        with self._lock:
             held, self._held = self._held, []
         try:
             self._link.send(held)
         except ConnectionLost:
             pass  # whoever reads from the link hears of it too
 
-    def _without_acknowledgements(self, messages: Sequence[bytes]) -> Sequence[bytes]:
+    def release(self) -> None:
+        """Send what was held back, and never hold back anything again."""
         with self._lock:
-            if not self._holding:
-                return messages
-            self._held += [one for one in messages if one[_TYPE] == _ACKNOWLEDGE]
-            return [one for one in messages if one[_TYPE] != _ACKNOWLEDGE]
+            self._released = True
+        self.settle()
+
+    def _must_hold(self) -> bool:
+        if self._released:
+            return False
+        # Input that the agent's thread has not seen yet may be too much, or may not.
+        return self._answering or self._behind > LIMIT or not self._events.empty()
+
+    def _is_unanswered(self, frame: bytes) -> bool:
+        return frame[_TYPE] == _DATA and any(byte in frame[_PAYLOAD] for byte in self.unanswered)

@@ -21,9 +21,6 @@ class Work:
     ``agent.events``, after the last output was sent.
     """
 
-    # Whether acknowledgements wait for the agent's thread, not only for a target that is behind.
-    holds_acknowledgements = False
-
     def __init__(self, agent: "Agent") -> None:
         self.agent = agent
 

@@ -25,10 +25,11 @@ class BuiltInPlugin(ISessionPlugin):
         expected = client_config or ClientConfig(str(uuid.uuid4()), self.session_types[0])
         return Session(config, expected)
 
-    def validate_session_properties(self, config: SessionConfig) -> None:
+    def validate_session_properties(self, config: SessionConfig) -> bool:
         for name in ("session_id", "stream_url", "token_value"):
             if not getattr(config, name):
                 raise SessionPropertyError("%s is empty" % name)
+        return True
 
     def create_runner(self, session: Session, started: Started) -> Runner:
         """The running part, of the type that the agent chose."""

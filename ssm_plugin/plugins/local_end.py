@@ -76,7 +76,7 @@ def bind_local_end(parameters: Mapping[str, Any]) -> LocalEnd:
     if _text(parameters, "localConnectionType").lower() == "unix":
         path = _text(parameters, "localUnixSocket")
         if not path:
-            raise SessionPropertyError("localUnixSocket is missing: a local unix socket needs a path")
+            raise SessionPropertyError("localUnixSocket is missing: a path to listen at")
         return bind_unix(path)
     return bind_tcp(_port_number(_text(parameters, "localPortNumber")))
 

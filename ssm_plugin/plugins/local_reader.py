@@ -16,7 +16,9 @@ FIN, and DisconnectToPort, end both directions at the node: there is no half-clo
 - The peer has finished sending but waits for its answer (``nc -N``): the node is told when the node
   has ended it, when the peer is gone, or when nothing has come for ``GRACE`` seconds and some
   program at the node may be waiting for the end of its input. Where the system cannot tell such a
-  peer from one that is gone, ``blind_grace`` takes the place of ``GRACE``.
+  peer from one that is gone, ``blind_grace`` takes the place of ``GRACE``. A grace of 0 makes the
+  end of a peer's data the end of everything, and a ``linger`` of 0 closes at once: so do agents
+  with their targets.
 """
 
 import errno
@@ -89,6 +91,7 @@ class LocalReader:
         limit: float = float("inf"),
         grace: float = GRACE,
         blind_grace: float = GRACE,
+        linger: float = LINGER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._uplink = uplink
@@ -99,6 +102,7 @@ class LocalReader:
         self._limit = limit
         self._grace = grace
         self._blind_grace = blind_grace
+        self._linger = linger
         self._clock = clock
         self._connections: Set[Connection] = set()
         self._ending: Set[Connection] = set()  # those that have a ``check_at``
@@ -147,7 +151,9 @@ class LocalReader:
 
     def _ready(self, source: Any, connection: Optional[Connection]) -> None:
         if connection is not None:
-            self._read(connection)
+            # Another event of the same batch may have ended it.
+            if not connection.closed and connection.input_ended_at is None:
+                self._read(connection)
         elif source == self._inbox.reader:
             for changed in self._inbox.take():
                 if changed is not None:
@@ -226,14 +232,16 @@ class LocalReader:
 
     def _attend(self, connection: Connection) -> None:
         """It is new, or the writer is done with it, or its peer takes no more."""
-        if connection.closed:
+        if connection.closed or connection.sock is None:
             return
         if connection not in self._connections:
             self._register(connection)
-        elif connection.input_ended_at is not None:
+        if connection.input_ended_at is not None:
             self._consider(connection)
+        elif connection.written and (connection.dropped or not self._linger):
+            self._close(connection)
         elif connection.written:
-            self._check_in(connection, LINGER)
+            self._check_in(connection, self._linger)
 
     def _consider(self, connection: Connection) -> None:
         """The peer sends no more: close, tell the node, or wait."""
@@ -251,7 +259,7 @@ class LocalReader:
         gone = peer_is_gone(connection.sock)
         grace = self._blind_grace if gone is None else self._grace
         quiet = self._clock() - max(connection.moved_at, connection.input_ended_at)
-        if gone:
+        if gone or not grace:
             self._tell_end(connection, dropped=True)
         elif quiet >= grace and not connection.held:
             self._tell_end(connection, dropped=False)

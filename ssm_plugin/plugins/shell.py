@@ -1,15 +1,14 @@
 """Shells and interactive commands: a pty at the node, a terminal (or none) here."""
 
-import queue
+import os
 import signal
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 from ..channel.events import Started
-from ..errors import SessionLost
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.types import SessionType
-from ..terminal.escapes import HELP_TEXT, End, EscapeFilter, Help, Send
+from ..terminal.escapes import HELP_TEXT, Help
 from ..terminal.input import InputReader
 from ..terminal.raw_mode import RawMode, raw_mode
 from ..terminal.signals import Signalled
@@ -17,19 +16,13 @@ from ..terminal.size import window_size
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin
+from .shell_input import InputEnded, InputPump, KeyPump, Read
 
 END_OF_INPUT = b"\x04"
 
 # Seconds between repetitions of the end of input, growing.
 _FIRST_REPEAT = 1.0
 _LONGEST_REPEAT = 30.0
-
-
-class InputEnded:
-    """The event: local input is over. ``line_open`` if it did not end in a line end."""
-
-    def __init__(self, line_open: bool) -> None:
-        self.line_open = line_open
 
 
 class ShellRunner(Runner):
@@ -41,7 +34,7 @@ class ShellRunner(Runner):
         self._interactive = self._streams.on_terminal
         self._raw: Optional[RawMode] = None
         self._reader: Optional[InputReader] = None
-        self._pump: Optional[Worker] = None
+        self._pump: Optional[InputPump] = None
         self._repeat = _FIRST_REPEAT
 
     def start(self) -> None:
@@ -51,17 +44,11 @@ class ShellRunner(Runner):
             self._raw = raw_mode(self._streams.stdin)
             self._raw.__enter__()
             self.session.notices.raw = self._raw.active
-        handler = self.session.client_config.input_stream_message_handler
-        if handler:
-            read: Any = handler
-        elif self._streams.stdin is not None:
-            self._reader = InputReader(self._streams.stdin)
-            read = self._reader.read
-        else:
-            return
-        pump = _InputPump(self.session, read, EscapeFilter() if self._interactive else None)
-        self._pump = Worker("input", pump.run, self.session.events)
-        self._pump.start()
+        read = self.session.client_config.input_stream_message_handler or self._standard_input()
+        if read:
+            pump = KeyPump if self._interactive else InputPump
+            self._pump = pump(self.session, read)
+            Worker("input", self._pump.run, self.session.events).start()
 
     def output(self, payload_type: int, data: bytes) -> None:
         handler = self.session.client_config.output_stream_message_handler
@@ -95,9 +82,17 @@ class ShellRunner(Runner):
     def stop(self) -> None:
         if self._reader:
             self._reader.close()
+        if self._pump:
+            self._pump.stop()
         if self._raw:
             self._raw.restore()
             self.session.notices.raw = False
+
+    def _standard_input(self) -> Optional[Read]:
+        if self._streams.stdin is None:
+            return None
+        self._reader = InputReader(self._streams.stdin)
+        return self._reader.read
 
     def _send_size(self) -> None:
         size = window_size()
@@ -122,49 +117,9 @@ class ShellRunner(Runner):
 
     def _show_state(self, text: str) -> None:
         """A short notice on the terminal's last line, or its removal; the cursor stays."""
-        if self._interactive:
+        if self._interactive and os.isatty(2):
             shown = "\x1b[7m%s\x1b[0m" % text if text else ""
             self._streams.error(("\x1b7\x1b[999;1H\x1b[2K%s\x1b8" % shown).encode("ascii"))
-
-
-class _InputPump:
-    """Runs in its own thread: input to the channel, which waits while the window is full."""
-
-    def __init__(self, session: Session, read: Any, escapes: Optional[EscapeFilter]) -> None:
-        self._session = session
-        self._events: "queue.Queue[Any]" = session.events
-        self._read = read
-        self._escapes = escapes
-        self._line_open = False
-
-    def run(self) -> None:
-        try:
-            while True:
-                data = self._read()
-                if data is None:
-                    return
-                if not data:
-                    break
-                for action in self._actions(data):
-                    if not self._act(action):
-                        return
-            self._events.put(InputEnded(self._line_open))
-        except SessionLost:
-            pass  # the session ended with keys unsent; it says so itself
-
-    def _actions(self, data: bytes) -> List[Any]:
-        return self._escapes.feed(data) if self._escapes else [Send(data)]
-
-    def _act(self, action: Any) -> bool:
-        if isinstance(action, Send):
-            self._session.channel.send_input_data(action.data)
-            self._line_open = action.data[-1:] not in (b"\n", b"\r", END_OF_INPUT)
-        elif isinstance(action, End):
-            self._session.end(0)
-            return False
-        else:
-            self._events.put(action)
-        return True
 
 
 class ShellPlugin(BuiltInPlugin):

@@ -39,6 +39,9 @@ FIRST_MESSAGE_LIMIT = 60.0
 
 EXIT_LOST = 255
 
+# Documents that open a shell. What others open is not known before the agent says so, if it does.
+_SHELL_DOCUMENTS = (None, "", "SSM-SessionManagerRunShell")
+
 
 class EndRequested:
     """The event: end with this exit status; ``line`` is a notice in place of the usual one."""
@@ -167,13 +170,19 @@ class EventLoop:
             self._session.runner.alarm(event)
 
     def _on_silence(self) -> None:
-        if self._session.client_config.session_type is not SessionType.INTERACTIVE_COMMANDS:
+        if not self._may_be_command():
             raise DeadlineError(
                 "the node sent nothing within %d s; check that its SSM Agent runs"
                 % FIRST_MESSAGE_LIMIT
             )
         # A command that has printed nothing yet is no reason to keep the user's keys from it.
         self._on_started(Started("", {}, "", "", False))
+
+    def _may_be_command(self) -> bool:
+        """Whether silence is no bad sign: a shell prints a prompt, a command may print nothing."""
+        if self._session.client_config.session_type is SessionType.INTERACTIVE_COMMANDS:
+            return True
+        return self._session.config.document_name not in _SHELL_DOCUMENTS
 
     def _on_other(self, event: Any) -> None:
         if self._session.runner:
@@ -223,6 +232,10 @@ class EventLoop:
     def _on_closed(self, event: ChannelClosed) -> int:
         session = self._session
         session.over_at_service = True
+        if session.runner is None and not event.reason and self._may_be_command():
+            session.notices.show(notices.START)
+            session.notices.show(notices.END)
+            return 0
         if session.runner is None:
             raise SessionLost(
                 "the service ended session %s before it started: %s"

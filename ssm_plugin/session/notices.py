@@ -1,7 +1,6 @@
 """The lines that scripts know from AWS's client, byte for byte, and where they go."""
 
 import os
-from typing import Mapping
 
 from .streams import Streams
 
@@ -16,10 +15,6 @@ TERMINATE_SIGNAL = "Terminate signal received, exiting.\n"
 END = "\n\nExiting session with sessionId: {session_id}.\n\n"
 END_REASON = "\n\nSessionId: {session_id} : {reason}\n\n"
 TIMED_OUT = "Session: {session_id} timed out.\n"
-
-
-def quiet_from(environ: Mapping[str, str]) -> bool:
-    return environ.get("SSM_PLUGIN_QUIET", "") not in ("", "0", "false", "no")
 
 
 class Notices:

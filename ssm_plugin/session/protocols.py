@@ -66,5 +66,5 @@ class ISessionPlugin(abc.ABC):
         ...
 
     @abc.abstractmethod
-    def validate_session_properties(self, config: SessionConfig) -> None:
-        """Raises SessionPropertyError if the session could not work."""
+    def validate_session_properties(self, config: SessionConfig) -> bool:
+        """Whether the session could work; SessionPropertyError says why not."""

@@ -50,7 +50,11 @@ class SessionPluginRegistry:
             raise SessionPropertyError(
                 "no plugin is registered for session type %s" % client_config.session_type.value
             )
-        plugin.validate_session_properties(config)
+        if plugin.validate_session_properties(config) is False:
+            raise SessionPropertyError(
+                "the session's properties do not suit session type %s"
+                % client_config.session_type.value
+            )
         return plugin.create_session(config, client_config)
 
 

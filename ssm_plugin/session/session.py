@@ -108,7 +108,7 @@ class Session(ISession):
             "client_id": self.client_config.client_id,
             "stream_url": self.stream_url,
             "has_data_channel": channel is not None,
-            "data_channel_open": channel is not None and bool(channel.is_open),
+            "data_channel_open": channel is not None and _is_open(channel),
         }
 
     def execute(self) -> None:
@@ -129,7 +129,7 @@ class Session(ISession):
             in_background("dial", self.connector.dial, self.events)
             channel.attach(self._loop.wait_for("dial"))
             return True
-        return self._channel.is_open or self._channel.open() is not False
+        return _is_open(self._channel) or self._channel.open() is not False
 
     def terminate_session(self) -> None:
         if self._running:
@@ -251,3 +251,9 @@ class Session(ISession):
         self.over_at_service = True
         done: "queue.Queue[Any]" = queue.Queue()  # nobody reads it: a failure changes nothing
         return in_background("terminate", lambda: service.terminate_session(self.session_id), done)
+
+
+def _is_open(channel: Any) -> bool:
+    """Foreign channels may have ``is_open`` as a method."""
+    answer = channel.is_open
+    return bool(answer() if callable(answer) else answer)

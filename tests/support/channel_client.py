@@ -52,6 +52,7 @@ class ChannelClient:
         self._seen = 0
         self.events = queue.Queue()
         self.protocol = ChannelProtocol(Role.CLIENT, supported, window)
+        self._connections = []
         self.channel = DataChannel(self.protocol, self.events, self.dial)
         self.channel.open()
 
@@ -60,6 +61,8 @@ class ChannelClient:
 
     def __exit__(self, *exception):
         self.channel.close()
+        for connection in self._connections:
+            connection.close()
 
     def dial(self):
         url = self.service.gateway.stream_url(self.session)
@@ -67,6 +70,7 @@ class ChannelClient:
         sock = socket.create_connection((parts.hostname, parts.port), TIME_LIMIT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = open_websocket(url, {}, sock, TIME_LIMIT)
+        self._connections.append(connection)
         connection.send_text(
             payloads.open_message(
                 str(uuid.uuid4()), self.session.token, str(uuid.uuid4()), "1.2.896.0"

@@ -49,7 +49,6 @@ class Pair:
         self.client_events = []
         self.agent_events = []
         self.sent = 0
-        self.connected = False
         self._faults = faults
         self._random = random.Random(seed)
         self._flying = []
@@ -61,15 +60,16 @@ class Pair:
         return self.clock()
 
     def connect(self):
-        self.connected = True
         self.client.connection_made(self.now)
         self.agent.connection_made(self.now)
 
     def cut(self):
         """Lose the connection, and all that is under way."""
-        self.connected = False
         self.client.connection_lost()
         self.agent.connection_lost()
+        self.lose_what_is_under_way()
+
+    def lose_what_is_under_way(self):
         self._flying = []
 
     def start(self, session_type="Port"):

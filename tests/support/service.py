@@ -9,7 +9,7 @@ from ssm_plugin.loopback.demo import demo_service
 
 @contextlib.contextmanager
 def local_service(**options):
-    """``options`` are fields of ``AgentOptions`` or arguments of ``LocalService``.
+    """``options`` are fields of ``AgentOptions`` or arguments of ``demo_service``.
 
     The shell is ``/bin/sh`` unless told otherwise. At the end no session may have failed in an
     unexpected way, and no thread of the service may be left.
@@ -17,7 +17,7 @@ def local_service(**options):
     options.setdefault("shell", ("/bin/sh",))
     chosen = {name: options.pop(name) for name in AgentOptions._fields if name in options}
     before = set(threading.enumerate())
-    with demo_service(AgentOptions(**chosen), **options) as service:
+    with demo_service(options=AgentOptions(**chosen), **options) as service:
         yield service
     left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
     assert [name for name in left if name.startswith("ssm-")] == []

@@ -1,0 +1,28 @@
+"""Which of the two faces of this program is wanted: the drop-in, or our own command line."""
+
+from typing import Dict, List
+
+RESPONSE_VARIABLE = "AWS_SSM_START_SESSION_RESPONSE"
+
+COMMANDS: Dict[str, str] = {
+    "shell": "a shell on a node",
+    "exec": "run a command on one or many nodes; its output and exit status come back",
+    "forward": "forward local ports to a node, or to hosts behind it",
+    "ssh": "carry one SSH connection, for ProxyCommand",
+    "run": "run a job from the configuration file, made for cron",
+    "demo": "the same against a local service: no AWS account needed",
+}
+HELP = ("-h", "--help")
+
+
+def choose(arguments: List[str], called_as_drop_in: bool) -> str:
+    """The module that is to run them. The drop-in's name runs our own commands too."""
+    if is_positional(arguments):
+        return "dropin"
+    known = not arguments or arguments[0] in HELP or arguments[0] in COMMANDS
+    return "dropin" if called_as_drop_in and not known else "own"
+
+
+def is_positional(arguments: List[str]) -> bool:
+    """Whether these are what the AWS CLI passes: a response, or the variable that holds it."""
+    return bool(arguments) and arguments[0].lstrip().startswith(("{", RESPONSE_VARIABLE))

@@ -1,0 +1,144 @@
+"""Port sessions at the node: the kinds, and the two that have one connection to their target.
+
+The habits of a real agent: it connects when the session starts, writes into its target before it
+acknowledges, closes both directions at once, and refuses its own addresses as a remote host.
+"""
+
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ..errors import LocalError, MessageError
+from ..plugins.inbox import Inbox
+from ..plugins.local_connection import Connection, Holdings
+from ..plugins.local_reader import LocalReader, Uplink
+from ..plugins.local_writer import LocalWriter
+from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
+from ..wire import payloads
+from .agent_port_mux import MuxWork
+from .agent_port_target import Target, connection_to
+from .agent_work import Work, WorkDone
+
+if TYPE_CHECKING:
+    from .agent import Agent
+
+# Clients from 1.1.70 on speak smux.
+_MULTIPLEXED_CLIENTS_AFTER = "1.1.69.999999999"
+
+
+class PortWork(Work):
+    """The kind that type and versions ask for."""
+
+    def __init__(self, agent: "Agent") -> None:
+        super().__init__(agent)
+        self._work = _choose(agent)
+
+    def start(self) -> None:
+        self._work.start()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        self._work.output(payload_type, data)
+
+    def stop(self) -> None:
+        self._work.stop()
+
+    def join(self, seconds: float) -> None:
+        self._work.join(seconds)
+
+
+def _choose(agent: "Agent") -> Work:
+    properties = agent.assignment.properties or {}
+    target = Target.of(properties)
+    if properties.get("type") != "LocalPortForwarding":
+        return StdioWork(agent, target)
+    agent_is_new = newer_than(agent.options.agent_version, MULTIPLEXED_PORTS_AFTER)
+    if agent_is_new and newer_than(agent.client_version, _MULTIPLEXED_CLIENTS_AFTER):
+        return MuxWork(agent, target)
+    return BasicWork(agent, target)
+
+
+class _Current(Uplink):
+    """What the target of the connection that is the current one sends; ``ended`` is its end."""
+
+    def __init__(self, agent: "Agent", ended: Callable[[], None]) -> None:
+        self.connection: Optional[Connection] = None
+        self._agent = agent
+        self._ended = ended
+
+    def send(self, connection: Connection, data: bytes) -> None:
+        if connection is self.connection:
+            self._agent.channel.send_input_data(data)
+
+    def closed(self, connection: Connection) -> None:
+        if connection is self.connection:
+            self._ended()
+
+
+class StdioWork(Work):
+    """One connection, as long as the session."""
+
+    def __init__(self, agent: "Agent", target: Target) -> None:
+        super().__init__(agent)
+        self._target = target
+        self._holdings = Holdings(agent.taken, reserve=0)
+        inbox = Inbox()
+        self._current = _Current(agent, self.target_ended)
+        self._writer = LocalWriter(self._holdings, inbox, agent.events)
+        self._reader = LocalReader(
+            self._current, inbox, self._writer, agent.events, grace=0, blind_grace=0, linger=0
+        )
+
+    def target_ended(self) -> None:
+        """In the reader's thread, after what the target had sent."""
+        self.agent.events.put(WorkDone())
+
+    def start(self) -> None:
+        self._connect()
+        self._writer.start()
+        self._reader.start()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        kept = 0
+        connection = self._current.connection
+        if payload_type == payloads.OUTPUT and connection is not None:
+            kept = self._writer.put(connection, data)
+        elif payload_type == payloads.FLAG:
+            self.flagged(data)
+        self._holdings.came(len(data), kept)
+
+    def flagged(self, data: bytes) -> None:
+        """A flag came."""
+
+    def stop(self) -> None:
+        self._writer.stop(0.0)
+        self._reader.stop(0.0)
+
+    def join(self, seconds: float) -> None:
+        self._reader.stop(seconds)
+
+    def _connect(self) -> None:
+        connection = connection_to(self._target)
+        self._current.connection = connection
+        self._reader.add(connection)
+
+
+class BasicWork(StdioWork):
+    """A connection after the other: the next one when the client says so."""
+
+    def target_ended(self) -> None:
+        """The client is not told: there is no message for it."""
+
+    def flagged(self, data: bytes) -> None:
+        try:
+            if payloads.parse_flag(data) == payloads.DISCONNECT_TO_PORT:
+                self._reconnect()
+        except MessageError:
+            pass  # no flag at all
+
+    def _reconnect(self) -> None:
+        previous, self._current.connection = self._current.connection, None
+        if previous is not None:
+            self._writer.drop(previous)
+        try:
+            self._connect()
+        except LocalError:
+            flag = payloads.build_flag(payloads.CONNECT_TO_PORT_ERROR)
+            self.agent.channel.send_control(payloads.FLAG, flag)

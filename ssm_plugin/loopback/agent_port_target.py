@@ -1,0 +1,73 @@
+"""Where a port session leads to, and the connection to it."""
+
+import ipaddress
+import socket
+import time
+from typing import Any, List, Mapping, NamedTuple, Tuple
+
+from ..errors import LocalError
+from ..plugins.local_connection import Connection
+
+CONNECT_LIMIT = 5.0  # seconds
+OWN_HOST = "127.0.0.1"
+
+# Nodes reach their metadata and other services of AWS there, with rights of their own.
+_AWS_SERVICES = ipaddress.ip_network("fd00:ec2::/32")
+
+
+class Target(NamedTuple):
+    """``host`` is empty for the node itself."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> "Target":
+        """LocalError if the port is none."""
+        text = str(properties.get("portNumber") or "")
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            raise LocalError("portNumber %r is no port" % text)
+        return cls(str(properties.get("host") or ""), int(text))
+
+    def __str__(self) -> str:
+        return "%s port %d" % (self.host or "the node's", self.port)
+
+
+def connection_to(target: Target) -> Connection:
+    """Blocks; LocalError says why there is none."""
+    return Connection(open_target(target), 0, time.monotonic())
+
+
+def open_target(target: Target) -> socket.socket:
+    """Blocks; LocalError says why there is none."""
+    try:
+        addresses = _allowed_addresses(target)
+        return _first_that_answers(addresses)
+    except (OSError, UnicodeError) as error:
+        raise LocalError("unable to connect to %s: %s" % (target, error)) from error
+
+
+def _first_that_answers(addresses: List[Tuple[str, int]]) -> socket.socket:
+    for address in addresses[:-1]:
+        try:
+            return socket.create_connection(address, CONNECT_LIMIT)
+        except OSError:
+            continue
+    return socket.create_connection(addresses[-1], CONNECT_LIMIT)
+
+
+def _allowed_addresses(target: Target) -> List[Tuple[str, int]]:
+    if not target.host:
+        return [(OWN_HOST, target.port)]
+    found = socket.getaddrinfo(target.host, target.port, 0, socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if _is_forbidden(address):
+            raise LocalError("%s is not allowed as a remote host" % target.host)
+    return [(address, target.port) for address in addresses]
+
+
+def _is_forbidden(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    special = parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
+    return special or parsed.is_multicast or (parsed.version == 6 and parsed in _AWS_SERVICES)

@@ -1,0 +1,69 @@
+"""Port forwarding with one connection at a time (agents up to 3.0.196.0).
+
+The stream of the session is the stream of the one connection. The node is told of its end by
+DisconnectToPort, and connects to its port again for the next one; it never tells of an end at its
+own side.
+"""
+
+from typing import Optional
+
+from ..channel.events import Started
+from ..session import notices
+from ..session.session import Session
+from ..transport.data_channel import DataChannel
+from ..wire import payloads
+from .local_connection import Connection
+from .local_reader import Uplink
+from .port_runner import ListeningRunner
+
+# Seconds that the node has to acknowledge DisconnectToPort. What it sent before belongs to the
+# connection that ended, and must not reach the next one.
+_DISCONNECT_LIMIT = 5.0
+
+
+class _OneConnection(Uplink):
+    def __init__(self, channel: DataChannel) -> None:
+        self._channel = channel
+        self._current: Optional[Connection] = None
+
+    @property
+    def current(self) -> Optional[Connection]:
+        return self._current
+
+    def opened(self, connection: Connection) -> None:
+        self._current = connection
+
+    def send(self, connection: Connection, data: bytes) -> None:
+        self._channel.send_input_data(data)
+
+    def closed(self, connection: Connection) -> None:
+        self._current = None
+        flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
+        self._channel.send_control(payloads.FLAG, flag)
+        self._channel.drain(_DISCONNECT_LIMIT)
+
+
+class BasicRunner(ListeningRunner):
+    limit = 1
+    # The next connection waits meanwhile.
+    blind_grace = 2.0
+
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        self._connection = _OneConnection(session.channel)
+
+    def uplink(self) -> Uplink:
+        return self._connection
+
+    def accepted(self, number: int) -> None:
+        if number == 1:
+            self.session.notices.show(notices.CONNECTION_ACCEPTED_BASIC)
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        kept = 0
+        connection = self._connection.current
+        if payload_type == payloads.OUTPUT and connection is not None:
+            kept = self.writer.put(connection, data)
+        elif payload_type == payloads.FLAG:
+            self.flagged(data)
+        self.holdings.came(len(data), kept)

@@ -1,0 +1,105 @@
+"""Port forwarding with any number of connections at once, as smux streams (newer agents)."""
+
+import time
+
+from ..channel.events import Started
+from ..channel.role import Role
+from ..session import notices
+from ..session.alarms import Alarm
+from ..session.session import Session
+from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
+from ..wire import payloads
+from .local_connection import Connection
+from .local_end import LocalEnd
+from .local_reader import Uplink
+from .mux_streams import MuxStreams
+from .port_runner import ListeningRunner
+
+# smux has no flow control for one stream, so a local peer that takes nothing holds up all others
+# once we can keep no more for it. After so many seconds of that it is cut off.
+STUCK_LIMIT = 120.0
+
+_STUCK_INTERVAL = 10.0
+_KEEP_ALIVE = "keep-alive"
+_STUCK = "stuck connections"
+
+
+class MuxRunner(ListeningRunner):
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        keep_alive = not newer_than(started.agent_version, KEEP_ALIVE_OFF_AFTER)
+        self._streams = MuxStreams(session.channel, Role.CLIENT, keep_alive)
+        self._watching = False
+        self._received_at = 0.0
+
+    def uplink(self) -> Uplink:
+        return self._streams
+
+    def start(self) -> None:
+        super().start()
+        self._set_keep_alive()
+
+    def announce(self, local_end: LocalEnd) -> None:
+        super().announce(local_end)
+        self.session.notices.show(notices.WAITING)
+
+    def accepted(self, number: int) -> None:
+        if number == 1:
+            self.session.notices.show(notices.CONNECTION_ACCEPTED_MUX)
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        kept = 0
+        self._received_at = time.monotonic()
+        if payload_type == payloads.OUTPUT:
+            received = self._streams.receive(data)
+            for connection, piece in received.data:
+                kept += self.writer.put(connection, piece)
+            for connection in received.ended:
+                self.writer.end(connection)
+        elif payload_type == payloads.FLAG:
+            self.flagged(data)
+        self.holdings.came(len(data), kept)
+        if self.holdings.is_full and not self._watching:
+            self._watching = True
+            self.session.set_alarm(_STUCK, _STUCK_INTERVAL)
+
+    def alarm(self, alarm: Alarm) -> None:
+        if alarm.name == _KEEP_ALIVE:
+            self._streams.on_timer()
+            self._set_keep_alive()
+        elif alarm.name == _STUCK:
+            self._watching = self.holdings.is_full
+            if self._watching:
+                self.cut_stuck(time.monotonic())
+                self.session.set_alarm(_STUCK, _STUCK_INTERVAL)
+
+    def paused(self) -> None:
+        self.session.cancel_alarm(_KEEP_ALIVE)
+
+    def resumed(self) -> None:
+        self._set_keep_alive()
+
+    def cut_stuck(self, now: float) -> None:
+        """Cut off the worst peer that takes nothing, if nothing has come for so long, either. A
+        single one may take its time: it holds up nobody."""
+        if now - self._received_at < STUCK_LIMIT:
+            return
+        connections = self._streams.connections()
+        stuck = [one for one in connections if one.held and now - one.moved_at >= STUCK_LIMIT]
+        if len(connections) > 1 and stuck:
+            self._cut(max(stuck, key=lambda one: one.held))
+
+    def _set_keep_alive(self) -> None:
+        seconds = self._streams.next_timer()
+        if seconds is not None:
+            self.session.set_alarm(_KEEP_ALIVE, seconds)
+
+    def _cut(self, connection: Connection) -> None:
+        held = connection.held
+        connection.reset()
+        self._streams.closed(connection)
+        self.writer.drop(connection)
+        self.session.notices.warn(
+            "a local connection was cut off: it has not taken %d bytes for %d s, and held up all "
+            "others" % (held, STUCK_LIMIT)
+        )

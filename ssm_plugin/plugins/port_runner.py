@@ -1,0 +1,125 @@
+"""What port sessions share: their end by a signal, the node's flags, local connections."""
+
+from typing import Any, Optional
+
+from ..channel.events import Started
+from ..errors import MessageError
+from ..session import notices
+from ..session.runner import Runner
+from ..session.session import ENDING_SIGNALS, Session
+from ..terminal.signals import Signalled
+from ..version import TERMINATE_FLAG_AFTER, newer_than
+from ..wire import payloads
+from .inbox import Inbox
+from .local_connection import Holdings
+from .local_end import LocalEnd, bind_local_end
+from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
+from .local_writer import LocalWriter
+
+# Seconds for local peers to take what had arrived when the session ended.
+FLUSH_LIMIT = 2.0
+
+# Seconds for the reading thread, which may wait for the window, and then ends with the channel.
+_READER_LIMIT = 0.2
+
+
+class PortRunner(Runner):
+    """Ends by a signal with the agent told; tells the user of failed connections at the node."""
+
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        self._leaving = False
+
+    def signalled(self, event: Signalled) -> None:
+        if event.signum in ENDING_SIGNALS:
+            self.session.end(128 + event.signum, notices.TERMINATE_SIGNAL)
+
+    def farewell(self) -> None:
+        self._leaving = True
+        if newer_than(self.started.agent_version, TERMINATE_FLAG_AFTER):
+            self.send_flag(payloads.TERMINATE_SESSION)
+
+    def send_flag(self, flag: int) -> None:
+        self.session.channel.send_control(payloads.FLAG, payloads.build_flag(flag))
+
+    def flagged(self, data: bytes) -> None:
+        """A flag came. One that cannot be read, or is unknown, means nothing to us."""
+        try:
+            flag = payloads.parse_flag(data)
+        except MessageError:
+            return
+        if flag == payloads.CONNECT_TO_PORT_ERROR:
+            self.session.notices.show(notices.CONNECT_FAILED)
+
+
+class ListeningRunner(PortRunner):
+    """Local connections: a listener, a thread that reads them and one that writes to them.
+
+    The listener is the one of the session's environment, which stays open, or else one of our own.
+    """
+
+    keeps_output = True
+    limit = float("inf")
+    blind_grace = GRACE
+
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        self._own: Optional[LocalEnd] = None
+        self._reader: Optional[LocalReader] = None
+        self._writer: Optional[LocalWriter] = None
+        self.holdings = Holdings(session.channel.delivered)
+
+    def uplink(self) -> Uplink:
+        raise NotImplementedError
+
+    def announce(self, local_end: LocalEnd) -> None:
+        """Say that connections are welcome."""
+        if local_end.path is None:
+            self.session.notices.show(notices.PORT_OPENED, port=local_end.port)
+        else:
+            self.session.notices.show(notices.SOCKET_OPENED, path=local_end.path)
+
+    def accepted(self, number: int) -> None:
+        """The ``number``-th local connection was accepted."""
+
+    def start(self) -> None:
+        local_end = self.session.environment.listener
+        if local_end is None:
+            local_end = self._own = bind_local_end(self.started.properties)
+        inbox, events = Inbox(), self.session.events
+        self._writer = LocalWriter(self.holdings, inbox, events)
+        self._reader = LocalReader(
+            self.uplink(),
+            inbox,
+            self._writer,
+            events,
+            local_end,
+            self.limit,
+            blind_grace=self.blind_grace,
+        )
+        self._writer.start()
+        self._reader.start()
+        self.announce(local_end)
+
+    @property
+    def writer(self) -> LocalWriter:
+        assert self._writer is not None, "the runner has been started"
+        return self._writer
+
+    def event(self, event: Any) -> None:
+        if isinstance(event, Accepted):
+            self.accepted(event.number)
+        elif isinstance(event, Shortage):
+            self.session.notices.warn(
+                "cannot accept more connections at the local port for now: %s; raise the limit of "
+                "open files (ulimit -n)" % event.reason
+            )
+
+    def stop(self) -> None:
+        """Whoever leaves has no interest in the rest; else local peers get what has arrived."""
+        if self._writer:
+            self._writer.stop(0.0 if self._leaving else FLUSH_LIMIT)
+        if self._reader:
+            self._reader.stop(_READER_LIMIT)
+        if self._own:
+            self._own.close()

@@ -1,0 +1,106 @@
+"""A port session on standard input and output: the ProxyCommand of SSH. Every byte untouched."""
+
+import select
+import time
+from typing import Any, Optional
+
+from ..channel.events import Started
+from ..errors import SessionLost
+from ..session.alarms import Alarm
+from ..session.session import Session
+from ..session.streams import Streams
+from ..terminal.input import InputReader
+from ..transport.worker import Worker
+from ..wire import payloads
+from .port_runner import PortRunner
+
+# Seconds without output, after the end of input, until we take it that nothing more will come: the
+# end of input cannot be told to the node without ending the other direction, too.
+GRACE = 30.0
+
+_CHECK_INTERVAL = 1.0
+_AFTER_INPUT = "after input"
+
+
+class InputEnded:
+    """The event: standard input is over, and all of it was sent."""
+
+
+class StdioRunner(PortRunner):
+    output_is_stream = True
+
+    def __init__(self, session: Session, started: Started) -> None:
+        super().__init__(session, started)
+        self._reader: Optional[InputReader] = None
+        self._input_ended = False
+        self._quiet_since = 0.0
+
+    def start(self) -> None:
+        streams = self.session.streams
+        read: Any = self.session.client_config.input_stream_message_handler
+        if read is None and streams.stdin is not None:
+            self._reader = InputReader(streams.stdin)
+            read = self._reader.read
+        if read is not None:
+            Worker("input", lambda: self._pump(read), self.session.events).start()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        if payload_type == payloads.OUTPUT:
+            handler = self.session.client_config.output_stream_message_handler
+            handler(data) if handler else self.session.streams.output(data)
+            self._quiet_since = time.monotonic()
+        elif payload_type == payloads.FLAG:
+            self.flagged(data)
+
+    def event(self, event: Any) -> None:
+        if isinstance(event, InputEnded):
+            self._input_ended = True
+            self.resumed()
+            self._check(0.0)
+
+    def alarm(self, alarm: Alarm) -> None:
+        if alarm.name == _AFTER_INPUT:
+            self._check(time.monotonic() - self._quiet_since)
+
+    def paused(self) -> None:
+        self.session.cancel_alarm(_AFTER_INPUT)
+
+    def resumed(self) -> None:
+        if self._input_ended:
+            self._quiet_since = time.monotonic()
+            self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
+
+    def stop(self) -> None:
+        if self._reader:
+            self._reader.close()
+
+    def _check(self, quiet: float) -> None:
+        """Input is over: end if nobody is there for the output, or none has come for long."""
+        sent = self.session.channel.drain(0.0)
+        if sent and (quiet >= GRACE or _nobody_reads(self.session.streams)):
+            self.session.end(0)
+        else:
+            self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
+
+    def _pump(self, read: Any) -> None:
+        """In a thread of its own: input to the channel, which waits while the window is full."""
+        try:
+            while True:
+                data = read()
+                if data is None:
+                    return
+                if not data:
+                    break
+                self.session.channel.send_input_data(data)
+            self.session.events.put(InputEnded())
+        except SessionLost:
+            pass  # the session ended with input unsent; it says so itself
+
+
+def _nobody_reads(streams: Streams) -> bool:
+    """Whether the reader of standard output is gone: an SSH client that ended, or was killed."""
+    if type(streams) is not Streams:
+        return False
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))

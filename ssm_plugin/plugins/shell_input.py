@@ -1,0 +1,105 @@
+"""Local input on its way to a shell: from a pipe or a file as it comes, from a terminal as keys."""
+
+import queue
+from typing import Callable, List, Optional
+
+from ..errors import SessionLost
+from ..session.session import Session
+from ..terminal.escapes import Action, End, EscapeFilter, Send
+from ..transport.gate import Gate
+from ..transport.worker import Worker
+
+# Blocks; b"" is the end of the input, None that nobody wants it any more.
+Read = Callable[[], Optional[bytes]]
+
+# Bytes that may be typed or pasted ahead of what the channel takes.
+TYPE_AHEAD = 1024 * 1024
+
+_LINE_ENDS = (b"\n", b"\r", b"\x04")
+
+
+class InputEnded:
+    """The event: local input is over. ``line_open`` if it did not end in a line end."""
+
+    def __init__(self, line_open: bool) -> None:
+        self.line_open = line_open
+
+
+class InputPump:
+    """Sends what it reads; reads no more while the channel has no room."""
+
+    def __init__(self, session: Session, read: Read) -> None:
+        self._session = session
+        self._read = read
+        self._line_open = False
+
+    def run(self) -> None:
+        try:
+            data = self._read()
+            while data:
+                self._send(data)
+                data = self._read()
+            if data is not None:
+                self._session.events.put(InputEnded(self._line_open))
+        except SessionLost:
+            pass  # the session ended with input unsent; it says so itself
+
+    def stop(self) -> None:
+        """What reads has been woken already."""
+
+    def _send(self, data: bytes) -> None:
+        self._session.channel.send_input_data(data)
+        self._line_open = data[-1:] not in _LINE_ENDS
+
+
+class KeyPump(InputPump):
+    """Looks for escape sequences, and goes on doing so while the channel takes nothing: a
+    connection that is dead or stuck is what ``~.`` is for."""
+
+    def __init__(self, session: Session, read: Read) -> None:
+        super().__init__(session, read)
+        self._escapes = EscapeFilter()
+        self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue()
+        self._room = Gate(TYPE_AHEAD, TYPE_AHEAD // 2)
+        self._sender = Worker("keys", self._send_keys, session.events)
+
+    def run(self) -> None:
+        self._sender.start()
+        data = self._read()
+        while data:
+            for action in self._escapes.feed(data):
+                self._act(action)
+            self._room.wait()
+            data = self._read()
+        self._take(self._escapes.finish())
+        self._keys.put(data)
+
+    def stop(self) -> None:
+        self._room.force_open()
+        self._keys.put(None)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, End):
+            self._session.end(0)
+        elif isinstance(action, Send):
+            self._take([action])
+        else:
+            self._session.events.put(action)
+
+    def _take(self, sends: List[Action]) -> None:
+        for send in sends:
+            assert isinstance(send, Send)
+            self._room.add(len(send.data))
+            self._keys.put(send.data)
+
+    def _send_keys(self) -> None:
+        try:
+            data = self._keys.get()
+            while data:
+                self._send(data)
+                self._room.remove(len(data))
+                data = self._keys.get()
+            if data is not None:
+                self._session.events.put(InputEnded(self._line_open))
+        except SessionLost:
+            pass  # as above

@@ -1,0 +1,179 @@
+"""All that AWS is to a client, on this machine: API, keys, gateway, nodes, TLS, a proxy, a home.
+
+    with AwsSide(tmp_path, tls=True, login="ann:secret") as aws:
+        aws.profile_with_credential_process()
+        with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
+            program.expect(PROMPT)
+
+Every request must be signed with ``SECRET_KEY``, or is refused.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.agent_handshake import Encryption
+from ssm_plugin.loopback.kms import KmsApi
+from ssm_plugin.loopback.proxy import ConnectProxy
+from ssm_plugin.loopback.tls import ThrowAwayAuthority
+
+from .aws_home import AwsHome
+from .pty import ROOT
+from .service import local_service
+
+TARGET = "i-demo"
+REGION = "eu-west-1"
+ACCESS_KEY = "AKIAWHOLEAWSSIDETEST"
+SECRET_KEY = "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"
+SESSION_TOKEN = "IQoJb3JpZ2luX2VjEAwaCWV1LXdlc3QtMSJHMEUCIQ//wEXAMPLE=="
+KEY_ID = "arn:aws:kms:eu-west-1:000000000000:key/5e1e23a5-0000-4000-8000-000000000001"
+
+PROMPT = b"ready> "
+SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
+OURS = [sys.executable, "-m", "ssm_plugin"]
+
+_CREDENTIAL_PROCESS = """\
+echo '%s'
+"""
+
+
+class AwsSide:
+    """``tls``: https and wss under a private CA. ``login`` (``user:password``): the only way is
+    through a proxy that wants it. ``kms``: sessions are encrypted; a dict of what ``Encryption``
+    takes besides the key. ``options`` are ``local_service``'s.
+
+    ``environ`` is what a client needs; ``service``, ``kms``, ``proxy``, ``home`` are the parts.
+    """
+
+    def __init__(self, folder, tls=False, login=None, kms=None, **options):
+        self._exits = contextlib.ExitStack()
+        self._login = login
+        self._encryption = kms
+        self.home = AwsHome(folder)
+        self.authority = None
+        if tls:
+            (folder / "ca").mkdir()
+            self.authority = ThrowAwayAuthority(str(folder / "ca"))
+            options["tls"] = self.authority.server_context()
+        if kms is not None:
+            options["encryption"] = Encryption(KEY_ID, **dict({"decrypt": self.decrypt}, **kms))
+        self._options = dict(
+            {"shell": SHELL, "secret_keys": {ACCESS_KEY: SECRET_KEY}, "require_signatures": True},
+            **options
+        )
+        self.environ = {}
+
+    def __enter__(self):
+        with contextlib.ExitStack() as exits:
+            self.service = exits.enter_context(local_service(**self._options))
+            self.kms = KmsApi(self.service.signatures)
+            self.service.serve_also("TrentService", self.kms)
+            self.proxy = exits.enter_context(ConnectProxy(password=self._login))
+            self._exits = exits.pop_all()
+        self.environ = self._environ()
+        return self
+
+    def __exit__(self, *exception):
+        return self._exits.__exit__(*exception)
+
+    def _environ(self):
+        environ = dict(self.home.environ, AWS_DEFAULT_REGION=REGION, LC_ALL="C.UTF-8")
+        environ["AWS_ENDPOINT_URL"] = self.service.endpoint_url
+        if self.authority:
+            environ["AWS_CA_BUNDLE"] = self.authority.ca_file
+        if self._login:
+            user, _, password = self._login.partition(":")
+            login = "%s:%s" % (quote(user, safe=""), quote(password, safe=""))
+            environ["HTTPS_PROXY"] = "http://%s@127.0.0.1:%d" % (login, self.proxy.port)
+        return environ
+
+    def decrypt(self, ciphertext, context):
+        return self.kms.decrypt(ciphertext, context)
+
+    # What a client may have
+
+    def configure(self, text):
+        """Our own configuration file."""
+        path = self.home.path / "ssm-plugin.yaml"
+        path.write_text(text + "\n")
+        self.environ["SSM_PLUGIN_CONFIG"] = str(path)
+
+    def keys_in_environment(self, **more):
+        """The environment with keys in it."""
+        return dict(
+            self.environ,
+            AWS_ACCESS_KEY_ID=ACCESS_KEY,
+            AWS_SECRET_ACCESS_KEY=SECRET_KEY,
+            AWS_SESSION_TOKEN=SESSION_TOKEN,
+            **more
+        )
+
+    def profile_with_credential_process(self, name="ops", before=""):
+        """A profile whose program prints the keys, once the shell commands ``before`` have run."""
+        document = {
+            "Version": 1,
+            "AccessKeyId": ACCESS_KEY,
+            "SecretAccessKey": SECRET_KEY,
+            "SessionToken": SESSION_TOKEN,
+        }
+        program = self.home.program(
+            "keys-of-" + name, before + _CREDENTIAL_PROCESS % json.dumps(document)
+        )
+        section = "[profile %s]\ncredential_process = %s\n" % (name, program)
+        self.home.config(section)
+
+    def use_plugin(self, zipapp, python=sys.executable):
+        """Puts the built file, under ``python``, on PATH as both of its names."""
+        for name in ("session-manager-plugin", "ssm-plugin"):
+            self.home.program(
+                name, 'exec "%s" "%s" "$@"\n' % (python, zipapp.with_name(name))
+            )
+
+    # What the service has seen
+
+    def verdicts(self):
+        """How many requests had which signature; every one must be ``verified``."""
+        return self.service.signatures.counts()
+
+    def calls(self):
+        """The names of the API calls so far."""
+        calls = self.service.ssm.calls() + self.kms.calls()
+        return [call.operation for call in calls]
+
+    def wait_until_no_session_is_open(self, seconds=10.0):
+        self.service.wait_for(lambda: not self.service.open_sessions(), seconds)
+
+
+class Finished(NamedTuple):
+    """``seconds`` is how long it took."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def run(argv, environ, stdin=b"", timeout=20.0):
+    """A program without a terminal, to its end. The checkout is on its PYTHONPATH."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        argv,
+        env=dict(environ, PYTHONPATH=ROOT),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    seconds = time.monotonic() - start
+    return Finished(process.returncode, stdout.decode(), stderr.decode(), seconds)
