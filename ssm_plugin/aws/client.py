@@ -122,7 +122,7 @@ class ServiceClient:
         self._now = now
         self._jitter = jitter
         self._closed = Event()
-        self._warned = False
+        self._unsigned = ""
 
     def start_session(
         self,
@@ -153,8 +153,15 @@ class ServiceClient:
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
     def terminate_session(self, session_id: str) -> None:
-        """Ends the session on the node as well."""
+        """Ends the session on the node as well.
+
+        CredentialsError at once for a stream that was opened without our signature, unless
+        credentials have turned up since: the end is no time to search for them.
+        """
         operation = Operation("ssm:TerminateSession", session_id)
+        found = self._credentials
+        if not found.are_known and (self._unsigned or found.are_sought):
+            raise CredentialsError(f"{operation} needs AWS credentials, and none are known")
         self._perform(_Call("ssm", operation, {"SessionId": session_id}))
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
@@ -182,16 +189,23 @@ class ServiceClient:
         log, where there are none: the gateway then decides by the token alone.
         """
         if is_presigned(stream_url):
+            self._unsigned = "the URL brings its own signature"
             return {}
         try:
             credentials = self._credentials.resolve()
         except CredentialsError as error:
-            if not self._warned:
-                self._warned = True
+            if not self._unsigned:
                 _log.warning("opening the stream unsigned, which the gateway may refuse: %s", error)
+            self._unsigned = str(error)
             return {}
+        self._unsigned = ""
         region = session_region_of(stream_url) or self.region
         return sign("GET", stream_url, {}, b"", credentials, region, "ssmmessages", self._now())
+
+    @property
+    def unsigned(self) -> str:
+        """Why the latest stream was opened without a signature of ours; empty if it had one."""
+        return self._unsigned
 
     def close(self) -> None:
         """No more retries: a call that waits for one fails at once with what it last saw."""

@@ -42,6 +42,8 @@ __all__ = ["CredentialProvider", "Credentials", "environment_credentials"]
 RENEW_BEFORE = 600.0
 USELESS_BEFORE = 60.0
 _PAUSE = 60.0  # s after a renewal that brought nothing newer
+# Seconds that a search without result is remembered: a session asks several times in a row.
+FRUITLESS_FOR = 15.0
 
 # The first is the older name; botocore and so the AWS CLI look at it first.
 _ENVIRONMENT_TOKENS = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
@@ -71,6 +73,8 @@ class CredentialProvider:
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
         self._renew_at = 0.0
+        self._failure = ""
+        self._failed_at = float("-inf")
 
     def __repr__(self) -> str:
         return f"CredentialProvider({self._profile!r})"
@@ -78,21 +82,40 @@ class CredentialProvider:
     def resolve(self) -> Credentials:
         """Credentials good for a minute at least. Temporary ones are renewed 10 minutes early.
 
-        CredentialsError, within the time limit, if there are none.
+        CredentialsError, within the time limit, if there are none; the next few calls then fail
+        at once.
         """
         # Held during the search, so that threads in need of the same keys search once.
         with self._lock:
             current, now = self._current, self._clock()
             if current is not None and (current.expires_at is None or now < self._renew_at):
                 return current
-            self._current = self._renewed(current, now)
+            if 0 <= now - self._failed_at < FRUITLESS_FOR:
+                raise CredentialsError(self._failure)
+            try:
+                self._current = self._renewed(current, now)
+            except CredentialsError as error:
+                self._failure, self._failed_at = str(error), self._clock()
+                raise
             self._renew_at = self._next_renewal(self._current, now)
             return self._current
+
+    @property
+    def are_known(self) -> bool:
+        """Whether there are some already that are good still."""
+        current = self._current
+        return current is not None and _left(current, self._clock()) > 0
+
+    @property
+    def are_sought(self) -> bool:
+        """Whether a thread is looking for them just now."""
+        return self._lock.locked()
 
     def forget(self) -> None:
         """Search again next time: the service has refused these before their time."""
         with self._lock:
             self._current = None
+            self._failed_at = float("-inf")
 
     def _renewed(self, current: Optional[Credentials], now: float) -> Credentials:
         try:

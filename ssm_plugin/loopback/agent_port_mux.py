@@ -86,6 +86,5 @@ class MuxWork(Work):
             self._streams.closed(connection)
             self._writer.drop(connection)
             return
-        sock.setblocking(False)
         self._writer.connected(connection, sock)
         self._reader.add(connection)

@@ -39,12 +39,14 @@ def connection_to(target: Target) -> Connection:
 
 
 def open_target(target: Target) -> socket.socket:
-    """Blocks; LocalError says why there is none."""
+    """Non-blocking, but this waits for it; LocalError says why there is none."""
     try:
-        addresses = _allowed_addresses(target)
-        return _first_that_answers(addresses)
+        sock = _first_that_answers(_allowed_addresses(target))
     except (OSError, UnicodeError) as error:
         raise LocalError("unable to connect to %s: %s" % (target, error)) from error
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def _first_that_answers(addresses: List[Tuple[str, int]]) -> socket.socket:

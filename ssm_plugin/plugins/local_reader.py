@@ -64,8 +64,9 @@ class Uplink:
     # Bytes to read at a time.
     piece = 65536
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, sock: socket.socket) -> Connection:
         """A local connection was accepted."""
+        raise NotImplementedError
 
     def send(self, connection: Connection, data: bytes) -> None:
         """Blocks while the window is full; SessionLost if the session ends first."""
@@ -78,7 +79,7 @@ class Uplink:
 
 class LocalReader:
     """``limit`` is how many connections may be open at once. Connections that were not accepted
-    here come through :meth:`add`.
+    here come through :meth:`add`, non-blocking.
     """
 
     def __init__(
@@ -169,9 +170,10 @@ class LocalReader:
         except OSError as error:
             self._cannot_accept(error)
             return
-        connection = Connection(sock, 0, self._clock())
-        self._uplink.opened(connection)
-        self._register(connection)
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._register(self._uplink.opened(sock))
         self._accepted += 1
         self._events.put(Accepted(self._accepted))
 
@@ -186,13 +188,9 @@ class LocalReader:
         # Else the connection was gone before we took it.
 
     def _register(self, connection: Connection) -> None:
-        sock = connection.sock
-        assert sock is not None
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert connection.sock is not None
         self._connections.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
         if len(self._connections) >= self._limit:
             self._listen(False)
 

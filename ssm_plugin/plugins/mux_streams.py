@@ -7,6 +7,7 @@ only control go past the window; those of a stream that is open come from the th
 data, and so stay behind it.
 """
 
+import socket
 import threading
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
@@ -61,12 +62,13 @@ class MuxStreams(Uplink):
 
     # The thread that reads local sockets
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, sock: socket.socket) -> Connection:
         with self._lock:
-            connection.stream_id = self._mux.open()
+            connection = Connection(sock, self._mux.open(), self._clock())
             self._connections[connection.stream_id] = connection
             frames = self._mux.data_to_send()
         self._send_control(frames)
+        return connection
 
     def send(self, connection: Connection, data: bytes) -> None:
         view = memoryview(data)

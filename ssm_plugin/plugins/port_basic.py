@@ -5,6 +5,8 @@ DisconnectToPort, and connects to its port again for the next one; it never tell
 own side.
 """
 
+import socket
+import time
 from typing import Optional
 
 from ..channel.events import Started
@@ -14,6 +16,7 @@ from ..transport.data_channel import DataChannel
 from ..wire import payloads
 from .local_connection import Connection
 from .local_reader import Uplink
+from .local_writer import LocalWriter
 from .port_runner import ListeningRunner
 
 # Seconds that the node has to acknowledge DisconnectToPort. What it sent before belongs to the
@@ -22,25 +25,33 @@ _DISCONNECT_LIMIT = 5.0
 
 
 class _OneConnection(Uplink):
-    def __init__(self, channel: DataChannel) -> None:
+    """``current`` takes the node's data; before it is accepted, too: the node has been connected
+    for some time then, and its side may have spoken first. None while the node still may send for
+    a connection that has ended."""
+
+    def __init__(self, channel: DataChannel, writer: LocalWriter) -> None:
+        self.current: Optional[Connection] = _to_come()
         self._channel = channel
-        self._current: Optional[Connection] = None
+        self._writer = writer
 
-    @property
-    def current(self) -> Optional[Connection]:
-        return self._current
-
-    def opened(self, connection: Connection) -> None:
-        self._current = connection
+    def opened(self, sock: socket.socket) -> Connection:
+        assert self.current is not None
+        self._writer.connected(self.current, sock)
+        return self.current
 
     def send(self, connection: Connection, data: bytes) -> None:
         self._channel.send_input_data(data)
 
     def closed(self, connection: Connection) -> None:
-        self._current = None
+        self.current = None
         flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
         self._channel.send_control(payloads.FLAG, flag)
         self._channel.drain(_DISCONNECT_LIMIT)
+        self.current = _to_come()
+
+
+def _to_come() -> Connection:
+    return Connection(None, 0, time.monotonic())
 
 
 class BasicRunner(ListeningRunner):
@@ -50,9 +61,10 @@ class BasicRunner(ListeningRunner):
 
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
-        self._connection = _OneConnection(session.channel)
+        self._connection: Optional[_OneConnection] = None
 
     def uplink(self) -> Uplink:
+        self._connection = _OneConnection(self.session.channel, self.writer)
         return self._connection
 
     def accepted(self, number: int) -> None:
@@ -61,7 +73,7 @@ class BasicRunner(ListeningRunner):
 
     def output(self, payload_type: int, data: bytes) -> None:
         kept = 0
-        connection = self._connection.current
+        connection = self._connection.current if self._connection else None
         if payload_type == payloads.OUTPUT and connection is not None:
             kept = self.writer.put(connection, data)
         elif payload_type == payloads.FLAG:

@@ -31,7 +31,9 @@ class ShellRunner(Runner):
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
         self._streams = session.streams
-        self._interactive = self._streams.on_terminal
+        self._input_handler = session.client_config.input_stream_message_handler
+        # Whoever brings their own input keeps their terminal as it is.
+        self._interactive = self._streams.on_terminal and not self._input_handler
         self._raw: Optional[RawMode] = None
         self._reader: Optional[InputReader] = None
         self._pump: Optional[InputPump] = None
@@ -44,7 +46,7 @@ class ShellRunner(Runner):
             self._raw = raw_mode(self._streams.stdin)
             self._raw.__enter__()
             self.session.notices.raw = self._raw.active
-        read = self.session.client_config.input_stream_message_handler or self._standard_input()
+        read = self._input_handler or self._standard_input()
         if read:
             pump = KeyPump if self._interactive else InputPump
             self._pump = pump(self.session, read)
@@ -107,7 +109,9 @@ class ShellRunner(Runner):
         if line_open:
             # On an unfinished line 0x04 does not mean the end. A shell reading from a pipe runs
             # such a line; anything else is told twice, which means it again.
-            shell = self.session.client_config.session_type is SessionType.STANDARD_STREAM
+            expected = self.session.client_config.session_type.value
+            kind = self.started.session_type or expected
+            shell = kind == SessionType.STANDARD_STREAM.value
             end = b"\n" + END_OF_INPUT if shell else END_OF_INPUT * 2
         # Past the window: a full one would hold up this thread, which takes the acknowledgements'
         # consequences too.

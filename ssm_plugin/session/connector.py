@@ -1,10 +1,13 @@
 """Makes the connections of one session: the first, and one for each resumption."""
 
+import socket
 import uuid
-from typing import Optional
+from typing import Mapping, Optional
+from urllib.parse import urlsplit
 
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
+from ..errors import UpgradeError
 from ..net.connect import open_socket
 from ..net.route import stream_route
 from ..transport.websocket import WebSocketConnection, open_websocket
@@ -12,6 +15,8 @@ from ..version import PROTOCOL_VERSION
 from ..wire.payloads import open_message
 from .environment import Environment
 from .types import SessionConfig
+
+_UNAUTHORIZED = (401, 403)
 
 
 class Connector:
@@ -37,11 +42,28 @@ class Connector:
         except BaseException:  # a safety net: whatever it is, the socket must not stay open
             sock.close()
             raise
-        connection = open_websocket(url, headers, sock, network.connect_timeout)
+        connection = self._upgrade(url, headers, sock)
         connection.send_text(
             open_message(str(uuid.uuid4()), self.token_value, self._client_id, PROTOCOL_VERSION)
         )
         return connection
+
+    def _upgrade(
+        self, url: str, headers: Mapping[str, str], sock: socket.socket
+    ) -> WebSocketConnection:
+        try:
+            return open_websocket(url, headers, sock, self._environment.network.connect_timeout)
+        except UpgradeError as error:
+            service = self._environment.service
+            why = service.unsigned if service else "without AWS credentials it cannot be"
+            if error.status not in _UNAUTHORIZED or not why:
+                raise
+            host = urlsplit(url).netloc
+            raise UpgradeError(
+                f"{host} refused the data channel with HTTP status {error.status}: "
+                f"the request was not signed by us: {why}",
+                error.status,
+            ) from error
 
     def why_not_resumable(self) -> str:
         """Empty if :meth:`resume` can be tried."""

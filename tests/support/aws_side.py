@@ -16,15 +16,17 @@ import time
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.agent import AgentOptions, agent_factory
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.proxy import ConnectProxy
+from ssm_plugin.loopback.service import LocalService
+from ssm_plugin.loopback.session import SessionRequest
 from ssm_plugin.loopback.tls import ThrowAwayAuthority
+from ssm_plugin.wire import message, payloads
 
 from .aws_home import AwsHome
 from .pty import ROOT
-from .service import local_service
 
 TARGET = "i-demo"
 REGION = "eu-west-1"
@@ -37,23 +39,20 @@ PROMPT = b"ready> "
 SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
 OURS = [sys.executable, "-m", "ssm_plugin"]
 
-_CREDENTIAL_PROCESS = """\
-echo '%s'
-"""
-
-
 class AwsSide:
     """``tls``: https and wss under a private CA. ``login`` (``user:password``): the only way is
     through a proxy that wants it. ``kms``: sessions are encrypted; a dict of what ``Encryption``
-    takes besides the key. ``options`` are ``local_service``'s.
+    takes besides the key. ``options`` are fields of ``AgentOptions`` and arguments of
+    ``LocalService``.
 
     ``environ`` is what a client needs; ``service``, ``kms``, ``proxy``, ``home`` are the parts.
+    ``sent`` holds the output messages as the agent sent them. ``damage``, if set, gets the number
+    of each and its payload, and returns the payload that goes out in its place.
     """
 
     def __init__(self, folder, tls=False, login=None, kms=None, **options):
         self._exits = contextlib.ExitStack()
         self._login = login
-        self._encryption = kms
         self.home = AwsHome(folder)
         self.authority = None
         if tls:
@@ -61,16 +60,24 @@ class AwsSide:
             self.authority = ThrowAwayAuthority(str(folder / "ca"))
             options["tls"] = self.authority.server_context()
         if kms is not None:
-            options["encryption"] = Encryption(KEY_ID, **dict({"decrypt": self.decrypt}, **kms))
-        self._options = dict(
-            {"shell": SHELL, "secret_keys": {ACCESS_KEY: SECRET_KEY}, "require_signatures": True},
-            **options
-        )
+            # Looked up late, so that a test may put another one in its place.
+            decrypt = lambda ciphertext, context: self.decrypt(ciphertext, context)  # noqa: E731
+            options["encryption"] = Encryption(KEY_ID, decrypt, **kms)
+        options = dict({"shell": SHELL}, **options)
+        fields = {name: options.pop(name) for name in AgentOptions._fields if name in options}
+        self._agents = agent_factory(AgentOptions(**fields))
+        self._options = options
         self.environ = {}
+        self.sent = []
+        self.damage = None
 
     def __enter__(self):
+        keys = {ACCESS_KEY: SECRET_KEY}
+        service = LocalService(
+            self._start_agent, secret_keys=keys, require_signatures=True, **self._options
+        )
         with contextlib.ExitStack() as exits:
-            self.service = exits.enter_context(local_service(**self._options))
+            self.service = exits.enter_context(service)
             self.kms = KmsApi(self.service.signatures)
             self.service.serve_also("TrentService", self.kms)
             self.proxy = exits.enter_context(ConnectProxy(password=self._login))
@@ -91,6 +98,9 @@ class AwsSide:
             login = "%s:%s" % (quote(user, safe=""), quote(password, safe=""))
             environ["HTTPS_PROXY"] = "http://%s@127.0.0.1:%d" % (login, self.proxy.port)
         return environ
+
+    def _start_agent(self, session, link):
+        return self._agents(session, _Tap(link, self))
 
     def decrypt(self, ciphertext, context):
         return self.kms.decrypt(ciphertext, context)
@@ -121,11 +131,9 @@ class AwsSide:
             "SecretAccessKey": SECRET_KEY,
             "SessionToken": SESSION_TOKEN,
         }
-        program = self.home.program(
-            "keys-of-" + name, before + _CREDENTIAL_PROCESS % json.dumps(document)
-        )
-        section = "[profile %s]\ncredential_process = %s\n" % (name, program)
-        self.home.config(section)
+        script = "%s\necho '%s'\n" % (before, json.dumps(document))
+        program = self.home.program("keys-of-" + name, script)
+        self.home.config("[profile %s]\ncredential_process = %s\n" % (name, program))
 
     def use_plugin(self, zipapp, python=sys.executable):
         """Puts the built file, under ``python``, on PATH as both of its names."""
@@ -133,6 +141,17 @@ class AwsSide:
             self.home.program(
                 name, 'exec "%s" "%s" "$@"\n' % (python, zipapp.with_name(name))
             )
+
+    def started_session(self, document="", **parameters):
+        """A session, and StartSession's answer for it, as the AWS CLI passes it on."""
+        values = {name: [value] for name, value in parameters.items()}
+        request = SessionRequest(TARGET, document, values, "")
+        session = self.service.gateway.start_session(request)
+        return {
+            "SessionId": session.session_id,
+            "StreamUrl": self.service.gateway.stream_url(session),
+            "TokenValue": session.token,
+        }
 
     # What the service has seen
 
@@ -147,6 +166,37 @@ class AwsSide:
 
     def wait_until_no_session_is_open(self, seconds=10.0):
         self.service.wait_for(lambda: not self.service.open_sessions(), seconds)
+
+
+class _Tap:
+    """The agent's end of a link, listened to."""
+
+    def __init__(self, link, aws):
+        self._link = link
+        self._aws = aws
+
+    def __getattr__(self, name):
+        return getattr(self._link, name)
+
+    def send(self, messages):
+        self._link.send([self._pass(message.parse(one), one) for one in messages])
+
+    def _pass(self, one, frame):
+        if one.message_type != message.OUTPUT_STREAM_DATA:
+            return frame
+        self._aws.sent.append(one)
+        if self._aws.damage is None or one.payload_type != payloads.OUTPUT:
+            return frame
+        payload = self._aws.damage(one.sequence, bytes(one.payload))
+        changed = one._replace(payload=payload)
+        return message.build(*changed)
+
+
+def drop_in(response, request=None, profile="", endpoint_url=""):
+    """The arguments that the AWS CLI ends with; ``response`` is a dict or text."""
+    text = response if isinstance(response, str) else json.dumps(response)
+    asked = json.dumps({"Target": TARGET} if request is None else request)
+    return OURS + [text, REGION, "StartSession", profile, asked, endpoint_url]
 
 
 class Finished(NamedTuple):

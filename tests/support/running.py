@@ -40,7 +40,8 @@ def service_client(service, network=NETWORK, **options):
 
 
 class RunningSession:
-    """``faults`` hold from the first moment on. ``parameters``: one value each.
+    """At the local service ``local``. ``faults`` hold from the first moment on. ``parameters``: one
+    value each. ``environment`` are fields of ``Environment``.
 
     What came: ``output``, ``errors`` (stderr), ``notices``. What became of it, after ``finish``:
     ``status``, or ``error``, what ``run`` raised. ``at_service`` is the gateway's side.
@@ -48,7 +49,7 @@ class RunningSession:
 
     def __init__(
         self,
-        service,
+        local,
         document="",
         parameters=None,
         session_type=SessionType.STANDARD_STREAM,
@@ -60,7 +61,7 @@ class RunningSession:
     ):
         values = {name: [value] for name, value in (parameters or {}).items()}
         request = SessionRequest(TARGET, document, values, "test")
-        self.at_service = service.gateway.start_session(request)
+        self.at_service = local.gateway.start_session(request)
         if faults:
             self.at_service.misbehave(faults)
         self.output = bytearray()
@@ -74,7 +75,7 @@ class RunningSession:
         self._input = queue.Queue()
         config = SessionConfig(
             self.at_service.session_id,
-            service.gateway.stream_url(self.at_service),
+            local.gateway.stream_url(self.at_service),
             self.at_service.token,
             TARGET,
             document or None,
@@ -86,7 +87,7 @@ class RunningSession:
             self._input.get if reads_input else None,
             self._take_output,
         )
-        environment.setdefault("service", service_client(service, network))
+        environment.setdefault("service", service_client(local, network))
         environment.setdefault("streams", CallableStreams(self._take_notice, self._take_error))
         self.session = Session(
             config,

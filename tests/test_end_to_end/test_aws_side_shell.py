@@ -22,7 +22,7 @@ def aws(tmp_path):
         aws.profile_with_credential_process("ops")
         yield aws
         assert set(aws.verdicts()) == {"verified"}
-        assert {attempt.status for attempt in aws.proxy.attempts()} == {200}
+        assert 407 not in [attempt.status for attempt in aws.proxy.attempts()] != []
 
 
 def shell(aws, command=OURS, **options):

@@ -278,9 +278,13 @@ def test_a_client_that_does_not_answer_is_given_up():
 
 
 def test_input_before_the_end_of_the_handshake_is_acknowledged_and_ignored():
-    with local_service(faults="force-handshake,up.delay=1:300ms") as service:
-        with ChannelClient(service) as client:
-            client.channel.send_control(payloads.OUTPUT, b"echo early\n")
+    class HastyClient(ChannelClient):
+        def dial(self):
+            self.protocol.send_control(payloads.OUTPUT, b"echo early\n", 0.0)
+            return super().dial()
+
+    with local_service(faults="force-handshake") as service:
+        with HastyClient(service) as client:
             client.wait_for(lambda: client.output)
             assert client.channel.drain(5)
             client.send(b"echo on''time; exit\n")

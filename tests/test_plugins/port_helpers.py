@@ -44,7 +44,7 @@ class Collected:
 class RunningSession:
     """A port session in a thread: ``status`` or ``error`` at its end, ``notices``, ``stderr``."""
 
-    def __init__(self, service, document=FORWARDING, stdin=None, **parameters):
+    def __init__(self, service, document=FORWARDING, stdin=None, handlers=(), **parameters):
         environment = {
             name: parameters.pop(name)
             for name in ("listener", "network", "service_client", "aside")
@@ -69,7 +69,7 @@ class RunningSession:
         )
         self.session = Session(
             config,
-            ClientConfig(str(uuid.uuid4()), SessionType.PORT),
+            ClientConfig(str(uuid.uuid4()), SessionType.PORT, *handlers),
             SessionPluginRegistry(REGISTRY),
             Environment(streams=streams, **environment),
         )

@@ -1,0 +1,77 @@
+import pytest
+
+from ssm_plugin.channel.events import Started
+from ssm_plugin.plugins.port import PortPlugin
+from ssm_plugin.plugins.port_basic import BasicRunner
+from ssm_plugin.plugins.port_mux import MuxRunner
+from ssm_plugin.plugins.port_runner import PortRunner
+from ssm_plugin.plugins.port_stdio import StdioRunner
+from ssm_plugin.session.registry import get_session_registry
+from ssm_plugin.session.session import Session
+from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
+from ssm_plugin.wire import payloads
+from tests.support.service import local_service
+
+from .port_helpers import RunningSession, TargetServer, echo
+
+FORWARDING = {"type": "LocalPortForwarding", "portNumber": "80"}
+
+
+def started(properties, agent_version):
+    return Started("Port", properties, agent_version, "", False)
+
+
+@pytest.fixture
+def session():
+    with local_service() as service, TargetServer(echo) as target:
+        with RunningSession(service, portNumber=str(target.port)) as session:
+            session.port
+            yield session.session
+
+
+@pytest.mark.parametrize(
+    "properties, agent_version, runner",
+    [
+        ({}, "3.3.0.0", StdioRunner),
+        ({"portNumber": "22"}, "3.3.0.0", StdioRunner),
+        ({"type": "something else"}, "3.3.0.0", StdioRunner),
+        (FORWARDING, "3.3.0.0", MuxRunner),
+        (FORWARDING, "3.0.196.1", MuxRunner),
+        (FORWARDING, "3.0.196.0", BasicRunner),
+        (FORWARDING, "2.9", BasicRunner),
+        (FORWARDING, "", BasicRunner),
+    ],
+)
+def test_type_and_agent_decide_which_kind_it_is(session, properties, agent_version, runner):
+    made = PortPlugin().create_runner(session, started(properties, agent_version))
+    assert type(made) is runner
+
+
+def test_the_registry_knows_it():
+    plugin = get_session_registry().get_plugin(SessionType.PORT)
+    assert isinstance(plugin, PortPlugin)
+    config = SessionConfig("s", "wss://ssmmessages.eu-west-1.amazonaws.com/x", "token")
+    made = get_session_registry().create_session(config, ClientConfig("c", SessionType.PORT))
+    assert isinstance(made, Session)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"abc", payloads.build_flag(payloads.TERMINATE_SESSION), payloads.build_flag(99)]
+)
+def test_flags_that_mean_nothing_to_us_are_ignored(session, data):
+    shown = []
+    runner = PortRunner(session, started({}, "3.3.0.0"))
+    session.notices.show = shown.append
+    runner.flagged(data)
+    del session.notices.show
+    assert shown == []
+
+
+@pytest.mark.parametrize("agent_version, told", [("2.3.722.0", False), ("2.3.723.0", True)])
+def test_only_agents_that_understand_it_get_the_flag_of_the_end(agent_version, told):
+    with local_service(agent_version=agent_version) as service, TargetServer(echo) as target:
+        with RunningSession(service, portNumber=str(target.port)) as session:
+            session.port
+            flags = []
+            session.runner.send_flag = flags.append
+    assert flags == ([payloads.TERMINATE_SESSION] if told else [])
