@@ -189,7 +189,7 @@ class ServiceClient:
         log, where there are none: the gateway then decides by the token alone.
         """
         if is_presigned(stream_url):
-            self._unsigned = "the URL brings its own signature"
+            self._unsigned = "the URL brings its own signature, which may have expired"
             return {}
         try:
             credentials = self._credentials.resolve()

@@ -99,8 +99,8 @@ def endpoint_url(
         address = parse(url, ("https", "http"), f"the endpoint URL in {source}")
         if not address.tls and not is_loopback(address.host):
             raise UsageError(
-                f"the endpoint URL in {source} is not encrypted: use https://, "
-                "or give the http:// one with --endpoint-url"
+                f"the endpoint URL in {source} is not encrypted: use https://, or unset it and "
+                "give the http:// one with --endpoint-url"
             )
         return url
     fips = _switch("use_fips_endpoint", environ, profile)

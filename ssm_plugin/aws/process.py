@@ -6,18 +6,21 @@ session's data, and ends with its whole process group when the time is over. Its
 shown; of its stderr the last line is, with everything masked that might be a key.
 """
 
+import atexit
 import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-from typing import Mapping, Sequence
+from typing import Mapping, Sequence, Set
 
 from .. import logs
 from ..errors import CredentialsError
 from ..net.deadline import Deadline
 from .keys import Credentials, from_document
+
+_running: "Set[subprocess.Popen[bytes]]" = set()
 
 _KILLED_WITHIN = 1.0  # s
 _SHOWN = 300  # characters of stderr
@@ -81,18 +84,27 @@ def _output(
         why = getattr(error, "strerror", None) or "its command line is not valid"
         raise CredentialsError(f"{source} cannot be started: {why}: {arguments[0]!r}") from error
     ended = False
+    _running.add(process)
     try:
         output, complaint = process.communicate(timeout=left)
         ended = True
     except subprocess.TimeoutExpired:
         # Without the cause: it carries the command line and the output.
-        raise deadline.error(source) from None
+        raise deadline.error(source, "does it wait for somebody? run it by hand") from None
     finally:
         if not ended:
             _kill(process)
+        _running.discard(process)
     if process.returncode != 0:
         raise _failure(source, process.returncode, complaint)
     return output
+
+
+@atexit.register
+def _kill_running() -> None:
+    """We may end while a thread still waits for a program, which nobody would stop then."""
+    for process in list(_running):
+        _kill(process)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

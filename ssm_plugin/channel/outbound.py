@@ -5,7 +5,8 @@ everything kept is sent again. Three things tell of a loss:
 
 - a message sent later has been acknowledged, and a quarter of a round trip has passed between the
   two sendings (each message has its own acknowledgement, so order tells);
-- the retransmission timeout has passed, doubled for each time that nothing came of it;
+- nothing at all was acknowledged for the retransmission timeout, which is doubled for each time
+  that nothing came of a resending;
 - the connection was lost.
 
 The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
@@ -52,7 +53,10 @@ class Outbound:
         self.window = Window(window)
         self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
         self._oldest = 0
-        self._newest_acknowledged = float("-inf")
+        self._round_began = float("-inf")
+        self._quickest = float("inf")  # round trip since then
+        self._acknowledged_at = float("-inf")
+        self._newest_acknowledged = float("-inf")  # when it was sent
         self._backoff = 1
         self._alive_since = float("-inf")
         self._burst_at = float("-inf")
@@ -89,14 +93,17 @@ class Outbound:
         sent = self._unacknowledged.pop(sequence, None)
         if sent is None:
             return False
-        rtt = self.rtt
-        elapsed = now - sent.sent_at
+        sent_at = sent.sent_at
+        elapsed = now - sent_at
         if not sent.resends:
-            rtt.sample(elapsed)
-            self.window.acknowledged(len(self._unacknowledged), rtt.smoothed, rtt.minimum)
+            if elapsed < self._quickest:
+                self._quickest = elapsed
+            if sent_at >= self._round_began:
+                self._end_round(elapsed, now)
         # What comes faster than any round trip is the answer to an earlier sending.
-        if elapsed >= rtt.minimum and sent.sent_at > self._newest_acknowledged:
-            self._newest_acknowledged = sent.sent_at
+        if sent_at > self._newest_acknowledged and elapsed >= self.rtt.minimum:
+            self._newest_acknowledged = sent_at
+        self._acknowledged_at = now
         self._backoff = 1
         self.paused = False
         return True
@@ -128,6 +135,10 @@ class Outbound:
         waiting = sorted(self._unacknowledged)
         return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
 
+    def excuse(self, now: float) -> None:
+        """Up to now nobody could have been heard acknowledging."""
+        self._alive_since = now
+
     def due_at(self) -> Optional[float]:
         """When :meth:`overdue` has something to say, if no acknowledgement comes."""
         head = self._head()
@@ -146,6 +157,18 @@ class Outbound:
         oldest = self._unacknowledged[self._oldest]
         return max(oldest.first_sent_at, self._alive_since) + STALL_LIMIT
 
+    def _end_round(self, elapsed: float, now: float) -> None:
+        """What was sent since the last round ended is being acknowledged: a round trip has passed.
+
+        One sample of each: a thousand messages share one, and as many samples would make the
+        timeout forget all that happened before.
+        """
+        self.rtt.sample(elapsed)
+        self.rtt.minimum = min(self.rtt.minimum, self._quickest)
+        self.window.round_passed(len(self._unacknowledged), self._quickest, self.rtt.minimum)
+        self._round_began = now
+        self._quickest = float("inf")
+
     def _head(self) -> Optional[Sent]:
         if self._patient:
             self.stalled_at()
@@ -156,8 +179,10 @@ class Outbound:
         return min(self.rtt.timeout * self._backoff, MAXIMUM_TIMEOUT)
 
     def _due(self, head: Sent) -> float:
-        # A burst leaves the rest overdue: they follow a round trip later, not at once.
-        return max(head.sent_at + self._timeout(), self._burst_at + self.rtt.smoothed)
+        # While others are acknowledged, a message that waits long is in a queue, or lost() finds
+        # it. A burst leaves the rest overdue: they follow a round trip later, not at once.
+        quiet_since = max(head.sent_at, self._acknowledged_at)
+        return max(quiet_since + self._timeout(), self._burst_at + self.rtt.smoothed)
 
     def _resend(self, sent_before: float, now: float) -> List[bytes]:
         frames: List[bytes] = []

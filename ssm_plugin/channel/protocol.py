@@ -165,6 +165,20 @@ class ChannelProtocol:
         self._connected = False
         self._control, self._data = [], []
 
+    def not_listening(self, now: float) -> None:
+        """Acknowledgements lie unread at our end: that none came says nothing."""
+        self._outbound.excuse(now)
+
+    def assume_started(self, now: float) -> None:
+        """Whoever has waited long enough takes it that there will be no handshake."""
+        if self._handshake and self._handshake.phase is Phase.WAITING:
+            self._obey(self._handshake.step(payloads.OUTPUT, b""), now)
+
+    @property
+    def progress(self) -> int:
+        """Grows with each message that gets through, in either direction."""
+        return self._inbound.expected + self._outbound.next_sequence - len(self._outbound)
+
     @property
     def unacknowledged(self) -> int:
         """How many of our messages wait for their acknowledgement."""

@@ -1,19 +1,24 @@
 """How many messages may be unacknowledged at once.
 
 The window doubles each round trip until something speaks against it: then it is halved and grows by
-about one message each round trip. What speaks against it is a timeout or the service's pause. A
-round trip much longer than the shortest one stops the growth: more messages would only wait in
-somebody's queue, and keystrokes and acknowledgements with them. A single loss that later
-acknowledgements reveal is repaired without touching the window: the way is lossy, not full.
+an eighth each round trip. What speaks against it is a timeout or the service's pause. A single loss
+that later acknowledgements reveal is repaired without touching the window: the way is lossy, not
+full.
+
+More messages than the way holds only wait in somebody's queue, and keystrokes and acknowledgements
+behind them. The queue shows in the round trip: where even the quickest of a round takes more than
+it may, the window shrinks to what brings it down again.
 """
 
 SMALLEST = 16
-INITIAL = 256
+INITIAL = 512
 CEILING = 4096
 
-# The agent writes into its target before it acknowledges and shares its processor with us, so a
-# loaded but healthy path is this much slower, in seconds, than an idle one.
-QUEUEING_ALLOWANCE = 0.1
+# The queue may take as long as the way itself, and on a short way so many seconds.
+QUEUEING_ALLOWANCE = 0.01
+
+# Messages. A queue is no reason to go below: it may be somebody else's.
+LEAST_FOR_QUEUE = 128
 
 
 class Window:
@@ -23,14 +28,16 @@ class Window:
         self._threshold = float(ceiling)
         self._halved_at = float("-inf")
 
-    def acknowledged(self, in_flight: int, round_trip: float, shortest: float) -> None:
-        """A message was acknowledged, ``in_flight`` still wait; both times in seconds."""
-        if self.size >= self.ceiling or 2 * in_flight < self.size:
-            return  # a window that is not used proves nothing
-        if round_trip > 4 * shortest and round_trip > shortest + QUEUEING_ALLOWANCE:
-            return
-        growth = 1.0 if self.size < self._threshold else 1 / self.size
-        self.size = min(self.size + growth, float(self.ceiling))
+    def round_passed(self, in_flight: int, quickest: float, shortest: float) -> None:
+        """A round trip has passed, and ``in_flight`` messages wait. In seconds: its quickest
+        acknowledgement, and the shortest round trip ever."""
+        allowed = shortest + max(shortest, QUEUEING_ALLOWANCE)
+        if quickest > allowed:
+            least = min(self.size, LEAST_FOR_QUEUE)
+            self.size = max(self.size * allowed / quickest, least)
+        elif 2 * in_flight >= self.size:  # a window that is not used proves nothing
+            growth = 1.0 if self.size < self._threshold else 0.125
+            self.size = min(self.size * (1 + growth), float(self.ceiling))
 
     def halve(self, sent_at: float, now: float) -> None:
         """A message sent at ``sent_at`` timed out. Those sent before the last halving count as one

@@ -7,7 +7,7 @@ command is run against a service of its own; where a TARGET is wanted, i-demo wi
 import argparse
 import os
 import queue
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
@@ -16,7 +16,7 @@ from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
 from ..terminal.signals import Signalled
 from .new_session import signals_into
-from .own import run_command
+from .own import Parser, run_command
 
 EXAMPLE = """\
 examples:
@@ -35,24 +35,37 @@ _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--faults", default="", help="how the service shall misbehave")
-    parser.add_argument("--ready-file", help="with serve: written once it can be used")
+    _add_service_options(parser)
     parser.add_argument("command", metavar="COMMAND", help="serve, shell, exec, forward, ssh")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+
+
+def _add_service_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--faults", help="how the service shall misbehave")
+    parser.add_argument("--ready-file", metavar="FILE", help="with serve: gets the URL to use")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     if options.command == "demo":
         raise UsageError("a demo of the demo is the demo")
-    with demo_service(options.faults) as service:
+    if options.command == "serve":
+        # The options after a command are that command's, and here the command is ours.
+        parser = Parser(prog="ssm-plugin demo serve")
+        _add_service_options(parser)
+        parser.parse_args(options.arguments, options)
+    with demo_service(faults=options.faults or "") as service:
         if options.command == "serve":
             return _serve(service.endpoint_url, options.ready_file)
         arguments = [options.command] + _with_target(options.command, options.arguments)
-        demo_environ = dict(environ, AWS_REGION=DEMO_REGION, **DEMO_KEYS)
-        demo_environ["AWS_ENDPOINT_URL"] = service.endpoint_url
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
-            demo_environ.pop(name, None)
-        return run_command(arguments, demo_environ, prefix="demo ")
+        return run_command(arguments, _environ(environ, service.endpoint_url), prefix="demo ")
+
+
+def _environ(environ: Mapping[str, str], endpoint_url: str) -> Dict[str, str]:
+    """Nothing of the user's AWS configuration: the demo must not reach a real account."""
+    demo = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    demo.update(DEMO_KEYS, AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
+    demo.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    return demo
 
 
 def _with_target(command: str, arguments: List[str]) -> List[str]:
@@ -63,7 +76,7 @@ def _with_target(command: str, arguments: List[str]) -> List[str]:
     return [DEMO_TARGET] + arguments
 
 
-def _serve(endpoint_url: str, ready_file: str) -> int:
+def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
     variables = dict(DEMO_KEYS, AWS_DEFAULT_REGION=DEMO_REGION)
     settings = " ".join("%s=%s" % pair for pair in sorted(variables.items()))
     text = (

@@ -24,7 +24,7 @@ def make_environment(
     service = ServiceClient(
         CredentialProvider(settings.profile, environ, region=region),
         region,
-        settings.endpoint_url,
+        _given_endpoint(settings, environ),
         settings.network,
         environ,
         profile,
@@ -37,3 +37,11 @@ def make_environment(
         environ=environ,
         profile_ca_bundle=profile.get("ca_bundle"),
     )
+
+
+def _given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
+    """The SSM endpoint from the command line, the AWS CLI or our file. One that only stands in the
+    environment is found there again by the client, which knows when it is to be ignored."""
+    names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL")
+    in_environment = next((environ[name] for name in names if environ.get(name)), None)
+    return None if settings.endpoint_url == in_environment else settings.endpoint_url

@@ -157,6 +157,9 @@ class GatewaySession:
             self._faults = faults.ConnectionFaults(plan)
         self._down.misbehave(plan.down, "%d/down" % plan.seed)
         self._up.misbehave(plan.up, "%d/up" % plan.seed)
+        client = self._client
+        if client is not None:
+            self._pass(client, [])  # a silence may begin at once
 
     def close(self, seconds: float) -> None:
         """End everything, without ceremony, and join the threads within ``seconds``."""
@@ -186,6 +189,7 @@ class GatewaySession:
             older, self._client = self._client, client
             self.connections += 1
             self._faults.connected()
+            self._faults.relay([], time.monotonic())  # a silence may begin at once
             client.stay_quiet(self._faults.quiet_until)
             over = self._over
             first = self._relay is None and self._reason is None and not over

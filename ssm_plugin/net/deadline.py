@@ -5,6 +5,8 @@ from typing import Callable
 
 from ..errors import DeadlineError
 
+_ADVICE = "check the network, the firewall and the proxy settings"
+
 
 class Deadline:
     """``seconds`` from now on, for ``what`` ("connecting to h:443"), as an error calls it."""
@@ -29,9 +31,6 @@ class Deadline:
         """Seconds left; 0 or less once they are over."""
         return self._end - self._clock()
 
-    def error(self, step: str) -> DeadlineError:
+    def error(self, step: str, advice: str = _ADVICE) -> DeadlineError:
         limit = f"{round(self._seconds, 1):g} s"
-        return DeadlineError(
-            f"{self._what} took longer than {limit} ({step}): check the network, the firewall and "
-            "the proxy settings"
-        )
+        return DeadlineError(f"{self._what} took longer than {limit} ({step}): {advice}")

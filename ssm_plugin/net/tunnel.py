@@ -83,7 +83,7 @@ def _login_advice(headers: List[str], proxy: Proxy) -> str:
     if proxy.username is None:
         return (
             f"the {proxy} wants a user name and a password (407): "
-            "put them into its URL, http://USER:PASSWORD@HOST:PORT"
+            "put them into its URL, before the host: USER:PASSWORD@HOST:PORT"
         )
     return (
         f"the {proxy} refused the user name or the password (407): check them, and that special "

@@ -321,7 +321,9 @@ class LocalReader:
         self._selector.close()
         self._inbox.close()
         for connection in self._connections:
-            if not connection.written:
+            # A peer must not take the end of the session for the end of its data. An agent's
+            # targets see a plain end.
+            if self._linger and not connection.written:
                 connection.reset()
             connection.closed = True
             if connection.sock is not None:

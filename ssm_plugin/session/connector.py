@@ -1,13 +1,14 @@
 """Makes the connections of one session: the first, and one for each resumption."""
 
 import socket
+import threading
 import uuid
 from typing import Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
-from ..errors import UpgradeError
+from ..errors import ConnectionLost, SessionLost, UpgradeError
 from ..net.connect import open_socket
 from ..net.route import stream_route
 from ..transport.websocket import WebSocketConnection, open_websocket
@@ -20,7 +21,11 @@ _UNAUTHORIZED = (401, 403)
 
 
 class Connector:
-    """Holds the URL and the token that are valid now: each resumption brings new ones."""
+    """Holds the URL and the token that are valid now: each resumption brings new ones.
+
+    :meth:`dial` and :meth:`resume` block, in a thread of their own. A connection belongs to the
+    connector until it is :meth:`taken`, so that one which comes too late is closed as well.
+    """
 
     def __init__(self, environment: Environment, config: SessionConfig, client_id: str) -> None:
         self.stream_url = config.stream_url
@@ -28,6 +33,10 @@ class Connector:
         self._environment = environment
         self._session_id = config.session_id
         self._client_id = client_id
+        self._lock = threading.Lock()
+        self._socket: Optional[socket.socket] = None
+        self._connection: Optional[WebSocketConnection] = None
+        self._closed = False
 
     def dial(self) -> WebSocketConnection:
         """Connect, upgrade, and send the open message with the token: to a host of AWS only."""
@@ -37,16 +46,44 @@ class Connector:
         route = stream_route(url, network, environment.environ, environment.profile_ca_bundle)
         sock = open_socket(route, network.connect_timeout)
         try:
+            self._own(sock, None)
             # Only now, as a signature is good for a few minutes only.
             headers = environment.service.upgrade_headers(url) if environment.service else {}
         except BaseException:  # a safety net: whatever it is, the socket must not stay open
             sock.close()
             raise
         connection = self._upgrade(url, headers, sock)
-        connection.send_text(
-            open_message(str(uuid.uuid4()), self.token_value, self._client_id, PROTOCOL_VERSION)
-        )
+        try:
+            connection.send_text(
+                open_message(str(uuid.uuid4()), self.token_value, self._client_id, PROTOCOL_VERSION)
+            )
+            self._own(None, connection)
+        except (ConnectionLost, SessionLost):
+            connection.close()
+            raise
         return connection
+
+    def taken(self) -> None:
+        """Whoever asked for the last connection has it now."""
+        with self._lock:
+            self._connection = None
+
+    def close(self) -> None:
+        """Break off a connection that is being made, close one that nobody has taken."""
+        with self._lock:
+            self._closed = True
+            if self._connection:
+                self._connection.close()
+            elif self._socket:
+                _shut_down(self._socket)
+
+    def _own(
+        self, sock: Optional[socket.socket], connection: Optional[WebSocketConnection]
+    ) -> None:
+        with self._lock:
+            if self._closed:
+                raise SessionLost("the session ended while it was being connected")
+            self._socket, self._connection = sock, connection
 
     def _upgrade(
         self, url: str, headers: Mapping[str, str], sock: socket.socket
@@ -82,3 +119,11 @@ class Connector:
         self.stream_url = resumed.stream_url or self.stream_url
         self.token_value = resumed.token_value
         return self.dial()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Wakes the thread that waits for it, which then closes it."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it failed at the same moment, and is closed already

@@ -5,8 +5,9 @@ background. The session's thread takes the events one by one and waits for nothi
 a slow consumer of its output.
 """
 
+import queue
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional
 
 from .. import logs
 from ..channel.events import ChannelClosed, Failed, KeyRequested, Output, Started
@@ -19,14 +20,14 @@ from ..errors import (
 )
 from ..terminal.signals import Signalled, consumed
 from ..transport.data_channel import Disconnected
-from ..transport.worker import WorkerFailed
+from ..transport.worker import Worker, WorkerFailed
 from . import notices
 from .alarms import Alarm
 from .background import Completed, in_background
 from .encryption import generate_data_key
 from .resumption import Resumption, cannot_heal
 from .state import Event
-from .types import SessionType
+from .types import SessionStatus, SessionType
 
 if TYPE_CHECKING:
     from .session import Session
@@ -36,6 +37,12 @@ log = logs.logger("session")
 # Seconds. The agent waits 15 s for our part of the handshake, and for each of its own steps.
 HANDSHAKE_LIMIT = 30.0
 FIRST_MESSAGE_LIMIT = 60.0
+
+# For finding credentials, which come between connecting and the upgrade.
+SIGNING_LIMIT = 20.0
+
+# How long whoever reads our output may take for the last line, where we were told to end.
+LAST_LINE_LIMIT = 1.0
 
 EXIT_LOST = 255
 
@@ -54,7 +61,8 @@ class EndRequested:
 class EventLoop:
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._resumption: Optional[Resumption] = None
+        self._resumption = Resumption(0.0)
+        self._last_error: Optional[SsmPluginError] = None
         self._handlers: Dict[type, Callable[[Any], Optional[int]]] = {
             Output: self._on_output,
             Started: self._on_started,
@@ -73,6 +81,8 @@ class EventLoop:
         """Take events until one ends the session; returns the exit status."""
         session = self._session
         session.set_alarm("first message", FIRST_MESSAGE_LIMIT)
+        self._resumption = Resumption(session.environment.network.reconnect_timeout)
+        self._resumption.connected(time.monotonic(), session.channel.progress)
         while True:
             event = session.next_event()
             status = self._handlers.get(type(event), self._on_other)(event)
@@ -81,12 +91,20 @@ class EventLoop:
 
     def wait_for(self, task: str) -> Any:
         """The result of the background task, while nothing but an end can come in between."""
+        limit = 2 * self._session.environment.network.connect_timeout + SIGNING_LIMIT
+        self._session.set_alarm(task, limit)
         while True:
             event = self._session.next_event()
             if isinstance(event, Completed) and event.task == task:
+                self._session.cancel_alarm(task)
                 if event.error:
                     raise event.error
                 return event.value
+            if isinstance(event, Alarm):
+                raise DeadlineError(
+                    "the data channel did not open within %d s: check the network, the firewall and "
+                    "the proxy settings" % limit
+                )
             if isinstance(event, EndRequested):
                 raise SessionInterrupted("interrupted while connecting", event.status)
             if isinstance(event, (Signalled, WorkerFailed)):
@@ -166,17 +184,22 @@ class EventLoop:
             )
         elif event.name == "resume":
             in_background("resume", self._session.connector.resume, self._session.events)
+        elif event.name == "give up":
+            self._give_up()
         elif self._session.runner:
             self._session.runner.alarm(event)
 
     def _on_silence(self) -> None:
+        session = self._session
+        if session.status is SessionStatus.RESUMING:
+            self._give_up()
         if not self._may_be_command():
             raise DeadlineError(
                 "the node sent nothing within %d s; check that its SSM Agent runs"
                 % FIRST_MESSAGE_LIMIT
             )
         # A command that has printed nothing yet is no reason to keep the user's keys from it.
-        self._on_started(Started("", {}, "", "", False))
+        session.channel.assume_started()
 
     def _may_be_command(self) -> bool:
         """Whether silence is no bad sign: a shell prints a prompt, a command may print nothing."""
@@ -193,6 +216,7 @@ class EventLoop:
     def _on_disconnected(self, event: Disconnected) -> None:
         session = self._session
         session.channel.detach()
+        self._last_error = event.error
         obstacle = session.connector.why_not_resumable()
         if obstacle:
             raise SessionLost("%s, and %s" % (event.error, obstacle))
@@ -200,32 +224,44 @@ class EventLoop:
         if session.runner:
             session.runner.paused()
         now = time.monotonic()
-        self._resumption = Resumption(now, session.environment.network.reconnect_timeout)
-        session.set_alarm("resume", self._resumption.next_delay(now) or 0.0)
+        self._resumption.lost(now, session.channel.progress)
+        # An attempt that is under way at the limit may still succeed.
+        grace = session.environment.network.connect_timeout
+        session.set_alarm("give up", self._resumption.gives_up_at + grace - now)
+        self._try_again()
 
     def _on_resumed(self, event: Completed) -> Optional[int]:
         session = self._session
         if event.error:
-            self._retry_or_give_up(event.error)
+            self._last_error = event.error
+            if cannot_heal(event.error):
+                self._give_up()
+            self._try_again()
         elif event.value is None:
             session.over_at_service = True
             session.stop_runner()
             session.notices.show(notices.TIMED_OUT)
             return EXIT_LOST
         else:
-            session.channel.attach(event.value)
+            session.cancel_alarm("give up")
+            session.attach(event.value)
+            self._resumption.connected(time.monotonic(), session.channel.progress)
             session.advance(Event.CONNECT)
             if session.runner:
                 session.runner.resumed()
         return None
 
-    def _retry_or_give_up(self, error: SsmPluginError) -> None:
-        assert self._resumption is not None
+    def _try_again(self) -> None:
         delay = self._resumption.next_delay(time.monotonic())
-        if delay is None or cannot_heal(error):
-            raise SessionLost("the session was lost and cannot be resumed: %s" % error) from error
-        log.info("could not resume, trying again in %.1f s: %s", delay, error)
-        self._session.set_alarm("resume", delay)
+        if delay is None:
+            self._give_up()
+        else:
+            log.info("resuming in %.1f s after: %s", delay, self._last_error)
+            self._session.set_alarm("resume", delay)
+
+    def _give_up(self) -> NoReturn:
+        error = self._last_error
+        raise SessionLost("the session was lost and cannot be resumed: %s" % error) from error
 
     # Ends
 
@@ -246,11 +282,15 @@ class EventLoop:
         return status
 
     def _on_end_requested(self, event: EndRequested) -> int:
-        if event.line is None:
-            self._say_goodbye("")
-        else:
-            self._session.stop_runner()
-            self._session.notices.show(event.line)
+        self._session.stop_runner()
+        line = notices.END if event.line is None else event.line
+        # Aside, for nobody may be taking our output, which would hold us up.
+        failures: "queue.Queue[Any]" = queue.Queue()
+        last_line = Worker("notice", lambda: self._session.notices.show(line), failures)
+        last_line.start()
+        last_line.join(LAST_LINE_LIMIT)
+        if not failures.empty():
+            log.info("the last line was not shown: %r", failures.get().error)
         return event.status
 
     def _say_goodbye(self, reason: str) -> None:

@@ -19,13 +19,38 @@ _FINAL_CODES = (
 )
 
 
-class Resumption:
-    """The attempts after one loss. ``limit`` is in seconds from ``now``."""
+# Seconds after which a connection on which nothing moved has been a good one all the same.
+GOOD_AFTER = 30.0
 
-    def __init__(self, now: float, limit: float, source: Optional[random.Random] = None) -> None:
-        self.gives_up_at = now + limit
+
+class Resumption:
+    """The attempts of one session. ``limit`` (s) is for those after one loss.
+
+    A connection that is lost again before it has been of any use counts as one more attempt that
+    failed: delays go on growing, and the limit comes nearer. ``progress`` is the channel's.
+    """
+
+    def __init__(self, limit: float, source: Optional[random.Random] = None) -> None:
+        self.gives_up_at = float("inf")
         self.attempts = 0
+        self._limit = limit
+        self._source = source
         self._delays = delays(source)
+        self._failing = False
+        self._connected_at = 0.0
+        self._progress = 0
+
+    def connected(self, now: float, progress: int) -> None:
+        self._connected_at = now
+        self._progress = progress
+
+    def lost(self, now: float, progress: int) -> None:
+        good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
+        if good or not self._failing:
+            self._failing = True
+            self.attempts = 0
+            self._delays = delays(self._source)
+            self.gives_up_at = now + self._limit
 
     def next_delay(self, now: float) -> Optional[float]:
         """Seconds until the next attempt, the last one at the limit; None if it is too late."""

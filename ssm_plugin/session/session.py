@@ -28,7 +28,8 @@ from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
 
 log = logs.logger("session")
 
-# How long the service may take to confirm the end, in seconds.
+# Seconds. For all that is to be done at the end, and for the service to confirm it.
+FINISH_LIMIT = 4.0
 TERMINATE_LIMIT = 3.0
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -125,9 +126,9 @@ class Session(ISession):
 
     def open_data_channel(self) -> bool:
         if self._channel is None:
-            channel = self._channel = self._new_channel()
+            self._channel = self._new_channel()
             in_background("dial", self.connector.dial, self.events)
-            channel.attach(self._loop.wait_for("dial"))
+            self.attach(self._loop.wait_for("dial"))
             return True
         return _is_open(self._channel) or self._channel.open() is not False
 
@@ -149,7 +150,7 @@ class Session(ISession):
         try:
             status = self._run_loop()
             self.advance(Event.TERMINATE)
-        except SsmPluginError:
+        except BaseException:  # a safety net: what an embedder's handler raises ends it as well
             self.advance(Event.FAIL)
             raise
         finally:
@@ -167,6 +168,11 @@ class Session(ISession):
     def channel(self) -> DataChannel:
         assert isinstance(self._channel, DataChannel), "running needs a data channel of our own"
         return self._channel
+
+    def attach(self, connection: Any) -> None:
+        """Go on over a connection that the connector has made."""
+        self.channel.attach(connection)
+        self.connector.taken()
 
     def next_event(self) -> Any:
         """Wait for the next event; alarms are among them."""
@@ -237,12 +243,17 @@ class Session(ISession):
 
     def _finish(self) -> None:
         """Leave nothing behind, within five seconds."""
-        self.stop_runner()
-        terminating = self._terminate_at_service()
-        if self._channel:
-            self._channel.close()
-        if terminating and not terminating.join(TERMINATE_LIMIT):
-            log.warning("the service did not confirm the end of the session in time")
+        ends_at = time.monotonic() + FINISH_LIMIT
+        try:
+            self.stop_runner()
+        finally:
+            self.connector.close()
+            terminating = self._terminate_at_service()
+            if self._channel:
+                self._channel.close()
+            left = min(TERMINATE_LIMIT, ends_at - time.monotonic())
+            if terminating and not terminating.join(left):
+                log.warning("the service did not confirm the end of the session in time")
 
     def _terminate_at_service(self) -> Any:
         service = self.environment.service

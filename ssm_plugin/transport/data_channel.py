@@ -26,6 +26,7 @@ from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, RemoteError, SessionLost, SsmPluginError, StateError
 from ..wire import payloads
 from ..wire.message import Buffer
+from .consumer import Consumer
 from .gate import Gate
 from .worker import Worker
 
@@ -82,7 +83,7 @@ class DataChannel:
         self._clock = clock
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self._undelivered = Gate(high_water, high_water // 2)
+        self._consumer = Consumer(events, high_water, high_water // 2)
         self._link: Optional[_Link] = None
         self._closed = False
         self._beating = False
@@ -121,7 +122,6 @@ class DataChannel:
             self._closed = True
             self._changed.notify_all()
             link, self._link = self._link, None
-        self._undelivered.force_open()
         self._wake.set()
         if link:
             link.finish(deadline - self._clock())
@@ -146,6 +146,7 @@ class DataChannel:
         if previous:
             previous.finish(0.0)
         link.start()
+        self._wake.set()  # it has this connection to watch from now on
         if not self._beating:
             self._beating = True
             self._heartbeat.start()
@@ -156,8 +157,8 @@ class DataChannel:
             link, self._link = self._link, None
             self._protocol.connection_lost()
         if link:
-            link.connection.abort()
-            link.finish(1.0)
+            link.drop()
+            link.join(1.0)
 
     def send_control(self, payload_type: int, payload: bytes) -> None:
         """Send one message past the window: a size or a flag."""
@@ -175,9 +176,22 @@ class DataChannel:
             self._protocol.refuse_key(reason, self._clock())
             self._hand_out()
 
+    def assume_started(self) -> None:
+        """Take the silence of the node for a session without a handshake; ``Started`` rises."""
+        with self._mutex:
+            self._protocol.assume_started(self._clock())
+            self._hand_out()
+            self._changed.notify_all()
+
     def delivered(self, size: int) -> None:
         """So many bytes of output were passed on: there is room for more."""
-        self._undelivered.remove(size)
+        if self._consumer.remove(size):
+            self._wake.set()  # time counts again
+
+    @property
+    def progress(self) -> int:
+        """Grows with each message that gets through, in either direction."""
+        return self._protocol.progress
 
     def drain(self, seconds: float) -> bool:
         """Wait until everything sent is acknowledged, at most ``seconds`` s; whether it is."""
@@ -204,7 +218,7 @@ class DataChannel:
             link.put(messages)
         for event in self._protocol.events():
             if type(event) is Output:
-                self._undelivered.add(len(event.data))
+                self._consumer.add(len(event.data))
             self._events.put(event)
         timer = self._protocol.next_timer()
         if timer is not None and timer < self._wakes_at:
@@ -224,8 +238,7 @@ class DataChannel:
             self._link = None
             self._protocol.connection_lost()
             self._changed.notify_all()
-        link.connection.abort()
-        link.put(_END)
+        link.drop()
         log.info("connection lost: %s", error)
         self._events.put(Disconnected(error))
 
@@ -233,20 +246,30 @@ class DataChannel:
         while not self._closed:
             self._wake.clear()
             now = self._clock()
+            # First of all: if the machine slept, the connection is dead, and nothing else.
+            link = self._link
+            watch_at = self._watch(link, now) if link else None
             with self._mutex:
-                self._protocol.on_timer(now)
-                self._hand_out()
-                timer = self._protocol.next_timer()
-                link = self._link
-                if self._protocol.ended:
-                    self._changed.notify_all()
-            times = [time for time in (timer, link and self._watch(link, now)) if time]
-            self._wakes_at = min(times, default=float("inf"))
+                timer = self._on_time(now)
+                times = [time for time in (timer, watch_at) if time is not None]
+                # Under the mutex: whoever sends from now on sees whether that is early enough.
+                self._wakes_at = min(times, default=float("inf"))
             self._wake.wait(max(0.0, self._wakes_at - now) if times else None)
+
+    def _on_time(self, now: float) -> Optional[float]:
+        """Let the core do what is due; returns when to come again. The caller holds the mutex."""
+        if self._consumer.is_waited_for:
+            self._protocol.not_listening(now)
+            return None
+        self._protocol.on_timer(now)
+        self._hand_out()
+        if self._protocol.ended:
+            self._changed.notify_all()
+        return self._protocol.next_timer()
 
     def _watch(self, link: "_Link", now: float) -> float:
         """Ping, and give up a peer that is silent; returns when to look again."""
-        if self._undelivered.is_closed:
+        if self._consumer.is_waited_for:
             link.heard_at = now  # we are the one that does not listen
         if now - link.heard_at >= SILENT_INTERVALS * self._ping_interval:
             silence = ConnectionLost("nothing was heard for %.0f s" % (now - link.heard_at))
@@ -258,15 +281,17 @@ class DataChannel:
 
 
 class _Link:
-    """One connection with its reader and its writer."""
+    """One connection with its reader and its writer; whichever of the two ends last closes it."""
 
     def __init__(self, channel: DataChannel, connection: Any, now: float) -> None:
         self.connection = connection
         self.heard_at = now
         self.ping_at = now + channel._ping_interval
+        self._dropped = False
         self._channel = channel
         self._outgoing: "queue.Queue[List[bytes]]" = queue.Queue()
         self._backlog = Gate(BACKLOG_HIGH, BACKLOG_LOW)
+        self._users = 2
         self._reader = Worker("reader", self._read, channel._events)
         self._writer = Worker("writer", self._write, channel._events)
 
@@ -280,21 +305,31 @@ class _Link:
 
     def finish(self, seconds: float) -> None:
         """Send the rest and leave, or break off when ``seconds`` s have passed."""
-        self.put(_END)
         deadline = time.monotonic() + max(0.0, seconds)
+        self.put(_END)
         self._writer.join(seconds)
+        self.drop()
+        self.join(max(0.2, deadline - time.monotonic()))
+
+    def drop(self) -> None:
+        """Break off: both threads leave, wherever they wait."""
+        self._dropped = True
+        self._channel._consumer.wake()
         self.connection.abort()
         self._backlog.force_open()
-        self._writer.join(max(0.1, deadline - time.monotonic()))
-        if self._reader.join(max(0.1, deadline - time.monotonic())):
-            self.connection.close()
+        self.put(_END)
+
+    def join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for worker in (self._writer, self._reader):
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _read(self) -> None:
         channel = self._channel
-        undelivered, backlog, receive = channel._undelivered, self._backlog, self.connection.receive
+        consumer, backlog, receive = channel._consumer, self._backlog, self.connection.receive
         try:
             while True:
-                undelivered.wait()
+                consumer.wait(lambda: self._dropped)
                 backlog.wait()
                 frames = receive()
                 self.heard_at = channel._clock()
@@ -302,6 +337,8 @@ class _Link:
                     channel._received(frames)
         except (ConnectionLost, RemoteError) as error:
             channel._lost(self, error)
+        finally:
+            self._leave()
 
     def _write(self) -> None:
         try:
@@ -309,6 +346,15 @@ class _Link:
                 pass
         except ConnectionLost as error:
             self._channel._lost(self, error)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._channel._mutex:
+            self._users -= 1
+            last = not self._users
+        if last:
+            self.connection.close()
 
     def _write_batch(self) -> bool:
         """Send all that is queued; False after the end marker."""

@@ -110,9 +110,19 @@ def open_websocket(
             timeout=timeout,
             redirect_limit=0,
         )
-    except (websocket.WebSocketException, ConnectionLost, OSError, ValueError) as error:
+    except (
+        websocket.WebSocketException,
+        ConnectionLost,
+        OSError,
+        ValueError,
+        IndexError,  # a first line without a status
+    ) as error:
         stream.close()
         raise _refusal(url, error, timeout) from error
+    status = client.getstatus()
+    if status != 101:  # websocket-client takes a redirection that it may not follow for success
+        stream.close()
+        raise UpgradeError(_refused_upgrade(urlsplit(url).netloc, status), status)
     stream.settimeout(None)
     return WebSocketConnection(client, stream)
 

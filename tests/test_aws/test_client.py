@@ -408,6 +408,20 @@ def test_without_credentials_a_stream_is_opened_unsigned_with_one_warning(make_c
     assert text.count("WARNING") == text.count("no AWS credentials were found") == 1
 
 
+@pytest.mark.parametrize("url", [URL, URL + "&x-amz-signature=abc"], ids=["unsigned", "presigned"])
+def test_the_end_of_an_unsigned_session_waits_for_no_credentials(tmp_path, url):
+    with SilentServer() as instance_metadata:
+        url_of_metadata = "http://127.0.0.1:%d" % instance_metadata.port
+        environ = {"HOME": str(tmp_path), "AWS_EC2_METADATA_SERVICE_ENDPOINT": url_of_metadata}
+        client = ServiceClient(CredentialProvider(None, environ), REGION, environ=environ)
+        assert client.upgrade_headers(url) == {}
+        assert client.unsigned
+        start = time.monotonic()
+        with pytest.raises(CredentialsError, match="ssm:TerminateSession on s-1 needs"):
+            client.terminate_session("s-1")
+        assert time.monotonic() - start < 0.5
+
+
 def test_the_log_holds_no_bodies_and_no_secrets(make_client, log_file):
     keys = dict(KEYS, AWS_SESSION_TOKEN="hush-session")
     with scripted(reply(200, STARTED), key_answer(64)) as server:

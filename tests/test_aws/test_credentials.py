@@ -6,7 +6,12 @@ import time
 import pytest
 
 from ssm_plugin import logs
-from ssm_plugin.aws.credentials import CredentialProvider, Credentials, environment_credentials
+from ssm_plugin.aws.credentials import (
+    FRUITLESS_FOR,
+    CredentialProvider,
+    Credentials,
+    environment_credentials,
+)
 from ssm_plugin.aws.keys import parse_time
 from ssm_plugin.errors import CredentialsError
 from tests.support.aws_home import AwsHome
@@ -265,7 +270,25 @@ def test_the_old_keys_do_until_a_minute_before_their_end(home):
     with pytest.raises(CredentialsError, match="exit status 1"):
         provider.resolve()
     (home.path / "broken").unlink()
+    clock.left = 59 - FRUITLESS_FOR
     assert provider.resolve().access_key == "RUN2"
+
+
+def test_a_fruitless_search_is_remembered_for_a_while(home):
+    home.program("keys", "echo >> {}/asked; exit 1".format(home.path))
+    home.config("[default]\ncredential_process = keys\n")
+    clock = Clock(3600)
+    provider = CredentialProvider(None, home.environ, clock=clock)
+    for seconds, runs in ((0, 1), (FRUITLESS_FOR - 1, 1), (FRUITLESS_FOR, 2), (-3600, 3)):
+        clock.left = 3600 - seconds
+        with pytest.raises(CredentialsError, match="exit status 1"):
+            provider.resolve()
+        assert len((home.path / "asked").read_text().splitlines()) == runs
+        assert not provider.are_known
+    _counting_process(home)
+    provider.forget()
+    assert provider.resolve().access_key == "RUN1"
+    assert provider.are_known and not provider.are_sought
 
 
 def test_forgotten_keys_are_searched_again(home):

@@ -63,7 +63,15 @@ def test_an_acknowledgement_ends_the_doubling():
     outbound = sending(b"a", b"b")
     outbound.overdue(0.2)
     outbound.acknowledge(0, 0.3)
-    assert outbound.due_at() == pytest.approx(0.4)
+    assert outbound.due_at() == pytest.approx(0.5)
+
+
+def test_while_others_are_acknowledged_nothing_times_out():
+    outbound = sending(b"a", b"b", b"c")
+    outbound.acknowledge(1, 0.19)
+    assert outbound.due_at() > 0.3
+    assert outbound.overdue(0.3) == []
+    assert outbound.overdue(outbound.due_at()) == [b"a", b"c"]
 
 
 def test_a_timer_that_fires_exactly_in_time_finds_its_message():
@@ -114,6 +122,23 @@ def test_an_acknowledgement_gives_a_sample():
     outbound.acknowledge(0, 0.05)
     assert outbound.rtt.smoothed == 0.05
     assert outbound.rtt.timeout == pytest.approx(0.15)
+
+
+def test_one_round_trip_gives_one_sample():
+    outbound = sending(*[b"x"] * 100)
+    for sequence in range(100):
+        outbound.acknowledge(sequence, 0.1 + sequence / 1000)
+    assert (outbound.rtt.smoothed, outbound.rtt.minimum) == (0.1, 0.1)
+    keep(outbound, 0.2, b"a")
+    outbound.acknowledge(100, 0.38)
+    assert outbound.rtt.smoothed == pytest.approx(0.11)
+
+
+def test_the_window_grows_each_round_trip_in_which_it_was_full():
+    outbound = sending(*[b"x"] * INITIAL)
+    for sequence in range(INITIAL):
+        outbound.acknowledge(sequence, 0.1)
+    assert outbound.room(0.1) == 2 * INITIAL
 
 
 def test_karns_rule_a_message_sent_twice_gives_no_sample():

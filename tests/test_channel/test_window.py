@@ -1,52 +1,74 @@
-from ssm_plugin.channel.window import CEILING, INITIAL, SMALLEST, Window
+from ssm_plugin.channel.window import CEILING, INITIAL, LEAST_FOR_QUEUE, SMALLEST, Window
 
 
-def fill(window, count, round_trip=0.1, shortest=0.1):
-    """So many acknowledgements while the window is full."""
+def pass_rounds(window, count, quickest=0.1, shortest=0.1):
+    """So many round trips while the window is full."""
     for _ in range(count):
-        window.acknowledged(int(window.size), round_trip, shortest)
+        window.round_passed(int(window.size), quickest, shortest)
 
 
 def test_a_window_that_is_full_doubles_each_round_trip():
     window = Window()
-    fill(window, INITIAL)
+    pass_rounds(window, 1)
     assert window.size == 2 * INITIAL
-    fill(window, 2 * INITIAL)
+    pass_rounds(window, 1)
     assert window.size == 4 * INITIAL
 
 
 def test_it_stays_below_its_ceiling():
     window = Window()
-    fill(window, 2 * CEILING)
+    pass_rounds(window, 20)
     assert window.size == CEILING
     assert Window(8).size == 8
 
 
 def test_a_window_that_is_not_used_does_not_grow():
     window = Window()
-    for _ in range(1000):
-        window.acknowledged(INITIAL // 2 - 1, 0.1, 0.1)
+    for _ in range(10):
+        window.round_passed(INITIAL // 2 - 1, 0.1, 0.1)
     assert window.size == INITIAL
 
 
-def test_a_round_trip_much_longer_than_the_shortest_stops_the_growth():
+def test_a_queue_as_long_as_the_way_is_let_be():
     window = Window()
-    fill(window, 1000, round_trip=0.5, shortest=0.1)
-    assert window.size == INITIAL
+    pass_rounds(window, 1, quickest=0.19, shortest=0.1)
+    assert window.size == 2 * INITIAL
 
 
-def test_on_a_short_path_a_busy_processor_is_not_taken_for_a_queue():
+def test_a_longer_queue_shrinks_it_to_what_the_way_and_such_a_queue_hold():
     window = Window()
-    fill(window, 10, round_trip=0.09, shortest=0.001)
-    assert window.size == INITIAL + 10
+    pass_rounds(window, 1, quickest=0.25, shortest=0.1)
+    assert window.size == INITIAL * 0.2 / 0.25
 
 
-def test_a_timeout_halves_it_and_it_grows_by_about_one_each_round_trip_then():
+def test_on_a_short_way_some_milliseconds_are_no_queue():
+    window = Window()
+    pass_rounds(window, 1, quickest=0.01, shortest=0.001)
+    assert window.size == 2 * INITIAL
+
+
+def test_no_queue_shrinks_it_to_a_standstill():
+    window = Window()
+    pass_rounds(window, 100, quickest=1.0, shortest=0.001)
+    assert window.size == LEAST_FOR_QUEUE
+    window.halve(1.0, 2.0)
+    pass_rounds(window, 1, quickest=1.0, shortest=0.001)
+    assert window.size == LEAST_FOR_QUEUE / 2
+
+
+def test_after_a_queue_it_grows_as_fast_as_before():
+    window = Window()
+    pass_rounds(window, 100, quickest=1.0)
+    pass_rounds(window, 2)
+    assert window.size == 4 * LEAST_FOR_QUEUE
+
+
+def test_a_timeout_halves_it_and_it_grows_by_an_eighth_each_round_trip_then():
     window = Window()
     window.halve(1.0, 1.2)
     assert window.size == INITIAL / 2
-    fill(window, INITIAL // 2)
-    assert INITIAL / 2 + 0.9 < window.size < INITIAL / 2 + 1.1
+    pass_rounds(window, 1)
+    assert window.size == INITIAL / 2 * 1.125
 
 
 def test_losses_of_one_round_trip_count_once():

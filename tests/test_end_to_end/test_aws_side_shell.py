@@ -1,5 +1,6 @@
 """Shells over TLS with a private CA, through a proxy that wants a password, signed throughout."""
 
+import os
 import signal
 import sys
 import threading
@@ -184,3 +185,16 @@ def test_a_signal_ends_a_start_that_is_never_answered(tmp_path):
             program.signal(signal.SIGTERM)
             assert program.wait(5) == 143
         over.set()
+
+
+def test_a_search_for_credentials_ends_with_us(tmp_path):
+    with AwsSide(tmp_path) as aws:
+        told = tmp_path / "told"
+        os.mkfifo(str(told))
+        aws.profile_with_credential_process("ops", "echo $$ > %s; exec sleep 1000" % told)
+        with shell(aws) as program:
+            pid = int(told.read_text())
+            program.signal(signal.SIGTERM)
+            assert program.wait(5) == 143
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)

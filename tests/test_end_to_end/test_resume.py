@@ -34,9 +34,11 @@ class CountingService:
     def __init__(self, client):
         self._client = client
         self.resumed_at = []
+        self.asked = threading.Event()
 
     def resume_session(self, session_id):
         self.resumed_at.append(time.monotonic())
+        self.asked.set()
         return self._client.resume_session(session_id)
 
     def __getattr__(self, name):
@@ -59,7 +61,7 @@ def sockets():
 def test_a_lost_connection_is_resumed_and_nothing_is_lost(service, loss):
     with RunningSession(service) as running:
         running.expect(PROMPT)
-        for number in range(5):
+        for _ in range(5):
             running.send(b"echo begin; seq 1 3000; echo fin''ished\n")
             running.expect(b"\nbegin")
             getattr(running.at_service, loss)()
@@ -188,7 +190,7 @@ def test_a_resumed_connection_is_watched_like_the_first(service):
         running.at_service.drop_connection()
         service.wait_for(lambda: running.at_service.connections == 2)
         # Nothing is typed and nothing comes: only pings can tell that the line is dead.
-        running.at_service.misbehave("silent=1500ms")
+        running.at_service.misbehave("silent=900ms")
         service.wait_for(lambda: running.at_service.connections >= 3)
 
 
@@ -266,16 +268,17 @@ def test_a_connection_that_is_still_being_made_at_the_end_is_dropped(service):
 
 
 def test_a_session_ends_at_once_while_it_resumes(service):
-    with RunningSession(service) as running:
+    counting = CountingService(service_client(service))
+    with RunningSession(service, service=counting) as running:
         running.expect(PROMPT)
         running.at_service.misbehave("refuse-upgrade")
         running.at_service.drop_connection()
-        service.wait_for(lambda: running.session.status is SessionStatus.RESUMING)
+        assert counting.asked.wait(5)
         began = time.monotonic()
         running.session.end(7)
         assert running.finish() == 7
         assert time.monotonic() - began < 2
-    assert running.at_service.is_over
+    service.wait_for(lambda: running.at_service.is_over)
 
 
 def test_what_is_typed_while_resuming_arrives(service):

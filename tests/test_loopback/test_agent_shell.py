@@ -73,8 +73,8 @@ def test_a_size_that_cannot_be_read_is_survived(shell):
 
 
 def test_the_interrupt_key_reaches_the_job_in_the_foreground(shell):
-    shell.send(b"sleep 30\n")
-    shell.expect(b"sleep 30\r\n")
+    shell.send(b"sh -c 'echo ready; exec sleep 30'\n")
+    shell.expect(b"\r\nready\r\n")
     shell.send(b"\x03")
     shell.expect(b"^C")
     shell.expect(b"> ")

@@ -88,10 +88,14 @@ class RunningSession:
     def runner(self):
         return self.session.runner
 
+    def wait_open(self):
+        """Wait until its local end is announced."""
+        self.notices.wait_for(b"opened for sessionId")
+
     @property
     def port(self):
         """The local port, once it is announced."""
-        self.notices.wait_for(b"opened for sessionId")
+        self.wait_open()
         line = self.notices.data.split(b"Port ")[1]
         return int(line.split()[0])
 

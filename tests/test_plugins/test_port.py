@@ -4,7 +4,6 @@ from ssm_plugin.channel.events import Started
 from ssm_plugin.plugins.port import PortPlugin
 from ssm_plugin.plugins.port_basic import BasicRunner
 from ssm_plugin.plugins.port_mux import MuxRunner
-from ssm_plugin.plugins.port_runner import PortRunner
 from ssm_plugin.plugins.port_stdio import StdioRunner
 from ssm_plugin.session.registry import get_session_registry
 from ssm_plugin.session.session import Session
@@ -25,7 +24,7 @@ def started(properties, agent_version):
 def session():
     with local_service() as service, TargetServer(echo) as target:
         with RunningSession(service, portNumber=str(target.port)) as session:
-            session.port
+            session.wait_open()
             yield session.session
 
 
@@ -55,23 +54,29 @@ def test_the_registry_knows_it():
     assert isinstance(made, Session)
 
 
+@pytest.mark.parametrize("version", ["3.3.0.0", "3.0.100.0"])
 @pytest.mark.parametrize(
     "data", [b"", b"abc", payloads.build_flag(payloads.TERMINATE_SESSION), payloads.build_flag(99)]
 )
-def test_flags_that_mean_nothing_to_us_are_ignored(session, data):
-    shown = []
-    runner = PortRunner(session, started({}, "3.3.0.0"))
-    session.notices.show = shown.append
-    runner.flagged(data)
-    del session.notices.show
-    assert shown == []
+def test_flags_that_mean_nothing_to_us_are_ignored(version, data):
+    with local_service(agent_version=version) as service, TargetServer(echo) as target:
+        with RunningSession(service, portNumber=str(target.port)) as session:
+            session.wait_open()
+            service.session()._agent.channel.send_control(payloads.FLAG, data)
+            with session.connect() as connection:
+                connection.sendall(b"x")
+                assert connection.recv(1) == b"x"
+    assert session.error is None
+    assert b"failed" not in session.notices.data
 
 
 @pytest.mark.parametrize("agent_version, told", [("2.3.722.0", False), ("2.3.723.0", True)])
 def test_only_agents_that_understand_it_get_the_flag_of_the_end(agent_version, told):
     with local_service(agent_version=agent_version) as service, TargetServer(echo) as target:
         with RunningSession(service, portNumber=str(target.port)) as session:
-            session.port
-            flags = []
-            session.runner.send_flag = flags.append
-    assert flags == ([payloads.TERMINATE_SESSION] if told else [])
+            session.wait_open()
+        if told:
+            service.wait_for(lambda: service.open_sessions() == [])
+        else:
+            service.wait_for(lambda: service.session().state == "Disconnected")
+            assert len(service.open_sessions()) == 1

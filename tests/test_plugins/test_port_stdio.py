@@ -13,7 +13,15 @@ from ssm_plugin.plugins.port_stdio import GRACE
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
 
-from .port_helpers import SSH, RunningSession, TargetServer, digest, echo, random_bytes, read_exactly
+from .port_helpers import (
+    SSH,
+    RunningSession,
+    TargetServer,
+    digest,
+    echo,
+    random_bytes,
+    read_exactly,
+)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -1,0 +1,100 @@
+"""The command line for the node: it keeps every argument as it is, and reports the exit status.
+
+The agent splits the document's command into words as a shell would, but runs no shell. So the line
+is ``sh -c …`` around a script, in words that are quoted for that splitting; an interactive
+command's line is read by a shell, which the same quoting suits. The script
+
+- runs the command in a process group of its own. An interrupt, or what else ends the script,
+  reaches only the script itself: it ends the whole group, in three steps within two seconds;
+- has a second process watch over it, which ends the group when the script was killed, as the agent
+  does with a terminated session;
+- prints the trailer with the exit status, which the plain form of a document does not report.
+
+It needs ``sh`` and, for all of this, ``bash``: a plain shell has no job control without a terminal.
+There ``setsid`` makes the group; the command then ignores SIGINT, so it is SIGTERM that ends it,
+and nothing watches over the script.
+"""
+
+import os
+import re
+import shlex
+from typing import NamedTuple, Sequence
+
+from ..errors import UsageError
+
+# What the service takes as one parameter, in characters.
+MAXIMUM = 65535
+
+_LAUNCH = 's=sh; command -v bash >/dev/null && s=bash; exec "$s" -c "$0" ssm-plugin "$@"'
+
+# $1 $2: the marker's halves, the second one first. $3: a directory for the input, or nothing.
+_SCRIPT = """\
+m=$2$1 d=$3; shift 3
+if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
+exec 4>&2 2>/dev/null
+stop() { trap "" INT TERM HUP; x=1
+for s in "$1" TERM KILL; do kill -s "$s" -- "$g"; n=0
+while [ $n -lt 6 ] && kill -0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done; }
+if [ "$BASH_VERSION" ]; then set -m
+(exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=-$p
+eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT TERM HUP; read -r x || {
+kill -s TERM -- "$g"; [ "$d" ] && rm -rf "$d"; sleep 1; kill -s KILL -- "$g"; }) <&0 3>&- 4>&- &)'
+elif command -v setsid >/dev/null; then
+setsid sh -c 'exec 2>&4 3>&- 4>&-; exec -- "$@"' ssm-plugin "$@" & p=$! g=-$p
+else (exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=$p; fi
+trap "stop INT" INT; trap "stop TERM" TERM; trap "stop HUP" HUP
+wait "$p"; s=$?
+[ -z "$x" ] || { wait "$p"; s=$?; }
+[ -z "$d" ] || rm -rf "$d"
+[ -z "$BASH_VERSION" ] || echo >&9
+printf "%s:%d\\n" "$m" "$s"; exit "$s\""""
+
+# The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
+# end is lost with a connection, which must not pass for the end of the input.
+_DECODE = 'sed "/^[.]/,\\$d;/^[.]/q" <"$0" | base64 -d | (exec -- "$@")'
+
+
+class RemoteLine(NamedTuple):
+    """``text`` is the document's command; ``marker`` begins the trailer in its output."""
+
+    text: str
+    marker: bytes
+
+
+def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
+    """The line that runs ``argv`` at the node. With ``input_directory``, which must not exist
+    there, its standard input is what comes through the FIFO ``i`` in there, as base64 lines ended
+    by a dot; else it has none.
+
+    :raises UsageError: for what no command line of a session can hold
+    """
+    _check(argv)
+    halves = [os.urandom(10).hex() for _ in range(2)]
+    words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
+    if input_directory:
+        words += ["sh", "-c", _DECODE, input_directory + "/i"]
+    text = quote(words + list(argv))
+    if len(text) > MAXIMUM:
+        raise UsageError(
+            "the command line has %d characters, but a session takes %d: pass data by --stdin"
+            % (len(text), MAXIMUM)
+        )
+    return RemoteLine(text, "".join(halves).encode("ascii"))
+
+
+def quote(words: Sequence[str]) -> str:
+    """Words for a shell, and for those who split like one. The service fills in what stands in
+    double braces, which belong to the user: quotes between the two keep them."""
+    quoted = " ".join(shlex.quote(word) for word in words)
+    return re.sub(r"\{(?=\{)", "{''", quoted)
+
+
+def _check(argv: Sequence[str]) -> None:
+    if not argv or not argv[0]:
+        raise UsageError("there is no command to run")
+    for number, word in enumerate(argv):
+        if re.search("[\0\ud800-\udfff]", word):
+            raise UsageError(
+                "argument %d of the command is not text in UTF-8, which is all that a session "
+                "carries: pass such bytes by --stdin" % number
+            )
