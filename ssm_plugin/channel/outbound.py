@@ -135,6 +135,12 @@ class Outbound:
         waiting = sorted(self._unacknowledged)
         return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
 
+    def forget_round_trips(self) -> None:
+        """Those to come tell nothing of those that were."""
+        self.rtt = RoundTripEstimator()
+        self._round_began = float("-inf")
+        self._quickest = float("inf")
+
     def excuse(self, now: float) -> None:
         """Up to now nobody could have been heard acknowledging."""
         self._alive_since = now

@@ -18,7 +18,7 @@ from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
 from .cipher import Cipher
-from .events import ChannelClosed, Failed, Output
+from .events import ChannelClosed, Failed, Output, Started
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
@@ -255,6 +255,9 @@ class ChannelProtocol:
             self.send_control(payload_type, payload, now)
         self._events.extend(reply.events)
         self.cipher = self._handshake.cipher
+        if any(type(event) is Started for event in reply.events):
+            # The agent answers a handshake by itself; data it passes on before it acknowledges.
+            self._outbound.forget_round_trips()
 
     def _fail(self, error: SsmPluginError) -> None:
         if not self._ended:

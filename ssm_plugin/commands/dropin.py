@@ -60,7 +60,7 @@ class Invocation(NamedTuple):
 def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation:
     """Read the arguments, and take the response out of the environment."""
     if not 3 <= len(arguments) <= 6:
-        raise UsageError("%d arguments are not 3 to 6: %s" % (len(arguments), USAGE))
+        raise UsageError("wanted 3 to 6 arguments, not %d: %s" % (len(arguments), USAGE))
     response, region, operation, profile, request, endpoint_url = (
         arguments + [""] * (6 - len(arguments))
     )

@@ -1,6 +1,7 @@
 """Sessions in the foreground: on the main thread, with this process's signals."""
 
 import queue
+import time
 import uuid
 from contextlib import contextmanager
 from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
@@ -101,11 +102,14 @@ def _start(
 
 def _abandon(service: ServiceClient, events: "queue.Queue[Any]") -> None:
     """Terminate the session if the call under way still makes one."""
-    try:
-        event = events.get(timeout=_ABANDON_LIMIT)
-    except queue.Empty:
-        return
-    if isinstance(event, Completed) and event.error is None:
+    deadline = time.monotonic() + _ABANDON_LIMIT
+    event: Any = None
+    while not isinstance(event, Completed):
+        try:
+            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return
+    if event.error is None:
         done: "queue.Queue[Any]" = queue.Queue()
         session_id = event.value.session_id
         in_background("terminate", lambda: service.terminate_session(session_id), done).join(1.0)

@@ -32,17 +32,18 @@ _SCRIPT = """\
 m=$2$1 d=$3; shift 3
 if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
 exec 4>&2 2>/dev/null
-stop() { trap "" INT TERM HUP; x=1
+p= g= x=
+stop() { [ "$g" ] || exit 130; trap "" INT TERM HUP; x=1
 for s in "$1" TERM KILL; do kill -s "$s" -- "$g"; n=0
-while [ $n -lt 6 ] && kill -0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done; }
+while [ $n -lt 6 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done; }
+trap "stop INT" INT; trap "stop TERM" TERM; trap "stop HUP" HUP
 if [ "$BASH_VERSION" ]; then set -m
 (exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=-$p
 eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT TERM HUP; read -r x || {
 kill -s TERM -- "$g"; [ "$d" ] && rm -rf "$d"; sleep 1; kill -s KILL -- "$g"; }) <&0 3>&- 4>&- &)'
 elif command -v setsid >/dev/null; then
-setsid sh -c 'exec 2>&4 3>&- 4>&-; exec -- "$@"' ssm-plugin "$@" & p=$! g=-$p
-else (exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=$p; fi
-trap "stop INT" INT; trap "stop TERM" TERM; trap "stop HUP" HUP
+setsid sh -c 'exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$@" & p=$! g=-$p
+else (exec 2>&4 3>&- 4>&-; exec "$@") & p=$! g=$p; fi
 wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
@@ -51,7 +52,7 @@ printf "%s:%d\\n" "$m" "$s"; exit "$s\""""
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
 # end is lost with a connection, which must not pass for the end of the input.
-_DECODE = 'sed "/^[.]/,\\$d;/^[.]/q" <"$0" | base64 -d | (exec -- "$@")'
+_DECODE = 'sed -n "/^[.]/q;p" <"$0" | base64 -d | (exec "$@")'
 
 
 class RemoteLine(NamedTuple):

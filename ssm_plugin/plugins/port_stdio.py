@@ -1,6 +1,7 @@
 """A port session on standard input and output: the ProxyCommand of SSH. Every byte untouched."""
 
 import select
+import signal
 import time
 from typing import Any, Optional
 
@@ -10,6 +11,7 @@ from ..session.alarms import Alarm
 from ..session.session import Session
 from ..session.streams import Streams
 from ..terminal.input import InputReader
+from ..terminal.signals import Signalled
 from ..transport.worker import Worker
 from ..wire import payloads
 from .port_runner import PortRunner
@@ -69,6 +71,13 @@ class StdioRunner(PortRunner):
         if self._input_ended:
             self._quiet_since = time.monotonic()
             self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
+
+    def signalled(self, event: Signalled) -> None:
+        if event.signum == signal.SIGHUP:
+            # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
+            self.session.end(128 + event.signum, "")
+        else:
+            super().signalled(event)
 
     def stop(self) -> None:
         if self._reader:

@@ -92,7 +92,7 @@ class Connector:
             return open_websocket(url, headers, sock, self._environment.network.connect_timeout)
         except UpgradeError as error:
             service = self._environment.service
-            why = service.unsigned if service else "without AWS credentials it cannot be"
+            why = service.unsigned if service else "there are no AWS credentials"
             if error.status not in _UNAUTHORIZED or not why:
                 raise
             host = urlsplit(url).netloc

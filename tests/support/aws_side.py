@@ -5,7 +5,7 @@
         with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
             program.expect(PROMPT)
 
-Every request must be signed with ``SECRET_KEY``, or is refused.
+Unless told otherwise, a request that is not signed with ``SECRET_KEY`` is refused.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.proxy import ConnectProxy
 from ssm_plugin.loopback.service import LocalService
 from ssm_plugin.loopback.session import SessionRequest
-from ssm_plugin.loopback.tls import ThrowAwayAuthority
+from ssm_plugin.loopback.tls import NAMES, ThrowAwayAuthority
 from ssm_plugin.wire import message, payloads
 
 from .aws_home import AwsHome
@@ -40,7 +40,7 @@ SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
 OURS = [sys.executable, "-m", "ssm_plugin"]
 
 class AwsSide:
-    """``tls``: https and wss under a private CA. ``login`` (``user:password``): the only way is
+    """``tls``: https and wss under a private CA, for ``names``. ``login`` (``user:password``): the only way is
     through a proxy that wants it. ``kms``: sessions are encrypted; a dict of what ``Encryption``
     takes besides the key. ``options`` are fields of ``AgentOptions`` and arguments of
     ``LocalService``.
@@ -50,20 +50,22 @@ class AwsSide:
     of each and its payload, and returns the payload that goes out in its place.
     """
 
-    def __init__(self, folder, tls=False, login=None, kms=None, **options):
+    def __init__(self, folder, tls=False, login=None, kms=None, names=NAMES, **options):
         self._exits = contextlib.ExitStack()
         self._login = login
         self.home = AwsHome(folder)
         self.authority = None
         if tls:
             (folder / "ca").mkdir()
-            self.authority = ThrowAwayAuthority(str(folder / "ca"))
+            self.authority = ThrowAwayAuthority(str(folder / "ca"), names)
             options["tls"] = self.authority.server_context()
         if kms is not None:
             # Looked up late, so that a test may put another one in its place.
             decrypt = lambda ciphertext, context: self.decrypt(ciphertext, context)  # noqa: E731
             options["encryption"] = Encryption(KEY_ID, decrypt, **kms)
-        options = dict({"shell": SHELL}, **options)
+        options.setdefault("shell", SHELL)
+        options.setdefault("secret_keys", {ACCESS_KEY: SECRET_KEY})
+        options.setdefault("require_signatures", True)
         fields = {name: options.pop(name) for name in AgentOptions._fields if name in options}
         self._agents = agent_factory(AgentOptions(**fields))
         self._options = options
@@ -72,10 +74,7 @@ class AwsSide:
         self.damage = None
 
     def __enter__(self):
-        keys = {ACCESS_KEY: SECRET_KEY}
-        service = LocalService(
-            self._start_agent, secret_keys=keys, require_signatures=True, **self._options
-        )
+        service = LocalService(self._start_agent, **self._options)
         with contextlib.ExitStack() as exits:
             self.service = exits.enter_context(service)
             self.kms = KmsApi(self.service.signatures)

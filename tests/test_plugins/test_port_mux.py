@@ -342,7 +342,7 @@ def test_an_agent_that_needs_keep_alives_gets_them(service, target):
 
 @pytest.mark.parametrize("document_type", ["download", "upload"])
 def test_nothing_is_lost_or_changed_on_a_bad_network(document_type):
-    data = random_bytes(400000)
+    data = random_bytes(100000)
     faults = "lose=2%,double=2%,reorder=2%,corrupt=2%,no-acknowledge=2%,delay=2%,seed=3"
 
     def serve(connection):

@@ -155,15 +155,24 @@ def test_input_of_an_embedding_program_is_taken_in_place_of_stdin(service):
     assert b"".join(output)[:3] == b"one"
 
 
-def test_a_signal_ends_it_with_its_number(service, stdin):
+@pytest.mark.parametrize(
+    "signum, line",
+    [
+        (signal.SIGTERM, b"Terminate signal received, exiting.\n"),
+        (signal.SIGHUP, b""),  # so OpenSSH ends its ProxyCommand
+    ],
+)
+def test_a_signal_ends_it_with_its_number(service, stdin, signum, line):
     with TargetServer(echo) as target:
         session = run(service, target, stdin)
         stdin.write(b"x")
         session.notices.wait_for(b"x")
-        session.session.events.put(Signalled(signal.SIGTERM))
+        session.session.events.put(Signalled(signum))
         session.join()
-    assert session.status == 128 + signal.SIGTERM
-    assert session.stderr.data.endswith(b"Terminate signal received, exiting.\n")
+    assert session.status == 128 + signum
+    start = "\nStarting session with SessionId: {}\n".format(session.id)
+    assert session.stderr.data == start.encode() + line
+    service.wait_for(lambda: service.open_sessions() == [])
     stdin.end()
 
 

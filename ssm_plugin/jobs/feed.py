@@ -1,0 +1,179 @@
+"""Standard input for a command that has none: a second session carries it into a FIFO.
+
+The agent gives a command without a terminal no input, and a command on a terminal neither a clean
+output nor an exit status. So the command runs in a session of the one kind, and next to it runs a
+``cat`` in one of the other kind, on a raw terminal, which copies base64 lines from us into the FIFO
+that the command's wrapper has made. It needs permission for that second document too, and both
+must run as the same user. The command sees its input in blocks, not byte by byte.
+"""
+
+import base64
+import os
+import queue
+import uuid
+from types import TracebackType
+from typing import Any, Optional, Type
+
+from ..channel.events import Started
+from ..errors import RemoteError, SessionLost, SsmPluginError
+from ..plugins.base import BuiltInPlugin
+from ..session.environment import Environment
+from ..session.registry import SessionPluginRegistry
+from ..session.runner import Runner
+from ..session.session import Session
+from ..session.streams import CallableStreams
+from ..session.types import ClientConfig, SessionConfig, SessionType
+from ..transport.worker import Worker
+from ..wire import payloads
+from .remote_line import quote
+from .request import CommandRequest, ReadInput
+from .runner import InputFailed
+from .starting import wait_for_start
+
+DOCUMENT = "AWS-StartInteractiveCommand"
+
+# Seconds for the second session to end, once the command has.
+CLOSE_LIMIT = 5.0
+
+# $1: the FIFO, which the other session makes in these days. $2 $3: the two halves of what says
+# that the terminal is ready; before that it would echo, and take some bytes for keys.
+_SCRIPT = """\
+stty raw -echo || exit 1; n=0
+until [ -p "$1" ]; do n=$((n+1)); [ $n -le 150 ] || { echo no FIFO; exit 1; }; sleep .1; done
+printf "%s%s" "$3" "$2"; exec cat >"$1\""""
+
+# Whole base64 lines without padding: multiples of 57 bytes.
+_LINE = 57
+
+
+class InputFeed:
+    """``with InputFeed(…):`` feeds the command while the block runs. What keeps it from doing so
+    becomes an :class:`InputFailed` in ``events``."""
+
+    def __init__(
+        self,
+        request: CommandRequest,
+        directory: str,
+        environment: Environment,
+        events: "queue.Queue[Any]",
+    ) -> None:
+        assert request.read_input is not None
+        self._request = request
+        self._environment = environment
+        self._command_events = events
+        self._halves = [os.urandom(10).hex() for _ in range(2)]
+        self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + self._halves)
+        ready = "".join(reversed(self._halves)).encode("ascii")
+        self._progress = _Progress(request.read_input, ready)
+        self._events: "queue.Queue[Any]" = queue.Queue()
+        self._session: Optional[Session] = None
+        self._worker = Worker("input feed", self._run, events)
+
+    def __enter__(self) -> "InputFeed":
+        self._worker.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        from ..session.loop import EndRequested
+
+        self._events.put(EndRequested(0))
+        self._worker.join(CLOSE_LIMIT)
+
+    def _run(self) -> None:
+        try:
+            self._feed()
+        except SsmPluginError as error:
+            self._fail(error)
+
+    def _feed(self) -> None:
+        service = self._environment.service
+        assert service is not None
+        client, request = service, self._request
+        started = wait_for_start(
+            client,
+            lambda: client.start_session(
+                request.target, DOCUMENT, {"command": [self._line]}, request.reason
+            ),
+            self._events,
+        )
+        config = SessionConfig(
+            started.session_id,
+            started.stream_url,
+            started.token_value,
+            request.target,
+            DOCUMENT,
+        )
+        registry = SessionPluginRegistry()
+        registry.register_plugin(_FeedPlugin(self._progress))
+        streams = CallableStreams(lambda data: None, lambda data: None)
+        environment = self._environment._replace(streams=streams, silent=True)
+        client_config = ClientConfig(str(uuid.uuid4()), SessionType.INTERACTIVE_COMMANDS)
+        session = Session(config, client_config, registry, environment, self._events)
+        session.execute()
+        session.run()
+        if not self._progress.complete:
+            self._fail(RemoteError(self._progress.said() or "its session ended"))
+
+    def _fail(self, error: SsmPluginError) -> None:
+        failure = SessionLost("the input did not reach the command: %s" % error)
+        failure.__cause__ = error
+        self._command_events.put(InputFailed(failure))
+
+
+class _Progress:
+    def __init__(self, read: ReadInput, ready: bytes) -> None:
+        self.read = read
+        self.ready = ready
+        self.seen = b""
+        self.complete = False
+
+    def said(self) -> str:
+        """What the second session printed in place of what was expected."""
+        return " ".join(self.seen.decode("utf-8", "replace").split())[:200]
+
+
+class _FeedRunner(Runner):
+    def __init__(self, session: Session, started: Started, progress: _Progress) -> None:
+        super().__init__(session, started)
+        self._progress = progress
+        self._pump: Optional[Worker] = None
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        progress = self._progress
+        progress.seen = (progress.seen + data)[-4096:]
+        if self._pump is None and payload_type == payloads.OUTPUT and progress.ready in progress.seen:
+            self._pump = Worker("input", self._pump_input, self.session.events)
+            self._pump.start()
+
+    def _pump_input(self) -> None:
+        send, rest = self.session.channel.send_input_data, b""
+        try:
+            while True:
+                data = self._progress.read()
+                if not data:
+                    break
+                data = rest + data
+                whole = len(data) // _LINE * _LINE
+                rest = data[whole:]
+                if whole:
+                    send(base64.encodebytes(data[:whole]))
+            if data is not None:
+                send(base64.encodebytes(rest) + b".\n")
+                self._progress.complete = True
+        except SessionLost:
+            pass  # the session says itself that it ended
+
+
+class _FeedPlugin(BuiltInPlugin):
+    session_types = [SessionType.INTERACTIVE_COMMANDS, SessionType.STANDARD_STREAM]
+
+    def __init__(self, progress: _Progress) -> None:
+        self._progress = progress
+
+    def create_runner(self, session: Session, started: Started) -> Runner:
+        return _FeedRunner(session, started, self._progress)

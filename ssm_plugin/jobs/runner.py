@@ -1,0 +1,128 @@
+"""The running part of a command whose exit status may come in a trailer."""
+
+from typing import Any, Optional
+
+from ..channel.events import Started
+from ..errors import SsmPluginError
+from ..plugins.base import BuiltInPlugin
+from ..plugins.command import CommandRunner
+from ..session.notices import Notices
+from ..session.registry import SessionPluginRegistry
+from ..session.runner import Runner
+from ..session.session import Session
+from ..session.streams import Streams
+from ..session.types import SessionType
+from ..terminal.output import OutputGone
+from ..terminal.signals import Interrupted
+from ..wire import payloads
+from .time_limit import EXIT_TIME_UP, TimeUp
+from .trailer import Trailer
+
+# What ``Session.run`` returns where the session ended and no status came.
+NO_STATUS = -1
+
+# After the trailer nothing more is to come but what processes print that the command left behind.
+# The session ends after so many quiet seconds.
+QUIET_LIMIT = 5.0
+
+
+class InputFailed:
+    """The event: the command will not get all of its input."""
+
+    def __init__(self, error: SsmPluginError) -> None:
+        self.error = error
+
+
+class Record:
+    """What is known of a command while its session runs; outlives the runner."""
+
+    def __init__(self, marker: bytes) -> None:
+        self.trailer = Trailer(marker)
+        self.has_started = False
+        self.status: Optional[int] = None
+        self.stdout_bytes = 0
+        self.stderr_bytes = 0
+        self.service_reason = ""
+        self.input_error: Optional[SsmPluginError] = None
+
+
+class TrailerRunner(CommandRunner):
+    def __init__(self, session: Session, started: Started, record: Record) -> None:
+        super().__init__(session, started)
+        self._record = record
+        record.has_started = True
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        record = self._record
+        if payload_type == payloads.OUTPUT:
+            data = record.trailer.feed(data)
+            record.stdout_bytes += len(data)
+            if data:
+                super().output(payload_type, data)
+            self._look_for_status()
+        else:
+            record.stderr_bytes += len(data) if payload_type == payloads.STDERR else 0
+            super().output(payload_type, data)
+            self._keep_status()
+
+    def event(self, event: Any) -> None:
+        if isinstance(event, TimeUp):
+            self.interrupt(EXIT_TIME_UP)
+        elif isinstance(event, InputFailed) and self.exit_code is None:
+            self._record.input_error = event.error
+            self.interrupt(255)
+
+    def exit_status(self) -> int:
+        known = self.ended_by is not None or self.exit_code is not None
+        return super().exit_status() if known else NO_STATUS
+
+    def stop(self) -> None:
+        rest = self._record.trailer.rest()
+        self._record.stdout_bytes += len(rest)
+        try:
+            if rest:
+                super().output(payloads.OUTPUT, rest)
+        except (OutputGone, Interrupted):
+            pass  # nobody takes it any more, and why we stop is known already
+
+    def _look_for_status(self) -> None:
+        if self._record.trailer.status is not None:
+            if self.exit_code is None:
+                self.exit_code = self._record.trailer.status
+                self._keep_status()
+            self.session.set_alarm("over", QUIET_LIMIT)
+
+    def _keep_status(self) -> None:
+        if self.exit_code is not None:
+            self._record.status = super().exit_status()
+
+
+class TrailerPlugin(BuiltInPlugin):
+    """For one session."""
+
+    session_types = [SessionType.NON_INTERACTIVE_COMMANDS]
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def create_runner(self, session: Session, started: Started) -> Runner:
+        return TrailerRunner(session, started, self._record)
+
+
+def registry_for(record: Record) -> SessionPluginRegistry:
+    """Serves commands, and nothing else: another type of session is refused in the handshake."""
+    registry = SessionPluginRegistry()
+    registry.register_plugin(TrailerPlugin(record))
+    return registry
+
+
+class KeptNotices(Notices):
+    """Shows nothing, and keeps the reason that the service gives for an end."""
+
+    def __init__(self, streams: Streams, session_id: str, record: Record) -> None:
+        super().__init__(streams, session_id, silent=True)
+        self._record = record
+
+    def show(self, text: str, **fields: object) -> None:
+        if "reason" in fields:
+            self._record.service_reason = str(fields["reason"])

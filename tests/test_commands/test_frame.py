@@ -1,0 +1,92 @@
+"""What stands around every command: standard streams, errors as one line, exit statuses."""
+
+import os
+import signal
+import sys
+
+import pytest
+
+from tests.support.drop_in import DropIn
+from tests.support.service import local_service
+
+INTERACTIVE = "AWS-StartInteractiveCommand"
+FRAME = "import sys; from ssm_plugin.commands import frame; sys.exit(frame.run(%r, %r))"
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service() as service:
+        yield service
+
+
+@pytest.fixture
+def drop_in(tmp_path, service):
+    return DropIn(tmp_path, service)
+
+
+def redirected(redirections, argv):
+    return ["sh", "-c", 'exec "$@" ' + redirections, "sh"] + argv
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc")
+@pytest.mark.may_skip
+def test_closed_standard_streams_do_not_become_sockets(drop_in):
+    started = drop_in.start(INTERACTIVE, {"command": ["exec sleep 100"]})
+    argv = redirected("<&- >&- 2>&-", drop_in.argv(started))
+    with drop_in.spawn(argv, drop_in.variables(started)) as process:
+        drop_in.service.wait_for(lambda: started.session.connections == 1)
+        names = [os.readlink("/proc/%d/fd/%d" % (process.pid, fd)) for fd in range(3)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 143
+    assert names == [os.devnull] * 3
+    assert started.session.is_over
+
+
+@pytest.mark.parametrize("redirections", ["<&-", "<&- 2>&-", "</dev/null"])
+def test_without_input_a_shell_ends_at_once(drop_in, redirections):
+    started = drop_in.start()
+    argv = redirected(redirections, drop_in.argv(started))
+    done = drop_in.call(argv, environ=drop_in.variables(started))
+    assert done.status == 0
+    assert done.stdout.endswith(b"Exiting session with sessionId: %s.\n\n" % ascii_id(started))
+
+
+def test_with_stdout_closed_a_shell_still_does_its_work(drop_in, tmp_path):
+    started = drop_in.start()
+    argv = redirected(">&-", drop_in.argv(started))
+    done = drop_in.call(argv, b"touch %s/done\n" % os.fsencode(str(tmp_path)),
+                        drop_in.variables(started))
+    assert (done.status, done.stderr) == (0, b"")
+    assert (tmp_path / "done").exists()
+
+
+def test_a_mistake_of_our_own_is_one_line_too(tmp_path):
+    drop_in = DropIn(tmp_path)
+    done = drop_in.call([sys.executable, "-c", FRAME % ("no_such_module", [])])
+    assert (done.status, done.stdout) == (255, b"")
+    assert done.stderr.startswith(b"ssm-plugin: internal error (log level debug shows where): ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_traceback_is_shown_on_log_level_debug_only(tmp_path):
+    drop_in = DropIn(tmp_path)
+    argv = [sys.executable, "-m", "ssm_plugin", "shell", "i-1", "--region", "nowhere"]
+    assert b"Traceback" not in drop_in.call(argv + ["--log-level", "error"]).stderr
+    assert b"Traceback" in drop_in.call(argv + ["--log-level", "debug"]).stderr
+
+
+def test_help_into_a_closed_pipe_is_no_mistake(tmp_path):
+    drop_in = DropIn(tmp_path)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        argv = [sys.executable, "-m", "ssm_plugin", "shell", "--help"]
+        with drop_in.spawn(argv, stdout=writer) as process:
+            _, stderr = process.communicate(timeout=15)
+    finally:
+        os.close(writer)
+    assert (process.returncode, stderr) == (141, b"")
+
+
+def ascii_id(started):
+    return started.session_id.encode("ascii")
