@@ -11,7 +11,7 @@ it may, the window shrinks to what brings it down again.
 """
 
 SMALLEST = 16
-INITIAL = 1024
+INITIAL = 512
 CEILING = 4096
 
 # The queue may take as long as the way itself, and on a short way so many seconds.

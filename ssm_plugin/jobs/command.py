@@ -36,7 +36,13 @@ EXIT_FAILED = 255
 
 # What another attempt to start does not heal.
 _FINAL = (UsageError, CredentialsError, SessionInterrupted)
-_FINAL_CODES = ("AccessDenied", "Validation", "InvalidDocument", "InvalidParameters", "Unrecognized")
+_FINAL_CODES = (
+    "AccessDenied",
+    "InvalidDocument",
+    "InvalidParameters",
+    "UnrecognizedClient",
+    "Validation",
+)
 
 
 class RemoteCommand:
@@ -68,13 +74,15 @@ class RemoteCommand:
             except SsmPluginError as raised:
                 error, reason = raised, str(raised)
                 status = getattr(raised, "exit_status", EXIT_FAILED)
-        if limit.passed and self._record.status is None:
-            status = EXIT_TIME_UP
-            reason = "the time limit of %g s passed" % (limit.seconds or 0.0)
+        if limit.passed and status == EXIT_TIME_UP:
+            reason = "the time limit of %g s for the command on %s has passed" % (
+                self.request.timeout or 0.0,
+                self.name,
+            )
             error = SessionInterrupted(reason, status)
         record = self._record
         return CommandResult(
-            self.request.name or self.request.target,
+            self.name,
             status,
             reason,
             self.session_id,
@@ -84,6 +92,10 @@ class RemoteCommand:
             record.stderr_bytes,
             error,
         )
+
+    @property
+    def name(self) -> str:
+        return self.request.name or self.request.target
 
     # Inside
 
@@ -171,16 +183,13 @@ class RemoteCommand:
         record = self._record
         if record.input_error:
             raise record.input_error
-        if status == EXIT_OUTPUT_GONE and record.status != status:
-            return status, "nobody reads the output any more"
-        if record.status is not None and status in (NO_STATUS, EXIT_FAILED):
-            status = record.status
-        if status in (NO_STATUS, EXIT_FAILED) and record.status is None:
+        if record.ended_by is None and record.status is not None and status != EXIT_OUTPUT_GONE:
+            return record.status, record.service_reason
+        if status in (NO_STATUS, EXIT_FAILED, 0):
+            reason = record.service_reason or "the session ended before the command"
             raise SessionLost(
-                "the status of the command on %s never arrived: %s"
-                % (self.request.name or self.request.target,
-                   record.service_reason or "the session ended before the command")
+                "the status of the command on %s never arrived: %s" % (self.name, reason)
             )
-        if record.status is None and status > 128:
-            return status, "ended by signal %d here" % (status - 128)
-        return status, record.service_reason
+        if status == EXIT_OUTPUT_GONE:
+            return status, "nobody reads the output any more"
+        return status, "ended by signal %d here" % (status - 128) if status > 128 else ""

@@ -18,13 +18,13 @@ from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
 from ..plugins.base import BuiltInPlugin
 from ..session.environment import Environment
+from ..session.loop import EndRequested
 from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.streams import CallableStreams
 from ..session.types import ClientConfig, SessionConfig, SessionType
 from ..transport.worker import Worker
-from ..wire import payloads
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
 from .runner import InputFailed
@@ -79,8 +79,6 @@ class InputFeed:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        from ..session.loop import EndRequested
-
         self._events.put(EndRequested(0))
         self._worker.join(CLOSE_LIMIT)
 
@@ -146,7 +144,7 @@ class _FeedRunner(Runner):
     def output(self, payload_type: int, data: bytes) -> None:
         progress = self._progress
         progress.seen = (progress.seen + data)[-4096:]
-        if self._pump is None and payload_type == payloads.OUTPUT and progress.ready in progress.seen:
+        if self._pump is None and progress.ready in progress.seen:
             self._pump = Worker("input", self._pump_input, self.session.events)
             self._pump.start()
 

@@ -8,7 +8,10 @@ command's line is read by a shell, which the same quoting suits. The script
   reaches only the script itself: it ends the whole group, in three steps within two seconds;
 - has a second process watch over it, which ends the group when the script was killed, as the agent
   does with a terminated session;
-- prints the trailer with the exit status, which the plain form of a document does not report.
+- prints the trailer with the exit status, which the plain form of a document does not report;
+- where output is live, then waits for an interrupt, which says that all of it has arrived, for as
+  long as a lost connection may take to come back. Once a command has ended, the agent gives its
+  last output two seconds to arrive, which is not much after megabytes on a bad line.
 
 It needs ``sh`` and, for all of this, ``bash``: a plain shell has no job control without a terminal.
 There ``setsid`` makes the group; the command then ignores SIGINT, so it is SIGTERM that ends it,
@@ -48,7 +51,10 @@ wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
 [ -z "$BASH_VERSION" ] || echo >&9
-printf "%s:%d\\n" "$m" "$s"; exit "$s\""""
+printf "%s:%d\\n" "$m" "$s"
+[ -z "$x" ] && [ -p /dev/fd/1 ] || exit "$s"
+trap 'kill "$z"; exit "$s"' INT TERM HUP; n=0
+while [ $n -lt 45 ]; do sleep 20 >/dev/null & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
 # end is lost with a connection, which must not pass for the end of the input.

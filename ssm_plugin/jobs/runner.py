@@ -5,7 +5,7 @@ from typing import Any, Optional
 from ..channel.events import Started
 from ..errors import SsmPluginError
 from ..plugins.base import BuiltInPlugin
-from ..plugins.command import CommandRunner
+from ..plugins.command import INTERRUPT, CommandRunner, status_of
 from ..session.notices import Notices
 from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
@@ -34,11 +34,13 @@ class InputFailed:
 
 
 class Record:
-    """What is known of a command while its session runs; outlives the runner."""
+    """What is known of a command while its session runs; outlives the runner. ``status`` is the
+    command's own, ``ended_by`` the one of an end that came from here."""
 
     def __init__(self, marker: bytes) -> None:
         self.trailer = Trailer(marker)
         self.has_started = False
+        self.ended_by: Optional[int] = None
         self.status: Optional[int] = None
         self.stdout_bytes = 0
         self.stderr_bytes = 0
@@ -60,10 +62,16 @@ class TrailerRunner(CommandRunner):
             if data:
                 super().output(payload_type, data)
             self._look_for_status()
-        else:
-            record.stderr_bytes += len(data) if payload_type == payloads.STDERR else 0
+        elif payload_type == payloads.STDERR:
+            record.stderr_bytes += len(data)
             super().output(payload_type, data)
-            self._keep_status()
+        elif payload_type == payloads.EXIT_CODE:
+            super().output(payload_type, data)
+            self._take_status(record.trailer.status)
+
+    def interrupt(self, status: int, key: bytes = INTERRUPT) -> None:
+        super().interrupt(status, key)
+        self._record.ended_by = self.ended_by
 
     def event(self, event: Any) -> None:
         if isinstance(event, TimeUp):
@@ -86,15 +94,21 @@ class TrailerRunner(CommandRunner):
             pass  # nobody takes it any more, and why we stop is known already
 
     def _look_for_status(self) -> None:
-        if self._record.trailer.status is not None:
-            if self.exit_code is None:
-                self.exit_code = self._record.trailer.status
-                self._keep_status()
-            self.session.set_alarm("over", QUIET_LIMIT)
+        status = self._record.trailer.status
+        if status is None:
+            return
+        if self.exit_code is None:
+            # The wrapper waits for this. An agent that passes a signal on then reports 1, whatever
+            # the command's status was.
+            self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
+        self._take_status(status)
+        self.session.set_alarm("over", QUIET_LIMIT)
 
-    def _keep_status(self) -> None:
+    def _take_status(self, status: Optional[int]) -> None:
+        """The trailer's, where there is one: the node's may be about the wrapper."""
+        self.exit_code = self.exit_code if status is None else status
         if self.exit_code is not None:
-            self._record.status = super().exit_status()
+            self._record.status = status_of(self.exit_code)
 
 
 class TrailerPlugin(BuiltInPlugin):

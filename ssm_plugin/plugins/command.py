@@ -36,6 +36,11 @@ CLOSE_LIMIT = 2.0
 EXIT_BY_SIGNAL = 255
 
 
+def status_of(exit_code: int) -> int:
+    """The exit status for the code that a node reports."""
+    return EXIT_BY_SIGNAL if exit_code < 0 else exit_code & 0xFF
+
+
 class CommandRunner(Runner):
     """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's."""
 
@@ -79,8 +84,7 @@ class CommandRunner(Runner):
         """0 where a document reports none, as AWS's client has it."""
         if self.ended_by is not None:
             return self.ended_by
-        code = self.exit_code or 0
-        return EXIT_BY_SIGNAL if code < 0 else code & 0xFF
+        return status_of(self.exit_code or 0)
 
     def farewell(self) -> None:
         """We are leaving in the middle, as after a broken pipe: the command is not to go on. The

@@ -16,15 +16,16 @@ class Inbox:
         self._rung = False
         self._closed = False
 
-    def put(self, item: Any) -> None:
-        """Nothing happens once the owner is gone."""
+    def put(self, item: Any) -> bool:
+        """False once the owner is gone: nobody will take it."""
         with self._lock:
             if self._closed:
-                return
+                return False
             self._items.append(item)
             if not self._rung:
                 self._rung = True
                 os.write(self._writer, b"\0")
+            return True
 
     def take(self) -> List[Any]:
         """All items, the oldest first; ``reader`` is quiet until there are more."""
@@ -35,9 +36,12 @@ class Inbox:
                 os.read(self.reader, 1)
             return items
 
-    def close(self) -> None:
+    def close(self) -> List[Any]:
+        """Take no more; returns what nobody has taken."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 os.close(self.reader)
                 os.close(self._writer)
+            items, self._items = self._items, []
+            return items

@@ -121,7 +121,8 @@ class LocalReader:
 
     def add(self, connection: Connection) -> None:
         """Read this one, too. From any thread."""
-        self._inbox.put(connection)
+        if not self._inbox.put(connection) and connection.sock is not None:
+            connection.sock.close()
 
     def stop(self, seconds: float) -> bool:
         """Close all connections and end the thread, within ``seconds``. One that waits for room in
@@ -319,7 +320,9 @@ class LocalReader:
     def _finish(self) -> None:
         """Nobody writes any more, or will before the sockets are closed."""
         self._selector.close()
-        self._inbox.close()
+        for left in self._inbox.close():
+            if left is not None and left.sock is not None and not left.closed:
+                self._connections.add(left)
         for connection in self._connections:
             # A peer must not take the end of the session for the end of its data. An agent's
             # targets see a plain end.

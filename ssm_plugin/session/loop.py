@@ -282,16 +282,19 @@ class EventLoop:
         return status
 
     def _on_end_requested(self, event: EndRequested) -> int:
+        self.leave(event.line)
+        return event.status
+
+    def leave(self, line: Optional[str] = None) -> None:
+        """Say so. Aside, for nobody may be taking our output, which would hold us up."""
         self._session.stop_runner()
-        line = notices.END if event.line is None else event.line
-        # Aside, for nobody may be taking our output, which would hold us up.
+        line = notices.END if line is None else line
         failures: "queue.Queue[Any]" = queue.Queue()
         last_line = Worker("notice", lambda: self._session.notices.show(line), failures)
         last_line.start()
         last_line.join(LAST_LINE_LIMIT)
         if not failures.empty():
             log.info("the last line was not shown: %r", failures.get().error)
-        return event.status
 
     def _say_goodbye(self, reason: str) -> None:
         self._session.stop_runner()

@@ -239,6 +239,7 @@ class Session(ISession):
         except OutputGone:
             return EXIT_OUTPUT_GONE
         except Interrupted as interruption:
+            self._loop.leave()
             return 128 + interruption.signum
 
     def _finish(self) -> None:

@@ -106,13 +106,14 @@ class DataChannel:
         rest = memoryview(data)
         while rest:
             with self._mutex:
-                taken = self._protocol.send(payload_type, rest[:PIECE], self._clock())
+                if self._closed or self._protocol.ended:
+                    raise SessionLost("the session ended with input unsent")
+                now = self._clock()
+                taken = self._protocol.send(payload_type, rest[:PIECE], now)
                 if taken:
                     self._hand_out()
-                elif self._closed or self._protocol.ended:
-                    raise SessionLost("the session ended with input unsent")
                 else:
-                    self._wait_for_room()
+                    self._wait_for_room(now)
             rest = rest[taken:]
 
     def close(self, seconds: float = 2.0) -> None:
@@ -156,6 +157,7 @@ class DataChannel:
         with self._mutex:
             link, self._link = self._link, None
             self._protocol.connection_lost()
+            self._changed.notify_all()
         if link:
             link.drop()
             link.join(1.0)
@@ -206,9 +208,11 @@ class DataChannel:
 
     # Inside
 
-    def _wait_for_room(self) -> None:
-        until = self._protocol.paced_until(self._clock())
-        self._changed.wait(None if until is None else max(0.0, until - self._clock()))
+    def _wait_for_room(self, now: float) -> None:
+        """``now`` is when there was none: a little later, what the pace forbade may be allowed,
+        and then nobody would say so."""
+        until = self._protocol.paced_until(now)
+        self._changed.wait(None if until is None else until - now)
 
     def _hand_out(self) -> None:
         """Pass on what the core has to send and to tell. The caller holds the mutex."""

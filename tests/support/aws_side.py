@@ -40,10 +40,10 @@ SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
 OURS = [sys.executable, "-m", "ssm_plugin"]
 
 class AwsSide:
-    """``tls``: https and wss under a private CA, for ``names``. ``login`` (``user:password``): the only way is
-    through a proxy that wants it. ``kms``: sessions are encrypted; a dict of what ``Encryption``
-    takes besides the key. ``options`` are fields of ``AgentOptions`` and arguments of
-    ``LocalService``.
+    """``tls``: https and wss under a private CA, for ``names``. ``login`` (``user:password``): the
+    client is sent through a proxy that wants it. ``kms``: sessions are encrypted; a dict of what
+    ``Encryption`` takes besides the key. ``options`` are fields of ``AgentOptions`` and arguments
+    of ``LocalService``.
 
     ``environ`` is what a client needs; ``service``, ``kms``, ``proxy``, ``home`` are the parts.
     ``sent`` holds the output messages as the agent sent them. ``damage``, if set, gets the number
@@ -191,11 +191,11 @@ class _Tap:
         return message.build(*changed)
 
 
-def drop_in(response, request=None, profile="", endpoint_url=""):
-    """The arguments that the AWS CLI ends with; ``response`` is a dict or text."""
+def drop_in(response, request=None, profile="", endpoint_url="", program=OURS):
+    """What the AWS CLI calls ``program`` with; ``response`` is a dict or text."""
     text = response if isinstance(response, str) else json.dumps(response)
     asked = json.dumps({"Target": TARGET} if request is None else request)
-    return OURS + [text, REGION, "StartSession", profile, asked, endpoint_url]
+    return program + [text, REGION, "StartSession", profile, asked, endpoint_url]
 
 
 class Finished(NamedTuple):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import struct
+import threading
 
 from ssm_plugin.errors import ConnectionLost
 
@@ -100,13 +101,14 @@ class AgentConnection:
 
     def __init__(self, peer):
         self._peer = peer
+        self._sending = threading.Lock()  # a pong must not land in the middle of a message
         peer.socket.settimeout(None)
 
     def receive(self):
         try:
             opcode, payload = self._peer.read()
             if opcode == PING:
-                self._peer.send(PONG, payload)
+                self._send(frame(PONG, payload))
         except (OSError, ValueError) as error:
             raise ConnectionLost("broken: %s" % error) from error
         if opcode == CLOSE:
@@ -133,6 +135,7 @@ class AgentConnection:
 
     def _send(self, data):
         try:
-            self._peer.socket.sendall(data)
+            with self._sending:
+                self._peer.socket.sendall(data)
         except OSError as error:
             raise ConnectionLost("broken: %s" % error) from error

@@ -47,8 +47,9 @@ def test_the_node_may_be_named_and_options_passed_on(caller):
 
 
 def test_faults_are_the_services(caller):
-    done = call(caller, ["--faults", "refuse-token", "shell"])
+    done = call(caller, ["--faults", "refuse-upgrade", "shell"])
     assert done.status == 255
+    assert b"refused the data channel with HTTP status 403" in done.stderr
 
 
 def test_the_users_own_aws_configuration_is_left_out(caller):
@@ -60,7 +61,9 @@ def test_the_users_own_aws_configuration_is_left_out(caller):
     assert call(caller, ["shell"], b"exit\n", **environ).status == 0
 
 
-@pytest.mark.parametrize("signum, options", [(signal.SIGTERM, []), (signal.SIGINT, ["--faults", "lose=1%"])])
+@pytest.mark.parametrize(
+    "signum, options", [(signal.SIGTERM, []), (signal.SIGINT, ["--faults", "lose=1%"])]
+)
 def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
     ready = tmp_path / "ready"
     argv = DEMO + ["serve", "--ready-file", str(ready)] + options
@@ -82,7 +85,7 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
     [
         (["demo"], b"a demo of the demo is the demo"),
         (["nonsense"], b"there is no command 'nonsense'"),
-        (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo serve"),
+        (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo s"),
         (["serve", "--faults", "nonsense"], b"cannot read fault 'nonsense'"),
         (["serve", "--ready-file", "/nowhere/at/all"], b"cannot write /nowhere/at/all"),
     ],

@@ -84,6 +84,36 @@ def test_the_drop_in_names_the_target_of_the_request_in_the_context(tmp_path):
     assert "42 is it" in done.stdout
 
 
+COMMAND = "AWS-StartNonInteractiveCommand"
+WORDS = "sh -c 'echo $((6*7)) is it; echo oops >&2; exit 3'"
+
+
+@pytest.mark.parametrize("challenge", [True, False], ids=["challenge", "no-challenge"])
+def test_a_command_is_encrypted(tmp_path, client, challenge):
+    with AwsSide(tmp_path, kms={"challenge": challenge, "require_challenge": challenge}) as aws:
+        parameters = {"command": WORDS, "separateOutputStream": "true"}
+        started = aws.started_session(COMMAND, **parameters)
+        command = drop_in(started, {"Target": TARGET, "DocumentName": COMMAND}, program=client)
+        done = run(command, aws.keys_in_environment())
+    assert (done.status, done.stderr) == (3, "oops\n")
+    assert "\n42 is it\n" in done.stdout
+    types = {payloads.OUTPUT, payloads.STDERR, payloads.EXIT_CODE}
+    sent = [bytes(one.payload) for one in aws.sent if one.payload_type in types]
+    assert len(sent) >= 3
+    assert not any(word in payload for payload in sent for word in (b"42", b"oops", b"EXIT"))
+
+
+def test_a_command_whose_output_was_damaged_shows_none_of_it(tmp_path, client):
+    with AwsSide(tmp_path, kms={}) as aws:
+        aws.damage = lambda number, payload: flipped(payload, -1)
+        started = aws.started_session(COMMAND, command=WORDS, separateOutputStream="true")
+        command = drop_in(started, {"Target": TARGET, "DocumentName": COMMAND}, program=client)
+        done = run(command, aws.keys_in_environment())
+        assert aws.service.open_sessions() == []
+    assert "does not open: it was damaged" in only_line(done)
+    assert "42" not in done.stdout
+
+
 # What goes wrong
 
 

@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import pytest
 
-from tests.support.aws_side import OURS, PROMPT, REGION, TARGET, AwsSide
+from tests.support.aws_side import OURS, PROMPT, REGION, TARGET, AwsSide, drop_in
 from tests.support.http_server import HttpServer, SilentServer, reply
 from tests.support.pty import PtyProcess
 
@@ -198,3 +199,30 @@ def test_a_search_for_credentials_ends_with_us(tmp_path):
             assert program.wait(5) == 143
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
+
+
+def test_without_any_credentials_the_end_does_not_wait_for_some(tmp_path):
+    with AwsSide(tmp_path, require_signatures=False) as aws, SilentServer() as metadata:
+        aws.environ["AWS_EC2_METADATA_DISABLED"] = "false"
+        aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:%d" % metadata.port
+        with PtyProcess(drop_in(aws.started_session()), env=aws.environ) as program:
+            use(program)
+            start = time.monotonic()
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 143
+            assert time.monotonic() - start < 0.9  # a request to the instance metadata takes 1 s
+        assert aws.calls() == []
+
+
+def test_a_presigned_session_waits_for_no_credentials_at_all(tmp_path):
+    with AwsSide(tmp_path, require_signatures=False) as aws, SilentServer() as metadata:
+        aws.environ["AWS_EC2_METADATA_DISABLED"] = "false"
+        aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:%d" % metadata.port
+        started = aws.started_session()
+        started["StreamUrl"] += "&X-Amz-Signature=" + "0" * 64
+        with PtyProcess(drop_in(started), env=aws.environ) as program:
+            start = time.monotonic()
+            use(program)
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 143
+            assert time.monotonic() - start < 0.9

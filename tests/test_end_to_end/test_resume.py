@@ -183,17 +183,6 @@ def test_a_connection_that_served_well_is_resumed_without_delay(service):
     assert counting.resumed_at[0] - began < 0.2
 
 
-def test_a_resumed_connection_is_watched_like_the_first(service):
-    with RunningSession(service, network=QUICK) as running:
-        running.expect(PROMPT)
-        running.at_service.misbehave("refuse-upgrade=2")  # so that a ping falls into the gap
-        running.at_service.drop_connection()
-        service.wait_for(lambda: running.at_service.connections == 2)
-        # Nothing is typed and nothing comes: only pings can tell that the line is dead.
-        running.at_service.misbehave("silent=900ms")
-        service.wait_for(lambda: running.at_service.connections >= 3)
-
-
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's list")
 def test_lost_connections_leave_no_descriptor_open(service):
     def settled():

@@ -132,6 +132,16 @@ def test_a_peer_that_answers_nothing_is_given_up_after_three_intervals():
         assert ends.link.closed.wait(TIME_LIMIT)
 
 
+def test_a_connection_that_comes_late_is_watched_like_the_first():
+    with Ends() as ends:
+        ends.client.detach()
+        deadline = time.monotonic() + TIME_LIMIT
+        while ends.client._wakes_at != float("inf"):  # the heartbeat has nothing to wait for
+            assert time.monotonic() < deadline
+        ends.link = ends.connect()
+        ends.wait_for_pings(2)
+
+
 def filled(ends):
     """The reader waits for its consumer, and an acknowledgement lies unread behind it."""
     ends.node.send_input_data(b"x" * 5000)

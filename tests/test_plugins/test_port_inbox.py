@@ -16,15 +16,16 @@ def test_items_come_in_order_and_make_the_inbox_readable_once():
     assert is_readable(inbox)
     assert inbox.take() == [1, None]
     assert not is_readable(inbox) and inbox.take() == []
-    inbox.close()
-    inbox.close()
+    assert inbox.close() == []
+    assert inbox.close() == []
 
 
-def test_what_comes_after_the_end_goes_nowhere():
+def test_whoever_ends_learns_what_was_left_and_nobody_brings_more():
     inbox = Inbox()
-    inbox.close()
-    inbox.put(1)
-    assert inbox.take() == []
+    assert inbox.put(1)
+    assert inbox.close() == [1]
+    assert not inbox.put(2)
+    assert inbox.close() == []
 
 
 def test_nothing_is_lost_between_threads():

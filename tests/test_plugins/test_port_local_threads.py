@@ -232,6 +232,16 @@ def test_a_connection_that_is_never_made_leaves_nothing(threads):
     assert sum(threads.delivered) == 5
 
 
+def test_a_connection_that_comes_too_late_is_closed():
+    threads = Threads()
+    threads.writer.stop(0.0)
+    assert threads.reader.stop(TIME_LIMIT)
+    connection, far = threads.pair()
+    with far:
+        assert read_all(far) == b""
+    assert connection.sock.fileno() == -1
+
+
 def test_no_more_connections_are_accepted_than_allowed():
     with bind_tcp() as end, Threads(end, limit=1) as threads:
         first = socket.create_connection(("127.0.0.1", end.port), TIME_LIMIT)

@@ -1,0 +1,246 @@
+"""Run a command on one or many nodes. Its output comes back, and its exit status becomes ours.
+
+The arguments arrive as they are given here; no shell reads them, except for --shell. Ctrl-C,
+SIGTERM and the end of our parent end the command too. Needs sh at the node; with bash there, all
+that the command started ends with it. Output is text in UTF-8: the agent changes what is not.
+"""
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+from contextlib import ExitStack
+from typing import Any, List, Mapping, Optional, Tuple
+
+from ..config import Settings, parse_duration
+from ..errors import LocalError, UsageError
+from ..jobs.command import RemoteCommand
+from ..jobs.fleet import PARALLEL, Fleet
+from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
+from ..jobs.results import as_object, as_objects, table, worst
+from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
+from ..session.environment import Environment
+from ..session.streams import CallableStreams, Streams
+from ..session.surroundings import make_environment
+from ..terminal.input import InputReader
+from ..terminal.output import write_all
+from .new_session import signals_into
+from .parent import parent_watch
+
+EXAMPLE = """\
+examples:
+  ssm-plugin exec i-0123456789abcdef0 -- uname -a
+  ssm-plugin exec db1 --timeout 30m -- /usr/local/bin/backup --all
+  ssm-plugin exec db1 --stdin dump.sql -- psql orders
+  ssm-plugin exec web1,web2,web3 --parallel 2 --shell 'systemctl restart app && uptime'
+
+exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
+not be started or its status never arrived; of many targets, the worst
+"""
+
+_USAGE = "%(prog)s TARGET[,TARGET ...] [OPTION ...] [--] COMMAND [ARG ...]"
+
+
+class _TargetAndCommand(argparse.Action):
+    """The first word is the target. Options may follow; then, or after ``--``, the command with
+    all that belongs to it, for which argparse has no notion."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> None:
+        words = list(values)
+        seen = namespace.target is not None or namespace.targets_file
+        if not seen and words and words[0] != "--":
+            namespace.target = words[0]
+            parser.parse_args(words[1:], namespace)
+        elif words:
+            namespace.command = words[1:] if words[0] == "--" else words
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = _USAGE
+    parser.set_defaults(target=None, command=[])
+    parser.add_argument(
+        "words",
+        metavar="TARGET COMMAND",
+        nargs=argparse.REMAINDER,
+        action=_TargetAndCommand,
+        help="instance ids or configured names, with commas in between; the command's words",
+    )
+    parser.add_argument("--shell", metavar="LINE", help="run this line with sh, not a COMMAND")
+    parser.add_argument("--timeout", metavar="D", type=_duration, help="limit, such as 30m")
+    parser.add_argument(
+        "--stdin", metavar="FILE", help="standard input of the command; - is our own"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one object on stdout at the end; the command's output goes to stderr",
+    )
+    parser.add_argument("--targets-file", metavar="FILE", help="targets, one a line")
+    parser.add_argument(
+        "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="into DIR/TARGET.out and .err")
+    parser.add_argument("--reason", help="why, for the session's record at AWS")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    names = _targets(options)
+    if options.stdin is not None and len(names) > 1:
+        raise UsageError("--stdin goes to one target only")
+    with ExitStack() as exits:
+        read = _open_input(options.stdin, exits)
+        requests = [
+            CommandRequest(
+                settings.resolve_target(name),
+                _argv(options),
+                name,
+                settings.document_name or DEFAULT_DOCUMENT,
+                options.timeout,
+                read_input=read,
+                reason=options.reason,
+            )
+            for name in names
+        ]
+        environment = make_environment(settings, environ=environ)
+        events: "queue.Queue[Any]" = queue.Queue()
+        exits.enter_context(signals_into(events))
+        exits.enter_context(parent_watch(events))
+        if len(requests) > 1:
+            return _run_many(options, requests, environment, events, settings.quiet)
+        return _run_one(options, requests[0], environment, events)
+
+
+def _run_one(
+    options: argparse.Namespace,
+    request: CommandRequest,
+    environment: Environment,
+    events: "queue.Queue[Any]",
+) -> int:
+    streams, finish = _streams_for_one(options, request.name)
+    result = RemoteCommand(request, environment, streams, events).run()
+    finish()
+    if options.json:
+        _print_object(as_object(result))
+    elif result.error:
+        raise result.error
+    return result.status
+
+
+def _run_many(
+    options: argparse.Namespace,
+    requests: List[CommandRequest],
+    environment: Environment,
+    events: "queue.Queue[Any]",
+    quiet: bool,
+) -> int:
+    lock = threading.Lock()
+    streams: List[Any] = []
+    for request in requests:
+        if options.output_dir:
+            streams.append(_file_streams(options.output_dir, request.name))
+        else:
+            streams.append(PrefixedStreams(request.name, lock, 2 if options.json else 1))
+    commands = [
+        RemoteCommand(request, environment, each) for request, each in zip(requests, streams)
+    ]
+    results = Fleet(commands, options.parallel, events).run()
+    for each in streams:
+        each.finish()
+    _report(results, options.json, quiet)
+    return worst(results)
+
+
+def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:
+    if as_json:
+        _print_object(as_objects(results))
+    elif not quiet or worst(results):
+        sys.stderr.write(table(results))
+        sys.stderr.flush()
+
+
+def _streams_for_one(options: argparse.Namespace, name: str) -> Tuple[Streams, Any]:
+    if options.output_dir:
+        streams = _file_streams(options.output_dir, name)
+        return streams, streams.finish
+    if options.json:
+        return CallableStreams(lambda data: write_all(2, data)), lambda: None
+    return Streams(), lambda: None
+
+
+def _file_streams(directory: str, name: str) -> FileStreams:
+    base = os.path.join(directory, name.replace("/", "_").lstrip(".") or "_")
+    return FileStreams(open_fresh(base + ".out"), open_fresh(base + ".err"))
+
+
+def _print_object(value: Any) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+# --- What the command line says.
+
+
+def _argv(options: argparse.Namespace) -> Tuple[str, ...]:
+    if options.shell is not None:
+        if options.command:
+            raise UsageError("give a COMMAND or --shell, not both")
+        return shell_argv(options.shell)
+    if not options.command:
+        raise UsageError("there is no COMMAND; see 'ssm-plugin exec --help'")
+    return tuple(options.command)
+
+
+def _targets(options: argparse.Namespace) -> List[str]:
+    names = options.target.split(",") if options.target is not None else []
+    if options.targets_file:
+        names += _read_targets(options.targets_file)
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise UsageError("there is no TARGET; see 'ssm-plugin exec --help'")
+    return list(dict.fromkeys(names))
+
+
+def _read_targets(path: str) -> List[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, ValueError) as error:
+        raise LocalError("cannot read the targets in %s: %s" % (path, error)) from error
+    return [line.partition("#")[0] for line in lines]
+
+
+def _open_input(path: Optional[str], exits: ExitStack) -> Any:
+    if path is None:
+        return None
+    if path == "-":
+        descriptor = 0
+    else:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOCTTY)
+        except OSError as error:
+            raise LocalError("cannot read %s: %s" % (path, error.strerror)) from error
+        exits.callback(os.close, descriptor)
+    reader = InputReader(descriptor)
+    exits.callback(reader.close)
+    return reader.read
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise UsageError("--timeout must be more than 0")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1000:
+        raise UsageError("--parallel %r is not a number from 1 to 1000" % text[:20])
+    return int(text)

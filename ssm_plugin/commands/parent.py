@@ -1,0 +1,112 @@
+"""A command in the foreground ends with the process that waits for it.
+
+Killed with SIGKILL, a parent passes nothing on, and what it had started would go on by itself.
+"""
+
+import ctypes
+import os
+import queue
+import select
+import signal
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+from ..terminal.signals import Signalled
+from ..terminal.wake import WakePipe, readable
+from ..transport.worker import Worker
+
+# The same on every Linux machine but Alpha; ``os.pidfd_open`` came with Python 3.9.
+_PIDFD_OPEN = 434
+
+
+@contextmanager
+def parent_watch(events: "queue.Queue[Any]", called_by_aws: bool = False) -> Iterator[None]:
+    """Meanwhile, the end of our parent is a SIGHUP in ``events``.
+
+    Not where we are meant to outlive it: started with ``nohup``, with ``setsid``, by ``init``, or
+    in the background, which the shell of a script marks by ignoring SIGINT (as the AWS CLI does,
+    which always waits for us) and a terminal by another foreground group. Nothing is watched where
+    the system has no way to do so without looking again and again (Linux before 5.3).
+    """
+    parent = os.getppid()
+    if parent <= 1 or not _belongs_to_parent(called_by_aws):
+        yield
+        return
+    descriptor = _open(parent)
+    if descriptor is None:
+        yield
+        return
+    wake = WakePipe()
+    if os.getppid() != parent:
+        events.put(Signalled(signal.SIGHUP))  # it was faster
+    watch = Worker("parent", lambda: _wait(descriptor, wake, events), events)
+    watch.start()
+    try:
+        yield
+    finally:
+        wake.close()
+        watch.join(1.0)
+        os.close(descriptor)
+
+
+def _belongs_to_parent(called_by_aws: bool) -> bool:
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN or os.getsid(0) == os.getpid():
+        return False
+    if called_by_aws:
+        return True
+    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN and not _in_background()
+
+
+def _in_background() -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def _open(pid: int) -> Any:
+    """A descriptor that becomes readable once the process ends, or None."""
+    if hasattr(select, "kqueue"):
+        return _open_kqueue(pid)
+    try:
+        opened: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_OPEN, pid, 0)
+    except (OSError, AttributeError):
+        return None
+    if opened < 0:
+        return None
+    os.set_inheritable(opened, False)
+    return opened
+
+
+def _open_kqueue(pid: int) -> Any:
+    kernel_queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
+    try:
+        event = select.kevent(  # type: ignore[attr-defined,unused-ignore]
+            pid,
+            select.KQ_FILTER_PROC,  # type: ignore[attr-defined,unused-ignore]
+            select.KQ_EV_ADD,  # type: ignore[attr-defined,unused-ignore]
+            select.KQ_NOTE_EXIT,  # type: ignore[attr-defined,unused-ignore]
+        )
+        kernel_queue.control([event], 0)
+        return os.dup(kernel_queue.fileno())
+    except OSError:
+        return None
+    finally:
+        kernel_queue.close()
+
+
+def _wait(descriptor: int, wake: WakePipe, events: "queue.Queue[Any]") -> None:
+    if not wake.hold():
+        return
+    try:
+        ready = readable([descriptor, wake.reader])
+    finally:
+        wake.release()
+    if wake.reader not in ready:
+        events.put(Signalled(signal.SIGHUP))

@@ -1,0 +1,118 @@
+"""Run a job from the configuration file. Made for cron: says nothing when all is well.
+
+On failure there is one line: what failed, and where the output is. The exit status is the worst of
+the job's targets.
+"""
+
+import argparse
+import os
+import queue
+import sys
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any, List, Mapping
+
+from ..config import JobSettings, Settings
+from ..errors import UsageError
+from ..jobs.job import JobReport, argv_of, check_job, run_job
+from ..jobs.lock import lock_directory
+from ..jobs.remote_line import quote
+from ..session.surroundings import make_environment
+from .new_session import signals_into
+from .parent import parent_watch
+
+EXAMPLE = """\
+examples:
+  ssm-plugin run nightly-backup
+  ssm-plugin run --check && ssm-plugin run nightly-backup --dry-run
+in a crontab:
+  15 2 * * *  ssm-plugin run nightly-backup
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", nargs="?", help="name of a job")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="show all jobs, or JOB")
+    what.add_argument(
+        "--check", action="store_true", help="check all jobs, or JOB, without starting anything"
+    )
+    what.add_argument(
+        "--dry-run", action="store_true", help="show what would be done, and do not do it"
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    if options.list or options.check:
+        jobs = _chosen(options.job, settings)
+        text = _listed(jobs) if options.list else _checked(jobs, settings, environ)
+        sys.stdout.write(text)
+        return 0
+    if options.job is None:
+        raise UsageError("there is no JOB; see 'ssm-plugin run --list'")
+    job = settings.find_job(options.job)
+    if options.dry_run:
+        sys.stdout.write(_plan(job, settings, environ))
+        return 0
+    report = _run(job, settings, environ)
+    if report.failure():
+        sys.stderr.write("ssm-plugin: %s\n" % report.failure())
+        sys.stderr.flush()
+    return report.status
+
+
+def _run(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> JobReport:
+    now = datetime.now()
+    # Before anything is written or started: all mistakes that can be known.
+    check_job(job, settings, environ, now)
+    chosen = settings.override(profile=job.profile, region=job.region)
+    environment = make_environment(chosen, environ=environ)
+    events: "queue.Queue[Any]" = queue.Queue()
+    with ExitStack() as exits:
+        exits.enter_context(signals_into(events))
+        exits.enter_context(parent_watch(events))
+        return run_job(job, settings, environment, environ, now, events)
+
+
+def _chosen(name: Any, settings: Settings) -> List[JobSettings]:
+    if name is not None:
+        return [settings.find_job(name)]
+    return [settings.jobs[name] for name in sorted(settings.jobs)]
+
+
+def _listed(jobs: List[JobSettings]) -> str:
+    width = max((len(job.name) for job in jobs), default=0)
+    return "".join(
+        "%s  %s: %s\n" % (job.name.ljust(width), ", ".join(job.targets), _shown(job))
+        for job in jobs
+    )
+
+
+def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, str]) -> str:
+    """Reading the file has found most mistakes by now; the rest is found here."""
+    for job in jobs:
+        check_job(job, settings, environ, datetime.now())
+    return "%s: %d job%s, no mistakes found\n" % (
+        settings.source or "no configuration file", len(jobs), "" if len(jobs) == 1 else "s"
+    )
+
+
+def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> str:
+    paths = check_job(job, settings, environ, datetime.now())
+    lines = ["job       %s" % job.name, "command   %s" % _shown(job)]
+    if job.environment:
+        lines.append("variables %s" % ", ".join(sorted(job.environment)))
+    lines.append("timeout   %s" % ("%g s" % job.timeout if job.timeout else "none"))
+    lines.append("retries   %d, of a start that failed" % job.retries)
+    lines.append("lock      %s" % (lock_directory(environ) if job.lock else "none"))
+    for name in job.targets:
+        lines.append("target    %s (%s)" % (name, settings.resolve_target(name)))
+        lines.append("output    %s" % os.path.abspath(paths[name]))
+    return "\n".join(lines) + "\n"
+
+
+def _shown(job: JobSettings) -> str:
+    """The command; variables by name only, as a value may be a secret."""
+    if isinstance(job.command, str):
+        return " ".join(job.command.split("\n"))
+    return quote(argv_of(job._replace(environment={})))

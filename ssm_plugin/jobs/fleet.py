@@ -1,0 +1,109 @@
+"""Many commands at once, each in its own session and thread, so many at a time."""
+
+import queue
+import time
+from typing import Any, List, NamedTuple, Optional, Sequence
+
+from ..errors import SessionInterrupted
+from ..session.session import ENDING_SIGNALS
+from ..terminal.signals import Signalled, consumed
+from ..transport.worker import Worker, WorkerFailed
+from .command import RemoteCommand
+from .request import CommandResult
+
+PARALLEL = 10
+
+# Seconds that commands may take to end after a signal, before we leave without them: one may be
+# stuck in writing to a pipe that nobody reads.
+LEAVE_LIMIT = 6.0
+
+
+class Finished(NamedTuple):
+    """The event: the command of this number has ended."""
+
+    number: int
+    result: CommandResult
+
+
+class Fleet:
+    """``run`` gives the results in the order of ``commands``; a failure of one is in its result
+    and stops no other. A ``Signalled`` in ``events`` ends those that run, and no more are begun."""
+
+    def __init__(
+        self,
+        commands: Sequence[RemoteCommand],
+        parallel: int = PARALLEL,
+        events: "Optional[queue.Queue[Any]]" = None,
+    ) -> None:
+        self._commands = list(commands)
+        self._parallel = max(1, min(parallel, len(self._commands)))
+        self._events: "queue.Queue[Any]" = events or queue.Queue()
+        self._waiting: "queue.Queue[int]" = queue.Queue()
+        self._results: List[Optional[CommandResult]] = [None] * len(self._commands)
+        self._ended_by: Optional[int] = None
+
+    def run(self) -> List[CommandResult]:
+        for number in range(len(self._commands)):
+            self._waiting.put(number)
+        workers = [
+            Worker("command %d" % number, self._work, self._events)
+            for number in range(self._parallel)
+        ]
+        for worker in workers:
+            worker.start()
+        self._wait(workers)
+        return [
+            result or self._without_result(number) for number, result in enumerate(self._results)
+        ]
+
+    def _work(self) -> None:
+        while self._ended_by is None:
+            try:
+                number = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            self._events.put(Finished(number, self._commands[number].run()))
+
+    def _wait(self, workers: Sequence[Worker]) -> None:
+        leave_at: Optional[float] = None
+        while None in self._results:
+            timeout = None if leave_at is None else max(0.0, leave_at - time.monotonic())
+            try:
+                event = self._events.get(timeout=timeout)
+            except queue.Empty:
+                return
+            if isinstance(event, Finished):
+                self._results[event.number] = event.result
+            elif isinstance(event, WorkerFailed):
+                raise event.error
+            elif isinstance(event, Signalled):
+                consumed(event.signum)
+                if event.signum in ENDING_SIGNALS:
+                    self._end(event)
+                    leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
+            if self._ended_by is not None and not any(worker.is_alive for worker in workers):
+                self._collect()
+                return
+
+    def _end(self, event: Signalled) -> None:
+        self._ended_by = 128 + event.signum
+        for command, result in zip(self._commands, self._results):
+            if result is None:
+                command.events.put(event)
+
+    def _collect(self) -> None:
+        """What the workers told before they ended."""
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, Finished):
+                self._results[event.number] = event.result
+
+    def _without_result(self, number: int) -> CommandResult:
+        """Of a command that was not begun, or not waited for, as a signal ended all."""
+        command, now = self._commands[number], time.time()
+        status = self._ended_by or 255
+        reason = "given up" if command.session_id else "not begun"
+        error = SessionInterrupted("the command on %s was %s" % (command.name, reason), status)
+        return CommandResult(
+            command.name, status, reason, command.session_id, now, now, 0, 0, error
+        )

@@ -1,0 +1,109 @@
+"""What programs that embed us call. Works from any thread, and several at once in one process.
+
+    import ssm_plugin
+    result = ssm_plugin.run("i-0123456789abcdef0", ["uname", "-a"], timeout=60)
+    print(result.status, result.stdout.decode())
+"""
+
+import io
+from typing import IO, Any, Callable, List, NamedTuple, Optional, Sequence, Union
+
+from . import config
+from .errors import SsmPluginError, UsageError
+from .jobs.command import RemoteCommand
+from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
+from .session.streams import CallableStreams
+from .session.surroundings import make_environment
+
+_PIECE = 65536
+
+
+class CompletedCommand(NamedTuple):
+    """``status`` is the command's exit status, 128+n if signal n ended it at the node. ``stdout``
+    and ``stderr`` are empty where a callable took the output. ``reason`` is what the service said
+    of the end; usually nothing."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    session_id: str
+    reason: str
+
+
+class CommandFailed(SsmPluginError):
+    """With ``check``: the command ran, and its status is not 0. ``result`` has it all."""
+
+    def __init__(self, message: str, result: CompletedCommand) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def run(
+    target: str,
+    argv: Union[str, Sequence[str]],
+    *,
+    stdin: Union[None, bytes, IO[bytes]] = None,
+    timeout: Optional[float] = None,
+    check: bool = False,
+    stdout: Optional[Callable[[bytes], object]] = None,
+    stderr: Optional[Callable[[bytes], object]] = None,
+    profile: Optional[str] = None,
+    region: Optional[str] = None,
+    endpoint_url: Optional[str] = None,
+    document_name: Optional[str] = None,
+    reason: Optional[str] = None,
+    config_file: Optional[str] = None
+) -> CompletedCommand:
+    """Run a command on a node and wait for it. Settings come as for ``ssm-plugin exec``: what is
+    given here, then the environment, then the configuration file.
+
+    ``argv`` is a list, whose words arrive as they are, or a str, which ``sh`` at the node reads.
+    ``stdin`` is bytes, or a binary file that is read to its end in another thread. ``timeout`` is
+    in seconds, from the call on. All output is kept in memory, unless ``stdout`` and ``stderr``
+    are callables: they get it piece by piece, in this thread, and a slow one slows the command
+    down. What they raise ends the command and comes out here.
+
+    :raises CommandFailed: with ``check``, for a status that is not 0; it has ``result``
+    :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
+    :raises SsmPluginError: if the command could not be started, or its status never arrived
+    """
+    settings = config.load(config_file).override(
+        profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
+    )
+    request = CommandRequest(
+        settings.resolve_target(target),
+        shell_argv(argv) if isinstance(argv, str) else tuple(argv),
+        target,
+        settings.document_name or DEFAULT_DOCUMENT,
+        timeout,
+        read_input=_reader(stdin),
+        reason=reason,
+    )
+    kept: List[List[bytes]] = [[], []]
+    streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
+    result = RemoteCommand(request, make_environment(settings), streams).run()
+    completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
+    if check and completed.status:
+        raise CommandFailed(
+            "the command on %s ended with status %d" % (target, completed.status), completed
+        )
+    return completed
+
+
+def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> CompletedCommand:
+    error: Optional[SsmPluginError] = result.error
+    if error:
+        raise error
+    return CompletedCommand(result.status, stdout, stderr, result.session_id, result.reason)
+
+
+def _reader(stdin: Any) -> Optional[ReadInput]:
+    if stdin is None:
+        return None
+    if isinstance(stdin, (bytes, bytearray, memoryview)):
+        stdin = io.BytesIO(stdin)
+    if not hasattr(stdin, "read") or isinstance(stdin, io.TextIOBase):
+        raise UsageError("stdin is bytes or a binary file, not %s" % type(stdin).__name__)
+    # ``read1`` gives what is there; ``read`` of a pipe would wait for a whole piece.
+    read = getattr(stdin, "read1", stdin.read)
+    return lambda: bytes(read(_PIECE))

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+
+from ssm_plugin.session import notices
+from ssm_plugin.session.notices import Notices
+from ssm_plugin.session.streams import CallableStreams
+
+
+class Written:
+    def __init__(self, **options):
+        self.output = b""
+        self.error = b""
+        self.notices = Notices(CallableStreams(self._output, self._error), "s-1", **options)
+
+    def _output(self, data):
+        self.output += data
+
+    def _error(self, data):
+        self.error += data
+
+
+def test_the_lines_are_those_of_the_aws_client():
+    written = Written()
+    written.notices.show(notices.START)
+    written.notices.show(notices.PORT_OPENED, port=5432)
+    written.notices.show(notices.END_REASON, reason="Timed {out}")
+    assert written.output == (
+        b"\nStarting session with SessionId: s-1\n"
+        b"Port 5432 opened for sessionId s-1.\n"
+        b"\n\nSessionId: s-1 : Timed {out}\n\n"
+    )
+    assert written.error == b""
+
+
+def test_aside_they_go_to_stderr_and_a_warning_always_does():
+    written = Written()
+    written.notices.warn("careful")
+    written.notices.aside = True
+    written.notices.show(notices.TIMED_OUT)
+    assert (written.output, written.error) == (b"", b"careful\nSession: s-1 timed out.\n")
+
+
+def test_silent_they_go_nowhere():
+    written = Written(silent=True)
+    written.notices.show(notices.START)
+    written.notices.warn("careful")
+    assert (written.output, written.error) == (b"", b"")
+
+
+def test_on_a_raw_terminal_lines_end_as_it_needs():
+    written = Written()
+    written.notices.raw = True
+    written.notices.show(notices.START)
+    assert written.output == b"\r\nStarting session with SessionId: s-1\r\n"
+
+
+@pytest.mark.parametrize("reason", ["Caf\u00e9 \u2603", "\ud800 half a character"])
+def test_whatever_the_service_says_can_be_shown(reason):
+    written = Written()
+    written.notices.show(notices.END_REASON, reason=reason)
+    assert written.output.startswith(b"\n\nSessionId: s-1 : ")
+    assert written.output.endswith(b"\n\n")
+
+
+def test_a_locale_that_cannot_write_a_character_is_no_obstacle():
+    script = (
+        "import os\n"
+        "from ssm_plugin.session.notices import Notices\n"
+        "from ssm_plugin.session.streams import Streams\n"
+        "Notices(Streams(), 's-1').show('{reason}\\n', reason='\\u2603')\n"
+    )
+    environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    output = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=20)
+    assert output in (b"\\u2603\n", "\u2603\n".encode("utf-8"))
