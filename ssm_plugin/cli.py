@@ -26,6 +26,9 @@ def main() -> int:
         return _answer((PROTOCOL_VERSION if drop_in else "ssm-plugin " + __version__) + "\n")
     if drop_in and not arguments:
         return _answer(INSTALLED)
+    from . import unpacked
+
+    unpacked.use()
     from .commands import faces, frame
 
     return frame.run(faces.choose(arguments, drop_in), arguments)

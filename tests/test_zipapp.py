@@ -27,19 +27,19 @@ class Finished(NamedTuple):
     stderr: bytes
 
 
-def run(command: List[str], folder: Path) -> Finished:
+def run(command: List[str], folder: Path, stdin: bytes = b"") -> Finished:
     """Run in an empty folder, and without what this Python was told by its environment."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV"))}
     process = subprocess.Popen(
         command,
         cwd=str(folder),
-        env=dict(environ, PYTHONWARNINGS="error"),
-        stdin=subprocess.DEVNULL,
+        env=dict(environ, PYTHONWARNINGS="error", SHELL="/bin/sh"),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     with process:
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(stdin, timeout=15)
     return Finished(process.returncode, stdout, stderr)
 
 
@@ -101,6 +101,17 @@ def test_a_command_runs_through_the_local_service(
     done = run(command, tmp_path)
     assert (done.status, done.stdout) == (3, b"out\n")
     assert b"err\n" in done.stderr
+
+
+@pytest.mark.parametrize("python", SUPPORTED)
+def test_a_shell_runs_through_the_local_service(
+    zipapp: Path, tmp_path: Path, python: str
+) -> None:
+    program = str(zipapp.with_name("ssm-plugin"))
+    done = run([python, program, "demo", "shell"], tmp_path, b"echo $((6*7)); exit\n")
+    assert done.status == 0
+    assert b"\n42\r\n" in done.stdout
+    assert b"Exiting session with sessionId: loopback-" in done.stderr
 
 
 @pytest.mark.may_skip

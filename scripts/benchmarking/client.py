@@ -43,6 +43,7 @@ class Load:
         self._process = subprocess.Popen(
             words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
         )
+        self.opened_at = None
         self.port = self.wait("port")
 
     def wait(self, name, limit=LIMIT):
@@ -55,6 +56,7 @@ class Load:
             if not line:
                 raise RuntimeError("the load generator ended before it told %s" % name)
             fields = json.loads(line)
+            self.opened_at = fields.get("opened_at", self.opened_at)
             if name in fields:
                 return fields[name]
         return None

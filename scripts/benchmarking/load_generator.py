@@ -4,9 +4,10 @@ Run as a process of its own; it serves one connection. What it sends is prepared
 numbered on the way out, what it receives is looked at where it matters: a message costs it a
 fraction of what it costs any client.
 
-It writes lines of JSON to stdout: ``port``, then ``opened_at`` (the first frame has come) and
-``ready_at`` (the handshake is over), ``reached_at`` (everything has arrived), each a reading of
-``time.monotonic``, and at the end the figures. It takes two words, a line each, from stdin:
+It writes lines of JSON to stdout: ``port``, then ``opened_at`` (the first frame has come),
+``ready_at`` (the handshake is over), ``began_at`` and ``reached_at`` (everything has arrived), each
+a reading of ``time.monotonic``, ``stream_opened`` where it looks into smux, and at the end the
+figures. It takes two words, a line each, from stdin:
 ``begin`` (send the load) and ``end`` (close the session, tell the figures, leave).
 """
 
@@ -68,6 +69,7 @@ class LoadGenerator:
     def __init__(self, options):
         self.options = options
         self.mux = options.type == "mux"
+        self.inspects = options.echo or (self.mux and not options.upload)
         self.queue = deque()  # memoryviews to send
         self.queued = 0
         self.arrived = deque()  # (when it counts as received, bytes)
@@ -289,7 +291,7 @@ class LoadGenerator:
         self.figures["bytes"] += size
         if size and self.figures["first_at"] is None:
             self.figures["first_at"] = time.monotonic()
-        if self.options.echo:
+        if self.inspects:
             self.early[sequence] = unmasked(data[stop - size:stop], mask) if size else b""
             while self.expected in self.early:
                 self.inspect(self.early.pop(self.expected))
@@ -302,7 +304,9 @@ class LoadGenerator:
                 self.put(payloads.OUTPUT, data)
             return
         for command, stream_id, payload in self.splitter.feed(data):
-            if command == smux.PSH and stream_id == ECHO_STREAM:
+            if command == smux.SYN:
+                self.say(stream_opened=stream_id)
+            elif command == smux.PSH and stream_id == ECHO_STREAM and self.options.echo:
                 self.put(payloads.OUTPUT, smux.encode_frame(smux.PSH, stream_id, payload))
 
     def take_rare(self, opcode, payload):

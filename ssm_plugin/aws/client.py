@@ -7,7 +7,6 @@ not sent again, for it would leave a second session behind.
 
 import json
 import os
-import random
 from base64 import b64decode
 from datetime import datetime, timezone
 from threading import Event
@@ -109,7 +108,7 @@ class ServiceClient:
         kms_endpoint_url: Optional[str] = None,
         timeout: float = CALL_TIMEOUT,
         now: Callable[[], datetime] = utc_now,
-        jitter: Callable[[], float] = random.random,
+        jitter: Optional[Callable[[], float]] = None,
     ) -> None:
         check_region(region)
         self.region = region
@@ -268,13 +267,19 @@ class ServiceClient:
 
     def _delays(self) -> Iterator[float]:
         for attempt in range(_RETRIES):
-            yield _FIRST_DELAY * 2**attempt * (0.5 + self._jitter() / 2)
+            yield _FIRST_DELAY * 2**attempt * (0.5 + (self._jitter or _random)() / 2)
 
     def _wait(self, delay: Optional[float], deadline: Deadline) -> bool:
         """Waits before a retry; False if there is to be none."""
         if delay is None or delay >= deadline.left:
             return False
         return not self._closed.wait(delay)
+
+
+def _random() -> float:
+    import random  # takes long to load; retries are rare
+
+    return random.random()
 
 
 def _path(url: str) -> str:

@@ -9,7 +9,8 @@ The first of these that has any::
     container       the endpoint that ECS or EKS names in the environment
     instance        EC2 instance metadata, version 2
 
-A source that is there but fails is an error: the next one would be another identity.
+A source that is there but fails is an error: the next one would be another identity. Each is
+imported when its turn comes: it is the first that most often has some.
 """
 
 import os
@@ -21,10 +22,7 @@ from .. import logs
 from ..errors import CredentialsError, DeadlineError
 from ..net.deadline import Deadline
 from . import delegation
-from .container import container_credentials
 from .keys import Credentials, checked
-from .metadata import instance_credentials
-from .process import credential_process
 from .profiles import (
     CONFIG_FILE,
     CREDENTIALS_FILE,
@@ -172,6 +170,8 @@ class CredentialProvider:
         keys = keys or self._static(profile.config, CONFIG_FILE, profile.name)
         command = profile.text("credential_process")
         if keys is None and command is not None:
+            from .process import credential_process
+
             return credential_process(command, profile.name, self._environ, deadline)
         return keys
 
@@ -189,9 +189,13 @@ class CredentialProvider:
         )
 
     def _from_container(self, deadline: Deadline) -> Optional[Credentials]:
+        from .container import container_credentials
+
         return container_credentials(self._environ, deadline)
 
     def _from_instance(self, deadline: Deadline) -> Optional[Credentials]:
+        from .metadata import instance_credentials
+
         return instance_credentials(self._read_profile(), self._environ, deadline)
 
     def _read_profile(self) -> Profile:

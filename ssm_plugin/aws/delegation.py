@@ -4,16 +4,13 @@ botocore does it if it is installed beside us, else the AWS CLI (``configure exp
 in version 2 and late versions 1). Either runs in a child process, for the sake of the time limit.
 """
 
-import importlib.util
 import os
-import shutil
 import sys
 from typing import Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import CredentialsError
 from ..net.deadline import Deadline
 from .keys import Credentials
-from .process import run
 from .profiles import Section
 
 _SETTINGS = (
@@ -58,6 +55,8 @@ def resolve(
 
     CredentialsError with what each of them said, or naming both if neither is there.
     """
+    from .process import run  # takes long to load
+
     failures: List[str] = []
     for source, arguments in _ways(profile, region, environ):
         try:
@@ -77,6 +76,9 @@ def resolve(
 def _ways(
     profile: Optional[str], region: Optional[str], environ: Mapping[str, str]
 ) -> Iterator[Tuple[str, List[str]]]:
+    import importlib.util
+    import shutil
+
     frozen = getattr(sys, "frozen", False)  # then the executable is a program, not Python
     if sys.executable and not frozen and importlib.util.find_spec("botocore"):
         region = region or environ.get("AWS_REGION", "")  # which botocore itself passes over

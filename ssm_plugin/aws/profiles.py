@@ -6,10 +6,7 @@ an empty value is a mapping. What a file says about other profiles is not judged
 shown in errors, since they may hold keys; the file and the number of the line are.
 """
 
-import configparser
 import os
-import shlex
-from string import Template
 from typing import Dict, List, Mapping, NamedTuple, Optional, Union
 
 from ..errors import CredentialsError
@@ -93,7 +90,10 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
 def file_path(variable: str, environ: Mapping[str, str] = os.environ) -> str:
     """Where the file is that ``variable`` (CONFIG_FILE, CREDENTIALS_FILE) may name."""
     path = environ.get(variable) or _DEFAULT_PATHS[variable]
-    path = Template(path).safe_substitute(environ)
+    if "$" in path:
+        from string import Template
+
+        path = Template(path).safe_substitute(environ)
     home = environ.get("HOME")
     if home and path.startswith("~" + os.sep):
         return os.path.join(home, path[2:])
@@ -124,6 +124,8 @@ def _decoded(path: str, data: bytes) -> str:
 
 
 def _parsed(path: str, text: str) -> Dict[str, Dict[str, str]]:
+    import configparser  # takes long to load; who has no such file does without
+
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text)
@@ -150,6 +152,8 @@ def _named_section(file: _File, kind: str, name: str) -> Optional[str]:
 
 
 def _words(section: str) -> List[str]:
+    import shlex
+
     try:
         return shlex.split(section)
     except ValueError:  # an odd quote: such a section names nothing

@@ -3,7 +3,6 @@
 import json
 import re
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, Dict, NamedTuple, Optional
 
 from ..errors import ServiceError
@@ -96,6 +95,8 @@ def is_expired(error: ServiceError) -> bool:
 
 def clock_skew(response: Response, now: datetime) -> Optional[float]:
     """Seconds by which this machine's clock is ahead of the service's, None if unknown."""
+    from email.utils import parsedate_to_datetime  # takes long to load
+
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", ""))
     except (TypeError, ValueError, IndexError):

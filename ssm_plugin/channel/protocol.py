@@ -6,8 +6,6 @@ time is an argument, in seconds of any monotonic clock. One class plays both end
 exchanges the two data message types and leaves the handshake to its owner.
 """
 
-import os
-import struct
 import time
 from itertools import groupby
 from operator import itemgetter
@@ -288,9 +286,7 @@ class _MessageIds:
     """Version 4 UUIDs as pairs of integers: random once, then counted, which costs less."""
 
     def __init__(self) -> None:
-        high, low = struct.unpack(">QQ", os.urandom(16))
-        self._high = high & 0xFFFFFFFFFFFF0FFF | 0x4000
-        self._low = low & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+        self._high, self._low = wire.random_uuid()
 
     def next(self) -> Tuple[int, int]:
         self._low = (self._low + 1) & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000

@@ -14,7 +14,7 @@ from ..errors import LocalError, UsageError
 from ..loopback.demo import demo_service
 from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
-from ..terminal.signals import Signalled
+from ..terminal.signals import Interrupted, Signalled
 from .new_session import signals_into
 from .own import Parser, run_command
 
@@ -86,7 +86,10 @@ def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
     )
     events: "queue.Queue[Any]" = queue.Queue()
     with signals_into(events):
-        write_all(1, text.encode("utf-8"))
+        try:
+            write_all(1, text.encode("utf-8"))
+        except Interrupted:
+            return 0
         if ready_file:
             _announce(ready_file, endpoint_url)
         while True:

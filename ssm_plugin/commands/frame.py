@@ -8,6 +8,7 @@ from typing import List
 from .. import logs
 from ..errors import SessionInterrupted, SsmPluginError
 from ..terminal.output import OutputGone
+from ..terminal.signals import Interrupted
 
 FAILURE = 255
 EXIT_OUTPUT_GONE = 141  # 128 and SIGPIPE
@@ -48,6 +49,8 @@ def _run(name: str, arguments: List[str]) -> int:
         return FAILURE
     except OutputGone:
         return EXIT_OUTPUT_GONE
+    except Interrupted as interruption:
+        return 128 + interruption.signum
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     # A safety net for our own mistakes: one line for the user, and where it was for the log.

@@ -2,7 +2,6 @@
 
 import queue
 import time
-import uuid
 from contextlib import contextmanager
 from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
 
@@ -70,7 +69,7 @@ def make_session(
         request.document_name,
         dict(request.parameters),
     )
-    client_config = ClientConfig(str(uuid.uuid4()), request.session_type)
+    client_config = ClientConfig(random_id(), request.session_type)
     return Session(config, client_config, environment=environment, events=events)
 
 

@@ -3,7 +3,6 @@
 import os
 import queue
 import time
-import uuid
 from contextlib import ExitStack
 from typing import Any, Optional, Tuple
 
@@ -164,7 +163,7 @@ class RemoteCommand:
             request.target,
             request.document_name,
         )
-        client = ClientConfig(str(uuid.uuid4()), SessionType.NON_INTERACTIVE_COMMANDS)
+        client = ClientConfig(random_id(), SessionType.NON_INTERACTIVE_COMMANDS)
         registry = registry_for(self._record)
         session = Session(config, client, registry, self._environment, self.events)
         session.notices = KeptNotices(self._streams, started.session_id, self._record)

@@ -10,7 +10,6 @@ must run as the same user. The command sees its input in blocks, not byte by byt
 import base64
 import os
 import queue
-import uuid
 from types import TracebackType
 from typing import Any, Optional, Type
 
@@ -110,7 +109,7 @@ class InputFeed:
         registry.register_plugin(_FeedPlugin(self._progress))
         streams = CallableStreams(lambda data: None, lambda data: None)
         environment = self._environment._replace(streams=streams, silent=True)
-        client_config = ClientConfig(str(uuid.uuid4()), SessionType.INTERACTIVE_COMMANDS)
+        client_config = ClientConfig(random_id(), SessionType.INTERACTIVE_COMMANDS)
         session = Session(config, client_config, registry, environment, self._events)
         session.execute()
         session.run()

@@ -36,13 +36,14 @@ m=$2$1 d=$3; shift 3
 if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
 exec 4>&2 2>/dev/null
 p= g= x=
-stop() { [ "$g" ] || exit 130; trap "" INT TERM HUP; x=1
-for s in "$1" TERM KILL; do kill -s "$s" -- "$g"; n=0
-while [ $n -lt 6 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done; }
-trap "stop INT" INT; trap "stop TERM" TERM; trap "stop HUP" HUP
+stop() { [ "$g" ] || exit 130; trap "" INT QUIT TERM HUP; x=1
+for s in "$1" TERM; do kill -s "$s" -- "$g"; n=0
+while [ $n -lt 7 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
+kill -s KILL -- "$g"; }
+for s in INT QUIT TERM HUP; do trap "stop $s" "$s"; done
 if [ "$BASH_VERSION" ]; then set -m
 (exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=-$p
-eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT TERM HUP; read -r x || {
+eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r x || {
 kill -s TERM -- "$g"; [ "$d" ] && rm -rf "$d"; sleep 1; kill -s KILL -- "$g"; }) <&0 3>&- 4>&- &)'
 elif command -v setsid >/dev/null; then
 setsid sh -c 'exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$@" & p=$! g=-$p
@@ -53,7 +54,7 @@ wait "$p"; s=$?
 [ -z "$BASH_VERSION" ] || echo >&9
 printf "%s:%d\\n" "$m" "$s"
 [ -z "$x" ] && [ -p /dev/fd/1 ] || exit "$s"
-trap 'kill "$z"; exit "$s"' INT TERM HUP; n=0
+trap 'kill "$z"; exit "$s"' INT QUIT TERM HUP; n=0
 while [ $n -lt 45 ]; do sleep 20 >/dev/null & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other

@@ -17,11 +17,18 @@ from .deadline import Deadline
 from .lookup import AddressInfo, addresses
 from .proxy import Proxy
 from .route import Route
-from .tls import start_tls
 from .tunnel import open_tunnel
 
 _NEXT_ATTEMPT = 0.25  # s
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+
+
+def _start_tls(
+    sock: socket.socket, route: Route, server_name: str, deadline: Deadline
+) -> socket.socket:
+    from .tls import start_tls  # ssl takes long to load; nobody needs it for a plain connection
+
+    return start_tls(sock, route.ca_bundle, server_name, deadline)
 
 
 def open_socket(route: Route, timeout: float) -> socket.socket:
@@ -38,7 +45,7 @@ def open_socket(route: Route, timeout: float) -> socket.socket:
             sock = _through(route.proxy, sock, route, deadline)
             undo.callback(sock.close)
         if route.tls:
-            sock = start_tls(sock, route.ca_bundle, route.server_name, deadline)
+            sock = _start_tls(sock, route, route.server_name, deadline)
             undo.callback(sock.close)
         sock.settimeout(None)
         undo.pop_all()
@@ -48,7 +55,7 @@ def open_socket(route: Route, timeout: float) -> socket.socket:
 def _through(proxy: Proxy, sock: socket.socket, route: Route, deadline: Deadline) -> socket.socket:
     with ExitStack() as undo:
         if proxy.tls:
-            sock = start_tls(sock, route.ca_bundle, proxy.host, deadline)
+            sock = _start_tls(sock, route, proxy.host, deadline)
             undo.callback(sock.close)
         open_tunnel(sock, proxy, route.host, route.port, deadline)
         undo.pop_all()

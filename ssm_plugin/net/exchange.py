@@ -3,12 +3,14 @@
 import io
 import re
 import socket
-from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, Mapping, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, cast
 
 from ..errors import ConnectionLost, NetworkError
 from .address import Address
 from .deadline import Deadline
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 _CHUNK = 65536
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -41,6 +43,9 @@ def exchange(
     ``target`` is path and query. NetworkError for an answer over ``limit`` bytes or not HTTP,
     ConnectionLost if the connection ends early, DeadlineError.
     """
+    # It takes long to load, and most sessions make no such request.
+    from http.client import HTTPException, HTTPResponse
+
     step = f"waiting for the answer of {address.authority}"
     try:
         sock.settimeout(deadline.remaining(step))
@@ -71,7 +76,7 @@ def _head(
     return "\r\n".join(lines + ["", ""]).encode("latin-1")
 
 
-def _read(response: HTTPResponse, address: Address, limit: int) -> Response:
+def _read(response: "HTTPResponse", address: Address, limit: int) -> Response:
     body = bytearray()
     while len(body) <= limit:
         data = response.read(min(_CHUNK, limit + 1 - len(body)))
@@ -90,6 +95,8 @@ def _read(response: HTTPResponse, address: Address, limit: int) -> Response:
 
 
 def _broken(error: Exception, address: Address) -> NetworkError:
+    from http.client import IncompleteRead
+
     if isinstance(error, (OSError, IncompleteRead)):
         why = getattr(error, "strerror", None) or "it was closed before the answer was complete"
         return ConnectionLost(f"lost the connection to {address.authority}: {why}")

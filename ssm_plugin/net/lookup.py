@@ -54,7 +54,13 @@ def _answer(
 
 
 def _getaddrinfo(host: str, port: int, flags: int) -> List[AddressInfo]:
-    return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags))
+    # Bytes where that says the same: for text, Python loads its tables of all alphabets first.
+    name = host.encode("ascii") if len(host) < 64 and _is_ascii(host) else host
+    return list(socket.getaddrinfo(name, port, 0, socket.SOCK_STREAM, 0, flags))
+
+
+def _is_ascii(text: str) -> bool:
+    return all(character < "\x80" for character in text)
 
 
 def _interleaved(found: List[AddressInfo]) -> List[AddressInfo]:

@@ -5,7 +5,6 @@ from typing import Mapping, NamedTuple, Optional
 from ..config import NetworkSettings
 from .address import SECURE_SCHEMES, Address, join, parse, split_host
 from .proxy import Proxy, choose_proxy
-from .tls import ca_bundle_path
 
 
 class Route(NamedTuple):
@@ -63,6 +62,9 @@ def _route(
     proxy = choose_proxy(address.scheme, address.host, address.port, environ, network)
     tls = address.scheme in SECURE_SCHEMES
     # A broken CA setting is no reason to fail where no certificate will be checked.
-    needed = tls or (proxy is not None and proxy.tls)
-    ca_bundle = ca_bundle_path(network, environ, profile_ca_bundle) if needed else None
+    ca_bundle = None
+    if tls or (proxy is not None and proxy.tls):
+        from .tls import ca_bundle_path  # ssl takes long to load
+
+        ca_bundle = ca_bundle_path(network, environ, profile_ca_bundle)
     return Route(address.host, address.port, tls, server_name, proxy, ca_bundle)

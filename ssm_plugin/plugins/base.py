@@ -1,6 +1,5 @@
 """What all built-in plugins share: they make sessions, and runners once the agent has decided."""
 
-import uuid
 from typing import List, Optional, Type
 
 from ..channel.events import Started
@@ -22,7 +21,7 @@ class BuiltInPlugin(ISessionPlugin):
         self, config: SessionConfig, client_config: Optional[ClientConfig] = None
     ) -> Session:
         """``client_config`` is made up if not given: the first supported type, a fresh id."""
-        expected = client_config or ClientConfig(str(uuid.uuid4()), self.session_types[0])
+        expected = client_config or ClientConfig(random_id(), self.session_types[0])
         return Session(config, expected)
 
     def validate_session_properties(self, config: SessionConfig) -> bool:

@@ -110,12 +110,14 @@ class LocalReader:
         self._accepted = 0
         self._listening = False
         self._accept_at: Optional[float] = None
+        self._started = False
         self._stopped = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.reader, selectors.EVENT_READ)
         self._worker = Worker("local-reader", self._run, events)
 
     def start(self) -> None:
+        self._started = True
         self._listen(True)
         self._worker.start()
 
@@ -129,6 +131,8 @@ class LocalReader:
         the window does it when the channel is closed, and False is returned."""
         self._stopped = True
         self._inbox.put(None)
+        if not self._started:
+            self._finish()
         return self._worker.join(seconds)
 
     @property

@@ -38,11 +38,13 @@ class LocalWriter:
         self._inbox = Inbox()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inbox.reader, selectors.EVENT_READ)
+        self._started = False
         self._finishing = False
         self._aborted = False
         self._worker = Worker("local-writer", self._run, events)
 
     def start(self) -> None:
+        self._started = True
         self._worker.start()
 
     def put(self, connection: Connection, data: bytes) -> int:
@@ -78,7 +80,9 @@ class LocalWriter:
         """End the thread: within ``seconds`` once nothing is left to write, then in any case."""
         self._finishing = True
         self._inbox.put(_FINISH)
-        if not seconds or not self._worker.join(seconds):
+        if not self._started:
+            self._release()
+        elif not seconds or not self._worker.join(seconds):
             self._aborted = True
             self._inbox.put(_FINISH)
             self._worker.join(1.0)
@@ -100,8 +104,11 @@ class LocalWriter:
                     else:
                         self._attend(key.data)
         finally:
-            self._selector.close()
-            self._inbox.close()
+            self._release()
+
+    def _release(self) -> None:
+        self._selector.close()
+        self._inbox.close()
 
     def _is_finished(self) -> bool:
         return self._finishing and len(self._selector.get_map()) == 1

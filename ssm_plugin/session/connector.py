@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import uuid
 from typing import Mapping, Optional
 from urllib.parse import urlsplit
 
@@ -55,7 +54,7 @@ class Connector:
         connection = self._upgrade(url, headers, sock)
         try:
             connection.send_text(
-                open_message(str(uuid.uuid4()), self.token_value, self._client_id, PROTOCOL_VERSION)
+                open_message(random_id(), self.token_value, self._client_id, PROTOCOL_VERSION)
             )
             self._own(None, connection)
         except (ConnectionLost, SessionLost):

@@ -38,6 +38,10 @@ log = logs.logger("session")
 HANDSHAKE_LIMIT = 30.0
 FIRST_MESSAGE_LIMIT = 60.0
 
+# A command that waits for input prints nothing, and input waits for the node's first message. A
+# handshake would have begun within a second or two.
+QUIET_COMMAND_LIMIT = 10.0
+
 # For finding credentials, which come between connecting and the upgrade.
 SIGNING_LIMIT = 20.0
 
@@ -80,7 +84,9 @@ class EventLoop:
     def run(self) -> int:
         """Take events until one ends the session; returns the exit status."""
         session = self._session
-        session.set_alarm("first message", FIRST_MESSAGE_LIMIT)
+        interactive = session.client_config.session_type is SessionType.INTERACTIVE_COMMANDS
+        limit = QUIET_COMMAND_LIMIT if interactive else FIRST_MESSAGE_LIMIT
+        session.set_alarm("first message", limit)
         self._resumption = Resumption(session.environment.network.reconnect_timeout)
         self._resumption.connected(time.monotonic(), session.channel.progress)
         while True:
@@ -102,8 +108,8 @@ class EventLoop:
                 return event.value
             if isinstance(event, Alarm):
                 raise DeadlineError(
-                    "the data channel did not open within %d s: check the network, the firewall and "
-                    "the proxy settings" % limit
+                    "the data channel did not open within %d s: check the network, the firewall "
+                    "and the proxy settings" % limit
                 )
             if isinstance(event, EndRequested):
                 raise SessionInterrupted("interrupted while connecting", event.status)
@@ -238,10 +244,7 @@ class EventLoop:
                 self._give_up()
             self._try_again()
         elif event.value is None:
-            session.over_at_service = True
-            session.stop_runner()
-            session.notices.show(notices.TIMED_OUT)
-            return EXIT_LOST
+            return self._on_over()
         else:
             session.cancel_alarm("give up")
             session.attach(event.value)
@@ -250,6 +253,20 @@ class EventLoop:
             if session.runner:
                 session.runner.resumed()
         return None
+
+    def _on_over(self) -> int:
+        """There is nothing to resume any more."""
+        session = self._session
+        session.over_at_service = True
+        # A command has told its exit code before the connection broke: it ended, and so did we.
+        if getattr(session.runner, "exit_code", None) is not None:
+            assert session.runner is not None
+            status = session.runner.exit_status()
+            self._say_goodbye("")
+            return status
+        session.stop_runner()
+        session.notices.show(notices.TIMED_OUT)
+        return EXIT_LOST
 
     def _try_again(self) -> None:
         delay = self._resumption.next_delay(time.monotonic())

@@ -1,6 +1,7 @@
 """The lines that scripts know from AWS's client, byte for byte, and where they go."""
 
 import os
+import sys
 
 from .streams import Streams
 
@@ -43,8 +44,16 @@ class Notices:
             return
         if self.raw:
             text = text.replace("\n", "\r\n")
-        data = os.fsencode(text)
+        data = _encoded(text)
         if aside:
             self._streams.error(data)
         else:
             self._streams.output(data)
+
+
+def _encoded(text: str) -> bytes:
+    """As the locale has it: a path may hold any bytes. What it cannot write is shown escaped."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(sys.getfilesystemencoding(), "backslashreplace")

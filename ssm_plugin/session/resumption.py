@@ -1,10 +1,12 @@
 """When to try again after a lost connection, and when to give up."""
 
-import random
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ..errors import ConfigurationError, ServiceError, SsmPluginError, UsageError
 from ..transport.backoff import delays
+
+if TYPE_CHECKING:
+    import random
 
 # What the service says of a session that is over, or not ours to resume. Throttling, faults and an
 # expired token (which the next attempt finds anew) may heal.
@@ -30,7 +32,7 @@ class Resumption:
     failed: delays go on growing, and the limit comes nearer. ``progress`` is the channel's.
     """
 
-    def __init__(self, limit: float, source: Optional[random.Random] = None) -> None:
+    def __init__(self, limit: float, source: "Optional[random.Random]" = None) -> None:
         self.gives_up_at = float("inf")
         self.attempts = 0
         self._limit = limit

@@ -1,10 +1,9 @@
 """From arguments to running sessions."""
 
-import uuid
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit
 
-from ..errors import SessionPropertyError
+from ..errors import SessionPropertyError, SsmPluginError
 from .environment import Environment
 from .protocols import ISession
 from .registry import SessionPluginRegistry, get_session_registry
@@ -59,8 +58,15 @@ class SessionHandler:
         return True
 
     def terminate_all_sessions(self) -> None:
+        """Raises what the first one raised that did not end, once all others have."""
+        failures: List[SsmPluginError] = []
         for session_id in list(self._sessions):
-            self.terminate_session(session_id)
+            try:
+                self.terminate_session(session_id)
+            except SsmPluginError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def get_active_sessions(self) -> Dict[str, ISession]:
         """By session id; a copy."""
@@ -87,7 +93,7 @@ def _session_config(cli_args: Mapping[str, Any]) -> SessionConfig:
 def _client_config(cli_args: Mapping[str, Any]) -> ClientConfig:
     client_id = cli_args.get("clientId")
     if client_id is None:
-        client_id = str(uuid.uuid4())
+        client_id = random_id()
     elif not isinstance(client_id, str) or not client_id.strip():
         raise SessionPropertyError("clientId is empty")
     return ClientConfig(client_id, _session_type(cli_args.get("sessionType")))

@@ -4,6 +4,7 @@ import errno
 import os
 import select
 
+from ..errors import LocalError
 from .signals import interruptible
 
 
@@ -24,4 +25,5 @@ def write_all(fd: int, data: bytes) -> None:
             except OSError as error:
                 if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET):
                     raise OutputGone(os.strerror(error.errno)) from error
-                raise
+                name = {1: "standard output", 2: "standard error"}.get(fd, "descriptor %d" % fd)
+                raise LocalError("cannot write to %s: %s" % (name, error.strerror)) from error

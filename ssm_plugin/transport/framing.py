@@ -12,7 +12,11 @@ from typing import Dict, List, Optional, Tuple
 from ..errors import RemoteError
 from ..wire.message import Buffer
 
-BINARY = 0x82  # final, opcode 2
+# The first byte: final, and the opcode.
+TEXT = 0x81
+BINARY = 0x82
+CLOSE = 0x88
+PING = 0x89
 
 # Messages carry about a kilobyte. A frame this long is an attack or a mistake.
 MAXIMUM_FRAME = 16 * 1024 * 1024
@@ -42,7 +46,7 @@ def missing_bytes(buffer: bytes, start: int) -> Optional[int]:
     end = len(buffer)
     if end == start:
         return 1
-    if buffer[start] != BINARY or (end - start > 1 and buffer[start + 1] & _MASKED):
+    if buffer[start] != BINARY:
         return None
     if end - start == 1:
         return 1
@@ -77,18 +81,24 @@ def binary_frames(messages: List[bytes]) -> bytes:
     parts = []
     for index, message in enumerate(messages):
         mask = masks[4 * index:4 * index + 4]
-        parts.append(_header(len(message)))
+        parts.append(_header(BINARY, len(message)))
         parts.append(mask)
         parts.append(_masked(message, mask))
     return b"".join(parts)
 
 
-def _header(length: int) -> bytes:
+def other_frame(first: int, payload: bytes) -> bytes:
+    """One masked frame of any kind: :data:`TEXT`, :data:`PING`, :data:`CLOSE`."""
+    mask = os.urandom(4)
+    return _header(first, len(payload)) + mask + _masked(payload, mask)
+
+
+def _header(first: int, length: int) -> bytes:
     if length < _LENGTH_16:
-        return bytes((BINARY, _MASKED | length))
+        return bytes((first, _MASKED | length))
     if length < 65536:
-        return struct.pack(">BBH", BINARY, _MASKED | _LENGTH_16, length)
-    return struct.pack(">BBQ", BINARY, _MASKED | _LENGTH_64, length)
+        return struct.pack(">BBH", first, _MASKED | _LENGTH_16, length)
+    return struct.pack(">BBQ", first, _MASKED | _LENGTH_64, length)
 
 
 # 1 in every 32-bit word: times a mask, that mask repeated. By the number of words; messages are at

@@ -1,6 +1,7 @@
 """A connected socket for one reading thread and any number of writing ones.
 
-The socket must allow that: plain ones do, ``ssl.SSLSocket`` does not, ``net.tls_socket`` does again.
+The socket must allow that: plain ones do, ``ssl.SSLSocket`` does not, ``net.tls_socket`` does
+again.
 
 :class:`Stream` also looks enough like a socket for websocket-client, which reads the handshake and
 rare frames through it and answers pings: its ``send`` sends everything, so that an answer never

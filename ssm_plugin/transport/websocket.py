@@ -1,21 +1,26 @@
 """The WebSocket of a data channel: the only place that knows websocket-client.
 
-websocket-client does the opening handshake and reads what is rare: text, fragments, pings, closes.
 Binary frames, nearly all of the traffic, are cut straight out of the receive buffer, and many
-messages are sent with one call.
+messages are sent with one call. websocket-client reads what is rare: text, fragments, pings,
+closes. It is loaded when the first of these comes, as it takes long.
 """
 
 import socket
 import struct
 from typing import Any, List, Mapping, Optional, Tuple
-from urllib.parse import urlsplit
 
-import websocket
-from websocket import ABNF
-
-from ..errors import ConnectError, ConnectionLost, DeadlineError, UpgradeError
-from .framing import binary_frames, cut_binary_frames, missing_bytes
+from ..errors import ConnectionLost
+from .framing import (
+    CLOSE,
+    PING,
+    TEXT,
+    binary_frames,
+    cut_binary_frames,
+    missing_bytes,
+    other_frame,
+)
 from .stream import Stream
+from .upgrade import upgrade
 
 # Bytes joined into one send. Enough to spread the cost of a call over a hundred messages, and
 # little enough that an acknowledgement does not wait long behind data.
@@ -25,9 +30,9 @@ SEND_SIZE = 131072
 class WebSocketConnection:
     """One connection, opened. One thread receives; any thread sends, aborts, closes."""
 
-    def __init__(self, client: "websocket.WebSocket", stream: Stream) -> None:
-        self._client = client
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._reader: Any = None  # websocket-client's
 
     def receive(self) -> List[memoryview]:
         """Wait for binary messages and return all that are here: at least one, or none if other
@@ -54,14 +59,14 @@ class WebSocketConnection:
             self._stream.sendall(binary_frames(messages[start:]))
 
     def send_text(self, text: str) -> None:
-        self._send_rare(text.encode("utf-8"), ABNF.OPCODE_TEXT)
+        self._stream.sendall(other_frame(TEXT, text.encode("utf-8")))
 
     def ping(self) -> None:
-        self._send_rare(b"", ABNF.OPCODE_PING)
+        self._stream.sendall(other_frame(PING, b""))
 
     def farewell(self) -> None:
         """Tell the service that we leave, without waiting for its answer."""
-        self._send_rare(struct.pack("!H", 1000), ABNF.OPCODE_CLOSE)
+        self._stream.sendall(other_frame(CLOSE, struct.pack("!H", 1000)))
 
     def abort(self) -> None:
         """Wake a blocked :meth:`receive` or :meth:`send`, which then fail."""
@@ -72,8 +77,15 @@ class WebSocketConnection:
         self._stream.close()
 
     def _receive_rare(self) -> List[memoryview]:
+        import websocket
+        from websocket import ABNF
+
+        if self._reader is None:
+            # A lock of its own would be held while it waits for a frame.
+            self._reader = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
+            self._reader.sock = self._stream
         try:
-            opcode, frame = self._client.recv_data_frame(control_frame=True)
+            opcode, frame = self._reader.recv_data_frame(control_frame=True)
         except (websocket.WebSocketException, OSError, ValueError) as error:
             raise ConnectionLost("the connection broke: %s" % error) from error
         if opcode == ABNF.OPCODE_CLOSE:
@@ -82,70 +94,22 @@ class WebSocketConnection:
             return [memoryview(frame.data)]
         return []
 
-    def _send_rare(self, data: bytes, opcode: int) -> None:
-        try:
-            self._client.send(data, opcode)
-        except (websocket.WebSocketException, OSError, ValueError, AttributeError) as error:
-            # AttributeError: websocket-client drops its socket when it fails in another thread.
-            raise ConnectionLost("the connection broke while sending: %s" % error) from error
-
 
 def open_websocket(
     url: str, headers: Mapping[str, str], sock: socket.socket, timeout: float
 ) -> WebSocketConnection:
     """Upgrade a connected socket. ``headers`` are added to the request; ``timeout`` is in s.
 
-    :class:`UpgradeError` when the service answers with anything but 101.
+    Raises what :func:`~ssm_plugin.transport.upgrade.upgrade` raises, with the socket closed.
     """
     stream = Stream(sock)
-    stream.settimeout(timeout)
-    # The lock of websocket-client's own would be held while it waits for a frame.
-    client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
     try:
-        client.connect(
-            url,
-            socket=stream,
-            header=["%s: %s" % pair for pair in headers.items() if pair[0].lower() != "host"],
-            suppress_origin=True,
-            timeout=timeout,
-            redirect_limit=0,
-        )
-    except (
-        websocket.WebSocketException,
-        ConnectionLost,
-        OSError,
-        ValueError,
-        IndexError,  # a first line without a status
-    ) as error:
+        upgrade(stream, url, headers, timeout)
+    except BaseException:  # a safety net: whatever it is, the socket must not stay open
         stream.close()
-        raise _refusal(url, error, timeout) from error
-    status = client.getstatus()
-    if status != 101:  # websocket-client takes a redirection that it may not follow for success
-        stream.close()
-        raise UpgradeError(_refused_upgrade(urlsplit(url).netloc, status), status)
+        raise
     stream.settimeout(None)
-    return WebSocketConnection(client, stream)
-
-
-def _refusal(url: str, error: Exception, timeout: float) -> Exception:
-    host = urlsplit(url).netloc
-    if isinstance(error, websocket.WebSocketBadStatusException):
-        return UpgradeError(_refused_upgrade(host, error.status_code), error.status_code)
-    cause = error.__cause__ if isinstance(error, ConnectionLost) else error
-    if isinstance(cause, (socket.timeout, websocket.WebSocketTimeoutException)):
-        return DeadlineError(
-            "%s did not answer the WebSocket request within %g s" % (host, timeout)
-        )
-    return ConnectError("%s did not open a WebSocket: %s" % (host, error))
-
-
-def _refused_upgrade(host: str, status: int) -> str:
-    advice = {
-        403: "the credentials need ssmmessages:OpenDataChannel, and a clock that is right",
-        401: "the request was not signed, or the credentials are not valid",
-        410: "the session is over; start a new one",
-    }.get(status, "check the stream URL and the proxy")
-    return "%s refused the data channel with HTTP status %d: %s" % (host, status, advice)
+    return WebSocketConnection(stream)
 
 
 def _closing(data: bytes) -> str:

@@ -26,6 +26,9 @@ class Faults(NamedTuple):
     delay: float = 0.0  # later by up to half a second: it is sent again before it arrives
 
 
+NO_FAULTS = Faults()
+
+
 def handshake_request(session_type="Port", properties=None, *more):
     """A request as the agent builds it, ``more`` being further actions."""
     parameters = {"SessionType": session_type, "Properties": properties}
@@ -42,7 +45,7 @@ def handshake_complete(message=""):
 class Pair:
     """A client, an agent, and the link. ``client_events`` and ``agent_events`` collect."""
 
-    def __init__(self, faults=Faults(), seed=0, supported=("Port",), **client_options):
+    def __init__(self, faults=NO_FAULTS, seed=0, supported=("Port",), **client_options):
         self.clock = Clock()
         self.client = ChannelProtocol(Role.CLIENT, supported, **client_options)
         self.agent = ChannelProtocol(Role.AGENT)

@@ -125,6 +125,11 @@ class RunningSession:
                 assert left > 0 and not over, self._state()
                 self._changed.wait(left)
 
+    def ended(self, timeout):
+        """Whether it has, within so long."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
     def finish(self, timeout=TIME_LIMIT):
         """Wait for the end; the exit status, or what was raised is raised again."""
         self._thread.join(timeout)

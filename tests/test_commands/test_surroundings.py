@@ -6,7 +6,7 @@ from ssm_plugin import config
 from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.commands.surroundings import make_environment
 from ssm_plugin.config import NetworkSettings, Settings
-from ssm_plugin.errors import ConnectError, CredentialsError, ServiceError, UsageError
+from ssm_plugin.errors import CredentialsError, NameResolutionError, ServiceError, UsageError
 from ssm_plugin.session.streams import Streams
 from tests.support.aws_home import AwsHome
 from tests.support.http_server import HttpServer, reply
@@ -105,10 +105,10 @@ def test_no_credentials_are_sought_before_they_are_needed(home):
 
 
 def test_an_endpoint_that_was_given_is_for_ssm_alone(home, service):
-    more = dict(KEYS, AWS_REGION="eu-west-1", AWS_ENDPOINT_URL_KMS="http://127.0.0.1:9")
+    more = dict(KEYS, AWS_REGION="eu-west-1", AWS_ENDPOINT_URL_KMS="https://kms.invalid")
     made = environment(home, more, endpoint_url=service.url)
     assert asked(service, terminate, made)[1] == "eu-west-1"
-    with pytest.raises(ConnectError, match="127.0.0.1:9"):
+    with pytest.raises(NameResolutionError, match="kms.invalid"):
         new_key(made.service)
     assert len(service.requests) == 1
 
@@ -152,13 +152,13 @@ def test_each_follows_its_own_endpoint_of_the_profile_before_the_general_one(hom
 
 def test_endpoints_of_the_environment_can_be_ignored(home, service):
     more = dict(KEYS, AWS_REGION="eu-west-1", AWS_ENDPOINT_URL_SSM=service.url)
-    more.update(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true", HTTPS_PROXY="http://127.0.0.1:9")
+    more.update(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true", HTTPS_PROXY="http://proxy.invalid")
     for given in (None, service.url + "/"):
         made = environment(home, more, endpoint_url=given)
         if given:
             asked(service, terminate, made)
         else:
-            with pytest.raises(ConnectError, match="proxy 127.0.0.1:9"):
+            with pytest.raises(NameResolutionError, match="proxy.invalid"):
                 terminate(made.service)
 
 

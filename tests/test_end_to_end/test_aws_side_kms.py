@@ -103,6 +103,17 @@ def test_a_command_is_encrypted(tmp_path, client, challenge):
     assert not any(word in payload for payload in sent for word in (b"42", b"oops", b"EXIT"))
 
 
+def test_our_own_exec_is_encrypted(tmp_path, client):
+    with AwsSide(tmp_path, kms={"require_challenge": True}) as aws:
+        command = client + ["exec", TARGET, "--", "sh", "-c", "echo $((6*7)) is it; exit 3"]
+        done = run(command, aws.keys_in_environment())
+        assert aws.service.open_sessions() == []
+        assert set(aws.verdicts()) == {"verified"}
+    assert (done.status, done.stdout) == (3, "42 is it\n")
+    sent = [bytes(one.payload) for one in aws.sent if one.payload_type == payloads.OUTPUT]
+    assert sent and not any(b"42" in payload for payload in sent)
+
+
 def test_a_command_whose_output_was_damaged_shows_none_of_it(tmp_path, client):
     with AwsSide(tmp_path, kms={}) as aws:
         aws.damage = lambda number, payload: flipped(payload, -1)

@@ -4,11 +4,10 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import pytest
 
-from tests.support.aws_side import OURS, PROMPT, REGION, TARGET, AwsSide, drop_in
+from tests.support.aws_side import OURS, PROMPT, REGION, TARGET, AwsSide, drop_in, run
 from tests.support.http_server import HttpServer, SilentServer, reply
 from tests.support.pty import PtyProcess
 
@@ -76,6 +75,17 @@ def test_our_own_shell_needs_no_aws_cli_and_no_installed_package(aws, zipapp):
         assert program.wait() == 0
     assert aws.calls() == ["StartSession"]
     assert aws.verdicts() == {"verified": 2}
+
+
+@pytest.mark.parametrize("profile, variable", [("ops", ""), ("", "ops")])
+def test_the_drop_in_uses_the_profile_it_is_given_or_that_of_the_environment(
+    aws, profile, variable
+):
+    aws.environ["AWS_PROFILE"] = variable
+    command = drop_in(aws.started_session(), profile=profile)
+    done = run(command, aws.environ, b"echo $((6*7)) is it; exit\n")
+    assert (done.status, done.stderr) == (0, "")
+    assert "42 is it" in done.stdout
 
 
 def type_keys(keys):
@@ -151,15 +161,15 @@ def test_no_session_is_left_open_when_there_is_no_way_to_the_gateway(aws):
 
 def test_a_session_that_starts_after_the_signal_is_terminated_too(tmp_path):
     asked, answers = threading.Event(), threading.Event()
-    started = {"SessionId": "s-late", "StreamUrl": "ws://127.0.0.1:9/", "TokenValue": "t"}
 
     def answer(request):
         if request.headers["x-amz-target"] == "AmazonSSM.StartSession":
             asked.set()
             answers.wait(10)
-        return reply(200, started)
+        url = "ws://127.0.0.1:%d/" % gateway.port
+        return reply(200, {"SessionId": "s-late", "StreamUrl": url, "TokenValue": "t"})
 
-    with AwsSide(tmp_path) as aws, HttpServer(answer) as service:
+    with AwsSide(tmp_path) as aws, SilentServer() as gateway, HttpServer(answer) as service:
         aws.environ = aws.keys_in_environment(AWS_ENDPOINT_URL=service.url)
         with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
             assert asked.wait(10)
@@ -201,28 +211,26 @@ def test_a_search_for_credentials_ends_with_us(tmp_path):
                 os.kill(pid, 0)
 
 
-def test_without_any_credentials_the_end_does_not_wait_for_some(tmp_path):
-    with AwsSide(tmp_path, require_signatures=False) as aws, SilentServer() as metadata:
-        aws.environ["AWS_EC2_METADATA_DISABLED"] = "false"
-        aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:%d" % metadata.port
-        with PtyProcess(drop_in(aws.started_session()), env=aws.environ) as program:
-            use(program)
-            start = time.monotonic()
-            program.signal(signal.SIGTERM)
-            assert program.wait() == 143
-            assert time.monotonic() - start < 0.9  # a request to the instance metadata takes 1 s
-        assert aws.calls() == []
+@pytest.fixture
+def metadata():
+    """Instance metadata that has nothing, and keeps what it was asked."""
+    with HttpServer(lambda request: reply(404)) as metadata:
+        yield metadata
 
 
-def test_a_presigned_session_waits_for_no_credentials_at_all(tmp_path):
-    with AwsSide(tmp_path, require_signatures=False) as aws, SilentServer() as metadata:
+@pytest.mark.parametrize("query, searches", [("", 1), ("&X-Amz-Signature=" + "0" * 64, 0)])
+def test_without_a_signature_of_ours_the_end_looks_for_no_credentials(
+    tmp_path, metadata, query, searches
+):
+    with AwsSide(tmp_path, require_signatures=False) as aws:
         aws.environ["AWS_EC2_METADATA_DISABLED"] = "false"
-        aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:%d" % metadata.port
+        aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.url
         started = aws.started_session()
-        started["StreamUrl"] += "&X-Amz-Signature=" + "0" * 64
+        started["StreamUrl"] += query
         with PtyProcess(drop_in(started), env=aws.environ) as program:
-            start = time.monotonic()
             use(program)
+            assert len(metadata.requests) == searches
             program.signal(signal.SIGTERM)
             assert program.wait() == 143
-            assert time.monotonic() - start < 0.9
+        assert len(metadata.requests) == searches
+        assert aws.calls() == []

@@ -158,7 +158,7 @@ def refuse_the_key(aws):
 
 
 def refuse_the_start(aws):
-    aws.service.answer_with("StartSession", "InternalServerError", "no", 500, times=9)
+    aws.service.answer_with("StartSession", "ValidationException", "no", times=9)
 
 
 def refuse_the_signature(aws):

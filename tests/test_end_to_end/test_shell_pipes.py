@@ -1,5 +1,6 @@
 """Shells and interactive commands without a terminal: pipes, files, cron, CI."""
 
+import json
 import os
 import signal
 import subprocess
@@ -67,11 +68,8 @@ def test_the_aws_cli_passes_a_pipe_on(tmp_path, service, zipapp, aws_cli):
 def test_the_built_file_runs_from_anywhere(tmp_path, service, zipapp, argv):
     drop_in = DropIn(tmp_path, service, [sys.executable, str(zipapp)])
     started = drop_in.start()
-    response = [str(part) for part in drop_in.argv(started, first="{}")]
-    import json
-
-    response[response.index("{}")] = json.dumps(started.response)
-    done = drop_in.call(argv + response, b"echo $((6*7)); exit\n")
+    argv = argv + drop_in.argv(started, json.dumps(started.response))
+    done = drop_in.call(argv, b"echo $((6*7)); exit\n")
     assert done.status == 0
     assert b"\n42\r\n" in done.stdout
 
@@ -84,21 +82,29 @@ def test_input_may_be_far_longer_than_any_buffer(drop_in):
     done = drop_in.run(started, stdin)
     expected = subprocess.check_output(["cksum"], input=line * 5000).split()[0]
     assert done.status == 0
-    assert b"\n%s 500000\r\n" % expected in done.stdout
+    assert b" %s 500000\r\n" % expected in done.stdout
 
 
 @pytest.mark.parametrize("line", ["cat", "cat; cat", "exec cat"])
 def test_the_end_of_input_reaches_whoever_reads_it(drop_in, line):
-    started = asked(drop_in, line)
+    started = asked(drop_in, "echo ready; " + line)
     done = drop_in.run(started, b"one\ntwo")
     assert done.status == 0
     assert b"one\r\ntwo" in lines_between(done, started)
 
 
+def test_a_command_that_waits_without_a_word_gets_its_input_after_a_while(drop_in, tmp_path):
+    """Before its echo it prints nothing, so nothing tells that the session is open."""
+    started = asked(drop_in, "stty -echo; cat > %s/file" % tmp_path)
+    done = drop_in.run(started, b"one\ntwo\n")
+    assert (done.status, lines_between(done, started)) == (0, b"")
+    assert (tmp_path / "file").read_bytes() == b"one\ntwo\n"
+
+
 def test_input_is_never_searched_for_escapes(drop_in):
-    started = asked(drop_in, "stty -echo; cat")
+    started = asked(drop_in, "stty -echo; echo ready; cat")
     done = drop_in.run(started, b"~.\n~?\n~~\n")
-    assert lines_between(done, started) == b"~.\r\n~?\r\n~~\r\n"
+    assert lines_between(done, started) == b"ready\r\n~.\r\n~?\r\n~~\r\n"
 
 
 # Output
@@ -135,7 +141,7 @@ def test_a_full_device_is_one_line_and_a_failure(drop_in):
         with process:
             _, stderr = process.communicate(timeout=15)
     assert process.returncode == 255
-    assert stderr.count(b"\n") == 1 and b"No space left on device" in stderr
+    assert stderr == b"ssm-plugin: cannot write to standard output: No space left on device\n"
     assert started.session.is_over
 
 
@@ -162,12 +168,13 @@ def test_a_handshake_changes_nothing(tmp_path, document, line):
 
 
 def test_an_interactive_command_on_a_terminal(drop_in):
-    started = asked(drop_in, "stty size; read line; echo got-$line")
+    started = asked(drop_in, "echo ready; read line; echo got-$line; stty size")
     with drop_in.on_terminal(started, cols=97, rows=31) as program:
         before = program.attributes()
-        program.expect(b"31 97")
+        program.expect(b"ready")
         program.send(b"it\r")
         program.expect(b"got-it")
+        program.expect(b"31 97")
         assert program.wait() == 0
         assert program.attributes() == before
     assert started.session.is_over
@@ -176,8 +183,10 @@ def test_an_interactive_command_on_a_terminal(drop_in):
 def test_an_interactive_command_on_a_terminal_with_a_handshake(tmp_path):
     with local_service(faults="force-handshake") as service:
         drop_in = DropIn(tmp_path, service)
-        with drop_in.on_terminal(asked(drop_in, "stty size; cat"), cols=97, rows=31) as program:
-            program.expect(b"31 97")
-            program.send(b"it\r\x03")
+        with drop_in.on_terminal(asked(drop_in, "cat"), cols=97, rows=31) as program:
+            program.expect(b"Starting session with SessionId")
+            program.send(b"it\r")
+            program.expect(b"it\r\nit\r\n")
+            program.send(b"\x03")
             assert program.wait() == 0
         assert service.open_sessions() == []

@@ -15,6 +15,10 @@ from tests.support.service import local_service
 PROMPT = b"ready> "
 IGNORED_BY_THE_AWS_CLI = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 RUNNING = b"sh -c 'echo is-$(expr 40 + 2); exec sleep 100'\r"
+# Tells the next change of the size, and ends.
+WATCH_THE_SIZE = (
+    b"sh -c \"trap 'stty size; exit' WINCH; echo watch''ing; while :; do sleep 0.1; done\"\r"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +56,9 @@ def test_the_aws_cli_opens_a_working_shell(tmp_path, service, zipapp, aws_cli):
         program.send(b"tty; stty size\r")
         program.expect(b"/dev/pts/" if sys.platform == "linux" else b"/dev/tty")
         program.expect(b"33 101")
+        program.send(WATCH_THE_SIZE)
+        program.expect(b"watching")
         program.resize(77, 22)
-        program.send(b"stty size\r")
         program.expect(b"22 77")
         program.send(RUNNING)
         program.expect(b"is-42")
@@ -70,11 +75,11 @@ def test_the_aws_cli_opens_a_working_shell(tmp_path, service, zipapp, aws_cli):
 
 
 def test_the_size_is_right_and_follows_without_a_key(shell):
-    script = b"trap 'stty size' WINCH; echo rea''dy; while :; do sleep 0.1; done"
-    shell.send(b'sh -c "' + script + b'"\r')
-    shell.expect(b"ready")
-    shell.resize(132, 43)
-    shell.expect(b"43 132")
+    for cols, rows in ((132, 43), (40, 10)):
+        shell.send(WATCH_THE_SIZE)
+        shell.expect(b"watching")
+        shell.resize(cols, rows)
+        shell.expect(b"%d %d" % (rows, cols))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,13 @@ def test_less_shows_a_screenful_at_a_time(shell):
     shell.expect(b"1000")
     shell.send(b"q")
     shell.expect(PROMPT)
+
+
+def test_a_lost_connection_is_told_of_while_it_is_resumed(service, shell):
+    service.session().drop_connection()
+    shell.expect(b"connection lost, resuming")
+    shell.send(b"echo is-$((6*7))\r")
+    shell.expect(b"is-42")
 
 
 # Escape sequences

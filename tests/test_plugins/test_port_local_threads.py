@@ -1,5 +1,6 @@
 """The reading and the writing thread by themselves, over socketpairs."""
 
+import os
 import queue
 import socket
 import threading
@@ -47,7 +48,7 @@ class Recorder(Uplink):
 class Threads:
     """Both threads, and what they told."""
 
-    def __init__(self, local_end=None, **options):
+    def __init__(self, local_end=None, start=True, **options):
         self.delivered = []
         self.events = queue.Queue()
         self.uplink = Recorder()
@@ -57,8 +58,9 @@ class Threads:
         self.reader = LocalReader(
             self.uplink, self.inbox, self.writer, self.events, local_end, **options
         )
-        self.writer.start()
-        self.reader.start()
+        if start:
+            self.writer.start()
+            self.reader.start()
 
     def __enter__(self):
         return self
@@ -240,6 +242,16 @@ def test_a_connection_that_comes_too_late_is_closed():
     with far:
         assert read_all(far) == b""
     assert connection.sock.fileno() == -1
+
+
+def test_threads_that_never_started_leave_nothing():
+    before = sorted(os.listdir("/dev/fd"))
+    threads = Threads(start=False)
+    connection, far = threads.pair()
+    with far:
+        threads.writer.stop(0.0)
+        assert threads.reader.stop(0.0)
+    assert sorted(os.listdir("/dev/fd")) == before
 
 
 def test_no_more_connections_are_accepted_than_allowed():

@@ -11,7 +11,7 @@ ENDS = (SessionStatus.TERMINATED, SessionStatus.FAILED)
 
 @pytest.mark.parametrize(
     "status, event",
-    itertools.product(SessionStatus, Event),
+    list(itertools.product(SessionStatus, Event)),
     ids=lambda value: value.value,
 )
 def test_each_pair_is_a_transition_or_ignored_or_an_error(status, event):

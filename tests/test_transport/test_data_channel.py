@@ -121,7 +121,8 @@ def acknowledge_all(peer):
 
 
 def some_bytes(size, seed=0):
-    return bytes(bytearray(random.Random(seed).getrandbits(8) for _ in range(1009))) * (size // 1009)
+    piece = bytearray(random.Random(seed).getrandbits(8) for _ in range(1009))
+    return bytes(piece) * (size // 1009)
 
 
 def drained(events, size, channel, expected=()):
@@ -186,6 +187,16 @@ def test_input_is_held_until_the_session_is_open():
         assert sender.is_alive()
         peer.send(BINARY, data(0, b"$ "))
         assert next(messages(peer)).payload == b"early"
+        sender.join(LIMIT)
+
+
+def test_input_goes_once_the_silence_is_taken_for_a_session_without_handshake():
+    with Client() as client:
+        peer = client.attach()
+        sender = in_thread(client.channel.send_input_data, b"keys")
+        client.channel.assume_started()
+        assert next(messages(peer)).payload == b"keys"
+        client.next(Started)
         sender.join(LIMIT)
 
 
@@ -582,7 +593,8 @@ def test_while_the_consumer_is_slow_unread_acknowledgements_are_not_taken_for_mi
         for _ in range(3):
             clock.advance(200.0)
             client.channel.send_control(payloads.SIZE, b"{}")
-            threading.Event().wait(0.02)
+            while peer.read()[0] != PING:
+                pass  # the heartbeat has looked at its clock once it pings
         assert not client.protocol.ended
         peer.send(BINARY, acknowledgement(0))
         client.channel.delivered(len(output.data))

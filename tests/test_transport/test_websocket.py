@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 
 import pytest
 
@@ -131,6 +132,32 @@ def test_a_gateway_that_does_not_answer_is_given_up_in_time(ends):
     with pytest.raises(DeadlineError, match="gateway.example"):
         open_websocket(URL, {}, near, 0.1)
     assert near.fileno() == -1
+
+
+def test_an_answer_that_drips_is_given_up_in_the_same_time(ends):
+    near, peer = ends
+    ended = threading.Event()
+
+    def drip():
+        while not ended.wait(0.02):
+            peer.socket.sendall(b"H")
+
+    thread, _ = in_thread(drip)
+    begun = time.monotonic()
+    with pytest.raises(DeadlineError, match="gateway.example"):
+        open_websocket(URL, {}, near, 0.2)
+    assert time.monotonic() - begun < 2
+    ended.set()
+    thread.join(LIMIT)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(ends):
+    near, peer = ends
+    thread, _ = in_thread(peer.socket.sendall, b"x" * 10000000)
+    with pytest.raises(ConnectError, match="gateway.example"):
+        open_websocket(URL, {}, near, LIMIT)
+    thread.join(LIMIT)
+    assert not thread.is_alive()
 
 
 # --- Messages

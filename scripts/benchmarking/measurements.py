@@ -1,0 +1,219 @@
+"""What is measured: each function runs one client once and returns figures by name."""
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import time
+from typing import List, Mapping, NamedTuple, Tuple
+
+from .client import LIMIT, Client, Load, LocalEnds
+
+MIB = 1 << 20
+
+# Messages that the load leaves unacknowledged while keystrokes are timed: enough to keep a client
+# busy, and no more, as the keystrokes wait behind them.
+BUSY_WINDOW = 512
+
+# The same over a long way: a node's limit is far away.
+WIDE_WINDOW = 20000
+
+
+class Plan(NamedTuple):
+    """Sizes. ``limit`` (s) cuts a transfer off that would take longer."""
+
+    runs: int
+    mib: int
+    limit: float
+    keys: int
+    idle: float
+    round_trips: Tuple[int, ...]  # ms
+    streams: Tuple[int, ...]
+
+
+FULL = Plan(5, 64, 5.0, 300, 60.0, (0, 20, 100, 200), (1, 8, 64))
+SHORT = Plan(1, 4, 2.0, 30, 2.0, (0, 20), (1, 8))
+
+
+class Subject(NamedTuple):
+    """A client: the command that runs it, and the interpreter that this costs at least."""
+
+    name: str
+    command: List[str]
+    environ: Mapping[str, str]
+    interpreter: List[str]
+
+
+def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
+    """MiB/s, CPU seconds per MiB and the peak of memory of one transfer in one direction."""
+    size = plan.mib * MIB
+    port = _free_port() if kind in ("basic", "mux") else 0
+    window = WIDE_WINDOW if rtt else 0
+    with contextlib.ExitStack() as stack:
+        load = stack.enter_context(
+            Load(
+                type=kind, mib=plan.mib, upload=up, streams=streams, local_port=port,
+                rtt=rtt / 1000, lose=lose, **({"window": window} if window else {})
+            )
+        )
+        client = stack.enter_context(Client(subject.command, subject.environ, load.port))
+        load.wait("ready_at")
+        ends = [(client.stdin, client.stdout)]
+        if port:
+            sockets = _connect(stack, client, load, port, streams, kind == "mux" and not up)
+            ends = [(sock.fileno(), sock.fileno()) for sock in sockets]
+        began = load.begin()
+        local = LocalEnds(ends, size if up else 0, 0 if up else size)
+        stack.callback(local.stop)
+        if up:
+            load.wait("reached_at", plan.limit)
+        else:
+            local.wait(plan.limit)
+        memory = client.memory_peak()
+        came, came_at = local.came, local.came_at
+        figures = load.end()
+        if up:
+            came, began, came_at = figures["bytes"], figures["first_at"], figures["last_at"]
+        used = client.wait(memory)
+    return {
+        label + ", MiB/s": came / MIB / (came_at - began),
+        label + ", CPU ms per MiB": 1000 * used.cpu / (came / MIB),
+        label + ", peak memory in MiB": used.memory / MIB,
+    }
+
+
+def keystrokes(subject, plan):
+    """Median and 99th percentile of the echo, in ms, on a terminal with nothing else going on."""
+    with Load(type="shell", echo=True) as load:
+        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+            client.read_until(b"$ ")
+            load.begin()
+            time.sleep(0.2)
+            times = _time_keys(client.stdin, client.stdout, plan.keys)
+            load.end()
+            client.wait()
+    return _percentiles("echo of a key, idle", times)
+
+
+def keystrokes_beside_bulk(subject, plan, up):
+    """The same in one stream of a mux session, while another carries all that it can."""
+    label = "echo of a key, bulk %s in another stream" % ("up" if up else "down")
+    port = _free_port()
+    with contextlib.ExitStack() as stack:
+        load = stack.enter_context(
+            Load(type="mux", mib=100000 if not up else 0, echo=True, window=BUSY_WINDOW,
+                 local_port=port)
+        )
+        client = stack.enter_context(Client(subject.command, subject.environ, load.port))
+        bulk, keys = _connect(stack, client, load, port, 2, True)
+        local = LocalEnds([(bulk.fileno(), bulk.fileno())], 1 << 40 if up else 0, 1 << 40)
+        stack.callback(local.stop)
+        load.begin()
+        time.sleep(0.3)
+        times = _time_keys(keys.fileno(), keys.fileno(), plan.keys)
+    return _percentiles(label, times)
+
+
+def start(subject, plan):
+    """Milliseconds: the interpreter alone, the version, and a shell up to two points."""
+    figures = {}
+    if subject.interpreter:
+        figures["bare interpreter, ms"] = _run(subject.interpreter, subject.environ)
+    figures["--version, ms"] = _run(subject.command + ["--version"], subject.environ)
+    with Load(type="shell") as load:
+        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+            client.read_until(b"$ ")
+            figures["start to first prompt, ms"] = 1000 * (time.monotonic() - client.started_at)
+            load.wait("ready_at")
+            load.end()
+            client.wait()
+    figures["start to first frame sent, ms"] = 1000 * (load.opened_at - client.started_at)
+    return figures
+
+
+def idle(subject, plan):
+    """CPU milliseconds of an idle minute, scaled from a shorter time."""
+    with Load(type="shell", echo=True) as load:
+        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+            client.read_until(b"$ ")
+            time.sleep(1.0)
+            before = client.cpu_now()
+            time.sleep(plan.idle)
+            after = client.cpu_now()
+            load.end()
+            client.wait()
+    if before is None or after is None:
+        return {}
+    return {"CPU of an idle minute, ms": 1000 * (after - before) * 60 / plan.idle}
+
+
+def all_measurements(plan):
+    """Pairs of a function and the arguments that follow subject and plan."""
+    yield start, ()
+    yield keystrokes, ()
+    yield transfer, ("stdio down", "stdio")
+    yield transfer, ("stdio up", "stdio", True)
+    yield transfer, ("stdio up, 2 % lost", "stdio", True, 1, 0, 0.02)
+    yield transfer, ("command down", "command")
+    yield transfer, ("basic down", "basic")
+    yield transfer, ("basic up", "basic", True)
+    for streams in plan.streams:
+        yield transfer, ("mux down, streams: %d" % streams, "mux", False, streams)
+        yield transfer, ("mux up, streams: %d" % streams, "mux", True, streams)
+    for rtt in plan.round_trips:
+        yield transfer, ("stdio down, RTT %d ms" % rtt, "stdio", False, 1, rtt)
+        yield transfer, ("stdio up, RTT %d ms" % rtt, "stdio", True, 1, rtt)
+    yield keystrokes_beside_bulk, (False,)
+    yield keystrokes_beside_bulk, (True,)
+    yield idle, ()
+
+
+def _connect(stack, client, load, port, count, inspected):
+    """So many connections to the client's local port, each known to the other side."""
+    client.read_until(b"opened for sessionId")
+    sockets = []
+    for _ in range(count):
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets.append(sock)
+        if inspected:
+            load.wait("stream_opened")
+    if not inspected:
+        client.read_until(b"Connection accepted")
+    return sockets
+
+
+def _time_keys(write_to, read_from, count):
+    times = []
+    for _ in range(count):
+        began = time.monotonic()
+        os.write(write_to, b"x")
+        seen = b""
+        while b"x" not in seen:
+            if not select.select([read_from], [], [], LIMIT)[0]:
+                raise RuntimeError("a key was not echoed")
+            seen = os.read(read_from, 4096)
+        times.append(1000 * (time.monotonic() - began))
+        time.sleep(0.01)
+    return times
+
+
+def _percentiles(label, times):
+    times = sorted(times)
+    return {
+        label + ", median ms": times[len(times) // 2],
+        label + ", 99th percentile ms": times[int(0.99 * (len(times) - 1))],
+    }
+
+
+def _run(command, environ):
+    began = time.monotonic()
+    subprocess.check_call(command, env=environ, stdout=subprocess.DEVNULL)
+    return 1000 * (time.monotonic() - began)
+
+
+def _free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
