@@ -13,15 +13,15 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 
 # From the bottom up. What stands in one row may not import its neighbours, only what is below.
 LAYERS = (
-    {"errors", "version", "files"},
+    {"errors", "version", "files", "unpacked"},
     {"strict_yaml", "log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},
     {"transport", "terminal", "aws"},
     {"session"},
     {"plugins"},
-    {"jobs", "loopback", "library"},
-    {"commands"},
+    {"jobs", "loopback", "forwarding"},
+    {"commands", "library"},
     {"cli"},
     {"__init__", "__main__"},
 )

@@ -186,8 +186,9 @@ class Outbound:
 
     def _due(self, head: Sent) -> float:
         # While others are acknowledged, a message that waits long is in a queue, or lost() finds
-        # it. A burst leaves the rest overdue: they follow a round trip later, not at once.
-        quiet_since = max(head.sent_at, self._acknowledged_at)
+        # it; the agent's side has no lost(). A burst leaves the rest overdue: they follow a round
+        # trip later, not at once.
+        quiet_since = head.sent_at if self._patient else max(head.sent_at, self._acknowledged_at)
         return max(quiet_since + self._timeout(), self._burst_at + self.rtt.smoothed)
 
     def _resend(self, sent_before: float, now: float) -> List[bytes]:

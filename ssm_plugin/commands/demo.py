@@ -86,12 +86,12 @@ def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
     )
     events: "queue.Queue[Any]" = queue.Queue()
     with signals_into(events):
+        if ready_file:
+            _announce(ready_file, endpoint_url)
         try:
             write_all(1, text.encode("utf-8"))
         except Interrupted:
             return 0
-        if ready_file:
-            _announce(ready_file, endpoint_url)
         while True:
             event = events.get()
             if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:

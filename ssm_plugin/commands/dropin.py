@@ -12,10 +12,11 @@ with lower-case keys.
 import json
 import os
 import re
+from contextlib import ExitStack
 from typing import Any, Dict, List, MutableMapping, NamedTuple, Optional
 
 from .. import config, logs
-from ..errors import UsageError
+from ..errors import SsmPluginError, UsageError
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.types import SessionType
@@ -101,7 +102,24 @@ def run(arguments: List[str]) -> int:
     handler = SessionHandler(environment=make_environment(settings))
     session = handler.create_session(session_arguments(invocation))
     assert isinstance(session, Session)
-    return run_in_foreground(session)
+    with ExitStack() as stack:
+        if session.client_config.session_type is SessionType.PORT:
+            _bind_first(session, stack)
+        return run_in_foreground(session)
+
+
+def _bind_first(session: Session, stack: ExitStack) -> None:
+    """A port that is taken is told at once. The session, which the AWS CLI has started already, is
+    not left behind for that."""
+    from ..plugins.local_end import bind_local_end, names_local_end
+
+    try:
+        if names_local_end(session.config.parameters):
+            listener = stack.enter_context(bind_local_end(session.config.parameters))
+            session.use(session.environment._replace(listener=listener))
+    except SsmPluginError:
+        session.terminate_session()
+        raise
 
 
 def _response_text(argument: str, environ: MutableMapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from ..session.session import ENDING_SIGNALS, Session
 from ..session.types import ClientConfig, SessionConfig, SessionType
 from ..terminal.signals import Signalled, SignalWatch
 from ..transport.worker import Worker, WorkerFailed
+from ..wire.message import random_id
 
 # Seconds that an interrupted start may take to tell us the session that it made, so that it can
 # be terminated.

@@ -22,6 +22,7 @@ from ..session.session import EXIT_OUTPUT_GONE, Session
 from ..session.streams import Streams
 from ..session.types import ClientConfig, SessionConfig, SessionType
 from ..transport.backoff import delays
+from ..wire.message import random_id
 from .feed import InputFeed
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult

@@ -24,6 +24,7 @@ from ..session.session import Session
 from ..session.streams import CallableStreams
 from ..session.types import ClientConfig, SessionConfig, SessionType
 from ..transport.worker import Worker
+from ..wire.message import random_id
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
 from .runner import InputFailed

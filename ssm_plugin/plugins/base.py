@@ -8,6 +8,7 @@ from ..session.protocols import ISessionPlugin
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.types import ClientConfig, SessionConfig, SessionType
+from ..wire.message import random_id
 
 
 class BuiltInPlugin(ISessionPlugin):

@@ -12,6 +12,7 @@ from ..net.connect import open_socket
 from ..net.route import stream_route
 from ..transport.websocket import WebSocketConnection, open_websocket
 from ..version import PROTOCOL_VERSION
+from ..wire.message import random_id
 from ..wire.payloads import open_message
 from .environment import Environment
 from .types import SessionConfig

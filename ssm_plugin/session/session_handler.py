@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..errors import SessionPropertyError, SsmPluginError
+from ..wire.message import random_id
 from .environment import Environment
 from .protocols import ISession
 from .registry import SessionPluginRegistry, get_session_registry

@@ -83,8 +83,8 @@ def test_a_signal_while_the_service_is_slow_to_start_the_session(caller):
             connection, _ = silent.accept()
             connection.recv(1)
             process.send_signal(signal.SIGTERM)
-            connection.close()
             stdout, stderr = process.communicate(timeout=15)
+            connection.close()
     assert (process.returncode, stdout) == (143, b"")
     assert stderr == b"ssm-plugin: interrupted while starting\n"
 

@@ -1,0 +1,115 @@
+"""Commands at a local service: in this process, and through the command line.
+
+    with local_service() as service:
+        result = Node(service).run("uname", "-a")
+        done = Cli(tmp_path, service).exec("--", "uname", "-a")
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+from ssm_plugin.jobs.command import RemoteCommand
+from ssm_plugin.jobs.request import CommandRequest
+from ssm_plugin.session.environment import Environment
+from ssm_plugin.session.streams import CallableStreams
+
+from .pty import ROOT
+from .running import KEYS, NETWORK, TARGET, service_client
+
+REGION = "us-east-1"
+TIME_LIMIT = 18.0
+
+
+class Node:
+    """``run`` returns the result and what came: ``result, stdout, stderr``."""
+
+    def __init__(self, service):
+        self.environment = Environment(service_client(service), NETWORK, environ={})
+
+    def command(self, *argv, on_output=None, **fields):
+        """The command, and the two lists that its output goes to."""
+        outputs = [], []
+        streams = CallableStreams(on_output or outputs[0].append, outputs[1].append)
+        request = CommandRequest(TARGET, argv, **fields)
+        return RemoteCommand(request, self.environment, streams), outputs
+
+    def run(self, *argv, **fields):
+        command, (stdout, stderr) = self.command(*argv, **fields)
+        result = command.run()
+        return result, b"".join(stdout), b"".join(stderr)
+
+
+class Cli:
+    """``ssm-plugin`` with a home of its own and an environment as bare as cron's."""
+
+    def __init__(self, folder, service=None):
+        self.environ = dict(
+            KEYS, HOME=str(folder), PATH=os.defpath, AWS_REGION=REGION, PYTHONPATH=ROOT
+        )
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE"):
+            if name in os.environ:
+                self.environ[name] = os.environ[name]
+        if service is not None:
+            self.environ["AWS_ENDPOINT_URL"] = service.endpoint_url
+        self.folder = folder
+
+    def configure(self, text):
+        path = self.folder / "ssm-plugin.yaml"
+        path.write_text(text)
+        self.environ["SSM_PLUGIN_CONFIG"] = str(path)
+
+    def argv(self, *words):
+        return [sys.executable, "-m", "ssm_plugin"] + list(words)
+
+    def start(self, *words, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(
+            self.argv(*words),
+            env=self.environ,
+            cwd=str(self.folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options
+        )
+
+    def run(self, *words, **options):
+        """Status, stdout, stderr."""
+        given = options.pop("input", None)
+        if given is not None:
+            options["stdin"] = subprocess.PIPE
+        with self.start(*words, **options) as process:
+            try:
+                stdout, stderr = process.communicate(given, timeout=TIME_LIMIT)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        return process.returncode, stdout, stderr
+
+    def exec(self, *words, **options):
+        return self.run("exec", TARGET, *words, **options)
+
+
+def processes_with(mark):
+    """Command lines of running programs that hold this text. A zombie has none."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if mark.encode() in words:
+            found.append((int(pid), words))
+    return found
+
+
+def wait_until_gone(mark, seconds):
+    """Whether all programs with ``mark`` as one of their words end within so long."""
+    deadline = time.monotonic() + seconds
+    while processes_with(mark):
+        if time.monotonic() > deadline:
+            return False
+        os.sched_yield()
+    return True

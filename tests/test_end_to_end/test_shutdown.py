@@ -1,0 +1,303 @@
+"""In every state, each ending signal and a dead network end the process soon, and properly.
+
+A table of states and signals. The service is another process, so that it can be stopped like a
+network that swallows everything: connections stay, new ones are taken by the kernel, and nobody
+answers. What cannot be had here is a name server that does not answer.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.pty import PtyProcess
+
+OURS = [sys.executable, "-m", "ssm_plugin"]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
+    "AWS_SECRET_ACCESS_KEY": "of-no-value",
+    "AWS_REGION": "us-east-1",
+}
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+LIMIT = 5.0  # s, from the signal to the end
+STARTED = 15.0
+EXITING = b"Exiting session with sessionId: "
+CONFIGURATION = """
+log: {level: info}
+network: {connect_timeout: 1s, ping_interval: 300ms, reconnect_timeout: %s}
+"""
+
+
+class Silent:
+    """Takes connections and says nothing."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(8)
+        self.socket.settimeout(STARTED)
+        self.port = self.socket.getsockname()[1]
+        self.accepted = []
+
+    def wait_for_request(self):
+        accepted, _ = self.socket.accept()
+        self.accepted.append(accepted)
+        accepted.settimeout(STARTED)
+        assert accepted.recv(10)
+
+    def close(self):
+        for sock in self.accepted + [self.socket]:
+            sock.close()
+
+
+class Service:
+    """The local service as a process: ``stop`` is an outage, ``kill`` refuses connections."""
+
+    def __init__(self, folder, faults=""):
+        ready = str(folder / "ready")
+        os.mkfifo(ready + ".fifo")
+        environment = dict(os.environ, PYTHONPATH=ROOT, SHELL="/bin/sh", PS1="ready> ")
+        command = OURS + ["demo", "serve", "--ready-file", ready, "--faults", faults]
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        readable, _, _ = select.select([self.process.stdout], [], [], STARTED)
+        assert readable, "the service does not start"
+        while True:
+            line = self.process.stdout.readline().decode()
+            assert line, "the service has ended"
+            if "--endpoint-url" in line:
+                self.url = line.split("--endpoint-url")[1].split()[0]
+                return
+
+    def stop(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        self.process.kill()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Row:
+    """One line of the table: a program that has been brought into its state."""
+
+    def __init__(self, folder, reconnect_timeout="15m"):
+        self.folder = folder
+        self.program = None
+        self.close = []
+        (folder / "config.yaml").write_text(CONFIGURATION % reconnect_timeout)
+        self.environment = dict(os.environ, SSM_PLUGIN_CONFIG=str(folder / "config.yaml"), **KEYS)
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+            self.environment.pop(name, None)
+
+    def silent(self):
+        silent = Silent()
+        self.close.append(silent.close)
+        return silent
+
+    def service(self, faults=""):
+        service = Service(self.folder, faults)
+        self.close.append(service.close)
+        return service
+
+    def start(self, *arguments, **options):
+        self.program = PtyProcess(OURS + list(arguments), env=self.environment, **options)
+        self.close.append(self.program.close)
+        return self.program
+
+    def shell(self, url, **options):
+        return self.start("shell", "i-demo", "--endpoint-url", url, **options)
+
+    def open_shell(self, **options):
+        service = self.service()
+        self.shell(service.url, **options).expect(b"# " if os.getuid() == 0 else b"$ ", STARTED)
+        return service
+
+    def finish(self):
+        for close in reversed(self.close):
+            close()
+
+
+def starting(row):
+    silent = row.silent()
+    row.shell("http://127.0.0.1:%d" % silent.port)
+    silent.wait_for_request()
+    return b"interrupted while starting"
+
+
+def dialling(row):
+    silent = row.silent()
+    response = {
+        "SessionId": "s-1",
+        "StreamUrl": "ws://127.0.0.1:%d/v1/data-channel/s-1" % silent.port,
+        "TokenValue": "token",
+    }
+    url = "http://127.0.0.1:%d" % silent.port
+    row.start(json.dumps(response), "us-east-1", "StartSession", "", '{"Target": "i-1"}', url)
+    silent.wait_for_request()
+    return b"interrupted while connecting"
+
+
+def handshake(row):
+    row.shell(row.service("down.lose").url).expect(b"is Connected", STARTED)
+    return EXITING
+
+
+def opened(row):
+    row.open_shell()
+    return EXITING
+
+
+def opened_in_an_outage(row):
+    row.open_shell().stop()
+    return EXITING
+
+
+def resuming_refused(row):
+    row.open_shell().kill()
+    row.program.expect(b"is Resuming")
+    return EXITING
+
+
+def resuming_in_an_outage(row):
+    row.open_shell().stop()
+    row.program.expect(b"is Resuming")
+    return EXITING
+
+
+def closing(row):
+    row.open_shell().stop()
+    row.program.signal(signal.SIGTERM)
+    row.program.expect(b"is Terminating")
+    return b""
+
+
+def stdout_not_read(row):
+    """In the middle of writing output."""
+    reader, writer = os.pipe()
+    row.close += [lambda: os.close(reader)]
+    service = row.service()
+    row.shell(service.url, stdout=writer)
+    os.close(writer)
+    row.program.expect(b"is Connected", STARTED)
+    row.program.send(b"yes\r")
+    wait_until_full(reader)
+    return b""
+
+
+def stdout_full(row):
+    """Nothing is being written: only the last line would be too much."""
+    reader, writer = os.pipe()
+    row.close += [lambda: os.close(reader), lambda: os.close(writer)]
+    service = row.service()
+    row.shell(service.url, stdout=writer)
+    assert select.select([reader], [], [], STARTED)[0]
+    prompt = b""
+    while not prompt.endswith((b"# ", b"$ ")):
+        assert select.select([reader], [], [], STARTED)[0]
+        prompt += os.read(reader, 65536)
+    filler = os.open("/proc/self/fd/%d" % writer, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(filler, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(filler)
+    return b"is Terminating"
+
+
+def wait_until_full(reader):
+    """A pipe holds 64 KiB."""
+    deadline = time.monotonic() + STARTED
+    held = struct.pack("i", 0)
+    while struct.unpack("i", held)[0] < 60000:
+        assert time.monotonic() < deadline
+        held = fcntl.ioctl(reader, termios.FIONREAD, held)
+
+
+STATES = [
+    starting,
+    dialling,
+    handshake,
+    opened,
+    opened_in_an_outage,
+    resuming_refused,
+    resuming_in_an_outage,
+    closing,
+    stdout_not_read,
+    stdout_full,
+]
+
+
+class Result:
+    def __init__(self, status, seconds, output, line):
+        self.status = status
+        self.seconds = seconds
+        self.output = output
+        self.line = line
+
+
+def play(folder, state, signum):
+    row = Row(folder)
+    try:
+        line = state(row)
+        began = time.monotonic()
+        row.program.signal(signum)
+        status = row.program.wait(3 * LIMIT)
+        return Result(status, time.monotonic() - began, row.program.output, line)
+    except AssertionError as error:
+        return error
+    finally:
+        row.finish()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """All at the same time: most of each is waiting."""
+    keys = [(state, signum) for state in STATES for signum in SIGNALS]
+    folders = [tmp_path_factory.mktemp("row") for _ in keys]
+    with ThreadPoolExecutor(6) as pool:
+        results = pool.map(lambda folder, key: play(folder, *key), folders, keys)
+        return dict(zip(keys, results))
+
+
+@pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signal.Signals(signum).name)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_signal_ends_the_process_in_every_state(table, state, signum):
+    result = table[state, signum]
+    assert isinstance(result, Result), str(result)
+    # The first of several is the one that counts.
+    expected = signal.SIGTERM if state is closing else signum
+    assert result.status == 128 + expected, result.output
+    assert result.seconds < LIMIT
+    assert result.line in result.output
+    assert b"Traceback" not in result.output
+
+
+@pytest.mark.parametrize("state", [opened_in_an_outage, resuming_refused], ids=lambda s: s.__name__)
+def test_an_outage_that_lasts_ends_the_process_by_itself(tmp_path, state):
+    row = Row(tmp_path, reconnect_timeout="1s")
+    try:
+        state(row)
+        began = time.monotonic()
+        assert row.program.wait(3 * LIMIT) == 255
+        assert time.monotonic() - began < LIMIT
+        assert b"ssm-plugin: the session was lost and cannot be resumed: " in row.program.output
+    finally:
+        row.finish()
