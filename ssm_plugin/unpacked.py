@@ -36,9 +36,10 @@ def cache_folder() -> str:
     """OSError where the user has none."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):
-        base = os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(base):
-        raise FileNotFoundError("there is no home directory")
+        home = os.path.expanduser("~")
+        if not os.path.isdir(home):
+            raise FileNotFoundError("there is no home directory")
+        base = os.path.join(home, ".cache")
     return os.path.join(base, "ssm-plugin")
 
 
@@ -55,8 +56,8 @@ def is_private(folder: str) -> bool:
             status = os.lstat(path)
         except FileNotFoundError:
             return False
-        mode_of_others = stat.S_IMODE(status.st_mode) & 0o077
-        if not stat.S_ISDIR(status.st_mode) or mode_of_others or not _is_mine(status):
+        open_to_others = status.st_mode & 0o077
+        if not stat.S_ISDIR(status.st_mode) or open_to_others or not _is_mine(status):
             raise PermissionError("%s is not private" % path)
     return True
 

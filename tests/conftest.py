@@ -17,7 +17,9 @@ STRICT = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
 
 @pytest.fixture(scope="session")
 def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built file, ``session-manager-plugin``, fresh; ``ssm-plugin`` lies beside it."""
+    """The built file, ``session-manager-plugin``, fresh; ``ssm-plugin`` lies beside it. It unpacks
+    itself into a cache of these tests', not the user's."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     folder = tmp_path_factory.mktemp("dist")
     subprocess.check_call([sys.executable, str(ROOT / "scripts" / "build_zipapp"), str(folder)])
     return folder / "session-manager-plugin"

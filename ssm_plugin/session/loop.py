@@ -294,7 +294,7 @@ class EventLoop:
                 "the service ended session %s before it started: %s"
                 % (session.session_id, event.reason or "no reason was given")
             )
-        status = session.runner.exit_status()
+        status = session.runner.closed(event.reason)
         self._say_goodbye(event.reason)
         return status
 

@@ -48,6 +48,10 @@ class Runner:
     def resumed(self) -> None:
         """The connection is back; nothing was lost."""
 
+    def closed(self, reason: str) -> int:
+        """The status of a session that the service ended, with its reason in words, or none."""
+        return self.exit_status()
+
     def exit_status(self) -> int:
         """The status of a session that the service ended."""
         return 0

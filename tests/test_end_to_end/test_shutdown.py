@@ -32,6 +32,7 @@ KEYS = {
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 LIMIT = 5.0  # s, from the signal to the end
 STARTED = 15.0
+PROMPT = b"ready> "
 EXITING = b"Exiting session with sessionId: "
 CONFIGURATION = """
 log: {level: info}
@@ -66,8 +67,7 @@ class Service:
 
     def __init__(self, folder, faults=""):
         ready = str(folder / "ready")
-        os.mkfifo(ready + ".fifo")
-        environment = dict(os.environ, PYTHONPATH=ROOT, SHELL="/bin/sh", PS1="ready> ")
+        environment = dict(os.environ, PYTHONPATH=ROOT, SHELL="/bin/sh", PS1=PROMPT.decode())
         command = OURS + ["demo", "serve", "--ready-file", ready, "--faults", faults]
         self.process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
@@ -125,7 +125,7 @@ class Row:
 
     def open_shell(self, **options):
         service = self.service()
-        self.shell(service.url, **options).expect(b"# " if os.getuid() == 0 else b"$ ", STARTED)
+        self.shell(service.url, **options).expect(PROMPT, STARTED)
         return service
 
     def finish(self):
@@ -208,7 +208,7 @@ def stdout_full(row):
     row.shell(service.url, stdout=writer)
     assert select.select([reader], [], [], STARTED)[0]
     prompt = b""
-    while not prompt.endswith((b"# ", b"$ ")):
+    while not prompt.endswith(PROMPT):
         assert select.select([reader], [], [], STARTED)[0]
         prompt += os.read(reader, 65536)
     filler = os.open("/proc/self/fd/%d" % writer, os.O_WRONLY | os.O_NONBLOCK)

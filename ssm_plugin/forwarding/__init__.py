@@ -1,0 +1,1 @@
+"""Tunnels that stay up: local ports that lead to a node, over one session after the other."""

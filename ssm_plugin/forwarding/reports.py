@@ -1,0 +1,39 @@
+"""What tunnels tell whoever watches them, as events in one queue."""
+
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from ..errors import SsmPluginError
+
+if TYPE_CHECKING:
+    from .tunnel import Tunnel
+
+READY = "ready"
+RECONNECTED = "reconnected"
+CONNECTION = "connection"
+ERROR = "error"
+ENDED = "ended"
+
+
+class Report(NamedTuple):
+    """``kind`` is one of the above.
+
+    READY and RECONNECTED: connections are served, the first time and again. CONNECTION: the
+    ``number``-th of this session was accepted. ERROR: ``message`` says what; with ``retry_in``
+    there is no session, and a new one is started in so many seconds. ENDED, once for each tunnel:
+    with what ``status``, and ``error`` if one ended it.
+    """
+
+    kind: str
+    tunnel: "Tunnel"
+    session_id: str = ""
+    message: str = ""
+    retry_in: Optional[float] = None
+    number: int = 0
+    status: int = 0
+    error: Optional[SsmPluginError] = None
+
+
+class Notice(NamedTuple):
+    """A line for people, with its line ends."""
+
+    text: str

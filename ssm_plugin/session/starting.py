@@ -1,0 +1,106 @@
+"""Starts a session at the service, in a way that a signal or our own program can end."""
+
+import queue
+import time
+import uuid
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
+
+from ..aws.client import ServiceClient, StartedSession
+from ..errors import SessionInterrupted
+from ..terminal.signals import Signalled
+from ..transport.worker import WorkerFailed
+from .background import Completed, in_background
+from .environment import Environment
+from .loop import EndRequested
+from .registry import SessionPluginRegistry
+from .session import ENDING_SIGNALS, Session
+from .types import ClientConfig, SessionConfig, SessionType
+
+# Seconds that an interrupted start may take to tell us the session that it made, so that it can
+# be terminated, and that this may take.
+_ABANDON_LIMIT = 3.0
+_TERMINATE_LIMIT = 1.0
+
+_TASK = "start"
+
+
+class SessionRequest(NamedTuple):
+    """What StartSession is called with, and the type of session that is expected."""
+
+    target: str
+    session_type: SessionType
+    document_name: Optional[str] = None
+    parameters: Mapping[str, Sequence[str]] = {}
+    reason: Optional[str] = None
+
+
+def start_session(
+    service: ServiceClient, request: SessionRequest, events: "queue.Queue[Any]"
+) -> StartedSession:
+    """Blocks. Takes events while it waits: SessionInterrupted if one of them ends it, and a session
+    that is made all the same is terminated."""
+    in_background(
+        _TASK,
+        lambda: service.start_session(
+            request.target, request.document_name, request.parameters, request.reason
+        ),
+        events,
+    )
+    while True:
+        event = events.get()
+        if isinstance(event, Completed) and event.task == _TASK:
+            if event.error:
+                raise event.error
+            started: StartedSession = event.value
+            return started
+        if isinstance(event, WorkerFailed):
+            raise event.error
+        status = ending_status(event)
+        if status is not None:
+            _abandon(service, events)
+            raise SessionInterrupted("interrupted while the session was being started", status)
+
+
+def make_session(
+    request: SessionRequest,
+    started: StartedSession,
+    environment: Environment,
+    events: "Optional[queue.Queue[Any]]" = None,
+    registry: Optional[SessionPluginRegistry] = None,
+) -> Session:
+    """The session that StartSession answered with."""
+    config = SessionConfig(
+        started.session_id,
+        started.stream_url,
+        started.token_value,
+        request.target,
+        request.document_name,
+        dict(request.parameters),
+    )
+    client_config = ClientConfig(str(uuid.uuid4()), request.session_type)
+    return Session(config, client_config, registry, environment, events)
+
+
+def ending_status(event: Any) -> Optional[int]:
+    """The exit status if this event ends what is going on, else None."""
+    if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+        return 128 + event.signum
+    return event.status if isinstance(event, EndRequested) else None
+
+
+def _abandon(service: ServiceClient, events: "queue.Queue[Any]") -> None:
+    """Terminate the session if the call under way still makes one."""
+    deadline = time.monotonic() + _ABANDON_LIMIT
+    event: Any = None
+    while not (isinstance(event, Completed) and event.task == _TASK):
+        try:
+            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return
+    if event.error is None:
+        session_id = event.value.session_id
+        done: "queue.Queue[Any]" = queue.Queue()  # nobody reads it: a failure changes nothing
+        terminating = in_background(
+            "terminate", lambda: service.terminate_session(session_id), done
+        )
+        terminating.join(_TERMINATE_LIMIT)
