@@ -64,7 +64,7 @@ def test_it_lies_in_the_home_directory_unless_told_otherwise(zipapp: Path, tmp_p
 
 def test_another_build_has_another_folder(zipapp: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.write_bytes(zipapp.read_bytes().replace(b"Bash", b"Dash") + b"\n")
+    other.write_bytes(zipapp.read_bytes() + b"\n")
     assert unpacked.content_key(str(other)) != unpacked.content_key(str(zipapp))
 
 

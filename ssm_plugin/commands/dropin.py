@@ -93,7 +93,9 @@ def session_arguments(invocation: Invocation) -> Dict[str, Any]:
 
 def run(arguments: List[str]) -> int:
     invocation = parse(arguments, os.environ)
-    settings = config.load().override(
+    # Whose session it is, and where, was for the AWS CLI to say: defaults of our own configuration
+    # could be another identity's.
+    settings = config.load()._replace(
         profile=invocation.profile,
         region=invocation.region or None,
         endpoint_url=invocation.endpoint_url,

@@ -45,9 +45,9 @@ class Record:
         self.destination = destination
         self.ready_at: Optional[float] = None
         self.accepted = 0
-        self.ended_at_node = False
+        self.multiplexed = True
         self.reason = ""
-        self.runner: Optional[ListeningRunner] = None
+        self.runner: "Optional[_Reporting]" = None
 
     def report(self, kind: str, **fields: Any) -> None:
         opening = self.opening
@@ -55,8 +55,7 @@ class Record:
 
     @property
     def open_connections(self) -> int:
-        reader = self.runner.reader if self.runner else None
-        return reader.count if reader else 0
+        return self.runner.open_connections if self.runner else 0
 
 
 class _Reporting(ListeningRunner):
@@ -85,6 +84,10 @@ class _Reporting(ListeningRunner):
                 % self.record.destination,
             )
 
+    @property
+    def open_connections(self) -> int:
+        return self._reader.count if self._reader else 0
+
 
 class TunnelMuxRunner(_Reporting, MuxRunner):
     pass
@@ -109,6 +112,7 @@ class TunnelPlugin(BuiltInPlugin):
                 % (session.config.document_name, LOCAL_FORWARDING)
             )
         multiplexed = newer_than(started.agent_version, MULTIPLEXED_PORTS_AFTER)
+        self._record.multiplexed = multiplexed
         kind: Type[_Reporting] = TunnelMuxRunner if multiplexed else TunnelBasicRunner
         runner = kind(session, started)
         runner.record = self._record
@@ -132,8 +136,6 @@ class TunnelNotices(Notices):
     def show(self, text: str, **fields: Any) -> None:
         if text == notices.END_REASON:
             self._record.reason = str(fields["reason"])
-        if text in (notices.END, notices.END_REASON, notices.TIMED_OUT):
-            self._record.ended_at_node = True
         if text not in _LEFT_OUT:
             super().show(text, **fields)
 

@@ -18,7 +18,8 @@ the core and the heartbeat as long as the channel.
 import queue
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Optional
+from collections import deque
+from typing import Any, Callable, Deque, List, NamedTuple, Optional
 
 from .. import logs
 from ..channel.events import Output
@@ -110,10 +111,13 @@ class DataChannel:
                     raise SessionLost("the session ended with input unsent")
                 now = self._clock()
                 taken = self._protocol.send(payload_type, rest[:PIECE], now)
+                link = self._link
                 if taken:
-                    self._hand_out()
+                    self._hand_out(wake_writer=False)
                 else:
                     self._wait_for_room(now)
+            if taken and link:
+                link.flush()  # here and now: whoever has data for the node may wait, too
             rest = rest[taken:]
 
     def close(self, seconds: float = 2.0) -> None:
@@ -214,12 +218,12 @@ class DataChannel:
         until = self._protocol.paced_until(now)
         self._changed.wait(None if until is None else until - now)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, wake_writer: bool = True) -> None:
         """Pass on what the core has to send and to tell. The caller holds the mutex."""
         link = self._link
         messages = self._protocol.data_to_send()
         if messages and link:
-            link.put(messages)
+            link.put(messages, wake_writer)
         for event in self._protocol.events():
             if type(event) is Output:
                 self._consumer.add(len(event.data))
@@ -293,7 +297,10 @@ class _Link:
         self.ping_at = now + channel._ping_interval
         self._dropped = False
         self._channel = channel
-        self._outgoing: "queue.Queue[List[bytes]]" = queue.Queue()
+        self._outgoing: Deque[List[bytes]] = deque()
+        self._sending = threading.Lock()
+        self._wanted = threading.Event()  # wakes the writer
+        self._finished = False
         self._backlog = Gate(BACKLOG_HIGH, BACKLOG_LOW)
         self._users = 2
         self._reader = Worker("reader", self._read, channel._events)
@@ -303,9 +310,22 @@ class _Link:
         self._writer.start()
         self._reader.start()
 
-    def put(self, messages: List[bytes]) -> None:
+    def put(self, messages: List[bytes], wake_writer: bool = True) -> None:
         self._backlog.add(len(messages))
-        self._outgoing.put(messages)
+        self._outgoing.append(messages)
+        if wake_writer:
+            self._wanted.set()
+
+    def flush(self) -> None:
+        """Send all that is queued, or leave it to the thread that is sending just now."""
+        try:
+            while self._outgoing and self._sending.acquire(False):
+                try:
+                    self._send_batch()
+                finally:
+                    self._sending.release()
+        except ConnectionLost as error:
+            self._channel._lost(self, error)
 
     def finish(self, seconds: float) -> None:
         """Send the rest and leave, or break off when ``seconds`` s have passed."""
@@ -346,10 +366,10 @@ class _Link:
 
     def _write(self) -> None:
         try:
-            while self._write_batch():
-                pass
-        except ConnectionLost as error:
-            self._channel._lost(self, error)
+            while not self._finished:
+                self._wanted.wait()
+                self._wanted.clear()
+                self.flush()
         finally:
             self._leave()
 
@@ -358,22 +378,31 @@ class _Link:
             self._users -= 1
             last = not self._users
         if last:
-            self.connection.close()
+            with self._sending:
+                self._finished = True
+                self.connection.close()
 
-    def _write_batch(self) -> bool:
-        """Send all that is queued; False after the end marker."""
+    def _send_batch(self) -> None:
+        """Send up to the end of the queue, or a marker. The caller holds the lock for that."""
         messages: List[bytes] = []
-        batch = self._outgoing.get()
-        while batch is not _END and batch is not _PING:
-            messages += batch
-            if self._outgoing.empty():
-                break
-            batch = self._outgoing.get()
-        if messages:
-            self.connection.send(messages)
-        if batch is _PING:
-            self.connection.ping()
-        if batch is _END:
-            self.connection.farewell()
-        self._backlog.remove(len(messages) + (batch is _PING))
-        return batch is not _END
+        marker = None
+        while self._outgoing and marker is None:
+            batch = self._outgoing.popleft()
+            if batch is _END or batch is _PING:
+                marker = batch
+            else:
+                messages += batch
+        self._backlog.remove(len(messages) + (marker is not None))
+        if self._finished:
+            return
+        try:
+            if messages:
+                self.connection.send(messages)
+            if marker is _PING:
+                self.connection.ping()
+            if marker is _END:
+                self.connection.farewell()
+        finally:
+            if marker is _END:
+                self._finished = True
+                self._wanted.set()

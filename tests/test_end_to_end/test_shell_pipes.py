@@ -183,8 +183,8 @@ def test_an_interactive_command_on_a_terminal(drop_in):
 def test_an_interactive_command_on_a_terminal_with_a_handshake(tmp_path):
     with local_service(faults="force-handshake") as service:
         drop_in = DropIn(tmp_path, service)
-        with drop_in.on_terminal(asked(drop_in, "cat"), cols=97, rows=31) as program:
-            program.expect(b"Starting session with SessionId")
+        with drop_in.on_terminal(asked(drop_in, "echo ready; exec cat")) as program:
+            program.expect(b"ready\r\n")
             program.send(b"it\r")
             program.expect(b"it\r\nit\r\n")
             program.send(b"\x03")

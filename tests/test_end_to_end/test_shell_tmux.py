@@ -21,7 +21,7 @@ class Tmux:
         self._environ = environ
         self.program = PtyProcess(
             self._base + ["new-session", "env", "PS1=local> ", "sh"],
-            cols=cols, rows=rows, env=environ,
+            cols=cols, rows=rows, env=environ, cwd=str(folder),
         )
 
     def __enter__(self):

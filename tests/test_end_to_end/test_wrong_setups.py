@@ -9,14 +9,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from ssm_plugin.commands.surroundings import make_environment
-from ssm_plugin.config import Settings
-from ssm_plugin.errors import DeadlineError, HandshakeError
 from ssm_plugin.loopback.agent_documents import Document
-from ssm_plugin.session.session import Session
-from ssm_plugin.session.streams import CallableStreams
-from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
-from tests.support.aws_side import OURS, REGION, TARGET, AwsSide, drop_in, run
+from tests.support.aws_side import OURS, TARGET, AwsSide, drop_in, run
 from tests.support.http_server import HttpServer, SilentServer, reply
 
 SHELL = OURS + ["shell", TARGET]
@@ -383,44 +377,3 @@ def test_what_takes_longer_ends_likewise(tmp_path):
             checks.append(pool.submit(check, folder, *slow.values))
     for one in checks:
         one.result()
-
-
-# The node. Its time limits are up to a minute: here the session's clock goes 60 times as fast.
-
-
-class HastySession(Session):
-    def set_alarm(self, name, seconds):
-        super().set_alarm(name, seconds / 60)
-
-
-@contextlib.contextmanager
-def hasty_session(aws):
-    started = aws.started_session()
-    settings = Settings(region=REGION)
-    environ = aws.keys_in_environment()
-    environment = make_environment(settings, CallableStreams(print, print), environ=environ)
-    session = HastySession(
-        SessionConfig(started["SessionId"], started["StreamUrl"], started["TokenValue"], TARGET),
-        ClientConfig("c-1", SessionType.STANDARD_STREAM),
-        environment=environment,
-    )
-    session.execute()
-    yield session
-    assert session.status is SessionStatus.FAILED
-    assert aws.service.open_sessions() == []
-
-
-def test_a_node_that_says_nothing_is_given_up(tmp_path):
-    with AwsSide(tmp_path, faults="down.lose") as aws, hasty_session(aws) as session:
-        with pytest.raises(DeadlineError, match="the node sent nothing within 60 s; check that"):
-            session.run()
-
-
-def test_a_node_that_does_not_finish_the_handshake_is_given_up(tmp_path):
-    over = threading.Event()
-    with AwsSide(tmp_path, kms={}) as aws:
-        aws.decrypt = lambda ciphertext, context: b"k" * 64 if over.wait(10) else b""
-        with hasty_session(aws) as session:
-            with pytest.raises(HandshakeError, match="did not finish the handshake within 30 s"):
-                session.run()
-        over.set()

@@ -1,0 +1,102 @@
+"""Forward local ports to a node, or to hosts behind it. The tunnels stay up.
+
+A FORWARD is written [BIND:]LOCAL:[HOST:]PORT: connections to the port LOCAL of this machine (0 is
+any that is free) lead to PORT of the node, or of HOST as the node sees it. LOCAL is on loopback
+unless BIND names another address; IPv6 addresses stand in brackets. With --unix a FORWARD is
+[HOST:]PORT.
+
+When a session ends, by its maximum duration, an idle time-out or a restart of the node, the local
+port stays open and a new session is started behind it. SIGUSR1 shows the state; Ctrl-C and SIGTERM
+end it. A service manager is told of readiness (systemd: Type=notify).
+"""
+
+import argparse
+import queue
+from contextlib import ExitStack
+from typing import Any, List, Mapping
+
+from ..config import Settings
+from ..errors import UsageError
+from ..forwarding.addresses import exposed_addresses
+from ..forwarding.readiness import ReadyFile, Systemd
+from ..forwarding.specification import Forward, parse_forward
+from ..forwarding.supervisor import Supervisor
+from ..forwarding.tunnel import Tunnel
+from ..plugins.local_end import LocalEnd
+from ..session.environment import Environment
+from ..session.surroundings import make_environment
+from ..terminal.output import write_all
+from .new_session import signals_into
+
+EXAMPLE = """\
+examples:
+  ssm-plugin forward i-0123456789abcdef0 8080:80
+  ssm-plugin forward bastion 5432:db.internal:5432 6379:cache.internal:6379
+  ssm-plugin forward db1 --unix /run/user/1000/db1.sock 5432
+  ssm-plugin forward db1 0:5432 --ready-file /run/db1.address --quiet
+
+exit status: 255 if a first session could not be started, 128+n after signal n
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument(
+        "forwards", metavar="FORWARD", nargs="+", help="[BIND:]LOCAL:[HOST:]PORT, one or more"
+    )
+    parser.add_argument("--unix", metavar="PATH", help="listen on a unix socket, not on a port")
+    parser.add_argument("--bind", metavar="ADDR", help="listen on this address, not on loopback")
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="gets the local addresses, one a line, once all work"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="events on stdout, one object a line: ready, connection, error, reconnected, ended",
+    )
+    parser.add_argument("--once", action="store_true", help="end with the first session's end")
+    parser.add_argument("--reason", help="why, for the sessions' record at AWS")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    forwards = _forwards(options)
+    target = settings.resolve_target(options.target)
+    events: "queue.Queue[Any]" = queue.Queue()
+
+    def environment() -> Environment:
+        return make_environment(settings, environ=environ)._replace(silent=settings.quiet)
+
+    environment()  # what is wrong with the settings comes out before anything is bound
+    ready_file = ReadyFile(options.ready_file)
+    with ExitStack() as exits:
+        exits.enter_context(signals_into(events))
+        local_ends = [exits.enter_context(forward.listen()) for forward in forwards]
+        ready_file.prepare()
+        tunnels = [
+            Tunnel(
+                forward.request(target, settings.document_name, options.reason),
+                forward.destination(options.target),
+                local_end,
+                environment,
+                events,
+                options.once,
+            )
+            for forward, local_end in zip(forwards, local_ends)
+        ]
+        _warn(local_ends)
+        return Supervisor(
+            tunnels, events, ready_file, Systemd(environ), options.json, settings.quiet
+        ).run()
+
+
+def _forwards(options: argparse.Namespace) -> List[Forward]:
+    if options.unix is not None and (len(options.forwards) > 1 or options.bind):
+        raise UsageError("--unix is for one FORWARD, without --bind")
+    return [parse_forward(text, options.bind, options.unix) for text in options.forwards]
+
+
+def _warn(local_ends: List[LocalEnd]) -> None:
+    for local_end in local_ends:
+        for address in exposed_addresses(local_end):
+            line = "ssm-plugin: warning: whoever can reach %s of this machine can use the tunnel\n"
+            write_all(2, (line % (address,)).encode("ascii"))

@@ -1,0 +1,88 @@
+"""Carry one SSH connection to a node on standard input and output: the ProxyCommand of OpenSSH.
+
+Nobody calls this by hand. In ~/.ssh/config:
+
+  Host i-* mi-*
+      ProxyCommand ssm-plugin ssh --quiet %h %p
+
+and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instance ids.
+"""
+
+import argparse
+import queue
+from typing import Any, Mapping
+
+from ..config import Settings
+from ..errors import SessionLost, UsageError
+from ..session.environment import Environment
+from ..session.notices import END_REASON, Notices
+from ..session.session import Session
+from ..session.starting import SessionRequest, make_session, start_session
+from ..session.surroundings import make_environment
+from ..session.types import SessionType
+from .new_session import signals_into
+
+DOCUMENT = "AWS-StartSSHSession"
+PORT = "22"
+
+EXAMPLE = """\
+examples:
+  ssh -o ProxyCommand='ssm-plugin ssh --quiet %h %p' ec2-user@i-0123456789abcdef0
+  ssm-plugin ssh web1 2222 --profile ops
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
+    parser.add_argument("--reason", help="why, for the session's record at AWS")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    request = SessionRequest(
+        settings.resolve_target(options.target),
+        SessionType.PORT,
+        settings.document_name or DOCUMENT,
+        {"portNumber": [_port(options.port)]},
+        options.reason,
+    )
+    environment = make_environment(settings, aside=True, environ=environ)
+    return _run(request, environment._replace(silent=settings.quiet))
+
+
+def _run(request: SessionRequest, environment: Environment) -> int:
+    events: "queue.Queue[Any]" = queue.Queue()
+    assert environment.service is not None, "sessions are started at the service"
+    with signals_into(events):
+        started = start_session(environment.service, request, events)
+        session = make_session(request, started, environment, events)
+        session.notices = notices = _Notices(session)
+        session.execute()
+        status = session.run()
+    if notices.reason:
+        port = request.parameters["portNumber"][0]
+        raise SessionLost(
+            "the SSH session with %s, port %s, was ended: %s" % (request.target, port, notices.reason)
+        )
+    return status
+
+
+class _Notices(Notices):
+    """Keeps the service's reason for an end, which is an error here: SSH ends its connections
+    itself, and then there is none."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.streams, session.session_id, True, session.environment.silent)
+        self.reason = ""
+
+    def show(self, text: str, **fields: Any) -> None:
+        if text == END_REASON:
+            self.reason = str(fields["reason"])
+        else:
+            super().show(text, **fields)
+
+
+def _port(text: str) -> str:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise UsageError("%r is no port: it must be a number from 1 to 65535" % text[:20])
+    return str(int(text))

@@ -1,0 +1,86 @@
+"""Tells other programs that tunnels are ready: by a file, or to systemd."""
+
+import os
+import socket
+from typing import Mapping, Optional, Sequence
+
+from .. import logs
+from ..errors import LocalError
+
+log = logs.logger("forwarding")
+
+# Where nobody takes them, notifications get lost after so many seconds, and hold up nothing.
+_NOTIFY_LIMIT = 0.5
+
+
+class ReadyFile:
+    """Exists while the tunnels are ready: a line for each. It appears whole. ``path`` None: no
+    such file."""
+
+    def __init__(self, path: Optional[str]) -> None:
+        self._path = path
+        self._written = False
+
+    def prepare(self) -> None:
+        """Remove one that was left behind; LocalError if there could not be one."""
+        if self._path is None:
+            return
+        try:
+            if os.path.lexists(self._path):
+                os.unlink(self._path)
+        except OSError as error:
+            raise self._error(error) from error
+        directory = os.path.dirname(os.path.abspath(self._path))
+        if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
+            raise LocalError("cannot write the ready file %s: check its directory" % self._path)
+
+    def write(self, lines: Sequence[str]) -> None:
+        if self._path is None:
+            return
+        unfinished = "%s.%d" % (self._path, os.getpid())
+        try:
+            with open(unfinished, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("".join(line + "\n" for line in lines))
+            os.replace(unfinished, self._path)
+        except OSError as error:
+            raise self._error(error) from error
+        self._written = True
+
+    def remove(self) -> None:
+        if self._path is not None and self._written:
+            self._written = False
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                log.info("the ready file was not removed: %s", error)
+
+    def _error(self, error: OSError) -> LocalError:
+        return LocalError("cannot write the ready file %s: %s" % (self._path, error.strerror))
+
+
+class Systemd:
+    """Speaks to the service manager, where there is one (``NOTIFY_SOCKET``, Type=notify)."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET") or ""
+        # A leading @ stands for the zero byte of Linux's abstract names.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+
+    def ready(self, status: str) -> None:
+        self._send("READY=1\nSTATUS=" + status)
+
+    def status(self, status: str) -> None:
+        self._send("STATUS=" + status)
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(_NOTIFY_LIMIT)
+                sock.sendto(text.encode("utf-8", "replace"), self._address)
+        except (OSError, ValueError) as error:
+            log.warning("the service manager was not told %r: %s", text, error)

@@ -1,0 +1,196 @@
+"""Several tunnels of one command, watched from the main thread until the last one has ended.
+
+Tunnels and signals put what happens into one queue; whatever is written or told goes out from here,
+so that a slow reader of our output holds up no tunnel.
+"""
+
+import json
+import os
+import queue
+import signal
+import time
+from typing import Any, Dict, Optional, Sequence, Set
+
+from .. import logs
+from ..errors import SsmPluginError
+from ..session.loop import EXIT_LOST
+from ..session.notices import TERMINATE_SIGNAL
+from ..session.session import ENDING_SIGNALS, EXIT_OUTPUT_GONE
+from ..terminal.output import OutputGone, write_all
+from ..terminal.signals import Interrupted, Signalled, consumed
+from ..transport.worker import WorkerFailed
+from . import reports
+from .addresses import LocalAddress
+from .readiness import ReadyFile, Systemd
+from .reports import Notice, Report
+from .tunnel import LEAVE_LIMIT, Tunnel
+
+
+class Supervisor:
+    """``events`` is the queue that the tunnels report to, and that signals come into."""
+
+    def __init__(
+        self,
+        tunnels: Sequence[Tunnel],
+        events: "queue.Queue[Any]",
+        ready_file: ReadyFile,
+        systemd: Systemd,
+        as_json: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self._tunnels = list(tunnels)
+        self._events = events
+        self._ready_file = ready_file
+        self._systemd = systemd
+        self._as_json = as_json
+        self._quiet = quiet
+        self._opened: Set[Tunnel] = set()  # those that were ready, if only once
+        self._up: Set[Tunnel] = set()  # those that are
+        self._ended: Dict[Tunnel, int] = {}
+        self._status: Optional[int] = None  # once we are leaving
+        self._error: Optional[BaseException] = None
+        self._leave_at = float("inf")
+
+    def run(self) -> int:
+        """Until all have ended; returns the exit status. Raises the first error that ended one."""
+        for tunnel in self._tunnels:
+            tunnel.start()
+        try:
+            self._watch()
+        finally:
+            self._leave(EXIT_LOST)
+            self._ready_file.remove()
+            for tunnel in self._tunnels:
+                tunnel.join(max(0.0, self._leave_at - time.monotonic()))
+        if self._error is not None:
+            raise self._error
+        return max(self._ended.values()) if self._status is None else self._status
+
+    def _watch(self) -> None:
+        while len(self._ended) < len(self._tunnels):
+            left = self._leave_at - time.monotonic()
+            try:
+                event = self._events.get(timeout=None if left == float("inf") else max(0.0, left))
+            except queue.Empty:
+                return  # not all in time: their threads end with us
+            try:
+                self._handle(event)
+            except Interrupted:
+                pass  # the signal itself is among the events
+            except OutputGone:
+                self._leave(EXIT_OUTPUT_GONE)
+
+    def _handle(self, event: Any) -> None:
+        if isinstance(event, Report):
+            self._handle_report(event)
+        elif isinstance(event, Notice):
+            self._say(event.text)
+        elif isinstance(event, Signalled):
+            self._signalled(event.signum)
+        elif isinstance(event, WorkerFailed):
+            self._fail(event.error)
+
+    def _signalled(self, signum: int) -> None:
+        consumed(signum)
+        if signum in ENDING_SIGNALS:
+            self._leave(128 + signum)
+            self._say(TERMINATE_SIGNAL)
+        elif signum == signal.SIGUSR1:
+            now = time.monotonic()
+            self._complain("".join("ssm-plugin: %s\n" % one.state(now) for one in self._tunnels))
+
+    def _handle_report(self, report: Report) -> None:
+        tunnel, kind = report.tunnel, report.kind
+        if kind in (reports.READY, reports.RECONNECTED):
+            self._up.add(tunnel)
+            self._say("%s leads to %s.\n" % (tunnel.address, tunnel.destination))
+        elif kind == reports.ERROR and report.retry_in is not None:
+            self._up.discard(tunnel)
+        elif kind == reports.ENDED:
+            self._up.discard(tunnel)
+            self._ended[tunnel] = report.status
+            if report.error is not None:
+                self._fail(report.error)
+        if self._as_json:
+            self._print(report)
+        if kind == reports.ERROR:
+            self._complain("ssm-plugin: %s\n" % _explained(report))
+        if kind != reports.CONNECTION:
+            self._tell_readiness(report)
+
+    def _tell_readiness(self, report: Report) -> None:
+        status = "%d of %d tunnels open" % (len(self._up), len(self._tunnels))
+        if report.kind != reports.READY:
+            self._systemd.status(status)
+            return
+        self._opened.add(report.tunnel)
+        if len(self._opened) == len(self._tunnels) and self._status is None:
+            try:
+                self._ready_file.write([str(tunnel.address) for tunnel in self._tunnels])
+            except SsmPluginError as error:
+                self._fail(error)
+                return
+            self._systemd.ready(status)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._error is None and self._status is None:
+            self._error = error
+        self._leave(EXIT_LOST)
+
+    def _leave(self, status: int) -> None:
+        if self._status is not None:
+            return
+        self._status = status
+        self._leave_at = time.monotonic() + LEAVE_LIMIT
+        self._systemd.stopping()
+        for tunnel in self._tunnels:
+            tunnel.stop(status)
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._complain(text)
+
+    def _complain(self, text: str) -> None:
+        try:
+            write_all(2, os.fsencode(logs.mask(text)))
+        except OutputGone:
+            pass  # a tunnel goes on when its terminal is closed
+
+    def _print(self, report: Report) -> None:
+        line = json.dumps(as_object(report, time.time()))
+        write_all(1, logs.mask(line).encode("utf-8") + b"\n")
+
+
+def as_object(report: Report, now: float) -> Dict[str, Any]:
+    """What ``--json`` shows of it. ``now`` is the time of day."""
+    tunnel = report.tunnel
+    tcp = isinstance(tunnel.address, LocalAddress)
+    parameters = tunnel.request.parameters
+    fields: Dict[str, Any] = {
+        "event": report.kind,
+        "time": round(now, 3),
+        "local": str(tunnel.address),
+        "port": tunnel.local_end.port if tcp else None,
+        "target": tunnel.request.target,
+        "host": parameters.get("host", [None])[0],
+        "remote_port": int(parameters["portNumber"][0]),
+    }
+    if report.session_id:
+        fields["session_id"] = report.session_id
+    if report.kind == reports.CONNECTION:
+        fields["number"] = report.number
+    elif report.kind == reports.ERROR:
+        fields.update(message=report.message, retry_in=report.retry_in)
+    elif report.kind == reports.ENDED:
+        fields.update(status=report.status, message=str(report.error) if report.error else "")
+    return fields
+
+
+def _explained(report: Report) -> str:
+    if report.retry_in is None:
+        return "%s: %s" % (report.tunnel.address, report.message)
+    return "%s: %s; the local end stays open, and a new session is started%s" % (
+        report.tunnel.address,
+        report.message,
+        " in %.1f s" % report.retry_in if report.retry_in else "",
+    )

@@ -1,0 +1,204 @@
+"""One local port that leads to a node, over one session after the other.
+
+The listening sockets are the tunnel's and stay open from its beginning to its end. Sessions come
+and go: when one ends (maximum duration, idle time-out, a node that restarts, a connection that
+could not be resumed) a new one is started behind the same sockets. Connections that come meanwhile
+wait in their backlog.
+
+What goes wrong before the first session has opened is an error and ends the tunnel: a mistake or a
+missing permission is to be seen at once. What goes wrong later is reported, and tried again.
+"""
+
+import queue
+import threading
+import time
+from typing import Any, Callable, Optional
+
+from ..errors import RemoteError, SessionInterrupted, SsmPluginError
+from ..plugins.local_end import LocalEnd
+from ..session.environment import Environment
+from ..session.loop import EXIT_LOST, EndRequested
+from ..session.starting import SessionRequest, make_session, start_session
+from ..transport.backoff import delays
+from ..transport.worker import Worker
+from .addresses import local_address
+from .reports import ENDED, ERROR, READY, RECONNECTED, Report
+from .runner import Record, TunnelNotices, registry_for
+
+# Seconds. A session that lived so long, or had a connection, was of use, and the next one is
+# started without delay.
+USEFUL_AFTER = 30.0
+
+# The longest delay after a session that had opened but was of no use.
+LONGEST_AFTER_OPENING = 5.0
+
+# How long a session may take to end once it is told to.
+LEAVE_LIMIT = 4.8
+
+
+class Tunnel:
+    """``make_environment`` is called for each session, so that credentials are looked for afresh;
+    it may raise. ``reports`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
+
+    ``destination`` is what the tunnel leads to, in words. The local end belongs to the caller, and
+    is to be closed after :meth:`join`.
+    """
+
+    def __init__(
+        self,
+        request: SessionRequest,
+        destination: str,
+        local_end: LocalEnd,
+        make_environment: Callable[[], Environment],
+        reports: "queue.Queue[Any]",
+        once: bool = False,
+    ) -> None:
+        self.destination = destination
+        self.local_end = local_end
+        self.address = local_address(local_end)
+        self.request = request
+        self._make_environment = make_environment
+        self._reports = reports
+        self._once = once
+        self._lock = threading.Lock()
+        self._events: "queue.Queue[Any]" = queue.Queue()
+        self._stopped: Optional[int] = None
+        self._opened = 0  # sessions, and
+        self._accepted = 0  # connections, before the current one
+        self._record: Optional[Record] = None
+        self._trouble = ""
+        self._worker = Worker("tunnel %s" % (self.address,), self._run, reports)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self, status: int) -> None:
+        """End, with this status. From any thread; returns at once."""
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = status
+                self._events.put(EndRequested(status))
+
+    def join(self, seconds: float = LEAVE_LIMIT) -> bool:
+        """Wait for the end, and whether it came."""
+        return self._worker.join(seconds)
+
+    def __str__(self) -> str:
+        return "%s to %s" % (self.address, self.destination)
+
+    def state(self, now: float) -> str:
+        """In words. ``now`` as of ``time.monotonic``."""
+        record = self._record
+        if record is None or record.ready_at is None:
+            return "%s: no session%s; %d connections so far" % (
+                self,
+                self._trouble and ", as " + self._trouble,
+                self._accepted,
+            )
+        return "%s: open for %d s, session %s, number %d; %d connections open, %d so far" % (
+            self,
+            now - record.ready_at,
+            record.opening.session_id,
+            self._opened + 1,
+            record.open_connections,
+            self._accepted + record.accepted,
+        )
+
+    # The tunnel's thread
+
+    def _run(self) -> None:
+        status, error = EXIT_LOST, None
+        try:
+            status = self._stay_up()
+        except SessionInterrupted as interruption:
+            status = interruption.exit_status
+        except SsmPluginError as failure:
+            error = failure
+        self._reports.put(Report(ENDED, self, status=status, error=error))
+
+    def _stay_up(self) -> int:
+        waits = delays()
+        while self._stopped is None:
+            try:
+                status = self._one_session()
+                self._trouble = self._ending(status)
+                if self._once and self._stopped is None:
+                    return status
+            except SsmPluginError as error:
+                if self._stopped is None and (self._once or not self._has_opened):
+                    raise
+                self._trouble = str(error)
+            record, self._record = self._record, None
+            if self._was_useful(record):
+                waits = delays()
+            self._wait(_delay(next(waits), record))
+        return self._stopped
+
+    @property
+    def _has_opened(self) -> bool:
+        record = self._record
+        return self._opened > 0 or bool(record and record.ready_at is not None)
+
+    def _one_session(self) -> int:
+        """The status it ended with; raises what it failed with."""
+        events = self._fresh_events()
+        environment = self._make_environment()._replace(listener=self.local_end, aside=True)
+        assert environment.service is not None, "tunnels start their sessions at the service"
+        started = start_session(environment.service, self.request, events)
+        kind = RECONNECTED if self._opened else READY
+        record = Record(
+            self._reports, Report(kind, self, started.session_id), self.destination
+        )
+        session = make_session(
+            self.request, started, environment, events, registry_for(record)
+        )
+        session.notices = TunnelNotices(session, record)
+        self._record = record
+        session.execute()
+        return session.run()
+
+    def _ending(self, status: int) -> str:
+        """Why it ended. Raises RemoteError if it is better not to start another one."""
+        record = self._record
+        assert record is not None
+        reason = record.reason or ("it is over at the service" if status else "no reason was given")
+        text = "session %s ended: %s" % (record.opening.session_id, reason)
+        if record.reason and not (record.accepted or self._opened or self._stopped):
+            # Such an agent connects when the session starts, and ends it when it cannot.
+            if self._once or not record.multiplexed:
+                raise RemoteError("%s: %s" % (self, text))
+        return text
+
+    def _was_useful(self, record: Optional[Record]) -> bool:
+        """Counts it, too, if it has opened."""
+        if record is None or record.ready_at is None:
+            return False
+        self._opened += 1
+        self._accepted += record.accepted
+        return record.accepted > 0 or time.monotonic() - record.ready_at >= USEFUL_AFTER
+
+    def _wait(self, seconds: float) -> None:
+        """Before the next session."""
+        if self._stopped is not None:
+            return
+        events = self._fresh_events()
+        self._reports.put(Report(ERROR, self, message=self._trouble, retry_in=seconds))
+        until = time.monotonic() + seconds
+        while self._stopped is None and time.monotonic() < until:
+            try:
+                events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return
+
+    def _fresh_events(self) -> "queue.Queue[Any]":
+        """Each session has a queue of its own: late events of one are not another's."""
+        with self._lock:
+            self._events = queue.Queue()
+            if self._stopped is not None:
+                self._events.put(EndRequested(self._stopped))
+            return self._events
+
+
+def _delay(seconds: float, record: Optional[Record]) -> float:
+    opened = record is not None and record.ready_at is not None
+    return min(seconds, LONGEST_AFTER_OPENING) if opened else seconds
