@@ -62,7 +62,7 @@ def _run(request: SessionRequest, environment: Environment) -> int:
     if notices.reason:
         port = request.parameters["portNumber"][0]
         raise SessionLost(
-            "the SSH session with %s, port %s, was ended: %s" % (request.target, port, notices.reason)
+            "the session with port %s of %s was ended: %s" % (port, request.target, notices.reason)
         )
     return status
 

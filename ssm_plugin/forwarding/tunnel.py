@@ -121,13 +121,14 @@ class Tunnel:
         while self._stopped is None:
             try:
                 status = self._one_session()
-                self._trouble = self._ending(status)
-                if self._once and self._stopped is None:
-                    return status
             except SsmPluginError as error:
                 if self._stopped is None and (self._once or not self._has_opened):
                     raise
                 self._trouble = str(error)
+            else:
+                self._trouble = self._ending(status)
+                if self._once and self._stopped is None:
+                    return status
             record, self._record = self._record, None
             if self._was_useful(record):
                 waits = delays()

@@ -52,9 +52,10 @@ wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
 [ -z "$BASH_VERSION" ] || echo >&9
+z= n=45
+if [ -z "$x" ] && [ -p /dev/fd/1 ]; then n=0
+trap '[ -z "$z" ] || kill "$z"; exit "$s"' INT QUIT TERM HUP; fi
 printf "%s:%d\\n" "$m" "$s"
-[ -z "$x" ] && [ -p /dev/fd/1 ] || exit "$s"
-trap 'kill "$z"; exit "$s"' INT QUIT TERM HUP; n=0
 while [ $n -lt 45 ]; do sleep 20 >/dev/null & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other

