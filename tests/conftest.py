@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The oldest Pythons have no cryptography and no botocore: what needs them is skipped there.
 STRICT = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
+
+
+# A background job of a script starts with these ignored, and a node's programs would inherit that.
+for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+    if signal.getsignal(_signal) == signal.SIG_IGN:
+        signal.signal(_signal, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

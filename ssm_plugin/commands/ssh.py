@@ -10,12 +10,17 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 
 import argparse
 import queue
+import re
 from typing import Any, Mapping
 
+from ..channel.events import Started
 from ..config import Settings
-from ..errors import SessionLost, UsageError
+from ..errors import SessionLost, SessionPropertyError, UsageError
+from ..plugins.port import LOCAL_FORWARDING, PortPlugin
 from ..session.environment import Environment
 from ..session.notices import END_REASON, Notices
+from ..session.registry import SessionPluginRegistry
+from ..session.runner import Runner
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
 from ..session.surroundings import make_environment
@@ -55,7 +60,9 @@ def _run(request: SessionRequest, environment: Environment) -> int:
     assert environment.service is not None, "sessions are started at the service"
     with signals_into(events):
         started = start_session(environment.service, request, events)
-        session = make_session(request, started, environment, events)
+        registry = SessionPluginRegistry()
+        registry.register_plugin(_StreamPlugin())
+        session = make_session(request, started, environment, events, registry)
         session.notices = notices = _Notices(session)
         session.execute()
         status = session.run()
@@ -65,6 +72,19 @@ def _run(request: SessionRequest, environment: Environment) -> int:
             "the session with port %s of %s was ended: %s" % (port, request.target, notices.reason)
         )
     return status
+
+
+class _StreamPlugin(PortPlugin):
+    """Sessions that are a stream, and no others: anything else would never end, or write into
+    the stream."""
+
+    def create_runner(self, session: Session, started: Started) -> Runner:
+        if started.properties.get("type") == LOCAL_FORWARDING:
+            raise SessionPropertyError(
+                "the session document %s forwards local ports; for SSH it must be one like %s"
+                % (session.config.document_name, DOCUMENT)
+            )
+        return super().create_runner(session, started)
 
 
 class _Notices(Notices):
@@ -83,6 +103,6 @@ class _Notices(Notices):
 
 
 def _port(text: str) -> str:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    if not re.match(r"[0-9]{1,5}\Z", text) or not 0 < int(text) < 65536:
         raise UsageError("%r is no port: it must be a number from 1 to 65535" % text[:20])
     return str(int(text))

@@ -57,6 +57,7 @@ class Supervisor:
             tunnel.start()
         try:
             self._watch()
+            self._leave(max(self._ended.values(), default=EXIT_LOST))
         finally:
             self._leave(EXIT_LOST)
             self._ready_file.remove()
@@ -64,7 +65,8 @@ class Supervisor:
                 tunnel.join(max(0.0, self._leave_at - time.monotonic()))
         if self._error is not None:
             raise self._error
-        return max(self._ended.values()) if self._status is None else self._status
+        assert self._status is not None
+        return self._status
 
     def _watch(self) -> None:
         while len(self._ended) < len(self._tunnels):

@@ -41,7 +41,8 @@ def service_client(service, network=NETWORK, **options):
 
 class RunningSession:
     """At the local service ``local``. ``faults`` hold from the first moment on. ``parameters``: one
-    value each. ``environment`` are fields of ``Environment``.
+    value each. ``on_output`` takes the output, which is not kept then. ``environment`` are fields
+    of ``Environment``.
 
     What came: ``output``, ``errors`` (stderr), ``notices``. What became of it, after ``finish``:
     ``status``, or ``error``, what ``run`` raised. ``at_service`` is the gateway's side.
@@ -151,7 +152,8 @@ class RunningSession:
     def _take_output(self, data):
         if self._on_output:
             self._on_output(data)
-        self._append(self.output, data)
+        else:
+            self._append(self.output, data)
 
     def _take_error(self, data):
         self._append(self.errors, data)

@@ -14,6 +14,7 @@ from ssm_plugin.forwarding.reports import Report
 from ssm_plugin.forwarding.specification import parse_forward
 from ssm_plugin.forwarding.tunnel import Tunnel
 from ssm_plugin.session.environment import Environment
+from ssm_plugin.transport.worker import WorkerFailed
 
 from .drop_in import DropIn
 from .pty import ROOT
@@ -77,6 +78,8 @@ class RunningTunnel:
             except queue.Empty:
                 raise AssertionError("no %s; %r" % (kind, self.seen)) from None
             self.seen.append(event)
+            if isinstance(event, WorkerFailed):
+                raise event.error
             if isinstance(event, Report) and event.kind == kind:
                 return event
 
@@ -101,15 +104,17 @@ class ForwardCommand:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ssm_plugin"] + words + list(arguments),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             env=environ,
             start_new_session=True,
-            **options
+            **dict({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}, **options)
         )
         self._threads = [
-            threading.Thread(target=self._read_events, daemon=True),
-            threading.Thread(target=self._read_errors, daemon=True),
+            threading.Thread(target=read, daemon=True)
+            for read, pipe in (
+                (self._read_events, self.process.stdout),
+                (self._read_errors, self.process.stderr),
+            )
+            if pipe is not None
         ]
         for thread in self._threads:
             thread.start()
@@ -119,13 +124,24 @@ class ForwardCommand:
 
     def __exit__(self, *exception):
         if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.finish()
+        finally:
             self.process.kill()
-        self.finish()
 
     def wait_for(self, condition):
         """Until it holds, of what came here."""
         with self._changed:
             assert self._changed.wait_for(condition, TIME_LIMIT), (self.events, self.stderr)
+
+    def wait_until(self, condition):
+        """The same, of what no event tells, such as a file."""
+        deadline = time.monotonic() + TIME_LIMIT
+        with self._changed:
+            while not condition():
+                assert time.monotonic() < deadline, (self.events, self.stderr)
+                self._changed.wait(0.02)
 
     def event(self, kind, number=1):
         """The ``number``-th event of that kind."""
@@ -142,8 +158,9 @@ class ForwardCommand:
         status = self.process.wait(TIME_LIMIT)
         for thread in self._threads:
             thread.join(TIME_LIMIT)
-        self.process.stdout.close()
-        self.process.stderr.close()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         return status
 
     def _of(self, kind):

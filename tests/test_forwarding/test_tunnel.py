@@ -81,7 +81,8 @@ def test_each_session_is_made_with_credentials_looked_for_afresh(service, echo):
         environments.append(running.environment())
         return environments[-1]
 
-    with RunningTunnel(service, "0:%d" % echo.port, make_environment=environment) as running:
+    running = RunningTunnel(service, "0:%d" % echo.port, make_environment=environment)
+    with running:
         running.wait_for("ready")
         service.session().terminate()
         running.wait_for("reconnected")

@@ -65,7 +65,7 @@ def test_arguments_arrive_as_they_were_given():
 
 def test_a_shell_reads_the_line_as_the_agent_splits_it():
     line = remote_line(SHOW + AWKWARD)
-    status, output, _ = run(["sh", "-c", line.text])
+    status, output, _ = run(["sh", "-c", "exec " + line.text])
     assert (status, output.splitlines()[0]) == (0, ascii(AWKWARD).encode())
 
 
@@ -127,7 +127,7 @@ def test_words_of_the_shell_are_no_commands(shell):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_to_the_wrapper_ends_all_that_the_command_started(shell, number, tmp_path):
     mark = "mark-%d-%s" % (number, tmp_path.name)
-    stubborn = "trap '' INT TERM; sleep 1000 & echo on; sleep 1000 & wait; wait"
+    stubborn = "trap '' INT QUIT TERM HUP; sleep 1000 & echo on; sleep 1000 & wait; wait"
     process = subprocess.Popen(
         wrapped(shell, ["sh", "-c", stubborn, mark]),
         stdin=subprocess.DEVNULL,
@@ -149,8 +149,10 @@ def test_a_signal_to_the_wrapper_ends_all_that_the_command_started(shell, number
 def test_a_killed_wrapper_takes_the_command_with_it(whole_group, tmp_path):
     mark = "mark-" + tmp_path.name
     directory = str(tmp_path / "input")
+    # After a moment, in which the process that watches leaves the wrapper's group.
+    script = "trap '' INT TERM; sleep .3; echo on; sleep 1000"
     process = subprocess.Popen(
-        wrapped("bash", ["sh", "-c", "trap '' INT TERM; echo on; sleep 1000", mark], directory),
+        wrapped("bash", ["sh", "-c", script, mark], directory),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

@@ -479,11 +479,28 @@ def test_closing_sends_what_is_queued_first():
 def test_closing_ends_within_its_deadline_even_if_the_peer_never_reads():
     with Client() as client:
         client.start()
-        client.channel.send_input_data(b"x" * 1024 * 300)
         client.channel.send_control(payloads.PARAMETER, b"x" * 4000000)
         begun = time.monotonic()
         client.channel.close(0.5)
         assert 0.3 < time.monotonic() - begun < 1.5
+
+
+def test_closing_frees_a_producer_that_is_stuck_in_sending():
+    with Client() as client:
+        client.start()
+        client.channel.send_control(payloads.PARAMETER, b"x" * 4000000)
+        sender = in_thread(send_until_lost, client.channel)
+        client.channel.close(0.5)
+        sender.join(5.0)
+        assert not sender.is_alive()
+
+
+def send_until_lost(channel):
+    try:
+        while True:
+            channel.send_input_data(b"x" * 65536)
+    except SessionLost:
+        pass
 
 
 def test_closing_wakes_a_producer_that_waits_for_room():
@@ -589,7 +606,7 @@ def test_while_the_consumer_is_slow_unread_acknowledgements_are_not_taken_for_mi
         for sequence in range(1, 5):
             peer.send(BINARY, data(sequence, b"o" * 1000))
         output = client.next(Output)
-        wait_until(lambda: client.channel._consumer.is_waited_for)
+        wait_until(lambda: client.channel.consumer.is_waited_for)
         for _ in range(3):
             clock.advance(200.0)
             client.channel.send_control(payloads.SIZE, b"{}")

@@ -1,0 +1,60 @@
+"""What fuzzing and reading have found, kept as it was found; no generator is needed for these."""
+
+import socket
+from datetime import datetime, timezone
+
+import pytest
+
+from ssm_plugin.aws.service_errors import Operation, service_error
+from ssm_plugin.channel.events import Output
+from ssm_plugin.channel.protocol import ChannelProtocol
+from ssm_plugin.channel.role import Role
+from ssm_plugin.commands import dropin
+from ssm_plugin.errors import MessageError, NetworkError, UsageError
+from ssm_plugin.net.address import Address
+from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.exchange import Response, exchange
+from ssm_plugin.wire import message, payloads
+
+DEEP = '{"a":' * 20000 + "1" + "}" * 20000
+
+
+def test_a_payload_nested_too_deep_is_refused():
+    with pytest.raises(MessageError):
+        payloads.parse_channel_closed(DEEP.encode("ascii")[:60000])
+
+
+@pytest.mark.xfail(reason="the response is read without a guard against depth", strict=True)
+def test_a_response_nested_too_deep_is_refused():
+    with pytest.raises(UsageError):
+        dropin.parse([DEEP, "eu-west-1", "StartSession"], {})
+
+
+@pytest.mark.xfail(reason="the body is read without a guard against depth", strict=True)
+def test_a_refusal_nested_too_deep_is_still_a_refusal():
+    response = Response(400, {}, DEEP.encode("ascii"))
+    operation = Operation("ssm:ResumeSession", "s-1")
+    assert service_error(operation, response, datetime.now(timezone.utc)).code == "HTTP400"
+
+
+@pytest.mark.xfail(reason="http.client takes a negative chunk size for one", strict=True)
+def test_an_answer_with_a_negative_chunk_is_refused():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx\r\n")
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(NetworkError):
+            exchange(
+                ours, "POST", "/", Address("http", "h", 80), {}, b"", Deadline(5, "it"), 4096
+            )
+
+
+def test_messages_far_ahead_of_their_turn_are_not_kept():
+    protocol = ChannelProtocol(Role.CLIENT, ("Port",))
+    protocol.connection_made(0.0)
+    far = [
+        message.build(message.OUTPUT_STREAM_DATA, number, 0, 1, 2, payloads.OUTPUT, b"x", 1)
+        for number in (10**6, 2**62, -1, -(2**62))
+    ]
+    protocol.receive(far, 0.0)
+    assert not any(isinstance(event, Output) for event in protocol.events())

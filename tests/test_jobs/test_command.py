@@ -1,0 +1,313 @@
+import hashlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from ssm_plugin.errors import ServiceError, SessionInterrupted, SessionLost, UsageError
+from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, STANDARD_STREAM, Document
+from ssm_plugin.session.loop import EndRequested
+from ssm_plugin.terminal.signals import Signalled
+from tests.support.commands import Node, processes_with, wait_until_gone
+from tests.support.service import local_service
+
+DOCUMENTS = {
+    "Plain": Document(NON_INTERACTIVE, separate_output=False),
+    "Shell": Document(STANDARD_STREAM),
+}
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service(documents=DOCUMENTS) as service:
+        yield service
+        assert service.open_sessions() == []
+
+
+@pytest.fixture
+def node(service):
+    return Node(service)
+
+
+def test_output_errors_and_status_come_back(node, service):
+    result, stdout, stderr = node.run("sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (result.status, stdout, stderr) == (7, b"out\n", b"err\n")
+    assert (result.stdout_bytes, result.stderr_bytes) == (4, 4)
+    assert result.reason == ""
+    assert result.error is None
+    assert result.session_id == service.session().session_id
+    assert 0 < result.seconds < 5
+
+
+@pytest.mark.parametrize("text", ["", "x", "line\n", "é€😀" * 3000, "\n\n"])
+def test_a_plain_document_gives_the_same_from_its_trailer(node, text):
+    script = 'printf %s "$0"; exit 3'
+    result, stdout, _ = node.run("sh", "-c", script, text, document_name="Plain")
+    assert (result.status, stdout) == (3, text.encode())
+
+
+def test_a_plain_document_mixes_errors_into_the_output(node):
+    result, stdout, stderr = node.run(
+        "sh", "-c", "echo out; echo err >&2", document_name="Plain"
+    )
+    assert (result.status, stdout, stderr) == (0, b"out\nerr\n", b"")
+
+
+@pytest.mark.parametrize("status", [0, 1, 127, 255])
+def test_every_status_is_told(node, status):
+    assert node.run("sh", "-c", "exit %d" % status)[0].status == status
+
+
+def test_a_command_that_a_signal_ended_at_the_node_gives_128_and_the_signal(node):
+    assert node.run("sh", "-c", "kill -TERM $$")[0].status == 143
+
+
+def test_output_is_live(node):
+    seen, arrived = [], threading.Event()
+
+    def take(data):
+        seen.append(data)
+        arrived.set()
+
+    command, _ = node.command("sh", "-c", "echo first; sleep 1000", on_output=take)
+    thread = threading.Thread(target=command.run)
+    thread.start()
+    assert arrived.wait(10)
+    assert seen == [b"first\n"]
+    command.events.put(Signalled(signal.SIGTERM))
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_document_without_separate_output_is_asked_for_less(node, service):
+    before = len(service.ssm.calls("StartSession"))
+    service.answer_with("StartSession", "InvalidParameters", "no such parameter")
+    result, stdout, _ = node.run("echo", "hello")
+    assert (result.status, stdout) == (0, b"hello\n")
+    assert len(service.ssm.calls("StartSession")) == before + 2
+
+
+def test_a_document_that_is_none_for_commands_is_an_error(node):
+    result, _, _ = node.run("true", document_name="Shell")
+    assert result.status == 255
+    assert result.error is not None
+
+
+def test_a_start_that_is_refused_is_in_the_result(node, service):
+    service.answer_with("StartSession", "TargetNotConnected", "not connected")
+    result, _, _ = node.run("true")
+    assert result.status == 255
+    assert isinstance(result.error, ServiceError)
+    assert "TargetNotConnected" in result.reason
+    assert result.session_id == ""
+
+
+def test_a_command_that_cannot_be_sent_is_in_the_result(node):
+    result, _, _ = node.run("printf", "\udcff")
+    assert (result.status, type(result.error)) == (255, UsageError)
+
+
+def test_a_failed_start_is_tried_again_as_often_as_allowed(node, service):
+    service.answer_with("StartSession", "TargetNotConnected", times=2)
+    assert node.run("true", retries=2)[0].status == 0
+    service.answer_with("StartSession", "TargetNotConnected", times=2)
+    assert node.run("true", retries=1)[0].status == 255
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidDocument"])
+def test_what_another_attempt_cannot_heal_is_not_tried_again(node, service, code):
+    service.answer_with("StartSession", code)
+    assert node.run("true", retries=5)[0].status == 255
+    assert node.run("true")[0].status == 0
+
+
+def test_a_command_that_failed_is_not_run_again(node, tmp_path):
+    path = tmp_path / "runs"
+    result, _, _ = node.run("sh", "-c", 'echo run >>"$0"; exit 1', str(path), retries=5)
+    assert result.status == 1
+    assert path.read_text() == "run\n"
+
+
+def test_a_signal_ends_the_wait_for_another_attempt(node, service):
+    before = len(service.ssm.calls("StartSession"))
+    service.answer_with("StartSession", "TargetNotConnected")
+    command, _ = node.command("sleep", "1000", retries=100)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    while len(service.ssm.calls("StartSession")) == before:
+        os.sched_yield()
+    command.events.put(Signalled(signal.SIGINT))
+    thread.join(10)
+    assert results[0].status == 130
+
+
+def test_a_session_that_ends_before_the_status_came_is_an_error(node, service):
+    seen = threading.Event()
+    command, _ = node.command("sh", "-c", "echo x; sleep 1000", on_output=lambda data: seen.set())
+    results = []
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert seen.wait(10)
+    service.session(command.session_id).terminate("ended by an administrator")
+    thread.join(10)
+    assert results[0].status == 255
+    assert isinstance(results[0].error, SessionLost)
+    assert "never arrived: ended by an administrator" in results[0].reason
+
+
+def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):
+    result, _, _ = node.run("sh", "-c", "kill -KILL $PPID")
+    assert result.status == 255
+
+
+@pytest.mark.parametrize("script", ["sleep 1000 & sleep 1000", "trap '' INT TERM; sleep 1000"])
+def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_path):
+    mark = "mark-" + tmp_path.name
+    result, _, _ = node.run("sh", "-c", script, mark, timeout=0.5)
+    assert result.status == 124
+    assert isinstance(result.error, SessionInterrupted)
+    assert "time limit of 0.5 s" in result.reason
+    assert wait_until_gone(mark, 1)
+    assert result.seconds < 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
+    mark, seen, results = "mark-" + tmp_path.name, threading.Event(), []
+    command, _ = node.command(
+        "sh", "-c", "echo on; sleep 1000", mark, on_output=lambda data: seen.set()
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert seen.wait(10)
+    assert processes_with(mark)
+    command.events.put(Signalled(number))
+    assert wait_until_gone(mark, 3)
+    thread.join(10)
+    assert results[0].status == 128 + number
+    assert results[0].reason == "ended by signal %d here" % number
+
+
+def test_a_second_signal_does_not_wait_for_the_command(node):
+    seen, results = threading.Event(), []
+    command, _ = node.command(
+        "sh", "-c", "trap '' INT TERM; echo on; sleep 1000", on_output=lambda data: seen.set()
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert seen.wait(10)
+    start = time.monotonic()
+    command.events.put(Signalled(signal.SIGINT))
+    command.events.put(Signalled(signal.SIGINT))
+    thread.join(10)
+    assert results[0].status == 130
+    assert time.monotonic() - start < 1.9
+
+
+def test_a_signal_while_starting_leaves_no_session_behind(node, service):
+    command, _ = node.command("sleep", "1000")
+    command.events.put(Signalled(signal.SIGTERM))
+    assert command.run().status == 143
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_an_end_while_starting_leaves_no_session_behind(node, service):
+    command, _ = node.command("sleep", "1000")
+    command.events.put(EndRequested(9))
+    assert command.run().status == 9
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_megabytes_survive_a_bad_line(service):
+    with local_service(faults="lose=1%,double=2%,reorder=2%") as bad:
+        result, stdout, stderr = Node(bad).run(
+            "sh", "-c", "yes 0123456789 | head -c 400000; yes abc | head -c 100000 >&2; exit 5"
+        )
+    assert result.status == 5
+    assert stdout == (b"0123456789\n" * 40000)[:400000]
+    assert stderr == (b"abc\n" * 25000)
+
+
+def test_what_a_command_leaves_behind_holds_nobody_up_for_long(node):
+    result, stdout, _ = node.run("sh", "-c", "sleep 9 & echo done; exit 4")
+    assert (result.status, stdout) == (4, b"done\n")
+    assert result.seconds < 8
+
+
+def test_eight_threads_run_commands_at_once(node):
+    results = [None] * 8
+
+    def work(number):
+        results[number] = node.run("sh", "-c", "echo $0; exit $0", str(number))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert [(r.status, out) for r, out, _ in results] == [(n, b"%d\n" % n) for n in range(8)]
+
+
+def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, service, tmp_path):
+    mark = "mark-" + tmp_path.name
+
+    def refuse(data):
+        raise KeyError("mine")
+
+    command, _ = node.command("sh", "-c", "echo x; sleep 1000", mark, on_output=refuse)
+    with pytest.raises(KeyError):
+        command.run()
+    assert wait_until_gone(mark, 3)
+    service.wait_for(lambda: not service.open_sessions())
+
+
+# --- Standard input
+
+
+def reader(*pieces):
+    remaining = list(pieces) + [b""]
+    return lambda: remaining.pop(0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 200000])
+def test_input_of_any_bytes_arrives(node, size):
+    data = os.urandom(size)
+    script = "import sys, hashlib; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
+    pieces = [data[start:start + 1000] for start in range(0, size, 1000)]
+    result, stdout, stderr = node.run(
+        "python3", "-c", script, read_input=reader(*pieces)
+    )
+    assert (result.status, stderr) == (0, b"")
+    assert stdout.decode().strip() == hashlib.sha256(data).hexdigest()
+
+
+def test_a_command_need_not_read_its_input(node):
+    data = b"x" * 65536
+    result, stdout, _ = node.run("echo", "hello", read_input=reader(*[data] * 10))
+    assert (result.status, stdout) == (0, b"hello\n")
+
+
+def test_input_that_cannot_be_carried_is_an_error_not_an_end_of_input(node, service):
+    """``wc`` must not report on half of it."""
+    service.answer_with("StartSession", "InvalidParameters")  # of the first call, tried again
+    results = []
+    blocked = threading.Event()
+
+    def read():
+        blocked.wait(10)
+        return None
+
+    command, (stdout, _) = node.command("wc", "-c", read_input=read)
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    service.wait_for(lambda: len(service.open_sessions()) == 2)
+    feed = [s for s in service.open_sessions() if s.session_id != command.session_id][0]
+    feed.terminate("ended by an administrator")
+    thread.join(15)
+    blocked.set()
+    assert results[0].status == 255
+    assert "input did not reach the command" in results[0].reason
+    assert stdout == []

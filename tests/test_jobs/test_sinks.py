@@ -1,0 +1,92 @@
+import os
+import threading
+
+import pytest
+
+from ssm_plugin.errors import LocalError
+from ssm_plugin.jobs.sinks import LONGEST_LINE, FileStreams, PrefixedStreams, open_fresh
+
+
+@pytest.fixture
+def pipe():
+    """A write descriptor, and what to call for all that was written."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def written():
+        try:
+            return os.read(reader, 1 << 20)
+        except BlockingIOError:
+            return b""
+
+    yield writer, written
+    os.close(reader)
+    os.close(writer)
+
+
+def test_each_whole_line_gets_its_prefix_and_parts_wait(pipe):
+    fd, written = pipe
+    streams = PrefixedStreams("web1", threading.Lock(), fd)
+    streams.output(b"one\ntw")
+    assert written() == b"web1: one\n"
+    streams.output(b"o\n\nthree")
+    assert written() == b"web1: two\nweb1: \n"
+    streams.finish()
+    assert written() == b"web1: three\n"
+    streams.finish()
+    assert written() == b""
+
+
+def test_a_carriage_return_ends_no_line(pipe):
+    fd, written = pipe
+    PrefixedStreams("a", threading.Lock(), fd).output(b"50%\r100%\r\n")
+    assert written() == b"a: 50%\r100%\r\n"
+
+
+def test_a_line_without_end_is_cut_so_that_memory_stays_bounded(pipe):
+    fd, written = pipe
+    os.set_blocking(fd, True)
+    streams = PrefixedStreams("a", threading.Lock(), fd)
+    streams.output(b"x" * (LONGEST_LINE - 100))
+    assert written() == b""
+    thread = threading.Thread(target=streams.output, args=(b"x" * 200,))
+    thread.start()
+    seen = b""
+    while thread.is_alive() or len(seen) < LONGEST_LINE + 4:
+        seen += written()
+    thread.join()
+    assert seen == b"a: " + b"x" * LONGEST_LINE + b"\n"
+
+
+def test_output_and_errors_go_to_files_as_they_come(tmp_path):
+    out, err = str(tmp_path / "new" / "a.out"), str(tmp_path / "new" / "a.err")
+    streams = FileStreams(open_fresh(out), open_fresh(err))
+    streams.output(b"one\n")
+    streams.error(b"oops\n")
+    with open(out, "rb") as file:
+        assert file.read() == b"one\n"
+    streams.finish()
+    with open(err, "rb") as file:
+        assert file.read() == b"oops\n"
+    assert os.stat(out).st_mode & 0o777 == 0o600
+
+
+def test_a_fresh_file_replaces_what_was_there(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old and long")
+    with open_fresh(str(path)) as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+
+
+def test_a_path_that_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(LocalError) as caught:
+        open_fresh(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
+def test_a_full_disk_is_an_error_that_names_the_file():
+    with open("/dev/full", "wb", buffering=0) as file, pytest.raises(LocalError) as caught:
+        FileStreams(file, file).output(b"x")
+    assert "/dev/full" in str(caught.value)

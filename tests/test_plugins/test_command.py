@@ -1,0 +1,174 @@
+import signal
+import threading
+import time
+
+import pytest
+
+from ssm_plugin.errors import SsmPluginError
+from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
+from ssm_plugin.plugins.command import CommandPlugin, status_of
+from ssm_plugin.session.types import SessionType
+from ssm_plugin.terminal.signals import Signalled
+from tests.support.commands import processes_with, wait_until_gone
+from tests.support.running import RunningSession
+from tests.support.service import local_service
+
+DOCUMENT = "AWS-StartNonInteractiveCommand"
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service(documents={"Plain": Document(NON_INTERACTIVE)}) as service:
+        yield service
+
+
+@pytest.fixture
+def command(service):
+    def command(line, separate=True, **options):
+        parameters = {"command": line, "separateOutputStream": str(separate).lower()}
+        return RunningSession(
+            service,
+            DOCUMENT,
+            parameters,
+            SessionType.NON_INTERACTIVE_COMMANDS,
+            reads_input=False,
+            **options
+        )
+
+    return command
+
+
+def test_output_goes_out_errors_aside_and_the_exit_code_becomes_the_status(command):
+    with command("sh -c 'echo out; echo err >&2; exit 7'") as running:
+        assert running.finish() == 7
+    assert (running.output, running.errors) == (b"out\n", b"err\n")
+    assert b"EXIT_CODE" not in running.notices
+    assert running.notices.startswith(b"\nStarting session with SessionId: ")
+    assert running.notices.endswith(b"\n\nExiting session with sessionId: %s.\n\n" % (
+        running.session.session_id.encode()
+    ))
+
+
+def test_a_document_that_reports_no_code_gives_0(command):
+    with command("sh -c 'echo out; exit 7'", separate=False) as running:
+        assert running.finish() == 0
+    assert running.output == b"out\n"
+
+
+def test_a_command_that_a_signal_ended_at_the_node_gives_255(command):
+    with command("sh -c 'kill -KILL $$'") as running:
+        assert running.finish() == 255
+
+
+def test_a_command_that_cannot_start_gives_1_and_the_reason(command):
+    with command("/no/such/program") as running:
+        assert running.finish() == 1
+    assert b"no such file" in running.errors
+
+
+def test_characters_come_out_whole(command):
+    with command("printf %s '{}'".format("é€😀" * 5000)) as running:
+        assert running.finish() == 0
+    assert running.output.decode() == "é€😀" * 5000
+
+
+def test_output_is_live(command):
+    with command("sh -c 'echo first; sleep 1000'") as running:
+        running.expect(b"first\n")
+        running.session.events.put(Signalled(signal.SIGTERM))
+        assert running.finish() == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
+    script = "trap 'echo interrupted; exit 3' INT QUIT; echo on; sleep 1000 & wait"
+    with command('sh -c "{}"'.format(script)) as running:
+        running.expect(b"on\n")
+        running.session.events.put(Signalled(number))
+        assert running.finish() == 128 + number
+    assert running.output == b"on\ninterrupted\n"
+
+
+def test_a_stubborn_command_is_given_up_and_killed(command, tmp_path):
+    mark = "mark-" + tmp_path.name
+    with command("sh -c \"trap '' INT; echo on; sleep 1000\" " + mark) as running:
+        running.expect(b"on\n")
+        start = time.monotonic()
+        running.session.events.put(Signalled(signal.SIGINT))
+        assert running.finish() == 130
+        assert 1.5 < time.monotonic() - start < 6
+    assert wait_until_gone(mark, 3)
+
+
+def test_a_second_signal_does_not_wait(command):
+    with command("sh -c \"trap '' INT; echo on; sleep 1000\"") as running:
+        running.expect(b"on\n")
+        start = time.monotonic()
+        for _ in range(2):
+            running.session.events.put(Signalled(signal.SIGINT))
+        assert running.finish() == 130
+        assert time.monotonic() - start < 2
+
+
+def test_a_signal_that_ends_nothing_changes_nothing(command):
+    with command("sh -c 'echo on; sleep .3; exit 5'") as running:
+        running.expect(b"on\n")
+        running.session.events.put(Signalled(signal.SIGWINCH))
+        assert running.finish() == 5
+
+
+def test_leaving_in_the_middle_ends_the_command(command, tmp_path):
+    mark = "mark-" + tmp_path.name
+    with command("sh -c 'echo on; sleep 1000' " + mark) as running:
+        running.expect(b"on\n")
+        assert processes_with(mark)
+        running.session.end(0)
+        assert running.finish() == 0
+    assert wait_until_gone(mark, 3)
+
+
+def test_the_status_is_enough_if_the_service_does_not_say_that_it_is_over(command):
+    with command("sh -c 'exit 6'", faults="lose-channel-closed") as running:
+        assert running.finish(10) == 6
+
+
+def test_the_command_gets_no_input(command):
+    with command("cat") as running:
+        assert running.finish() == 0
+    assert running.output == b""
+
+
+def test_a_command_outlives_its_connection(command):
+    with command("sh -c 'echo one; sleep .5; echo two; exit 4'") as running:
+        running.expect(b"one\n")
+        running.at_service.drop_connection()
+        assert running.finish() == 4
+    assert running.output == b"one\ntwo\n"
+
+
+def test_a_slow_reader_gets_everything(command):
+    slow = threading.Event()
+    with command("sh -c 'yes | head -c 3000000; exit 2'", on_output=lambda d: slow.wait(0.01)) as r:
+        assert r.finish() == 2
+    assert len(r.output) == 3000000
+
+
+@pytest.mark.parametrize("code, status", [(0, 0), (7, 7), (255, 255), (256, 0), (-1, 255)])
+def test_an_exit_code_becomes_a_byte(code, status):
+    assert status_of(code) == status
+
+
+def test_the_plugin_serves_commands_only():
+    assert CommandPlugin().get_supported_session_types() == [SessionType.NON_INTERACTIVE_COMMANDS]
+
+
+def test_a_lost_session_is_an_error_not_a_0(command):
+    with command("sh -c 'echo on; sleep 1000'") as running:
+        running.expect(b"on\n")
+        running.session.environment.service  # noqa: B018
+        running.at_service.terminate("ended by an administrator")
+        try:
+            status = running.finish()
+        except SsmPluginError:
+            status = 255
+    assert status in (0, 255)
