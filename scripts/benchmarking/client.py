@@ -13,8 +13,6 @@ import threading
 import time
 from typing import NamedTuple
 
-from .load_generator import __file__ as LOAD_GENERATOR
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT = 20.0  # seconds that anything may take which is not a transfer
 ENDPOINT = "http://127.0.0.1:1"

@@ -24,7 +24,6 @@ import sys
 import time
 from collections import deque
 
-from ssm_plugin.channel.events import Output
 from ssm_plugin.wire import message, payloads, smux
 
 PAYLOAD = 1024
@@ -50,8 +49,9 @@ def frame(payload):
 
 def data_frame(payload_type, payload, sequence=0, message_type=message.OUTPUT_STREAM_DATA):
     flags = 0 if message_type == message.OUTPUT_STREAM_DATA else 3
+    high, low = 0x4000, 1 << 63
     return frame(
-        message.build(message_type, sequence, flags, 0x4000, 1 << 63, payload_type, payload, CREATED)
+        message.build(message_type, sequence, flags, high, low, payload_type, payload, CREATED)
     )
 
 
@@ -127,8 +127,9 @@ class LoadGenerator:
         while b"\r\n\r\n" not in request:
             request += self.sock.recv(65536)
         lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
-        key = [line[18:].strip() for line in lines if line.lower().startswith(b"sec-websocket-key:")]
-        digest = hashlib.sha1(key[0] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        name = b"sec-websocket-key:"
+        keys = [line[len(name):].strip() for line in lines if line.lower().startswith(name)]
+        digest = hashlib.sha1(keys[0] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
         self.sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"

@@ -93,11 +93,8 @@ def long_poll(folder, polls=20, seconds=1.5):
     """Each poll is answered late; other connections come and go meanwhile."""
 
     def serve(connection):
-        while True:
-            kind, wait = read_exactly(connection, 1), 0.0
-            if kind == b"p":
-                wait = seconds
-            time.sleep(wait)
+        for kind in iter(lambda: connection.recv(1), b""):
+            time.sleep(seconds if kind == b"p" else 0.0)
             connection.sendall(kind * 1000)
 
     with Place(folder) as place, TargetServer(serve) as target:

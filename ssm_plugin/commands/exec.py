@@ -125,7 +125,7 @@ def _run_one(
     events: "queue.Queue[Any]",
 ) -> int:
     streams, finish = _streams_for_one(options, request.name)
-    result = RemoteCommand(request, environment, streams, events).run()
+    result = RemoteCommand(request, environment, streams, events, is_program=True).run()
     finish()
     if options.json:
         _print_object(as_object(result))
@@ -234,13 +234,16 @@ def _open_input(path: Optional[str], exits: ExitStack) -> Any:
 
 
 def _duration(text: str) -> float:
-    seconds = parse_duration(text)
+    try:
+        seconds = parse_duration(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     if not seconds:
-        raise UsageError("--timeout must be more than 0")
+        raise argparse.ArgumentTypeError("it must be more than 0")
     return seconds
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1000:
-        raise UsageError("--parallel %r is not a number from 1 to 1000" % text[:20])
+        raise argparse.ArgumentTypeError("%r is not a number from 1 to 1000" % text[:20])
     return int(text)

@@ -47,7 +47,8 @@ _FINAL_CODES = (
 
 class RemoteCommand:
     """``run`` blocks, on any thread; several may run at once. What is put into ``events`` meanwhile
-    counts: a ``Signalled``, an ``EndRequested``. ``streams`` gets the output, in that thread."""
+    counts: a ``Signalled``, an ``EndRequested``. ``streams`` gets the output, in that thread.
+    ``is_program`` if there is nothing else in this process, which may be sent signals then."""
 
     def __init__(
         self,
@@ -55,10 +56,12 @@ class RemoteCommand:
         environment: Environment,
         streams: Optional[Streams] = None,
         events: "Optional[queue.Queue[Any]]" = None,
+        is_program: bool = False,
     ) -> None:
         self.request = request
         self.events: "queue.Queue[Any]" = events or queue.Queue()
         self.session_id = ""
+        self._is_program = is_program
         self._streams = streams or Streams()
         self._environment = environment._replace(streams=self._streams, silent=True)
         self._record = Record(b"-")
@@ -68,13 +71,14 @@ class RemoteCommand:
         """Never raises an ``SsmPluginError``: it is in the result."""
         began = time.time()
         error: Optional[SsmPluginError] = None
-        with TimeLimit(self.request.timeout, self.events) as limit:
+        with TimeLimit(self.request.timeout, self.events, self._is_program) as limit:
             try:
                 status, reason = self._run_with_retries()
             except SsmPluginError as raised:
                 error, reason = raised, str(raised)
                 status = getattr(raised, "exit_status", EXIT_FAILED)
-        if limit.passed and status == EXIT_TIME_UP:
+        if limit.forced or (limit.passed and status == EXIT_TIME_UP):
+            status = EXIT_TIME_UP
             reason = "the time limit of %g s for the command on %s has passed" % (
                 self.request.timeout or 0.0,
                 self.name,

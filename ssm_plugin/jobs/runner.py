@@ -75,6 +75,7 @@ class TrailerRunner(CommandRunner):
 
     def event(self, event: Any) -> None:
         if isinstance(event, TimeUp):
+            event.taken.set()
             self.interrupt(EXIT_TIME_UP)
         elif isinstance(event, InputFailed) and self.exit_code is None:
             self._record.input_error = event.error

@@ -68,6 +68,7 @@ def ending_status(event: Any) -> Any:
     if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
         return 128 + event.signum
     if isinstance(event, TimeUp):
+        event.taken.set()
         return EXIT_TIME_UP
     return event.status if isinstance(event, EndRequested) else None
 

@@ -1,6 +1,8 @@
 """A limit on how long a command may take, from before its session is started."""
 
+import os
 import queue
+import signal
 import threading
 from types import TracebackType
 from typing import Any, Optional, Type
@@ -14,17 +16,34 @@ EXIT_TIME_UP = 124
 GRACE = 2.5
 
 
+# Seconds that may pass until somebody takes the first event: longer, and the thread that should is
+# stuck in writing to what nobody reads.
+TAKE_LIMIT = 0.5
+
+
 class TimeUp:
-    """The event: the time is over, end the command."""
+    """The event: the time is over, end the command. ``taken`` is for who takes it to set."""
+
+    def __init__(self) -> None:
+        self.taken = threading.Event()
 
 
 class TimeLimit:
     """``with TimeLimit(30.0, events) as limit:`` puts :class:`TimeUp` after 30 s and, if the block
-    lasts on, the end of the session. None for no limit. ``limit.passed`` tells which it was."""
+    lasts on, the end of the session. None for no limit.
 
-    def __init__(self, seconds: Optional[float], events: "queue.Queue[Any]") -> None:
+    ``passed`` tells that the time is over; ``forced`` that nobody took the event. If ``signals``,
+    which is for the main thread of a program of our own, that is then done by a SIGTERM to
+    ourselves, which breaks a write off.
+    """
+
+    def __init__(
+        self, seconds: Optional[float], events: "queue.Queue[Any]", signals: bool = False
+    ) -> None:
         self.passed = False
+        self.forced = False
         self.seconds = seconds
+        self._signals = signals
         self._events = events
         self._over = threading.Event()
         self._worker = Worker("time limit", self._wait, events)
@@ -47,6 +66,10 @@ class TimeLimit:
         if self._over.wait(self.seconds):
             return
         self.passed = True
-        self._events.put(TimeUp())
+        event = TimeUp()
+        self._events.put(event)
+        if self._signals and not event.taken.wait(TAKE_LIMIT) and not self._over.is_set():
+            self.forced = True
+            os.kill(os.getpid(), signal.SIGTERM)
         if not self._over.wait(GRACE):
             self._events.put(EndRequested(EXIT_TIME_UP))

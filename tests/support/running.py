@@ -74,6 +74,7 @@ class RunningSession:
         self._seen = 0
         self._changed = threading.Condition()
         self._input = queue.Queue()
+        self._reading = None  # the thread that waits for our input: nobody else can wake it
         config = SessionConfig(
             self.at_service.session_id,
             local.gateway.stream_url(self.at_service),
@@ -85,7 +86,7 @@ class RunningSession:
         client_config = ClientConfig(
             str(uuid.uuid4()),
             session_type,
-            self._input.get if reads_input else None,
+            self._read if reads_input else None,
             self._take_output,
         )
         environment.setdefault("service", service_client(local, network))
@@ -105,6 +106,8 @@ class RunningSession:
         self.session.end(0)
         self._input.put(b"")
         self._thread.join(TIME_LIMIT)
+        if self._reading:
+            self._reading.join(TIME_LIMIT)
 
     def send(self, data):
         self._input.put(data)
@@ -148,6 +151,10 @@ class RunningSession:
         with self._changed:
             self.status, self.error = status, error
             self._changed.notify_all()
+
+    def _read(self):
+        self._reading = threading.current_thread()
+        return self._input.get()
 
     def _take_output(self, data):
         if self._on_output:

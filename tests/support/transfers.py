@@ -128,7 +128,7 @@ class Transfer:
         for number, point in enumerate(points):
             if number % 3 and not self.received.wait_for(point, ends_at - time.monotonic()):
                 return
-            local.wait_for(lambda: at_service.connections > before, 60)
+            local.wait_for(lambda before=before: at_service.connections > before, 60)
             local.wait_for(lambda: at_service.state == CONNECTED, 60)
             before = at_service.connections
             at_service.drop_connection()

@@ -1,0 +1,123 @@
+import signal
+
+import pytest
+
+from tests.support.commands import Cli, wait_until_gone
+from tests.support.service import local_service
+
+CONFIGURATION = """\
+targets: {db1: i-1, db2: i-2}
+jobs:
+  good: {target: db1, command: 'echo out; echo "$WORD"', environment: {WORD: secret}, output: log}
+  bad: {targets: [db1, db2], command: [sh, -c, 'echo why; exit 3'], output: 'log-{target}'}
+  slow: {target: db1, command: 'echo on >>began; sleep 1000', lock: true, timeout: 20s}
+"""
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service(targets={"i-1", "i-2"}) as service:
+        yield service
+
+
+@pytest.fixture
+def cli(service, tmp_path):
+    cli = Cli(tmp_path, service)
+    cli.configure(CONFIGURATION)
+    return cli
+
+
+def test_a_job_that_goes_well_says_nothing(cli, tmp_path):
+    assert cli.run("run", "good") == (0, b"", b"")
+    assert (tmp_path / "log").read_text() == "out\nsecret\n"
+
+
+def test_a_job_that_fails_says_one_line(cli):
+    status, stdout, stderr = cli.run("run", "bad")
+    assert (status, stdout) == (3, b"")
+    assert stderr == (
+        b"ssm-plugin: job bad failed on 2 of 2 targets: db1: exit status 3, output in log-db1; "
+        b"db2: exit status 3, output in log-db2\n"
+    )
+
+
+def test_jobs_are_listed_without_the_values_of_their_variables(cli):
+    status, stdout, stderr = cli.run("run", "--list")
+    assert (status, stderr) == (0, b"")
+    assert [line.split()[0] for line in stdout.splitlines()] == [b"bad", b"good", b"slow"]
+    assert b"secret" not in stdout
+
+
+def test_a_check_starts_nothing(cli, service):
+    sessions = len(service.sessions())
+    status, stdout, stderr = cli.run("run", "--check")
+    assert (status, stderr) == (0, b"")
+    assert b"3 jobs, no mistakes found" in stdout
+    assert cli.run("run", "--check", "good")[0] == 0
+    assert len(service.sessions()) == sessions
+
+
+@pytest.mark.parametrize(
+    "mistake, said",
+    [
+        ("jobs: {a: {target: db1}}", b"a job needs a command"),
+        ("jobs: {a: {target: db1, comand: x}}", b"comand"),
+        ("jobs: {a: {target: db1, command: x, timeout: soon}}", b"soon"),
+        ("jobs: {a: {target: db1, command: x, output: 'log-%Q'}}", b"%Q"),
+    ],
+)
+def test_a_check_finds_mistakes(cli, mistake, said):
+    cli.configure(mistake)
+    status, stdout, stderr = cli.run("run", "--check")
+    assert (status, stdout) == (255, b"")
+    assert said in stderr
+    assert stderr.count(b"\n") == 1
+
+
+def test_a_dry_run_shows_what_would_be_done(cli, service, tmp_path):
+    sessions = len(service.sessions())
+    status, stdout, stderr = cli.run("run", "good", "--dry-run")
+    assert (status, stderr) == (0, b"")
+    for wanted in (b"db1 (i-1)", b"WORD", b"echo out", str(tmp_path / "log").encode()):
+        assert wanted in stdout
+    assert b"secret" not in stdout
+    assert len(service.sessions()) == sessions
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("words, said", [((), b"no JOB"), (("goood",), b"good")])
+def test_a_job_that_is_not_there_is_a_mistake(cli, words, said):
+    status, stdout, stderr = cli.run("run", *words)
+    assert (status, stdout) == (255, b"")
+    assert said in stderr
+
+
+def test_of_ten_at_once_one_runs_and_nine_say_so_and_a_crash_leaves_no_lock(cli, service, tmp_path):
+    mark, began = "mark-" + tmp_path.name, tmp_path / "began"
+    began.write_text("")
+    cli.configure(
+        "jobs: {once: {target: i-1, lock: true, "
+        "command: [sh, -c, 'echo on >>\"$1\"; sleep 1000', '%s', '%s']}}" % (mark, began)
+    )
+    processes = [cli.start("run", "once") for _ in range(10)]
+    refused = []
+    while len(refused) < 9:
+        refused += [p for p in processes if p not in refused and p.poll() is not None]
+    assert [p.returncode for p in refused] == [255] * 9
+    for process in refused:
+        assert b"already running" in process.communicate()[1]
+    [running] = [p for p in processes if p not in refused]
+    while not began.read_text():
+        pass
+    assert began.read_text() == "on\n"
+    running.kill()
+    running.communicate()
+    for session in service.open_sessions():
+        session.terminate()
+    assert wait_until_gone(mark, 5)
+    with cli.start("run", "once") as again:
+        while began.read_text() != "on\non\n":
+            assert again.poll() is None
+        again.send_signal(signal.SIGTERM)
+        assert again.wait(10) == 143
+    assert wait_until_gone(mark, 3)

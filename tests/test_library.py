@@ -1,0 +1,123 @@
+import io
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import ssm_plugin
+from ssm_plugin.errors import ServiceError, SessionInterrupted, UsageError
+from ssm_plugin.library import CommandFailed
+from tests.support.commands import Cli
+from tests.support.service import local_service
+
+TARGET = "i-demo"
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service() as service:
+        yield service
+
+
+@pytest.fixture
+def cli(service, tmp_path):
+    return Cli(tmp_path, service)
+
+
+@pytest.fixture
+def run(service, tmp_path, monkeypatch):
+    """``ssm_plugin.run`` with keys and a home in the environment, where it looks for them."""
+    environ = Cli(tmp_path, service).environ
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "HOME"):
+        monkeypatch.setenv(name, environ[name])
+    for name in ("AWS_PROFILE", "SSM_PLUGIN_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*argv, **options):
+        words = argv[0] if argv[0].startswith("shell:") else list(argv)
+        if isinstance(words, str):
+            words = words[6:]
+        return ssm_plugin.run(TARGET, words, endpoint_url=service.endpoint_url, **options)
+
+    return run
+
+
+def test_status_output_errors_and_session_id_come_back(run, service):
+    result = run("sh", "-c", "echo out; echo err >&2; exit 7")
+    assert result == (7, b"out\n", b"err\n", service.session().session_id, "")
+
+
+def test_a_text_is_a_shells_line(run):
+    assert run("shell:echo $((6*7)); exit 3")[:2] == (3, b"42\n")
+
+
+@pytest.mark.parametrize("stdin", [b"\x00\xff input", io.BytesIO(b"\x00\xff input")])
+def test_input_is_bytes_or_a_file(run, stdin):
+    assert run("od", "-An", "-tx1", "-N2", stdin=stdin).stdout.split() == [b"00", b"ff"]
+
+
+@pytest.mark.parametrize("stdin", ["text", io.StringIO("text"), 5])
+def test_text_is_no_input(run, stdin):
+    with pytest.raises(UsageError):
+        run("cat", stdin=stdin)
+
+
+def test_a_status_other_than_0_is_an_error_if_checked(run):
+    with pytest.raises(CommandFailed) as caught:
+        run("sh", "-c", "echo why; exit 4", check=True)
+    assert caught.value.result[:2] == (4, b"why\n")
+    assert run("true", check=True).status == 0
+
+
+def test_a_time_limit_is_an_error(run):
+    with pytest.raises(SessionInterrupted) as caught:
+        run("sleep", "1000", timeout=0.3)
+    assert caught.value.exit_status == 124
+
+
+def test_what_the_service_refuses_is_an_error_with_its_code(run, service):
+    service.answer_with("StartSession", "AccessDeniedException", "no")
+    with pytest.raises(ServiceError) as caught:
+        run("true")
+    assert caught.value.code == "AccessDeniedException"
+
+
+def test_output_may_go_to_functions(run):
+    seen, errors = [], []
+    result = run(
+        "sh", "-c", "echo out; echo err >&2", stdout=seen.append, stderr=errors.append
+    )
+    assert (b"".join(seen), b"".join(errors)) == (b"out\n", b"err\n")
+    assert result[:3] == (0, b"", b"")
+
+
+def test_several_threads_may_run_commands(run):
+    results = [None] * 6
+
+    def work(number):
+        results[number] = run("sh", "-c", "echo $0; exit $0", str(number))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert [result[:2] for result in results] == [(n, b"%d\n" % n) for n in range(6)]
+
+
+def test_it_writes_nothing_to_the_programs_own_streams(cli):
+    program = (
+        "import ssm_plugin, sys\n"
+        "result = ssm_plugin.run('i-demo', ['sh', '-c', 'echo out; echo err >&2; exit 3'])\n"
+        "sys.exit(result.status + 10)\n"
+    )
+    done = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=cli.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=str(cli.folder),
+    )
+    stdout, stderr = done.communicate(timeout=15)
+    assert (done.returncode, stdout, stderr) == (13, b"", b"")
