@@ -183,9 +183,10 @@ def web_server(folder, files):
         digests[name] = random_file(root / name, random.Random(number).randrange(1, 400000))
     program = (
         "import sys, socketserver, http.server as h\n"
-        "h.ThreadingHTTPServer.request_queue_size = 500\n"
+        "class Server(socketserver.ThreadingMixIn, h.HTTPServer):\n"
+        "    request_queue_size, daemon_threads = 500, True\n"
         "h.SimpleHTTPRequestHandler.log_message = lambda *a: None\n"
-        "s = h.ThreadingHTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)\n"
+        "s = Server(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)\n"
         "print(s.server_address[1], flush=True); s.serve_forever()\n"
     )
     with subprocess.Popen(
@@ -220,13 +221,13 @@ def curl_many(folder, files=500, parallel=100):
         files, parallel, seconds, memory)
 
 
-def one_does_not_read(folder, seconds=60):
-    """One connection has 100 MiB coming that nobody reads; others work meanwhile."""
+def one_does_not_read(folder, seconds=60, size=24 * MIB):
+    """One connection has ``size`` bytes coming that nobody reads; others work meanwhile."""
     flood = bytes(MIB)
 
     def serve(connection):
         if connection.recv(1) == b"f":
-            for _ in range(100):
+            for _ in range(size // MIB):
                 connection.sendall(flood)
         else:
             echo(connection)
@@ -249,6 +250,7 @@ def one_does_not_read(folder, seconds=60):
                 stuck.sendall(b"f")
                 worst, count = slowest(port, time.monotonic() + seconds)
                 memory = rss(command.process.pid)
+                assert read_exactly(stuck, size) == bytes(size)
     return (
         "one connection not reading for %d s: %d others meanwhile, the slowest took %.0f ms "
         "(%.0f ms without it); %.0f MiB RSS" % (seconds, count, worst * 1e3, before * 1e3, memory)

@@ -192,10 +192,16 @@ def _argv(options: argparse.Namespace) -> Tuple[str, ...]:
     if options.shell is not None:
         if options.command:
             raise UsageError("give a COMMAND or --shell, not both")
-        return shell_argv(options.shell)
+        return shell_argv(_as_typed(options.shell))
     if not options.command:
         raise UsageError("there is no COMMAND; see 'ssm-plugin exec --help'")
-    return tuple(options.command)
+    return tuple(_as_typed(word) for word in options.command)
+
+
+def _as_typed(word: str) -> str:
+    """The bytes of the argument, as the text in UTF-8 that they are. Cron sets no locale, and then
+    Python 3.6 takes them for something else."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
 
 
 def _targets(options: argparse.Namespace) -> List[str]:

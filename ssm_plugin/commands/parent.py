@@ -72,7 +72,7 @@ def _in_background() -> bool:
 
 def _open(pid: int) -> Any:
     """A descriptor that becomes readable once the process ends, or None."""
-    if hasattr(select, "kqueue"):
+    if hasattr(select, "kqueue"):  # pragma: no cover (macOS)
         return _open_kqueue(pid)
     try:
         opened: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_OPEN, pid, 0)
@@ -84,7 +84,7 @@ def _open(pid: int) -> Any:
     return opened
 
 
-def _open_kqueue(pid: int) -> Any:
+def _open_kqueue(pid: int) -> Any:  # pragma: no cover (macOS)
     kernel_queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
     try:
         event = select.kevent(  # type: ignore[attr-defined,unused-ignore]

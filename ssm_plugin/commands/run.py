@@ -46,14 +46,12 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     if options.list or options.check:
         jobs = _chosen(options.job, settings)
         text = _listed(jobs) if options.list else _checked(jobs, settings, environ)
-        sys.stdout.write(text)
-        return 0
+        return _print(text)
     if options.job is None:
         raise UsageError("there is no JOB; see 'ssm-plugin run --list'")
     job = settings.find_job(options.job)
     if options.dry_run:
-        sys.stdout.write(_plan(job, settings, environ))
-        return 0
+        return _print(_plan(job, settings, environ))
     report = _run(job, settings, environ)
     if report.failure():
         sys.stderr.write("ssm-plugin: %s\n" % report.failure())
@@ -72,6 +70,13 @@ def _run(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> Jo
         exits.enter_context(signals_into(events))
         exits.enter_context(parent_watch(events))
         return run_job(job, settings, environment, environ, now, events)
+
+
+def _print(text: str) -> int:
+    # As bytes: without a locale Python 3.6 could not print what the file may say.
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+    return 0
 
 
 def _chosen(name: Any, settings: Settings) -> List[JobSettings]:

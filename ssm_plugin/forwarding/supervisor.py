@@ -1,7 +1,6 @@
 """Several tunnels of one command, watched from the main thread until the last one has ended.
 
-Tunnels and signals put what happens into one queue; whatever is written or told goes out from here,
-so that a slow reader of our output holds up no tunnel.
+Tunnels and signals put what happens into one queue; whatever is written or told goes out from here.
 """
 
 import json
@@ -16,14 +15,19 @@ from ..errors import SsmPluginError
 from ..session.loop import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
 from ..session.session import ENDING_SIGNALS, EXIT_OUTPUT_GONE
-from ..terminal.output import OutputGone, write_all
-from ..terminal.signals import Interrupted, Signalled, consumed
+from ..terminal.signals import Signalled, consumed
 from ..transport.worker import WorkerFailed
 from . import reports
 from .addresses import LocalAddress
+from .background_writer import BackgroundWriter, OutputClosed
 from .readiness import ReadyFile, Systemd
 from .reports import Notice, Report
 from .tunnel import LEAVE_LIMIT, Tunnel
+
+# Seconds for whoever reads our output to take the last lines.
+LAST_LINES_LIMIT = 1.0
+
+STDOUT, STDERR = 1, 2
 
 
 class Supervisor:
@@ -50,6 +54,8 @@ class Supervisor:
         self._status: Optional[int] = None  # once we are leaving
         self._error: Optional[BaseException] = None
         self._leave_at = float("inf")
+        self._stdout = BackgroundWriter(STDOUT, events)
+        self._stderr = BackgroundWriter(STDERR, events)
 
     def run(self) -> int:
         """Until all have ended; returns the exit status. Raises the first error that ended one."""
@@ -63,6 +69,9 @@ class Supervisor:
             self._ready_file.remove()
             for tunnel in self._tunnels:
                 tunnel.join(max(0.0, self._leave_at - time.monotonic()))
+            ends_at = time.monotonic() + LAST_LINES_LIMIT
+            for writer in (self._stdout, self._stderr):
+                writer.close(ends_at - time.monotonic())
         if self._error is not None:
             raise self._error
         assert self._status is not None
@@ -75,12 +84,7 @@ class Supervisor:
                 event = self._events.get(timeout=None if left == float("inf") else max(0.0, left))
             except queue.Empty:
                 return  # not all in time: their threads end with us
-            try:
-                self._handle(event)
-            except Interrupted:
-                pass  # the signal itself is among the events
-            except OutputGone:
-                self._leave(EXIT_OUTPUT_GONE)
+            self._handle(event)
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, Report):
@@ -89,6 +93,10 @@ class Supervisor:
             self._say(event.text)
         elif isinstance(event, Signalled):
             self._signalled(event.signum)
+        elif isinstance(event, OutputClosed):
+            # A tunnel goes on when its terminal is closed.
+            if event.fd == STDOUT:
+                self._leave(EXIT_OUTPUT_GONE)
         elif isinstance(event, WorkerFailed):
             self._fail(event.error)
 
@@ -153,14 +161,11 @@ class Supervisor:
             self._complain(text)
 
     def _complain(self, text: str) -> None:
-        try:
-            write_all(2, os.fsencode(logs.mask(text)))
-        except OutputGone:
-            pass  # a tunnel goes on when its terminal is closed
+        self._stderr.write(os.fsencode(logs.mask(text)))
 
     def _print(self, report: Report) -> None:
         line = json.dumps(as_object(report, time.time()))
-        write_all(1, logs.mask(line).encode("utf-8") + b"\n")
+        self._stdout.write(logs.mask(line).encode("utf-8") + b"\n")
 
 
 def as_object(report: Report, now: float) -> Dict[str, Any]:

@@ -148,9 +148,10 @@ class RemoteCommand:
             session.execute()
             self._connected = True
             if self.request.read_input:
-                exits.enter_context(
-                    InputFeed(self.request, directory, self._environment, self.events)
+                feed = InputFeed(
+                    self.request, directory, self._environment, self._record, self.events
                 )
+                exits.enter_context(feed)
             return self._outcome(self._run_session(session))
 
     def _start(self, text: str) -> StartedSession:

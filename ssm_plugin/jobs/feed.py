@@ -27,7 +27,7 @@ from ..transport.worker import Worker
 from ..wire.message import random_id
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
-from .runner import InputFailed
+from .runner import InputFailed, Record
 from .starting import wait_for_start
 
 DOCUMENT = "AWS-StartInteractiveCommand"
@@ -55,9 +55,11 @@ class InputFeed:
         request: CommandRequest,
         directory: str,
         environment: Environment,
+        record: Record,
         events: "queue.Queue[Any]",
     ) -> None:
         assert request.read_input is not None
+        self._record = record
         self._request = request
         self._environment = environment
         self._command_events = events
@@ -120,7 +122,8 @@ class InputFeed:
     def _fail(self, error: SsmPluginError) -> None:
         failure = SessionLost("the input did not reach the command: %s" % error)
         failure.__cause__ = error
-        self._command_events.put(InputFailed(failure))
+        self._record.feed_error = failure
+        self._command_events.put(InputFailed())
 
 
 class _Progress:

@@ -52,12 +52,12 @@ wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
 [ -z "$BASH_VERSION" ] || echo >&9
-z= n=45
+z= n=900
 if [ -z "$x" ] && [ -p /dev/fd/1 ]; then n=0
 trap '[ -z "$z" ] || kill "$z"; exit "$s"' INT QUIT TERM HUP; fi
 printf "%s:%d\\n" "$m" "$s"
-while [ $n -lt 45 ]; do
-sleep 20 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
+while [ $n -lt 900 ]; do
+sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
 # end is lost with a connection, which must not pass for the end of the input.

@@ -27,15 +27,13 @@ QUIET_LIMIT = 5.0
 
 
 class InputFailed:
-    """The event: the command will not get all of its input."""
-
-    def __init__(self, error: SsmPluginError) -> None:
-        self.error = error
+    """The event: the command will not get all of its input. ``Record.feed_error`` says why."""
 
 
 class Record:
     """What is known of a command while its session runs; outlives the runner. ``status`` is the
-    command's own, ``ended_by`` the one of an end that came from here."""
+    command's own, ``ended_by`` the one of an end that came from here. ``feed_error`` is why the
+    input ended early, if it did; it becomes ``input_error`` where that matters to the command."""
 
     def __init__(self, marker: bytes) -> None:
         self.trailer = Trailer(marker)
@@ -45,6 +43,7 @@ class Record:
         self.stdout_bytes = 0
         self.stderr_bytes = 0
         self.service_reason = ""
+        self.feed_error: Optional[SsmPluginError] = None
         self.input_error: Optional[SsmPluginError] = None
 
 
@@ -53,6 +52,11 @@ class TrailerRunner(CommandRunner):
         super().__init__(session, started)
         self._record = record
         record.has_started = True
+
+    def start(self) -> None:
+        super().start()
+        if self._record.feed_error:
+            self._end_without_input()  # its event came before there was a runner
 
     def output(self, payload_type: int, data: bytes) -> None:
         record = self._record
@@ -77,9 +81,8 @@ class TrailerRunner(CommandRunner):
         if isinstance(event, TimeUp):
             event.taken.set()
             self.interrupt(EXIT_TIME_UP)
-        elif isinstance(event, InputFailed) and self.exit_code is None:
-            self._record.input_error = event.error
-            self.interrupt(255)
+        elif isinstance(event, InputFailed):
+            self._end_without_input()
 
     def exit_status(self) -> int:
         known = self.ended_by is not None or self.exit_code is not None
@@ -93,6 +96,11 @@ class TrailerRunner(CommandRunner):
                 super().output(payloads.OUTPUT, rest)
         except (OutputGone, Interrupted):
             pass  # nobody takes it any more, and why we stop is known already
+
+    def _end_without_input(self) -> None:
+        if self.exit_code is None and self.ended_by is None:
+            self._record.input_error = self._record.feed_error
+            self.interrupt(255)
 
     def _look_for_status(self) -> None:
         status = self._record.trailer.status

@@ -34,7 +34,7 @@ from .inbox import Inbox
 from .local_connection import Connection
 from .local_end import LocalEnd
 from .local_writer import LocalWriter
-from .peer import peer_is_gone
+from .peer import PeerLookup
 
 # Seconds.
 GRACE = 30.0
@@ -42,6 +42,7 @@ LINGER = 5.0
 _FIRST_CHECK = 0.01  # a closing peer lets go of its socket a moment after we see the end
 _LONGEST_CHECK = 1.0
 _ACCEPT_PAUSE = 1.0
+_SHORTAGE_INTERVAL = 60.0  # it is told again after so many
 
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -112,6 +113,8 @@ class LocalReader:
         self._accept_at: Optional[float] = None
         self._started = False
         self._stopped = False
+        self._shortage_at = float("-inf")  # when it was told
+        self._peers = PeerLookup()
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.reader, selectors.EVENT_READ)
         self._worker = Worker("local-reader", self._run, events)
@@ -186,8 +189,11 @@ class LocalReader:
         if error.errno in _SHORTAGE:
             # The listener stays readable: without a pause this would be a loop that only burns.
             self._listen(False)
-            self._accept_at = self._clock() + _ACCEPT_PAUSE
-            self._events.put(Shortage(error.strerror or str(error)))
+            now = self._clock()
+            self._accept_at = now + _ACCEPT_PAUSE
+            if now - self._shortage_at >= _SHORTAGE_INTERVAL:
+                self._shortage_at = now
+                self._events.put(Shortage(error.strerror or str(error)))
         elif error.errno in (errno.EBADF, errno.EINVAL) and not self._stopped:
             raise LocalError("the local port was closed while the session used it") from error
         # Else the connection was gone before we took it.
@@ -259,7 +265,7 @@ class LocalReader:
 
     def _wait_or_tell(self, connection: Connection) -> None:
         assert connection.sock is not None and connection.input_ended_at is not None
-        gone = peer_is_gone(connection.sock)
+        gone = self._peers.is_gone(connection.sock)
         grace = self._blind_grace if gone is None else self._grace
         quiet = self._clock() - max(connection.moved_at, connection.input_ended_at)
         if gone or not grace:
@@ -324,6 +330,7 @@ class LocalReader:
     def _finish(self) -> None:
         """Nobody writes any more, or will before the sockets are closed."""
         self._selector.close()
+        self._peers.close()
         for left in self._inbox.close():
             if left is not None and left.sock is not None and not left.closed:
                 self._connections.add(left)

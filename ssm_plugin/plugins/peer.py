@@ -10,7 +10,8 @@ import select
 import socket
 import struct
 import sys
-from typing import Optional
+from types import TracebackType
+from typing import Optional, Type
 
 _SOCK_DIAG = 4  # the netlink protocol
 _BY_FAMILY = 20  # request and answer
@@ -24,17 +25,55 @@ _INODE_OFFSET = _HEADER.size + 4 + 48 + 16
 _ANSWER_LIMIT = 1.0  # seconds; the kernel answers at once
 
 
-def peer_is_gone(sock: socket.socket) -> Optional[bool]:
-    """None where it cannot be told: another system, a peer on another machine or in a container."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        if sock.family == socket.AF_UNIX:
-            return _hung_up(sock)
-        inode = _peer_inode(sock)
-    except OSError:
-        return None  # no such socket here, or no such service
-    return None if inode is None else inode == 0
+class PeerLookup:
+    """For one thread. Its way to the kernel is opened once: when descriptors run out, connections
+    must end more than ever."""
+
+    def __init__(self) -> None:
+        self._netlink = _open_netlink()
+
+    def __enter__(self) -> "PeerLookup":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def is_gone(self, sock: socket.socket) -> Optional[bool]:
+        """None where it cannot be told: another system, a peer on another machine or in a
+        container."""
+        if not sys.platform.startswith("linux"):
+            return None
+        try:
+            if sock.family == socket.AF_UNIX:
+                return _hung_up(sock)
+            query = _query(sock)
+        except OSError:
+            return None  # no such socket here
+        inode = self._ask(query)
+        return None if inode is None else inode == 0
+
+    def close(self) -> None:
+        netlink, self._netlink = self._netlink, None
+        if netlink is not None:
+            netlink.close()
+
+    def _ask(self, query: bytes) -> Optional[int]:
+        if self._netlink is None:
+            self._netlink = _open_netlink()
+        if self._netlink is None:
+            return None
+        try:
+            self._netlink.send(query)
+            answer = self._netlink.recv(4096)
+        except OSError:
+            self.close()  # its answer may still come, and would be taken for the next one's
+            return None
+        return _inode(answer)
 
 
 def _hung_up(sock: socket.socket) -> bool:
@@ -43,8 +82,19 @@ def _hung_up(sock: socket.socket) -> bool:
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-def _peer_inode(sock: socket.socket) -> Optional[int]:
-    """Of the socket whose own address is our peer's; None if the kernel has no answer."""
+def _open_netlink() -> Optional[socket.socket]:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        netlink = socket.socket(getattr(socket, "AF_NETLINK", -1), socket.SOCK_RAW, _SOCK_DIAG)
+    except OSError:
+        return None  # no such service here, or no descriptor left
+    netlink.settimeout(_ANSWER_LIMIT)
+    return netlink
+
+
+def _query(sock: socket.socket) -> bytes:
+    """For the socket whose own address is our peer's."""
     family = sock.family
     own, peer = sock.getsockname(), sock.getpeername()
     addresses = b"".join(
@@ -52,11 +102,11 @@ def _peer_inode(sock: socket.socket) -> Optional[int]:
     )
     identity = _PORTS.pack(peer[1], own[1]) + addresses + _INTERFACE_AND_COOKIE
     query = _QUERY.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + identity
-    header = _HEADER.pack(_HEADER.size + len(query), _BY_FAMILY, _REQUEST, 1, 0)
-    with socket.socket(getattr(socket, "AF_NETLINK", -1), socket.SOCK_RAW, _SOCK_DIAG) as netlink:
-        netlink.settimeout(_ANSWER_LIMIT)
-        netlink.send(header + query)
-        answer = netlink.recv(4096)
+    return _HEADER.pack(_HEADER.size + len(query), _BY_FAMILY, _REQUEST, 1, 0) + query
+
+
+def _inode(answer: bytes) -> Optional[int]:
+    """None if the kernel knows no such socket."""
     if len(answer) < _INODE_OFFSET + 4 or _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
         return None
     inode: int = _INODE.unpack_from(answer, _INODE_OFFSET)[0]

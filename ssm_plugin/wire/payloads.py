@@ -9,7 +9,7 @@ import struct
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import MessageError
-from .message import Buffer, uuid_halves, uuid_text
+from .message import Buffer, uuid_halves
 
 OUTPUT = 1
 ERROR = 2
@@ -94,8 +94,8 @@ def open_message(
 # Every data message costs one of these: the text is made by hand, and read by a pattern that the
 # form both ends send matches whole. Any other valid JSON takes the longer way.
 _ACKNOWLEDGEMENT = (
-    '{"AcknowledgedMessageType":"%s","AcknowledgedMessageId":"%s",'
-    '"AcknowledgedMessageSequenceNumber":%d,"IsSequentialMessage":true}'
+    b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"%08x-%04x-%04x-%04x-%012x",'
+    b'"AcknowledgedMessageSequenceNumber":%d,"IsSequentialMessage":true}'
 )
 _USUAL_ACKNOWLEDGEMENT = re.compile(
     br'\{"AcknowledgedMessageType":"([a-z_]+)","AcknowledgedMessageId":"[0-9a-fA-F-]{36}",'
@@ -104,8 +104,15 @@ _USUAL_ACKNOWLEDGEMENT = re.compile(
 
 
 def build_acknowledgement(message_type: str, id_high: int, id_low: int, sequence: int) -> bytes:
-    text = _ACKNOWLEDGEMENT % (message_type, uuid_text(id_high, id_low), sequence)
-    return text.encode("ascii")
+    return _ACKNOWLEDGEMENT % (
+        message_type.encode("ascii"),
+        id_high >> 32,
+        id_high >> 16 & 0xFFFF,
+        id_high & 0xFFFF,
+        id_low >> 48,
+        id_low & 0xFFFFFFFFFFFF,
+        sequence,
+    )
 
 
 def acknowledged_sequence(payload: Buffer) -> int:

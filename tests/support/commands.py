@@ -57,7 +57,7 @@ class Cli:
 
     def configure(self, text):
         path = self.folder / "ssm-plugin.yaml"
-        path.write_text(text)
+        path.write_bytes(text.encode("utf-8"))
         self.environ["SSM_PLUGIN_CONFIG"] = str(path)
 
     def argv(self, *words):

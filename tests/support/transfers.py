@@ -15,15 +15,14 @@ import time
 from contextlib import ExitStack, contextmanager
 
 from ssm_plugin.config import NetworkSettings
-from ssm_plugin.loopback.agent_handshake import Encryption
-from ssm_plugin.loopback.kms import KmsApi
+from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.demo import demo_service
 from ssm_plugin.loopback.session import CONNECTED
 from ssm_plugin.plugins.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 
 from .running import RunningSession, service_client
 from .schedules import FORWARDING, INTERACTIVE, SSH
-from .service import local_service
 
 KINDS = ("stdio-up", "stdio-down", "mux-up", "mux-down", "shell-down", "shell-down-kms")
 NETWORK = NetworkSettings(connect_timeout=5.0, ping_interval=2.0, reconnect_timeout=60.0)
@@ -94,7 +93,9 @@ class Transfer:
         """Until all has arrived, or so many seconds have passed."""
         began = time.monotonic()
         with ExitStack() as exits:
-            local = exits.enter_context(service_for(self.kind.endswith("kms")))
+            key_id = "key-1" if self.kind.endswith("kms") else ""
+            options = AgentOptions(shell=("/bin/sh",))
+            local = exits.enter_context(demo_service(options=options, kms_key_id=key_id))
             running = getattr(self, "_" + self.kind.replace("-", "_"))(exits, local)
             killer = threading.Thread(target=self._kill, args=(local, running, began + limit))
             killer.start()
@@ -198,17 +199,6 @@ def _session(exits, local, document, parameters, session_type=SessionType.PORT, 
             local, document, parameters, session_type, network=NETWORK, service=client, **options
         )
     )
-
-
-@contextmanager
-def service_for(encrypted):
-    """A local service, with keys if its sessions are to be encrypted."""
-    keys = []
-    encryption = Encryption("key-1", lambda *arguments: keys[0].decrypt(*arguments))
-    with local_service(encryption=encryption if encrypted else None) as local:
-        keys.append(KmsApi(local.signatures))
-        local.serve_also("TrentService", keys[0])
-        yield local
 
 
 @contextmanager

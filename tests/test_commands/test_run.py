@@ -8,7 +8,8 @@ from tests.support.service import local_service
 CONFIGURATION = """\
 targets: {db1: i-1, db2: i-2}
 jobs:
-  good: {target: db1, command: 'echo out; echo "$WORD"', environment: {WORD: secret}, output: log}
+  good:
+    {target: db1, command: 'echo out; echo "$WORD"; : é', environment: {WORD: secret}, output: log}
   bad: {targets: [db1, db2], command: [sh, -c, 'echo why; exit 3'], output: 'log-{target}'}
   slow: {target: db1, command: 'echo on >>began; sleep 1000', lock: true, timeout: 20s}
 """
@@ -46,6 +47,7 @@ def test_jobs_are_listed_without_the_values_of_their_variables(cli):
     assert (status, stderr) == (0, b"")
     assert [line.split()[0] for line in stdout.splitlines()] == [b"bad", b"good", b"slow"]
     assert b"secret" not in stdout
+    assert "é".encode() in stdout
 
 
 def test_a_check_starts_nothing(cli, service):

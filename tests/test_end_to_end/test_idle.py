@@ -12,9 +12,9 @@ from tests.support.pty import ROOT
 from tests.support.running import KEYS
 from tests.support.service import local_service
 
-IDLE = 5.0  # s
+IDLE = 3.0  # s
 # Ten minutes at 30 s are 20 pings and may take 0.2 s of processor time: so 10 ms for each.
-PING = 1.0
+PING = 0.5
 COST = 0.01 * IDLE / PING
 
 

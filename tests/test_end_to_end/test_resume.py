@@ -109,7 +109,7 @@ def test_two_resumptions_are_refused_and_the_third_granted(service):
 def test_failures_of_the_service_are_outlived(service):
     with RunningSession(service) as running:
         running.expect(PROMPT)
-        service.answer_with("ResumeSession", "InternalServerError", status=500, times=5)
+        service.answer_with("ResumeSession", "InternalServerError", status=500, times=2)
         running.at_service.drop_connection()
         still_works(running, b"here")
 

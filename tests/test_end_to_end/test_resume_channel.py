@@ -146,7 +146,7 @@ def filled(ends):
     """The reader waits for its consumer, and an acknowledgement lies unread behind it."""
     ends.node.send_input_data(b"x" * 5000)
     deadline = time.monotonic() + TIME_LIMIT
-    while not ends.client._consumer.is_waited_for:
+    while not ends.client.consumer.is_waited_for:
         assert time.monotonic() < deadline
     ends.client.send_input_data(b"key")
     assert ends.next_at_node() == b"key"
@@ -195,7 +195,7 @@ def test_many_small_outputs_are_bounded_by_their_number():
 
         thread = threading.Thread(target=flood)
         thread.start()
-        while not ends.client._consumer.is_waited_for:
+        while not ends.client.consumer.is_waited_for:
             thread.join(0.01)
             assert thread.is_alive(), "everything was taken"
         assert EVENTS_HIGH <= ends.events.qsize() < EVENTS_HIGH + 5000

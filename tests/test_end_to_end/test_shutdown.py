@@ -282,21 +282,28 @@ def play(folder, state, signum):
         row.finish()
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def play_all(tmp_path_factory, states, signum):
     """All at the same time: most of each is waiting."""
-    keys = [(state, signum) for state in STATES for signum in SIGNALS]
-    keys += [(state, None) for state in OUTAGES]
-    folders = [tmp_path_factory.mktemp("row") for _ in keys]
-    with ThreadPoolExecutor(6) as pool:
-        results = pool.map(lambda folder, key: play(folder, *key), folders, keys)
-        return dict(zip(keys, results))
+    folders = [tmp_path_factory.mktemp("row") for _ in states]
+    with ThreadPoolExecutor(len(states)) as pool:
+        results = pool.map(lambda folder, state: play(folder, state, signum), folders, states)
+        return dict(zip(states, results))
 
 
-@pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signal.Signals(signum).name)
+@pytest.fixture(scope="module", params=SIGNALS, ids=lambda signum: signal.Signals(signum).name)
+def signalled(request, tmp_path_factory):
+    return request.param, play_all(tmp_path_factory, STATES, request.param)
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    return play_all(tmp_path_factory, OUTAGES, None)
+
+
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_a_signal_ends_the_process_in_every_state(table, state, signum):
-    result = table[state, signum]
+def test_a_signal_ends_the_process_in_every_state(signalled, state):
+    signum, results = signalled
+    result = results[state]
     assert isinstance(result, Result), str(result)
     # The first of several is the one that counts.
     expected = signal.SIGTERM if state is closing else signum
@@ -307,8 +314,8 @@ def test_a_signal_ends_the_process_in_every_state(table, state, signum):
 
 
 @pytest.mark.parametrize("state", OUTAGES, ids=lambda state: state.__name__)
-def test_an_outage_that_lasts_ends_the_process_by_itself(table, state):
-    result = table[state, None]
+def test_an_outage_that_lasts_ends_the_process_by_itself(cut_off, state):
+    result = cut_off[state]
     assert isinstance(result, Result), str(result)
     assert result.status == 255
     # A second to resume in, one for the last attempt, and then the end.

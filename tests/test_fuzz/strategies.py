@@ -1,11 +1,17 @@
 """What a hostile or broken peer may send: garbage, and messages that are nearly right."""
 
 import json
+import os
 import struct
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from ssm_plugin.wire import message, payloads
+
+# More for a night: SSM_FUZZ_EXAMPLES=20000 scripts/test tests/test_fuzz
+EXAMPLES = int(os.environ.get("SSM_FUZZ_EXAMPLES", "50"))
+QUICK = settings(max_examples=EXAMPLES, deadline=None, database=None)
 
 KINDS = sorted(message.PADDED) + ["unknown"]
 TYPES = st.one_of(st.integers(0, 13), st.integers(0, 0xFFFFFFFF))

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import example, given, settings  # noqa: E402
+from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin.aws.service_errors import (  # noqa: E402
@@ -23,9 +23,8 @@ from ssm_plugin.net.deadline import Deadline  # noqa: E402
 from ssm_plugin.net.exchange import Response, exchange  # noqa: E402
 from ssm_plugin.net.proxy import Proxy  # noqa: E402
 from ssm_plugin.net.tunnel import open_tunnel  # noqa: E402
-from tests.test_fuzz.strategies import JSON  # noqa: E402
+from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
-QUICK = settings(max_examples=150, deadline=None, database=None)
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
 LIMIT = 4096
 HEADS = st.builds(

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import example, given, settings  # noqa: E402
+from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin import config  # noqa: E402
@@ -23,9 +23,8 @@ from ssm_plugin.plugins.local_end import names_local_end  # noqa: E402
 from ssm_plugin.session.session_handler import SessionHandler  # noqa: E402
 from ssm_plugin.terminal.escapes import EscapeFilter, Send  # noqa: E402
 from ssm_plugin.version import newer_than  # noqa: E402
-from tests.test_fuzz.strategies import JSON  # noqa: E402
+from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
-QUICK = settings(max_examples=200, deadline=None, database=None)
 TOKEN = "AAEAAsecrettokenvalue"
 TEXT = st.text(max_size=40)
 URLS = st.one_of(

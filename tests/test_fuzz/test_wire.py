@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import example, given, settings  # noqa: E402
+from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin.channel.cipher import Cipher  # noqa: E402
@@ -21,9 +21,15 @@ from ssm_plugin.transport.framing import cut_binary_frames, missing_bytes  # noq
 from ssm_plugin.transport.stream import Stream  # noqa: E402
 from ssm_plugin.transport.websocket import WebSocketConnection  # noqa: E402
 from ssm_plugin.wire import message, payloads  # noqa: E402
-from tests.test_fuzz.strategies import BODIES, FRAMES, PARSERS, WEBSOCKET, built  # noqa: E402
+from tests.test_fuzz.strategies import (  # noqa: E402
+    BODIES,
+    FRAMES,
+    PARSERS,
+    QUICK,
+    WEBSOCKET,
+    built,
+)
 
-QUICK = settings(max_examples=150, deadline=None, database=None)
 TYPES = ("Port", "Standard_Stream", "InteractiveCommands", "NonInteractiveCommands")
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ssm_plugin.errors import ServiceError, SessionInterrupted, SessionLost, UsageError
-from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, STANDARD_STREAM, Document
+from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_STREAM, Document
 from ssm_plugin.session.loop import EndRequested
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.commands import Node, processes_with, wait_until_gone
@@ -292,7 +292,6 @@ def test_a_command_need_not_read_its_input(node):
 
 def test_input_that_cannot_be_carried_is_an_error_not_an_end_of_input(node, service):
     """``wc`` must not report on half of it."""
-    service.answer_with("StartSession", "InvalidParameters")  # of the first call, tried again
     results = []
     blocked = threading.Event()
 
@@ -311,3 +310,11 @@ def test_input_that_cannot_be_carried_is_an_error_not_an_end_of_input(node, serv
     assert results[0].status == 255
     assert "input did not reach the command" in results[0].reason
     assert stdout == []
+
+
+def test_a_node_that_opens_something_else_for_the_input_is_an_error():
+    other = {"AWS-StartInteractiveCommand": Document(PORT, {"portNumber": "1"})}
+    with local_service(documents=other) as service:
+        result, stdout, _ = Node(service).run("wc", "-c", read_input=reader(b"x"))
+    assert (result.status, stdout) == (255, b"")
+    assert "input did not reach the command" in result.reason

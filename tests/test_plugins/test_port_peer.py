@@ -4,10 +4,15 @@ import time
 
 import pytest
 
-from ssm_plugin.plugins.peer import peer_is_gone
+from ssm_plugin.plugins.peer import PeerLookup
 from tests.test_plugins.test_port_local_end import has_ipv6
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells on Linux")
+
+
+def peer_is_gone(sock):
+    with PeerLookup() as peers:
+        return peers.is_gone(sock)
 
 
 def pair(family):
@@ -53,3 +58,11 @@ def test_nothing_is_claimed_of_a_connection_that_is_not_there():
     assert peer_is_gone(near) is None
     with socket.socket() as unconnected:
         assert peer_is_gone(unconnected) is None
+
+
+@linux
+def test_one_that_was_closed_opens_its_way_again():
+    near, far = pair(socket.AF_INET)
+    with near, far, PeerLookup() as peers:
+        peers.close()
+        assert peers.is_gone(near) is False

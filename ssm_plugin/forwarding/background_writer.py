@@ -1,0 +1,52 @@
+"""Writes to standard output or error in a thread of its own: whoever does not read them holds up
+nothing but what they would have read."""
+
+import queue
+from typing import Any, NamedTuple, Optional
+
+from ..errors import LocalError
+from ..terminal.output import OutputGone, write_all
+from ..transport.worker import Worker
+
+# Pieces that may wait. What comes beyond that is lost.
+LIMIT = 10000
+
+
+class OutputClosed(NamedTuple):
+    """The event: nobody will read ``fd`` any more."""
+
+    fd: int
+
+
+class BackgroundWriter:
+    def __init__(self, fd: int, events: "queue.Queue[Any]") -> None:
+        self._fd = fd
+        self._events = events
+        self._waiting: "queue.Queue[Optional[bytes]]" = queue.Queue(LIMIT)
+        self._worker = Worker("output %d" % fd, self._run, events)
+        self._worker.start()
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._waiting.put_nowait(data)
+        except queue.Full:
+            pass  # as above
+
+    def close(self, seconds: float) -> None:
+        """Write the rest; leave after so many seconds even if it is not all out."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            return
+        self._worker.join(seconds)
+
+    def _run(self) -> None:
+        gone = False
+        for data in iter(self._waiting.get, None):
+            if gone:
+                continue
+            try:
+                write_all(self._fd, data)
+            except (OutputGone, LocalError):
+                gone = True
+                self._events.put(OutputClosed(self._fd))
