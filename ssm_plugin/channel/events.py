@@ -39,6 +39,12 @@ class Started(NamedTuple):
     encrypted: bool
 
 
+class Acknowledged(NamedTuple):
+    """The agent has got the control message of this number, whose sender wanted to know."""
+
+    sequence: int
+
+
 class ChannelClosed(NamedTuple):
     """The service ended the session. ``reason`` is empty on a normal end."""
 

@@ -9,14 +9,14 @@ exchanges the two data message types and leaves the handshake to its owner.
 import time
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Callable, Collection, List, Optional, Tuple
+from typing import Any, Callable, Collection, List, Optional, Set, Tuple
 
 from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
 from .cipher import Cipher
-from .events import ChannelClosed, Failed, Output, Started
+from .events import Acknowledged, ChannelClosed, Failed, Output, Started
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
@@ -58,6 +58,7 @@ class ChannelProtocol:
         self._data: List[bytes] = []
         self._events: List[Any] = []
         self._ids = _MessageIds()
+        self._awaited: Set[int] = set()
 
     # What comes in
 
@@ -73,6 +74,8 @@ class ChannelProtocol:
                 elif message.message_type == wire.ACKNOWLEDGE:
                     sequence = payloads.acknowledged_sequence(message.payload)
                     retired += self._outbound.acknowledge(sequence, now)
+                    if sequence in self._awaited:
+                        self._tell_acknowledged(sequence, now)
                 else:
                     self._take_notice(message, now)
             except MessageError as error:
@@ -103,9 +106,14 @@ class ChannelProtocol:
             self._number(payload_type, piece, created, now)
         return len(view)
 
-    def send_control(self, payload_type: int, payload: bytes, now: float) -> None:
-        """Send one message past the window: sizes, flags, the handshake."""
+    def send_control(
+        self, payload_type: int, payload: bytes, now: float, tell: bool = False
+    ) -> None:
+        """Send one message past the window: sizes, flags, the handshake. With ``tell``, its
+        acknowledgement is an event, in order with the output before and after it."""
         if not self._ended:
+            if tell:
+                self._awaited.add(self._outbound.next_sequence)
             self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
 
     def provide_key(self, data_key: bytes, ciphertext: str, now: float) -> None:
@@ -256,6 +264,11 @@ class ChannelProtocol:
         if any(type(event) is Started for event in reply.events):
             # The agent answers a handshake by itself; data it passes on before it acknowledges.
             self._outbound.forget_round_trips()
+
+    def _tell_acknowledged(self, sequence: int, now: float) -> None:
+        self._awaited.discard(sequence)
+        self._deliver(now)
+        self._events.append(Acknowledged(sequence))
 
     def _fail(self, error: SsmPluginError) -> None:
         if not self._ended:

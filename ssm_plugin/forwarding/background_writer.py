@@ -22,6 +22,7 @@ class BackgroundWriter:
     def __init__(self, fd: int, events: "queue.Queue[Any]") -> None:
         self._fd = fd
         self._events = events
+        self._closing = False
         self._waiting: "queue.Queue[Optional[bytes]]" = queue.Queue(LIMIT)
         self._worker = Worker("output %d" % fd, self._run, events)
         self._worker.start()
@@ -34,16 +35,18 @@ class BackgroundWriter:
 
     def close(self, seconds: float) -> None:
         """Write the rest; leave after so many seconds even if it is not all out."""
+        self._closing = True
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            return
+            pass  # there is more than enough to wake it
         self._worker.join(seconds)
 
     def _run(self) -> None:
         gone = False
-        for data in iter(self._waiting.get, None):
-            if gone:
+        while not (self._closing and self._waiting.empty()):
+            data = self._waiting.get()
+            if data is None or gone:
                 continue
             try:
                 write_all(self._fd, data)

@@ -25,7 +25,7 @@ from .reports import Notice, Report
 from .tunnel import LEAVE_LIMIT, Tunnel
 
 # Seconds for whoever reads our output to take the last lines.
-LAST_LINES_LIMIT = 1.0
+LAST_LINES_LIMIT = 0.5
 
 STDOUT, STDERR = 1, 2
 

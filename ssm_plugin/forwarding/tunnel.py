@@ -33,7 +33,7 @@ USEFUL_AFTER = 30.0
 LONGEST_AFTER_OPENING = 5.0
 
 # How long a session may take to end once it is told to.
-LEAVE_LIMIT = 4.8
+LEAVE_LIMIT = 4.3
 
 
 class Tunnel:

@@ -6,10 +6,11 @@ own side.
 """
 
 import socket
+import threading
 import time
-from typing import Optional
+from typing import Any, Optional
 
-from ..channel.events import Started
+from ..channel.events import Acknowledged, Started
 from ..session import notices
 from ..session.session import Session
 from ..transport.data_channel import DataChannel
@@ -33,6 +34,7 @@ class _OneConnection(Uplink):
         self.current: Optional[Connection] = _to_come()
         self._channel = channel
         self._writer = writer
+        self._told = threading.Event()
 
     def opened(self, sock: socket.socket) -> Connection:
         assert self.current is not None
@@ -44,10 +46,17 @@ class _OneConnection(Uplink):
 
     def closed(self, connection: Connection) -> None:
         self.current = None
+        self._told.clear()
         flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
-        self._channel.send_control(payloads.FLAG, flag)
-        self._channel.drain(_DISCONNECT_LIMIT)
+        self._channel.send_control(payloads.FLAG, flag, tell=True)
+        if not self._told.wait(_DISCONNECT_LIMIT):
+            self.acknowledged()
+
+    def acknowledged(self) -> None:
+        """From here on, the node's data is for the next connection. In the session's thread, which
+        takes output and acknowledgement in their order: a target that speaks first is quick."""
         self.current = _to_come()
+        self._told.set()
 
 
 def _to_come() -> Connection:
@@ -70,6 +79,12 @@ class BasicRunner(ListeningRunner):
     def accepted(self, number: int) -> None:
         if number == 1:
             self.session.notices.show(notices.CONNECTION_ACCEPTED_BASIC)
+
+    def event(self, event: Any) -> None:
+        if isinstance(event, Acknowledged) and self._connection:
+            self._connection.acknowledged()
+        else:
+            super().event(event)
 
     def output(self, payload_type: int, data: bytes) -> None:
         kept = 0

@@ -160,10 +160,11 @@ class DataChannel(LinkOwner):
             link.drop()
             link.join(1.0)
 
-    def send_control(self, payload_type: int, payload: bytes) -> None:
-        """Send one message past the window: a size or a flag."""
+    def send_control(self, payload_type: int, payload: bytes, tell: bool = False) -> None:
+        """Send one message past the window: a size or a flag. With ``tell``, ``Acknowledged``
+        rises, after the output that came before the acknowledgement."""
         with self._mutex:
-            self._protocol.send_control(payload_type, payload, self.clock())
+            self._protocol.send_control(payload_type, payload, self.clock(), tell)
             self._pass_on()
 
     def provide_key(self, data_key: bytes, ciphertext: str) -> None:

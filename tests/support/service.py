@@ -19,5 +19,7 @@ def local_service(**options):
     before = set(threading.enumerate())
     with demo_service(options=AgentOptions(**chosen), **options) as service:
         yield service
-    left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
-    assert [name for name in left if name.startswith("ssm-")] == []
+    left = [one for one in set(threading.enumerate()) - before if one.name.startswith("ssm-")]
+    for thread in left:
+        thread.join(5.0)  # what was told to end may still be on its way out
+    assert [thread.name for thread in left if thread.is_alive()] == []

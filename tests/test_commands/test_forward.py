@@ -1,6 +1,7 @@
 """``ssm-plugin forward`` as a process: what it says, to whom, and how it ends."""
 
 import os
+import resource
 import signal
 import socket
 import stat
@@ -268,6 +269,44 @@ def test_a_terminal_that_is_gone_ends_nothing(service, echo, tmp_path):
         port = int(ready.read_text().split(":")[1])
         assert ask(port) == b"hello"
         assert command.finish(signal.SIGTERM) == 143
+
+
+def test_a_terminal_that_takes_nothing_holds_up_nothing(service, echo, tmp_path):
+    ready = tmp_path / "ready"
+    reader, writer = os.pipe()
+    fill(writer)
+    words = [NODE, "0:%d" % echo.port, "--ready-file", str(ready)]
+    with ForwardCommand(tmp_path, service, *words, stderr=writer) as command:
+        command.wait_until(ready.exists)
+        port = int(ready.read_text().split(":")[1])
+        assert ask(port) == b"hello"
+        began = time.monotonic()
+        assert command.finish(signal.SIGTERM) == 143
+        assert time.monotonic() - began < 5
+    os.close(reader)
+    os.close(writer)
+
+
+def fill(writer):
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 1000)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of others are Linux's")
+def test_connections_beyond_the_limit_of_open_files_wait_for_their_turn(forward, echo):
+    with forward(NODE, "0:%d" % echo.port, "--json") as command:
+        port = command.event("ready")["port"]
+        resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, (30, 30))
+        several = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(30)]
+        assert "raise the limit of open files" in command.event("error")["message"]
+        for sock in several:
+            sock.close()
+        # Those that are closed make room, although no descriptor is left to find out with.
+        assert ask(port) == b"hello"
 
 
 def test_the_demo_of_it(tmp_path, echo):

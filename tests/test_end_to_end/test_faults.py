@@ -10,6 +10,10 @@ from tests.support.schedules import KINDS, Playground, Schedule
 AT_ONCE = 8
 
 
+# The first test of each table waits for all of it.
+pytestmark = pytest.mark.timeout(90)
+
+
 def play_some(first, count):
     """By kind, what was broken of so many schedules of each."""
     schedules = [
