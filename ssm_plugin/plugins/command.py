@@ -5,11 +5,13 @@ own. What a signal here means to the node is one byte, 0x03 (interrupt) or 0x1c 
 agent turns into that signal for the command itself.
 """
 
+import queue
 import signal
+import time
 from typing import Any, Optional
 
 from .. import logs
-from ..channel.events import Started
+from ..channel.events import Output, Started
 from ..errors import MessageError
 from ..session.alarms import Alarm
 from ..session.runner import Runner
@@ -89,9 +91,23 @@ class CommandRunner(Runner):
     def farewell(self) -> None:
         """We are leaving in the middle, as after a broken pipe: the command is not to go on. The
         agent acknowledges the byte once the command has ended."""
-        if self.ended_by is None and self.exit_code is None:
-            self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
-            self.session.channel.drain(INTERRUPT_LIMIT)
+        if self.ended_by is not None or self.exit_code is not None:
+            return
+        channel = self.session.channel
+        channel.send_control(payloads.OUTPUT, INTERRUPT)
+        until = time.monotonic() + INTERRUPT_LIMIT
+        while channel.is_open and not channel.drain(0.05) and time.monotonic() < until:
+            self._discard_output()
+
+    def _discard_output(self) -> None:
+        """Nobody wants it, and acknowledgements wait behind it."""
+        try:
+            while True:
+                event = self.session.events.get_nowait()
+                if isinstance(event, Output):
+                    self.session.channel.delivered(len(event.data))
+        except queue.Empty:
+            pass
 
     def _take_exit_code(self, data: Any) -> None:
         try:

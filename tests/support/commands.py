@@ -92,7 +92,7 @@ class Cli:
 
 
 def processes_with(mark):
-    """Command lines of running programs that hold this text. A zombie has none."""
+    """Running programs with this text as one of their words. A zombie has none."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
