@@ -290,7 +290,7 @@ def _path(url: str) -> str:
 def _answer(response: Response, operation: Operation) -> Dict[str, Any]:
     try:
         answer = json.loads(response.body.decode("utf-8") or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _not_aws(operation) from error
     if not isinstance(answer, dict):
         raise _not_aws(operation)

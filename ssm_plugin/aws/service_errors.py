@@ -109,7 +109,7 @@ def clock_skew(response: Response, now: datetime) -> Optional[float]:
 def _json_object(body: bytes) -> Dict[str, Any]:
     try:
         value = json.loads(body.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -136,7 +136,7 @@ def _response_text(argument: str, environ: MutableMapping[str, str]) -> str:
 def _object(text: str, name: str) -> Dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("%s is not JSON: %s" % (name, USAGE)) from error
     if not isinstance(value, dict):
         raise UsageError("%s is not a JSON object: %s" % (name, USAGE))

@@ -108,7 +108,7 @@ def field(fields: Fields, name: str, kind: type = str, default: Any = None) -> A
 def _parse(body: bytes) -> Fields:
     try:
         fields = json.loads(body.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError("SerializationException", "the body is not JSON") from error
     if not isinstance(fields, dict):
         raise ApiError("SerializationException", "the body is not a JSON object")

@@ -6,9 +6,10 @@ agent turns into that signal for the command itself.
 """
 
 import queue
+import select
 import signal
 import time
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .. import logs
 from ..channel.events import Output, Started
@@ -16,6 +17,7 @@ from ..errors import MessageError
 from ..session.alarms import Alarm
 from ..session.runner import Runner
 from ..session.session import ENDING_SIGNALS, Session
+from ..session.streams import Streams
 from ..session.types import SessionType
 from ..terminal.signals import Signalled
 from ..wire import payloads
@@ -50,13 +52,17 @@ class CommandRunner(Runner):
         super().__init__(session, started)
         self.ended_by: Optional[int] = None
         self.exit_code: Optional[int] = None
+        self._write_until = 0.0
 
     def output(self, payload_type: int, data: bytes) -> None:
+        streams = self.session.streams
         handler = self.session.client_config.output_stream_message_handler
-        if payload_type == payloads.OUTPUT:
-            handler(data) if handler else self.session.streams.output(data)
+        if payload_type == payloads.OUTPUT and handler:
+            handler(data)
+        elif payload_type == payloads.OUTPUT:
+            self._write(1, streams.output, data)
         elif payload_type == payloads.STDERR:
-            self.session.streams.error(data)
+            self._write(2, streams.error, data)
         elif payload_type == payloads.EXIT_CODE:
             self._take_exit_code(data)
 
@@ -72,6 +78,7 @@ class CommandRunner(Runner):
             self.session.end(self.ended_by)
             return
         self.ended_by = status
+        self._write_until = time.monotonic() + INTERRUPT_LIMIT
         # Past the window, which the command that is to end may keep full.
         self.session.channel.send_control(payloads.OUTPUT, key)
         self.session.set_alarm("interrupted", INTERRUPT_LIMIT)
@@ -98,6 +105,18 @@ class CommandRunner(Runner):
         until = time.monotonic() + INTERRUPT_LIMIT
         while channel.is_open and not channel.drain(0.05) and time.monotonic() < until:
             self._discard_output()
+
+    def _write(self, fd: int, write: Callable[[bytes], object], data: bytes) -> None:
+        """The last words of an interrupted command are worth waiting for, but not for ever."""
+        if self.ended_by is None or type(self.session.streams) is not Streams:
+            write(data)
+            return
+        # A pipe that select() says to be writable takes so much without blocking.
+        for start in range(0, len(data), select.PIPE_BUF):
+            left = max(0.0, self._write_until - time.monotonic())
+            if not select.select([], [fd], [], left)[1]:
+                return
+            write(data[start:start + select.PIPE_BUF])
 
     def _discard_output(self) -> None:
         """Nobody wants it, and acknowledgements wait behind it."""

@@ -273,12 +273,14 @@ def test_a_reader_that_leaves_ends_the_command(cli, tmp_path):
         assert process.wait(5) == 141
 
 
-def test_an_interrupt_while_nobody_reads_still_ends_the_command(cli, tmp_path):
+@pytest.mark.parametrize("size", [2, 70000, 200000])
+def test_an_interrupt_while_nobody_reads_still_ends_the_command(cli, tmp_path, size):
+    """It comes while we write, or between two writes: then the next one must not block."""
     mark = "mark-" + tmp_path.name
     with cli.start("exec", TARGET, "--", "sh", "-c", "yes", mark) as process:
-        assert process.stdout.read(2) == b"y\n"
+        assert process.stdout.read(size) == b"y\n" * (size // 2)
         process.send_signal(signal.SIGTERM)
-        assert wait_until_gone(mark, 3)
+        assert wait_until_gone(mark, 3.5)  # we are one of those that are waited for
         assert process.wait(5) == 143
 
 

@@ -11,6 +11,7 @@ import ssm_plugin
 from ssm_plugin.errors import ConfigurationError, LocalError, ServiceError, UsageError
 from tests.support.echo import EchoServer
 from tests.support.service import local_service
+from tests.support.tunnels import assert_threads_end
 
 NODE = "i-0123456789abcdef0"
 
@@ -71,8 +72,7 @@ def test_the_address_answers_inside_the_block_and_no_more_after_it(service, echo
     with pytest.raises(ConnectionRefusedError):
         ask(address)
     service.wait_for(lambda: not service.open_sessions())
-    names = [thread.name for thread in threading.enumerate()]
-    assert [name for name in names if name.startswith(("ssm-tunnel", "ssm-local"))] == []
+    assert_threads_end("tunnel", "local-")
 
 
 def test_it_stays_up(service, echo, options):

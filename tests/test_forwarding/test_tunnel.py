@@ -1,7 +1,6 @@
 """One tunnel in this process: it stays up, whatever becomes of its sessions."""
 
 import socket
-import threading
 import time
 
 import pytest
@@ -11,7 +10,7 @@ from ssm_plugin.plugins.local_end import bind_tcp
 from tests.support.echo import EchoServer
 from tests.support.running import NETWORK, TARGET
 from tests.support.service import local_service
-from tests.support.tunnels import RunningTunnel
+from tests.support.tunnels import RunningTunnel, assert_threads_end
 
 OLD_AGENT = "2.3.1000.0"
 
@@ -241,7 +240,6 @@ def test_it_can_be_stopped_before_it_starts(service):
 
 
 def test_nothing_is_left_of_it(service, echo):
-    before = set(threading.enumerate())
     with RunningTunnel(service, "0:%d" % echo.port) as running:
         running.wait_for("ready")
         for _ in range(3):
@@ -249,5 +247,4 @@ def test_nothing_is_left_of_it(service, echo):
             service.session().terminate()
             running.wait_for("reconnected")
     service.wait_for(lambda: not service.open_sessions())
-    left = [one.name for one in set(threading.enumerate()) - before]
-    assert [name for name in left if "tunnel" in name or "local-" in name] == []
+    assert_threads_end("tunnel", "local-")
