@@ -1,4 +1,4 @@
-"""OpenSSH through its ProxyCommand, at full size. Each function returns a line about what it saw."""
+"""OpenSSH through its ProxyCommand, at full size. Each function returns what it saw, in a line."""
 
 import contextlib
 import os
