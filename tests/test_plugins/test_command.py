@@ -80,7 +80,7 @@ def test_output_is_live(command):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
-    script = "trap 'echo interrupted; exit 3' INT QUIT; echo on; sleep 1000 & wait"
+    script = "trap 'kill $!; echo interrupted; exit 3' INT QUIT; sleep 1000 & echo on; wait"
     with command('sh -c "{}"'.format(script)) as running:
         running.expect(b"on\n")
         running.session.events.put(Signalled(number))
