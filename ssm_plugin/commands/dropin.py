@@ -19,10 +19,10 @@ from .. import config, logs
 from ..errors import SsmPluginError, UsageError
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
+from ..session.surroundings import make_environment
 from ..session.types import SessionType
 from .faces import RESPONSE_VARIABLE
 from .new_session import run_in_foreground
-from .surroundings import make_environment
 
 USAGE = (
     "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "
@@ -107,6 +107,11 @@ def run(arguments: List[str]) -> int:
     with ExitStack() as stack:
         if session.client_config.session_type is SessionType.PORT:
             _bind_first(session, stack)
+        elif session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS:
+            # A killed AWS CLI passes nothing on, and its command is not to go on without it.
+            from .parent import parent_watch
+
+            stack.enter_context(parent_watch(session.events, called_by_aws=True))
         return run_in_foreground(session)
 
 

@@ -14,12 +14,17 @@ FAILURE = 255
 EXIT_OUTPUT_GONE = 141  # 128 and SIGPIPE
 EXIT_INTERRUPTED = 130
 
+# Seconds that a busy thread may keep another one waiting. Python's own 5 ms are as long as a
+# keystroke takes, there and back, beside a transfer.
+SWITCH_INTERVAL = 0.001
+
 log = logs.logger("command")
 
 
 def run(name: str, arguments: List[str]) -> int:
     """Run the command of that module; returns its exit status."""
     reserve_standard_streams()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     status = _run(name, arguments)
     # Scripts that were written for AWS's client may want its eternal 0.
     return 0 if os.environ.get("SSM_PLUGIN_EXIT_STATUS") == "legacy" else status

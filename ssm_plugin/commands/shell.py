@@ -9,9 +9,9 @@ from typing import Dict, List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
+from ..session.surroundings import make_environment
 from ..session.types import SessionType
 from .new_session import SessionRequest, run_new_session
-from .surroundings import make_environment
 
 EXAMPLE = """\
 examples:

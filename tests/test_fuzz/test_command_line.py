@@ -50,12 +50,16 @@ URLS = st.one_of(
         | TEXT,
     ),
 )
-RESPONSES = st.dictionaries(
-    st.sampled_from(
-        ["SessionId", "StreamUrl", "TokenValue", "sessionId", "streamUrl", "tokenValue", "Other"]
+RESPONSES = st.builds(
+    lambda fields, name: dict(fields, **{name: TOKEN}),
+    st.dictionaries(
+        st.sampled_from(
+            ["SessionId", "StreamUrl", "TokenValue", "sessionId", "streamUrl", "tokenValue"]
+        ),
+        JSON | URLS,
+        max_size=6,
     ),
-    JSON | URLS | st.just(TOKEN),
-    max_size=6,
+    st.sampled_from(["TokenValue", "tokenValue", "Other"]),
 )
 
 
