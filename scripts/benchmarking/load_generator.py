@@ -29,6 +29,7 @@ from ssm_plugin.wire import message, payloads, smux
 PAYLOAD = 1024
 PREPARED = 4096  # messages; they are sent round and round
 AT_ONCE = 256  # messages that are numbered and queued together
+RESEND_AFTER = 0.5  # s; longer than any round trip that is measured
 BLOCK = 32  # messages that carry one smux frame of 32 KiB
 BULK_STREAM, ECHO_STREAM = 3, 5
 OLD_AGENT, NEW_AGENT = "2.3.800.0", "3.3.40.0"  # the old one knows no multiplexing
@@ -74,6 +75,8 @@ class LoadGenerator:
         self.queued = 0
         self.arrived = deque()  # (when it counts as received, bytes)
         self.rest = b""
+        self.single = []  # frames sent one by one, kept as some clients lose the first ones
+        self.resend_at = None
         self.sent = 0  # output messages, the number of the next one
         self.acknowledged = 0
         self.bulk_left = 0
@@ -118,6 +121,7 @@ class LoadGenerator:
             if sock in readable and not self.receive():
                 break
             self.look_at_arrived()
+            self.resend()
             self.fill_queue()
             self.send()
         self.say(**self.figures)
@@ -182,8 +186,19 @@ class LoadGenerator:
 
     def put(self, payload_type, payload):
         """One message, numbered."""
-        self.enqueue(data_frame(payload_type, payload, self.sent))
+        self.single.append(data_frame(payload_type, payload, self.sent))
+        self.enqueue(self.single[-1])
         self.sent += 1
+        self.resend_at = time.monotonic() + RESEND_AFTER
+
+    def resend(self):
+        """As a node does; unless bulk was sent, which is nowhere kept."""
+        if self.resend_at is None or time.monotonic() < self.resend_at:
+            return
+        self.resend_at = None
+        if self.acknowledged < self.sent == len(self.single):
+            self.enqueue(b"".join(self.single[self.acknowledged:]))
+            self.resend_at = time.monotonic() + RESEND_AFTER
 
     def enqueue(self, data):
         self.queue.append(memoryview(data))
@@ -224,7 +239,9 @@ class LoadGenerator:
     # Receiving
 
     def timeout(self):
-        return max(0.0, self.arrived[0][0] - time.monotonic()) if self.arrived else None
+        times = [self.arrived[0][0]] if self.arrived else []
+        times += [self.resend_at] if self.resend_at else []
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def receive(self):
         try:

@@ -20,6 +20,10 @@ BUSY_WINDOW = 512
 WIDE_WINDOW = 20000
 
 
+# Seconds. Some clients lose what comes before they have got over the handshake.
+SETTLING = 0.3
+
+
 class Plan(NamedTuple):
     """Sizes. ``limit`` (s) cuts a transfer off that would take longer."""
 
@@ -63,6 +67,7 @@ def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
         if port:
             sockets = _connect(stack, client, load, port, streams, kind == "mux" and not up)
             ends = [(sock.fileno(), sock.fileno()) for sock in sockets]
+        time.sleep(SETTLING)
         began = load.begin()
         local = LocalEnds(ends, size if up else 0, 0 if up else size)
         stack.callback(local.stop)

@@ -1,4 +1,4 @@
-"""OpenSSH through its ProxyCommand, at full size. Each function returns what it saw, in a line."""
+"""OpenSSH through its ProxyCommand, at full size. Each returns a line about what it saw."""
 
 import contextlib
 import os

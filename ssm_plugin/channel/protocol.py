@@ -28,6 +28,9 @@ log = logs.logger("channel")
 # Payload bytes in one message: what the agent's own buffers are made for.
 MAXIMUM_PAYLOAD = 1024
 
+# Bytes. A longer message has to come in its turn: what waits for others is bounded by its number.
+LONGEST_EARLY_PAYLOAD = 8192
+
 _SIDES = {
     Role.CLIENT: (wire.INPUT_STREAM_DATA, wire.OUTPUT_STREAM_DATA),
     Role.AGENT: (wire.OUTPUT_STREAM_DATA, wire.INPUT_STREAM_DATA),
@@ -197,7 +200,12 @@ class ChannelProtocol:
     # Inside
 
     def _accept(self, message: wire.Message, created: int) -> None:
-        if not self._inbound.accept(message.sequence, message.payload_type, message.payload):
+        inbound = self._inbound
+        too_long = len(message.payload) > LONGEST_EARLY_PAYLOAD
+        if too_long and message.sequence > inbound.expected:
+            log.warning("%s is too long to wait for its turn here", message)
+            return
+        if not inbound.accept(message.sequence, message.payload_type, message.payload):
             log.warning("no room for %s ahead of its turn", message)
             return
         acknowledgement = payloads.build_acknowledgement(

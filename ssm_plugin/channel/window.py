@@ -15,7 +15,7 @@ INITIAL = 512
 CEILING = 4096
 
 # The queue may take as long as the way itself, and on a short way so many seconds.
-QUEUEING_ALLOWANCE = 0.01
+QUEUEING_ALLOWANCE = 0.005
 
 # Messages. A queue is no reason to go below: it may be somebody else's.
 LEAST_FOR_QUEUE = 128

@@ -1,14 +1,13 @@
 """``ssm-plugin ssh``: what it asks for, and how it fails. With OpenSSH: test_end_to_end."""
 
-import subprocess
 import sys
+import threading
 
 import pytest
 
 from ssm_plugin.plugins.local_end import bind_tcp
-from tests.support.drop_in import DropIn
+from tests.support.drop_in import TIME_LIMIT, DropIn, Finished
 from tests.support.echo import EchoServer
-from tests.support.pty import ROOT
 from tests.support.service import local_service
 
 COMMAND = [sys.executable, "-m", "ssm_plugin"]
@@ -50,26 +49,23 @@ def call_and_close(call, arguments, sent):
     """Reads what was sent back, then closes both of our ends, as a client does."""
     drop_in = call.drop_in
     environ = dict(
-        drop_in.environ,
-        AWS_ENDPOINT_URL=drop_in.service.endpoint_url,
-        AWS_REGION="us-east-1",
-        PYTHONPATH=ROOT,
+        drop_in.environ, AWS_ENDPOINT_URL=drop_in.service.endpoint_url, AWS_REGION="us-east-1"
     )
-    with subprocess.Popen(
-        COMMAND + arguments,
-        env=environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdin.write(sent)
-        process.stdin.flush()
-        received = process.stdout.read(len(sent))
-        process.stdin.close()
-        process.stdout.close()
-        stderr = process.stderr.read()
-        process.wait(15)
-    return type("Done", (), {"stdout": received, "stderr": stderr})
+    with drop_in.spawn(COMMAND + arguments, environ=environ) as process:
+        watchdog = threading.Timer(TIME_LIMIT, process.kill)
+        watchdog.start()
+        try:
+            process.stdin.write(sent)
+            process.stdin.flush()
+            received = process.stdout.read(len(sent))
+            process.stdin.close()
+            process.stdout.close()
+            stderr = process.stderr.read()
+            status = process.wait()
+        finally:
+            watchdog.cancel()
+            watchdog.join()
+    return Finished(status, received, stderr)
 
 
 def test_a_closed_port_is_one_line_and_a_failure(call, service):

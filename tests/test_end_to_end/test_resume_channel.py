@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ssm_plugin.channel.events import Output, Started
+from ssm_plugin.channel.events import Failed, Output, Started
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import SessionLost
@@ -247,3 +247,12 @@ def test_a_connection_that_comes_after_the_end_is_closed():
         ends.client.attach(late)
     assert late.closed.is_set()
     ends.node.close()
+
+
+def test_a_node_that_acknowledges_nothing_for_five_minutes_is_given_up():
+    with silenced(Ends(ping_interval=200)) as ends:
+        ends.client.send_input_data(b"anybody there?")
+        ends.clock.ahead = 301
+        error = ends.next(Failed).error
+        assert isinstance(error, SessionLost)
+        assert "acknowledged nothing for 5 minutes" in str(error)

@@ -22,10 +22,11 @@ from tests.support.pty import PtyProcess
 PASSWORD = "pr0xy-p@ss/w:rd"
 SIGNATURE = re.compile(rb"Signature=(?!\*\*\*)|\b[0-9a-f]{64}\b")
 
-# A credential_process writes down what it sees of itself and of the processes above it.
+# A credential_process writes down what it sees of itself and of the processes above it,
+# up to the tests, whose own callers may be called anything.
 LOOK_AROUND = """\
 pid=$$
-while [ "$pid" -gt 1 ]; do
+while [ "$pid" -ne {tests} ] && [ "$pid" -gt 1 ]; do
     tr '\\0' '\\n' < /proc/$pid/cmdline
     read -r _ _ _ parent _ < /proc/$pid/stat
     pid=$parent
@@ -73,7 +74,8 @@ class Watched(AwsSide):
 @pytest.fixture
 def aws(tmp_path):
     with Watched(tmp_path) as aws:
-        aws.profile_with_credential_process("ops", LOOK_AROUND.format(folder=tmp_path))
+        look_around = LOOK_AROUND.format(folder=tmp_path, tests=os.getpid())
+        aws.profile_with_credential_process("ops", look_around)
         aws.environ["AWS_PROFILE"] = "ops"
         yield aws
 

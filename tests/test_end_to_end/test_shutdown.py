@@ -5,16 +5,13 @@ network that swallows everything: connections stay, new ones are taken by the ke
 answers. What cannot be had here is a name server that does not answer.
 """
 
-import fcntl
 import json
 import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -201,7 +198,7 @@ def stdout_not_read(row):
     service = row.service()
     row.shell(service.url, stdout=writer)
     os.close(writer)
-    row.program.expect(b"is Connected", STARTED)
+    read_prompt(reader)
     row.program.send(b"yes\r")
     wait_until_full(reader)
     return b""
@@ -217,10 +214,7 @@ def stdout_full(row):
     )
     # The AWS CLI's way, in which the last line goes to stdout, too.
     row.drop_in(client.start_session("i-demo"), service.url, stdout=writer)
-    prompt = b""
-    while not prompt.endswith(PROMPT):
-        assert select.select([reader], [], [], STARTED)[0]
-        prompt += os.read(reader, 65536)
+    read_prompt(reader)
     filler = os.open("/proc/self/fd/%d" % writer, os.O_WRONLY | os.O_NONBLOCK)
     try:
         while True:
@@ -232,13 +226,22 @@ def stdout_full(row):
     return b"is Terminating"
 
 
+def read_prompt(reader):
+    prompt = b""
+    while not prompt.endswith(PROMPT):
+        assert select.select([reader], [], [], STARTED)[0]
+        prompt += os.read(reader, 65536)
+
+
 def wait_until_full(reader):
-    """A pipe holds 64 KiB."""
+    """By pages, not by bytes: how many bytes fill them depends on the sizes of the writes."""
     deadline = time.monotonic() + STARTED
-    held = struct.pack("i", 0)
-    while struct.unpack("i", held)[0] < 60000:
-        assert time.monotonic() < deadline
-        held = fcntl.ioctl(reader, termios.FIONREAD, held)
+    writer = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while select.select([], [writer], [], 0)[1]:
+            assert time.monotonic() < deadline
+    finally:
+        os.close(writer)
 
 
 STATES = [

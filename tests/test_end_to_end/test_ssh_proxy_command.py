@@ -66,8 +66,9 @@ def test_an_interactive_login(place):
         program.expect(b"ready> ")
         program.send(b"stty size\r")
         program.expect(b"37 91")
-        program.send(b"sleep 60\r")
-        program.expect(b"sleep 60\r\n")
+        # Only the job in the foreground is interrupted: it says when it is.
+        program.send(b"sh -c 'echo o\"\"n; exec sleep 60'\r")
+        program.expect(b"on\r\n")
         program.send(b"\x03")
         program.expect(b"ready> ")
         program.send(b"exit 3\r")

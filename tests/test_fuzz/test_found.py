@@ -56,3 +56,20 @@ def test_messages_far_ahead_of_their_turn_are_not_kept():
     ]
     protocol.receive(far, 0.0)
     assert not any(isinstance(event, Output) for event in protocol.events())
+
+
+def test_large_messages_ahead_of_their_turn_wait_at_the_sender():
+    """Ten thousand may be kept ahead of their turn, which has to be little in all."""
+    protocol = ChannelProtocol(Role.CLIENT, ("Port",))
+    protocol.connection_made(0.0)
+    body = b"x" * 100000
+    first, second = [
+        message.build(message.OUTPUT_STREAM_DATA, number, 0, 1, 2, payloads.OUTPUT, body, 1)
+        for number in range(2)
+    ]
+    protocol.receive([second], 0.0)
+    assert protocol.data_to_send() == []
+    protocol.receive([first, second], 1.0)
+    assert len(protocol.data_to_send()) == 2
+    outputs = [event for event in protocol.events() if isinstance(event, Output)]
+    assert b"".join(event.data for event in outputs) == 2 * body
