@@ -25,6 +25,12 @@ RESEND_BURST = 64
 # More than makes the shortest timeout the longest.
 _LONGEST_BACKOFF = 128
 
+# Seconds. The message that ends a pause may be lost with its connection, and without anything under
+# way no acknowledgement ends it either.
+LONGEST_PAUSE = 5.0
+
+_LONG_AGO = float("-inf")
+
 # AWS's client gives up when the oldest message is unacknowledged for this many seconds.
 STALL_LIMIT = 300.0
 
@@ -48,18 +54,18 @@ class Outbound:
     ) -> None:
         self.next_sequence = 0
         self.resends = 0
-        self.paused = False
         self.rtt = RoundTripEstimator()
         self.window = Window(window)
         self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
         self._oldest = 0
-        self._round_began = float("-inf")
+        self._round_began = _LONG_AGO
         self._quickest = float("inf")  # round trip since then
-        self._acknowledged_at = float("-inf")
-        self._newest_acknowledged = float("-inf")  # when it was sent
+        self._acknowledged_at = _LONG_AGO
+        self._newest_acknowledged = _LONG_AGO  # when it was sent
         self._backoff = 1
-        self._alive_since = float("-inf")
-        self._burst_at = float("-inf")
+        self._alive_since = _LONG_AGO
+        self._burst_at = _LONG_AGO
+        self._paused_until = _LONG_AGO
         self._pace = _Pace(pace) if pace else None
         self._patient = patient
 
@@ -68,7 +74,7 @@ class Outbound:
 
     def room(self, now: float) -> int:
         """How many new messages may be sent now."""
-        if self.paused:
+        if now < self._paused_until:
             return 0
         room = int(self.window.size) - len(self._unacknowledged)
         if self._pace:
@@ -77,8 +83,11 @@ class Outbound:
 
     def pause(self, now: float) -> None:
         """The service asks for less. What is kept stays, and is still resent."""
-        self.paused = True
+        self._paused_until = now + LONGEST_PAUSE
         self.window.halve(now, now)
+
+    def end_pause(self) -> None:
+        self._paused_until = _LONG_AGO
 
     def keep(self, frame: bytes, now: float) -> None:
         """Take the message numbered ``next_sequence``, which is about to be sent."""
@@ -105,7 +114,7 @@ class Outbound:
             self._newest_acknowledged = sent_at
         self._acknowledged_at = now
         self._backoff = 1
-        self.paused = False
+        self._paused_until = _LONG_AGO
         return True
 
     def lost(self, now: float) -> List[bytes]:
@@ -131,6 +140,7 @@ class Outbound:
         """Everything kept, in order, for a new connection."""
         self._alive_since = now
         self._backoff = 1
+        self.end_pause()
         self.rtt.forget_path()
         waiting = sorted(self._unacknowledged)
         return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
@@ -138,7 +148,7 @@ class Outbound:
     def forget_round_trips(self) -> None:
         """Those to come tell nothing of those that were."""
         self.rtt = RoundTripEstimator()
-        self._round_began = float("-inf")
+        self._round_began = _LONG_AGO
         self._quickest = float("inf")
 
     def excuse(self, now: float) -> None:
@@ -151,7 +161,9 @@ class Outbound:
         return None if head is None else self._due(head)
 
     def paced_until(self, now: float) -> Optional[float]:
-        """When the pace allows the next message, if only the pace forbids it now."""
+        """When a pause or the pace allows the next message, if one of them forbids it now."""
+        if now < self._paused_until:
+            return self._paused_until
         return self._pace.ready_at(now) if self._pace else None
 
     def stalled_at(self) -> Optional[float]:

@@ -226,7 +226,7 @@ class ChannelProtocol:
         elif message.message_type == wire.PAUSE_PUBLICATION:
             self._outbound.pause(now)
         elif message.message_type == wire.START_PUBLICATION:
-            self._outbound.paused = False
+            self._outbound.end_pause()
         else:
             log.debug("ignored %s", message)
 

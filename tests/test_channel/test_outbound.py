@@ -1,6 +1,6 @@
 import pytest
 
-from ssm_plugin.channel.outbound import RESEND_BURST, STALL_LIMIT, Outbound
+from ssm_plugin.channel.outbound import LONGEST_PAUSE, RESEND_BURST, STALL_LIMIT, Outbound
 from ssm_plugin.channel.window import INITIAL
 
 
@@ -226,8 +226,25 @@ def test_an_acknowledgement_ends_a_pause():
 def test_a_pause_halves_the_window():
     outbound = Outbound()
     outbound.pause(0.1)
-    outbound.paused = False
+    outbound.end_pause()
     assert outbound.room(0.2) == INITIAL // 2
+
+
+def test_a_new_connection_ends_a_pause():
+    outbound = Outbound()
+    outbound.pause(0.1)
+    assert outbound.room(0.2) == 0
+    outbound.replay(0.2)
+    assert outbound.room(0.2) > 0
+
+
+def test_a_pause_whose_end_was_lost_ends_by_itself_and_the_producer_knows_when():
+    outbound = Outbound()
+    outbound.pause(1.0)
+    assert outbound.room(1.0) == 0
+    assert outbound.paced_until(1.0) == 1.0 + LONGEST_PAUSE
+    assert outbound.room(1.0 + LONGEST_PAUSE) > 0
+    assert outbound.paced_until(1.0 + LONGEST_PAUSE) is None
 
 
 # --- Connections
