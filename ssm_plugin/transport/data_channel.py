@@ -256,8 +256,10 @@ class DataChannel(LinkOwner):
         self.events.put(Disconnected(error))
 
     def _beat(self) -> None:
-        while not self._closed:
+        while True:
             self._wake.clear()
+            if self._closed:  # seen only after clear(), which would else undo what close() set
+                return
             now = self.clock()
             # First of all: if the machine slept, the connection is dead, and nothing else.
             link = self._link
