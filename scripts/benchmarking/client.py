@@ -230,7 +230,10 @@ class LocalEnds:
                         self._read(selector, key.fd, buffer)
 
     def _write(self, selector, key, zeros, left):
-        left[key.fd] -= os.write(key.fd, zeros[: left[key.fd]])
+        try:
+            left[key.fd] -= os.write(key.fd, zeros[: left[key.fd]])
+        except BrokenPipeError:  # the time for the transfer was over
+            left[key.fd] = 0
         if left[key.fd]:
             return
         rest = key.events & ~selectors.EVENT_WRITE

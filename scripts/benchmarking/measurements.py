@@ -12,13 +12,14 @@ from .client import LIMIT, Client, Load, LocalEnds
 
 MIB = 1 << 20
 
+OURS = "ours"
+
 # Messages that the load leaves unacknowledged while keystrokes are timed: enough to keep a client
 # busy, and no more, as the keystrokes wait behind them.
 BUSY_WINDOW = 512
 
 # The same over a long way: a node's limit is far away.
 WIDE_WINDOW = 20000
-
 
 # Seconds. Some clients lose what comes before they have got over the handshake.
 SETTLING = 0.3

@@ -26,34 +26,41 @@ def machine():
 
 
 def summary(results):
-    """From ``{subject: {name: [figure of each run]}}`` to one record for each name.
+    """From ``{subject: {name: [figure of each run]}}``, ours first, to one record for each name:
+    ``ours`` and ``peers`` hold medians, ``runs`` all figures.
 
-    ``ratio`` is ours by the peer's, the median of the ratios of runs that followed each other.
+    ``ratios`` are ours by the peers', medians of the ratios of runs that followed each other.
     """
-    ours, *peers = results.values()
+    (ours, figures_of_ours), *peers = results.items()
     records = []
-    for name, figures in ours.items():
-        record = {"name": name, "ours": statistics.median(figures), "runs": figures}
-        others = peers[0].get(name) if peers else None
-        if others:
-            record["peer"] = statistics.median(others)
-            record["peer runs"] = others
-            ratios = [mine / theirs for mine, theirs in zip(figures, others) if theirs]
-            record["ratio"] = statistics.median(ratios) if ratios else None
+    for name, figures in figures_of_ours.items():
+        record = {"name": name, "ours": statistics.median(figures), "runs": {ours: figures}}
+        record.update(peers={}, ratios={})
+        for peer, figures_of_peer in peers:
+            others = figures_of_peer.get(name)
+            if others:
+                record["runs"][peer] = others
+                record["peers"][peer] = statistics.median(others)
+            ratios = [mine / theirs for mine, theirs in zip(figures, others or ()) if theirs]
+            if ratios:
+                record["ratios"][peer] = statistics.median(ratios)
         records.append(record)
     return records
 
 
 def table(records):
-    with_peer = any("peer" in record for record in records)
+    peers = list(dict.fromkeys(peer for record in records for peer in record["peers"]))
     width = max(len(record["name"]) for record in records)
+    columns = max([10] + [len(peer) for peer in peers])
     lines = []
-    if with_peer:
-        lines.append("%-*s %10s %10s %7s" % (width, "", "ours", "peer", "ratio"))
+    if peers:
+        heads = "".join(" %*s %7s" % (columns, peer, "ratio") for peer in peers)
+        lines.append("%-*s %10s%s" % (width, "", "ours", heads))
     for record in records:
         line = "%-*s %s" % (width, record["name"], _number(record["ours"], 10))
-        if with_peer:
-            line += " " + _number(record.get("peer"), 10) + " " + _number(record.get("ratio"), 7)
+        for peer in peers:
+            line += " " + _number(record["peers"].get(peer), columns)
+            line += " " + _number(record["ratios"].get(peer), 7)
         lines.append(line.rstrip())
     return "\n".join(lines)
 
@@ -71,13 +78,14 @@ def plot(path, records):
     except ImportError:
         sys.exit("benchmark: a plot needs matplotlib: pip install matplotlib")
     axes = Figure().subplots()
-    for who in ("ours", "peer"):
+    for who in dict.fromkeys(who for record in records for who in record["runs"]):
         for direction in ("down", "up"):
             points = []
             for record in records:
                 found = re.match("stdio %s, RTT (.*) ms, MiB/s" % direction, record["name"])
-                if found and who in record:
-                    points.append((int(found.group(1)), record[who]))
+                if found and who in record["runs"]:
+                    rate = statistics.median(record["runs"][who])
+                    points.append((int(found.group(1)), rate))
             if points:
                 axes.plot(*zip(*points), marker="o", label="%s, %s" % (who, direction))
     axes.set_xlabel("round-trip time, ms")
