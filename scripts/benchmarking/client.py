@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT = 20.0  # seconds that anything may take which is not a transfer
+ENDING = 3.0  # seconds that a client may take to leave
 ENDPOINT = "http://127.0.0.1:1"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -156,7 +157,7 @@ class Client:
 
     def wait(self, memory=0):
         """Wait for its end, kill it if that does not come; returns what it used."""
-        killer = threading.Timer(LIMIT, self._process.kill)
+        killer = threading.Timer(ENDING, self._process.kill)
         killer.start()
         _, _, usage = os.wait4(self._process.pid, 0)
         killer.cancel()

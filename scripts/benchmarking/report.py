@@ -7,6 +7,10 @@ import re
 import statistics
 import sys
 
+# Characters.
+NAMES = 58
+COLUMN = 12
+
 
 def machine():
     """What the figures depend on."""
@@ -26,43 +30,37 @@ def machine():
 
 
 def summary(results):
-    """From ``{subject: {name: [figure of each run]}}``, ours first, to one record for each name:
-    ``ours`` and ``peers`` hold medians, ``runs`` all figures.
+    """From ``{subject: {name: [figure of each run]}}``, ours first, to one record for each name.
 
     ``ratios`` are ours by the peers', medians of the ratios of runs that followed each other.
     """
-    (ours, figures_of_ours), *peers = results.items()
+    ours = next(iter(results.values()))
     records = []
-    for name, figures in figures_of_ours.items():
-        record = {"name": name, "ours": statistics.median(figures), "runs": {ours: figures}}
-        record.update(peers={}, ratios={})
-        for peer, figures_of_peer in peers:
-            others = figures_of_peer.get(name)
-            if others:
-                record["runs"][peer] = others
-                record["peers"][peer] = statistics.median(others)
-            ratios = [mine / theirs for mine, theirs in zip(figures, others or ()) if theirs]
-            if ratios:
-                record["ratios"][peer] = statistics.median(ratios)
+    for name, figures in ours.items():
+        runs = {who: found[name] for who, found in results.items() if name in found}
+        record = {"name": name, "runs": runs, "ratios": {}}
+        record["medians"] = {who: statistics.median(numbers) for who, numbers in runs.items()}
+        for who, others in runs.items():
+            ratios = [mine / theirs for mine, theirs in zip(figures, others) if theirs]
+            if others is not figures and ratios:
+                record["ratios"][who] = statistics.median(ratios)
         records.append(record)
     return records
 
 
-def table(records):
-    peers = list(dict.fromkeys(peer for record in records for peer in record["peers"]))
-    width = max(len(record["name"]) for record in records)
-    columns = max([10] + [len(peer) for peer in peers])
-    lines = []
-    if peers:
-        heads = "".join(" %*s %7s" % (columns, peer, "ratio") for peer in peers)
-        lines.append("%-*s %10s%s" % (width, "", "ours", heads))
+def heading(names):
+    ours, *peers = names
+    return _line("", [ours] + [word for peer in peers for word in (peer[:COLUMN - 2], "ratio")])
+
+
+def rows(records, names):
+    ours, *peers = names
     for record in records:
-        line = "%-*s %s" % (width, record["name"], _number(record["ours"], 10))
+        medians, ratios = record["medians"], record["ratios"]
+        figures = [medians[ours]]
         for peer in peers:
-            line += " " + _number(record["peers"].get(peer), columns)
-            line += " " + _number(record["ratios"].get(peer), 7)
-        lines.append(line.rstrip())
-    return "\n".join(lines)
+            figures += [medians.get(peer), ratios.get(peer)]
+        yield _line(record["name"], map(_number, figures))
 
 
 def write_json(path, description, records):
@@ -95,8 +93,11 @@ def plot(path, records):
     axes.figure.savefig(path)
 
 
-def _number(value, width):
+def _line(name, words):
+    return (name.ljust(NAMES) + "".join(word.rjust(COLUMN) for word in words)).rstrip()
+
+
+def _number(value):
     if value is None:
-        return " " * width
-    digits = 2 if value < 10 else 1 if value < 100 else 0
-    return "%*.*f" % (width, digits, value)
+        return ""
+    return "%.*f" % (2 if value < 10 else 1 if value < 100 else 0, value)
