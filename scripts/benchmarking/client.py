@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import selectors
 import socket
 import subprocess
@@ -40,25 +41,36 @@ class Load:
             flag = "--" + name.replace("_", "-")
             words += [flag] if value is True else [flag, str(value)] if value else []
         self._process = subprocess.Popen(
-            words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
+            words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self.opened_at = None
+        self._told = b""
         self.port = self.wait("port")
 
     def wait(self, name, limit=LIMIT):
         """The value of that name, once it was told; None if the limit (s) passes before."""
-        selector = selectors.DefaultSelector()
-        selector.register(self._process.stdout, selectors.EVENT_READ)
         deadline = time.monotonic() + limit
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            line = self._process.stdout.readline()
+        while True:
+            line = self._next_line(deadline)
             if not line:
-                raise RuntimeError("the load generator ended before it told %s" % name)
-            fields = json.loads(line)
+                return None
+            fields = json.loads(line.decode())
             self.opened_at = fields.get("opened_at", self.opened_at)
             if name in fields:
                 return fields[name]
-        return None
+
+    def _next_line(self, deadline):
+        """Without a buffer of Python's, which select() would not see. Empty at the deadline."""
+        while b"\n" not in self._told:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                return b""
+            piece = os.read(self._process.stdout.fileno(), 65536)
+            if not piece:
+                raise RuntimeError("the load generator ended early")
+            self._told += piece
+        line, _, self._told = self._told.partition(b"\n")
+        return line
 
     def begin(self):
         """Let the load begin; returns when it did."""
@@ -68,13 +80,13 @@ class Load:
     def end(self):
         """Close the session; returns the figures."""
         self._write("end\n")
-        figures = json.loads(self._process.stdout.readlines()[-1])
+        told = self._told + self._process.stdout.readall()
+        figures = json.loads(told.splitlines()[-1].decode())
         self._process.wait(LIMIT)
         return figures
 
     def _write(self, word):
-        self._process.stdin.write(word)
-        self._process.stdin.flush()
+        self._process.stdin.write(word.encode())
 
     def __enter__(self):
         return self
