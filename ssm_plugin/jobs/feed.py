@@ -21,14 +21,13 @@ from ..session.loop import EndRequested
 from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
 from ..session.session import Session
+from ..session.starting import SessionRequest, make_session, start_session
 from ..session.streams import CallableStreams
-from ..session.types import ClientConfig, SessionConfig, SessionType
+from ..session.types import SessionType
 from ..transport.worker import Worker
-from ..wire.message import random_id
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
 from .runner import InputFailed, Record
-from .starting import wait_for_start
 
 DOCUMENT = "AWS-StartInteractiveCommand"
 
@@ -68,7 +67,6 @@ class InputFeed:
         ready = "".join(reversed(self._halves)).encode("ascii")
         self._progress = _Progress(request.read_input, ready)
         self._events: "queue.Queue[Any]" = queue.Queue()
-        self._session: Optional[Session] = None
         self._worker = Worker("input feed", self._run, events)
 
     def __enter__(self) -> "InputFeed":
@@ -93,27 +91,20 @@ class InputFeed:
     def _feed(self) -> None:
         service = self._environment.service
         assert service is not None
-        client, request = service, self._request
-        started = wait_for_start(
-            client,
-            lambda: client.start_session(
-                request.target, DOCUMENT, {"command": [self._line]}, request.reason
-            ),
-            self._events,
-        )
-        config = SessionConfig(
-            started.session_id,
-            started.stream_url,
-            started.token_value,
-            request.target,
+        parameters = {"command": [self._line]}
+        request = SessionRequest(
+            self._request.target,
+            SessionType.INTERACTIVE_COMMANDS,
             DOCUMENT,
+            parameters,
+            self._request.reason,
         )
+        started = start_session(service, request, self._events)
         registry = SessionPluginRegistry()
         registry.register_plugin(_FeedPlugin(self._progress))
         streams = CallableStreams(lambda data: None, lambda data: None)
         environment = self._environment._replace(streams=streams, silent=True)
-        client_config = ClientConfig(random_id(), SessionType.INTERACTIVE_COMMANDS)
-        session = Session(config, client_config, registry, environment, self._events)
+        session = make_session(request, started, environment, self._events, registry)
         session.execute()
         session.run()
         if not self._progress.complete:

@@ -3,7 +3,7 @@
 import queue
 import time
 import uuid
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
 from ..errors import SessionInterrupted
@@ -37,15 +37,32 @@ class SessionRequest(NamedTuple):
 def start_session(
     service: ServiceClient, request: SessionRequest, events: "queue.Queue[Any]"
 ) -> StartedSession:
-    """Blocks. Takes events while it waits: SessionInterrupted if one of them ends it, and a session
-    that is made all the same is terminated."""
-    in_background(
-        _TASK,
-        lambda: service.start_session(
+    """Blocks, as :func:`wait_for_start` does."""
+
+    def start() -> StartedSession:
+        return service.start_session(
             request.target, request.document_name, request.parameters, request.reason
-        ),
-        events,
-    )
+        )
+
+    return wait_for_start(service, start, events)
+
+
+def ending_status(event: Any) -> Optional[int]:
+    """The exit status if this event ends what is going on, else None."""
+    if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+        return 128 + event.signum
+    return event.status if isinstance(event, EndRequested) else None
+
+
+def wait_for_start(
+    service: ServiceClient,
+    start: Callable[[], StartedSession],
+    events: "queue.Queue[Any]",
+    ends: Callable[[Any], Optional[int]] = ending_status,
+) -> StartedSession:
+    """Call ``start`` aside. Takes events while it waits: SessionInterrupted if one of them ends it,
+    as ``ends`` tells by an exit status, and a session that is made all the same is terminated."""
+    in_background(_TASK, start, events)
     while True:
         event = events.get()
         if isinstance(event, Completed) and event.task == _TASK:
@@ -55,7 +72,7 @@ def start_session(
             return started
         if isinstance(event, WorkerFailed):
             raise event.error
-        status = ending_status(event)
+        status = ends(event)
         if status is not None:
             _abandon(service, events)
             raise SessionInterrupted("interrupted while the session was being started", status)
@@ -79,13 +96,6 @@ def make_session(
     )
     client_config = ClientConfig(str(uuid.uuid4()), request.session_type)
     return Session(config, client_config, registry, environment, events)
-
-
-def ending_status(event: Any) -> Optional[int]:
-    """The exit status if this event ends what is going on, else None."""
-    if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
-        return 128 + event.signum
-    return event.status if isinstance(event, EndRequested) else None
 
 
 def _abandon(service: ServiceClient, events: "queue.Queue[Any]") -> None:
