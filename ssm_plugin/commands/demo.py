@@ -15,6 +15,7 @@ from ..loopback.demo import demo_service
 from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
 from ..terminal.signals import Interrupted, Signalled
+from .faces import HELP
 from .new_session import signals_into
 from .own import Parser, run_command
 
@@ -69,11 +70,19 @@ def _environ(environ: Mapping[str, str], endpoint_url: str) -> Dict[str, str]:
 
 
 def _with_target(command: str, arguments: List[str]) -> List[str]:
-    """A demo has one node: it need not be named."""
-    named = any(argument.startswith(("i-", "mi-")) for argument in arguments[:1])
-    if command not in _TAKES_TARGET or named or arguments[:1] in (["-h"], ["--help"]):
+    """A demo has one node: it need not be named, unless options of exec come first, where only exec
+    can tell an option's value from a target."""
+    first = arguments[0] if arguments else "--"
+    is_option = first.startswith("-") and first != "--"
+    if command not in _TAKES_TARGET or _is_target(first) or first in HELP:
+        return arguments
+    if is_option and (command == "exec" or any(map(_is_target, arguments))):
         return arguments
     return [DEMO_TARGET] + arguments
+
+
+def _is_target(argument: str) -> bool:
+    return argument.startswith(("i-", "mi-"))
 
 
 def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:

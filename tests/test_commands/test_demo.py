@@ -46,6 +46,20 @@ def test_the_node_may_be_named_and_options_passed_on(caller):
     assert done.status == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["echo", "hi"],
+        ["--", "echo", "hi"],
+        ["i-other", "echo", "hi"],
+        ["--timeout", "50s", "i-other", "echo", "hi"],
+    ],
+)
+def test_a_command_runs_on_the_node_whether_it_is_named_or_not(caller, arguments):
+    done = call(caller, ["exec"] + arguments)
+    assert (done.status, done.stdout) == (0, b"hi\n")
+
+
 def test_faults_are_the_services(caller):
     done = call(caller, ["--faults", "refuse-upgrade", "shell"])
     assert done.status == 255
@@ -85,6 +99,7 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
     [
         (["demo"], b"a demo of the demo is the demo"),
         (["nonsense"], b"there is no command 'nonsense'"),
+        (["exec", "--timeout", "5s", "--", "ls"], b"there is no TARGET"),
         (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo s"),
         (["serve", "--faults", "nonsense"], b"cannot read fault 'nonsense'"),
         (["serve", "--ready-file", "/nowhere/at/all"], b"cannot write /nowhere/at/all"),
