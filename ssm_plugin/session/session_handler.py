@@ -8,8 +8,9 @@ from ..wire.message import random_id
 from .environment import Environment
 from .protocols import ISession
 from .registry import SessionPluginRegistry, get_session_registry
-from .types import ClientConfig, SessionConfig, SessionType
+from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
 
+_ENDED = (SessionStatus.TERMINATED, SessionStatus.FAILED)
 _REQUIRED = ("sessionId", "streamUrl", "tokenValue")
 
 
@@ -70,8 +71,12 @@ class SessionHandler:
             raise failures[0]
 
     def get_active_sessions(self) -> Dict[str, ISession]:
-        """By session id; a copy."""
-        return dict(self._sessions)
+        """By session id; a copy, without those that have ended by themselves."""
+        return {
+            session_id: session
+            for session_id, session in self._sessions.items()
+            if session.status not in _ENDED
+        }
 
 
 def _session_config(cli_args: Mapping[str, Any]) -> SessionConfig:

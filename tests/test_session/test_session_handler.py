@@ -129,6 +129,13 @@ def test_active_sessions_are_known_by_their_id():
     assert len(starting.get_active_sessions()) == 2
 
 
+def test_a_session_that_ended_by_itself_is_not_active():
+    starting = handler()
+    session = starting.validate_input_and_start_session(ARGUMENTS)
+    session.terminate_session()
+    assert starting.get_active_sessions() == {}
+
+
 def test_a_session_is_terminated_by_its_id_once():
     starting = handler()
     session = starting.validate_input_and_start_session(ARGUMENTS)
