@@ -5,10 +5,11 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import time
 from typing import List, Mapping, NamedTuple, Tuple
 
-from .client import LIMIT, Client, Load, LocalEnds
+from .client import LIMIT, ROOT, Client, Load, LocalEnds
 
 MIB = 1 << 20
 
@@ -91,6 +92,30 @@ def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
     }
 
 
+def encrypted_shell(subject, plan):
+    """MiB/s of a shell's output under a KMS key. The local service seals it, on another core."""
+    size = plan.mib * MIB
+    words = [sys.executable, "-m", "scripts.benchmarking.encrypting_service"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=ROOT, **pipes) as service:
+        url = service.stdout.readline().decode().strip()
+        environ = dict(subject.environ, AWS_ENDPOINT_URL=url, AWS_REGION="us-east-1")
+        command = subject.command + ["shell", "i-demo", "--quiet"]
+        with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL, **pipes) as client:
+            client.stdin.write(b"PS1=; stty -echo -opost; head -c %d /dev/zero; exit\n" % size)
+            client.stdin.close()
+            came = client.stdout.read(MIB)
+            began, left = time.monotonic(), size
+            while came:
+                left -= came.count(b"\0")
+                came_at = time.monotonic()
+                came = client.stdout.read(MIB)
+        service.stdin.close()
+    if left:
+        raise RuntimeError("%d bytes of an encrypted shell's output did not come" % left)
+    return {"shell down, KMS, MiB/s": (size / MIB - 1) / (came_at - began)}
+
+
 def keystrokes(subject, plan):
     """Median and 99th percentile of the echo, in ms, on a terminal with nothing else going on."""
     with Load(type="shell", echo=True) as load:
@@ -164,6 +189,7 @@ def all_measurements(plan):
     yield transfer, ("stdio up", "stdio", True)
     yield transfer, ("stdio up, 2 % lost", "stdio", True, 1, 0, 0.02)
     yield transfer, ("command down", "command")
+    yield encrypted_shell, ()
     yield transfer, ("basic down", "basic")
     yield transfer, ("basic up", "basic", True)
     for streams in plan.streams:
