@@ -5,9 +5,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
+from ssm_plugin.commands import parent
 from ssm_plugin.commands.dropin import parse, session_arguments
 from ssm_plugin.errors import UsageError
 from ssm_plugin.session.types import SessionType
@@ -15,6 +17,7 @@ from tests.support.drop_in import VARIABLE, DropIn
 from tests.support.service import local_service
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
+NON_INTERACTIVE = "AWS-StartNonInteractiveCommand"
 RESPONSE = {"SessionId": "s-1", "StreamUrl": "wss://host/", "TokenValue": "secret-token"}
 TEXT = json.dumps(RESPONSE)
 ORDINARY = [TEXT, "eu-west-1", "StartSession"]
@@ -272,6 +275,26 @@ def test_legacy_status_is_0_after_a_signal_too(drop_in):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=15)
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(parent._open(os.getppid()) is None, reason="this system has no way to watch")
+def test_a_command_ends_with_the_aws_cli_that_was_killed(drop_in):
+    parameters = {"command": ["sh -c 'echo ready; exec sleep 100'"]}
+    parameters["separateOutputStream"] = ["true"]  # without it, all output comes at the end
+    started = drop_in.start(NON_INTERACTIVE, parameters)
+    aws = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)"
+    )
+    argv = [sys.executable, "-c", aws] + drop_in.argv(started)
+    with drop_in.spawn(argv, drop_in.variables(started)) as process:
+        try:
+            read_until(process.stdout, b"ready")
+        finally:
+            process.kill()
+        assert b"Exiting session with sessionId" in process.stdout.read()
+    drop_in.wait_until_over()
+    assert started.session.is_over
 
 
 def test_hang_ups_stay_ignored_under_nohup(drop_in):
