@@ -51,3 +51,7 @@ class Worker:
         # hears of it and decides. Nothing above this frame could.
         except BaseException as error:
             self._failures.put(WorkerFailed(self.name, error))
+        finally:
+            # Mostly a method of the owner, which has us: a circle that only the collector of
+            # garbage would find, late, with all the buffers of a lost connection in it.
+            del self._target

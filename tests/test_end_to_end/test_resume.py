@@ -14,6 +14,7 @@ from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
 from ssm_plugin.session.alarms import Alarm
 from ssm_plugin.session.types import SessionStatus, SessionType
+from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
 from tests.support.service import local_service
 
@@ -203,6 +204,21 @@ def test_lost_connections_leave_no_descriptor_open(service):
             assert settled(), sockets()
         finally:
             gc.enable()
+
+
+def test_lost_connections_are_freed_without_the_collector_of_garbage(service):
+    with RunningSession(service) as running:
+        running.expect(PROMPT)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(10):
+                running.at_service.drop_connection()
+                still_works(running, b"%d" % number)
+            links = [one for one in gc.get_objects() if type(one) is Link]
+        finally:
+            gc.enable()
+    assert len(links) <= 2  # its own, and one whose threads are still leaving
 
 
 class Listener:
