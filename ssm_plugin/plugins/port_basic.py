@@ -35,6 +35,7 @@ class _OneConnection(Uplink):
         self._channel = channel
         self._writer = writer
         self._told = threading.Event()
+        self._stopped = False
 
     def opened(self, sock: socket.socket) -> Connection:
         assert self.current is not None
@@ -49,13 +50,18 @@ class _OneConnection(Uplink):
         self._told.clear()
         flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
         self._channel.send_control(payloads.FLAG, flag, tell=True)
-        if not self._told.wait(_DISCONNECT_LIMIT):
+        if not self._stopped and not self._told.wait(_DISCONNECT_LIMIT):
             self.acknowledged()
 
     def acknowledged(self) -> None:
         """From here on, the node's data is for the next connection. In the session's thread, which
         takes output and acknowledgement in their order: a target that speaks first is quick."""
         self.current = _to_come()
+        self._told.set()
+
+    def stop(self) -> None:
+        """There will be no next connection: what came before it need not be told apart."""
+        self._stopped = True
         self._told.set()
 
 
@@ -75,6 +81,11 @@ class BasicRunner(ListeningRunner):
     def uplink(self) -> Uplink:
         self._connection = _OneConnection(self.session.channel, self.writer)
         return self._connection
+
+    def stop(self) -> None:
+        if self._connection:
+            self._connection.stop()
+        super().stop()
 
     def accepted(self, number: int) -> None:
         if number == 1:

@@ -53,6 +53,16 @@ def test_the_lines_are_those_that_scripts_know(session):
     ).format(session.id, port)
 
 
+def test_a_session_that_ends_does_not_wait_for_the_node_to_know_of_a_disconnection(session):
+    with session.connect() as connection:
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
+    session.session.terminate_session()
+    session.join()
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"ssm-local-reader", "ssm-local-writer"}
+
+
 def test_connections_are_served_one_after_the_other(session):
     data = random_bytes(200000)
     with session.connect() as first, session.connect() as second:
