@@ -51,7 +51,6 @@ class CommandRunner(Runner):
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
         self.ended_by: Optional[int] = None
-        self.exit_code: Optional[int] = None
         self._write_until = 0.0
 
     def output(self, payload_type: int, data: bytes) -> None:

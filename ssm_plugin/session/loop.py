@@ -259,8 +259,7 @@ class EventLoop:
         session = self._session
         session.over_at_service = True
         # A command has told its exit code before the connection broke: it ended, and so did we.
-        if getattr(session.runner, "exit_code", None) is not None:
-            assert session.runner is not None
+        if session.runner and session.runner.exit_code is not None:
             status = session.runner.exit_status()
             self._say_goodbye("")
             return status

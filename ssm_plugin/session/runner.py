@@ -4,7 +4,7 @@ A runner lives in the session's thread. It starts its own pump threads, gets the
 every event that the session does not handle itself, and is stopped on every way out.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..channel.events import Started
 from ..terminal.signals import Signalled
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Runner:
     # Whether stdout carries a stream and nothing else, so that notices go to stderr.
     output_is_stream = False
+
+    # How the command in it ended, once the node has told.
+    exit_code: Optional[int] = None
 
     def __init__(self, session: "Session", started: Started) -> None:
         self.session = session
