@@ -85,6 +85,8 @@ def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
         if up:
             came, began, came_at = figures["bytes"], figures["first_at"], figures["last_at"]
         used = client.wait(memory)
+    if came_at is None:
+        raise RuntimeError("nothing came through")
     return {
         label + ", MiB/s": came / MIB / (came_at - began),
         label + ", CPU ms per MiB": 1000 * used.cpu / (came / MIB),
