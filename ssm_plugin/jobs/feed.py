@@ -10,8 +10,7 @@ must run as the same user. The command sees its input in blocks, not byte by byt
 import base64
 import os
 import queue
-from types import TracebackType
-from typing import Any, Optional, Type
+from typing import Any, Optional
 
 from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
@@ -73,12 +72,7 @@ class InputFeed:
         self._worker.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._events.put(EndRequested(0))
         self._worker.join(CLOSE_LIMIT)
 

@@ -4,8 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
-from types import TracebackType
-from typing import Mapping, Optional, Type
+from typing import Mapping, Optional
 
 from ..errors import LocalError
 from ..files import open_private
@@ -40,18 +39,14 @@ class JobLock:
             raise self._unusable(error) from error
         try:
             self._take(descriptor)
+        # A safety net: ``__exit__`` does not follow an ``__enter__`` that raised.
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         # The file stays: to delete it would let two processes lock two files of one name.
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)

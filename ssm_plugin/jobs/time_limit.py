@@ -4,8 +4,7 @@ import os
 import queue
 import signal
 import threading
-from types import TracebackType
-from typing import Any, Optional, Type
+from typing import Any, Optional
 
 from ..session.loop import EndRequested
 from ..transport.worker import Worker
@@ -53,12 +52,7 @@ class TimeLimit:
             self._worker.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._over.set()
         self._worker.join(1.0)
 

@@ -9,8 +9,7 @@ import os
 import re
 import socket
 import stat
-from types import TracebackType
-from typing import Any, List, Mapping, Optional, Tuple, Type
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
 
@@ -41,12 +40,7 @@ class LocalEnd:
     def __enter__(self) -> "LocalEnd":
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __str__(self) -> str:

@@ -10,8 +10,7 @@ import select
 import socket
 import struct
 import sys
-from types import TracebackType
-from typing import Optional, Type
+from typing import Optional
 
 _SOCK_DIAG = 4  # the netlink protocol
 _BY_FAMILY = 20  # request and answer
@@ -31,17 +30,6 @@ class PeerLookup:
 
     def __init__(self) -> None:
         self._netlink = _open_netlink()
-
-    def __enter__(self) -> "PeerLookup":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def is_gone(self, sock: socket.socket) -> Optional[bool]:
         """None where it cannot be told: another system, a peer on another machine or in a

@@ -12,8 +12,7 @@ a stopped or dead terminal is never, and TCSAFLUSH throws away what has been typ
 import os
 import signal
 import termios
-from types import TracebackType
-from typing import Any, List, Optional, Type
+from typing import Any, List, Optional
 
 _IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
 
@@ -53,12 +52,7 @@ class RawMode:
             self._enter(saved)
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.restore()
 
     @property

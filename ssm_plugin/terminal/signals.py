@@ -34,8 +34,8 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Type
+from types import FrameType
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set
 
 from .wake import WakePipe, readable
 
@@ -104,12 +104,7 @@ class SignalWatch:
                 raise
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._wake is not None:
             self._uninstall(self._wake)
 

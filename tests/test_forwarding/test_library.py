@@ -9,23 +9,9 @@ import pytest
 
 import ssm_plugin
 from ssm_plugin.errors import ConfigurationError, LocalError, ServiceError, UsageError
-from tests.support.echo import EchoServer
-from tests.support.service import local_service
 from tests.support.tunnels import assert_threads_end
 
 NODE = "i-0123456789abcdef0"
-
-
-@pytest.fixture(scope="module")
-def echo():
-    with EchoServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,28 +3,13 @@
 import socket
 import time
 
-import pytest
-
 from ssm_plugin.errors import NetworkError, RemoteError, ServiceError, UsageError
 from ssm_plugin.plugins.local_end import bind_tcp
-from tests.support.echo import EchoServer
 from tests.support.running import NETWORK, TARGET
 from tests.support.service import local_service
 from tests.support.tunnels import RunningTunnel, assert_threads_end
 
 OLD_AGENT = "2.3.1000.0"
-
-
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def echo():
-    with EchoServer() as server:
-        yield server
 
 
 def ask(address, data=b"hello"):

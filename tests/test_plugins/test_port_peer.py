@@ -1,6 +1,7 @@
 import socket
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the ker
 
 
 def peer_is_gone(sock):
-    with PeerLookup() as peers:
+    with closing(PeerLookup()) as peers:
         return peers.is_gone(sock)
 
 
@@ -63,6 +64,6 @@ def test_nothing_is_claimed_of_a_connection_that_is_not_there():
 @linux
 def test_one_that_was_closed_opens_its_way_again():
     near, far = pair(socket.AF_INET)
-    with near, far, PeerLookup() as peers:
+    with near, far, closing(PeerLookup()) as peers:
         peers.close()
         assert peers.is_gone(near) is False
