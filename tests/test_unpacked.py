@@ -1,151 +1,158 @@
-"""The built file's cache of compiled modules: used where it is private, done without elsewhere."""
+"""The built file's cache of compiled modules: used where it can be, done without elsewhere."""
 
 import os
+import resource
+import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Dict
 
 import pytest
 
 from ssm_plugin import unpacked
-
-HELP = ["shell", "--help"]
-
-
-def start(zipapp: Path, arguments: List[str], environ: Dict[str, str], **options: Any) -> Any:
-    """The running program, with an environment that says nothing but where the cache is."""
-    return subprocess.Popen(
-        [sys.executable, "-v", str(zipapp.with_name("ssm-plugin"))] + arguments,
-        env=dict({"PATH": os.environ["PATH"]}, **environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options
-    )
-
-
-def imported_from(folder: Path, zipapp: Path, environ: Dict[str, str]) -> bool:
-    """Whether the modules of a command, which ran well, came from that folder."""
-    process = start(zipapp, HELP, environ)
-    output, messages = process.communicate(timeout=15)
-    assert process.returncode == 0, messages[-1000:]
-    assert output.startswith(b"usage: ssm-plugin shell")
-    return os.fsencode(str(folder)) in messages
+from tests.support.code_cache import HELP, TIME_LIMIT, CodeCache
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> Dict[str, str]:
-    return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+def cache(zipapp: Path, tmp_path: Path) -> CodeCache:
+    return CodeCache(zipapp, tmp_path / "cache")
 
 
-@pytest.fixture
-def folder(zipapp: Path, tmp_path: Path) -> Path:
-    """Where this build is unpacked to; not made yet."""
-    return tmp_path / "cache" / "ssm-plugin" / unpacked.content_key(str(zipapp))
+def test_the_first_start_fills_it_and_all_use_it(cache: CodeCache) -> None:
+    assert cache.used()
+    assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(cache.entry.stat().st_mode) == 0o600
+    before = cache.entry.stat()
+    assert cache.used()
+    assert cache.entry.stat().st_ino == before.st_ino
 
 
-def test_the_first_start_unpacks_and_all_use_it(
-    zipapp: Path, environ: Dict[str, str], folder: Path
+@pytest.mark.parametrize("base", ["", "relative"])
+def test_it_lies_in_the_home_directory_unless_told_otherwise(
+    cache: CodeCache, tmp_path: Path, base: str
 ) -> None:
-    assert imported_from(folder, zipapp, environ)
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    for path in (folder, folder.parent):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    compiled = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pyc")}
-    assert len(compiled) > 100
-    assert imported_from(folder, zipapp, environ)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pyc")} == compiled
+    assert cache.without(HOME=str(tmp_path), XDG_CACHE_HOME=base).used()
+    assert (tmp_path / ".cache" / "ssm-plugin").is_dir()
 
 
-def test_it_lies_in_the_home_directory_unless_told_otherwise(zipapp: Path, tmp_path: Path) -> None:
-    assert imported_from(tmp_path / ".cache" / "ssm-plugin", zipapp, {"HOME": str(tmp_path)})
+def test_both_names_share_one_entry(cache: CodeCache) -> None:
+    assert cache.used()
+    cache.program = cache.program.with_name("session-manager-plugin")
+    cache.begin(["x", "y", "z"]).communicate(timeout=TIME_LIMIT)
+    assert cache.entry
 
 
-def test_another_build_has_another_folder(zipapp: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.write_bytes(zipapp.read_bytes() + b"\n")
-    assert unpacked.content_key(str(other)) != unpacked.content_key(str(zipapp))
+def test_a_new_version_replaces_the_old_one(cache: CodeCache, tmp_path: Path) -> None:
+    copy = tmp_path / "ssm-plugin"
+    shutil.copy(str(cache.program), str(copy))
+    cache.program = copy
+    assert cache.used()
+    before = cache.entry.read_bytes()
+    with zipfile.ZipFile(str(copy), "a") as archive:
+        archive.writestr("ssm_plugin/new.py", "")
+    assert cache.used()
+    assert b"ssm_plugin/new.py" in cache.entry.read_bytes()
+    assert b"ssm_plugin/new.py" not in before
+
+
+def test_the_new_version_is_what_runs(cache: CodeCache, tmp_path: Path) -> None:
+    copy = tmp_path / "ssm-plugin"
+    shutil.copy(str(cache.program), str(copy))
+    cache.program = copy
+    assert cache.used()
+    with zipfile.ZipFile(str(cache.program)) as archive:
+        sources = {name: archive.read(name) for name in archive.namelist()}
+    sources["ssm_plugin/commands/__init__.py"] = b"raise SystemExit(66)"
+    with zipfile.ZipFile(str(copy), "w") as archive:
+        for name, source in sources.items():
+            archive.writestr(name, source)
+    process = cache.begin(HELP)
+    process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == 66
+
+
+def age(path: Path, seconds: float) -> None:
+    then = path.parent.stat().st_mtime - seconds
+    os.utime(str(path), (then, then))
+
+
+def test_what_killed_starts_and_old_versions_left_behind_is_removed(cache: CodeCache) -> None:
+    cache.folder.mkdir(parents=True, mode=0o700)
+    ages = {"killed.123": 2, "running.124": 0, "old": 31 * 24, "in-use": 29 * 24}
+    for name, hours in ages.items():
+        (cache.folder / name).write_text("")
+        age(cache.folder / name, hours * 3600)
+    assert cache.used()
+    left = {path.name for path in cache.folder.iterdir()}
+    assert left & set(ages) == {"running.124", "in-use"}
+    assert len(left) == 3
 
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_the_version_leaves_nothing_behind(
-    zipapp: Path, tmp_path: Path, environ: Dict[str, str], argument: str
+    cache: CodeCache, tmp_path: Path, argument: str
 ) -> None:
-    start(zipapp, [argument], environ).communicate(timeout=15)
+    cache.begin([argument]).communicate(timeout=TIME_LIMIT)
     assert (tmp_path / "cache").exists() == (argument != "--version")
 
 
-def test_starts_at_the_same_time_make_one_folder(
-    zipapp: Path, environ: Dict[str, str], folder: Path
-) -> None:
-    processes = [start(zipapp, HELP, environ) for _ in range(4)]
+def test_starts_at_the_same_time_make_one_entry(cache: CodeCache) -> None:
+    processes = [cache.begin(HELP) for _ in range(4)]
     for process in processes:
-        process.communicate(timeout=15)
+        process.communicate(timeout=TIME_LIMIT)
     assert [process.returncode for process in processes] == [0] * 4
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert cache.entry
 
 
-def plant(folder: Path) -> None:
-    """A foreign module, as somebody would put it there who wants to run code in our name."""
-    commands = folder / "ssm_plugin" / "commands"
-    commands.mkdir(parents=True)
-    (commands / "__init__.py").write_text("raise SystemExit(66)")
-    folder.parent.chmod(0o700)
-    folder.chmod(0o700)
+NOWHERE: Dict[str, Dict[str, str]] = {
+    "no home": {},
+    "an empty home": {"HOME": ""},
+    "a home that is not there": {"HOME": "/nowhere/at/all"},
+    "a device": {"XDG_CACHE_HOME": "/dev/null/cache"},
+    "a file system that takes no files": {"XDG_CACHE_HOME": "/proc/self"},
+    "a name that is too long": {"XDG_CACHE_HOME": "/" + "x" * 5000},
+}
 
 
-def test_what_stands_in_a_private_folder_is_what_runs(
-    zipapp: Path, environ: Dict[str, str], folder: Path
-) -> None:
-    """The tests below would prove nothing otherwise."""
-    plant(folder)
-    process = start(zipapp, HELP, environ)
-    process.communicate(timeout=15)
-    assert process.returncode == 66
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702, 0o755])
-def test_a_folder_that_is_open_to_others_is_not_used(
-    zipapp: Path, environ: Dict[str, str], folder: Path, mode: int
-) -> None:
-    plant(folder)
-    folder.chmod(mode)
-    assert not imported_from(folder, zipapp, environ)
-    folder.chmod(0o700)
-    folder.parent.chmod(mode)
-    assert not imported_from(folder, zipapp, environ)
-
-
-def test_a_link_to_a_folder_is_not_used(
-    zipapp: Path, environ: Dict[str, str], folder: Path, tmp_path: Path
-) -> None:
-    plant(tmp_path / "elsewhere" / "folder")
-    folder.parent.mkdir(parents=True, mode=0o700)
-    folder.symlink_to(tmp_path / "elsewhere" / "folder")
-    assert not imported_from(folder, zipapp, environ)
-
-
-@pytest.mark.parametrize(
-    "environ", [{"HOME": "/nowhere/at/all"}, {"XDG_CACHE_HOME": "/dev/null/cache"}]
-)
+@pytest.mark.parametrize("environ", list(NOWHERE.values()), ids=list(NOWHERE))
 def test_without_a_place_for_it_all_comes_from_the_file(
-    zipapp: Path, environ: Dict[str, str]
+    cache: CodeCache, environ: Dict[str, str]
 ) -> None:
-    assert not imported_from(Path("ssm-plugin") / "cpython", zipapp, environ)
+    assert not cache.without(**environ).used()
     assert not os.path.exists("/nowhere")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-@pytest.mark.may_skip
-def test_nothing_is_left_in_the_home_of_another_user(zipapp: Path, tmp_path: Path) -> None:
-    os.chown(str(tmp_path), 12345, 12345)
-    assert not imported_from(tmp_path, zipapp, {"HOME": str(tmp_path)})
-    assert list(tmp_path.iterdir()) == []
-    os.chown(str(tmp_path), 0, 0)
+def almost_full() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+
+
+def test_a_full_disk_is_as_none_and_nothing_is_left_on_it(cache: CodeCache) -> None:
+    assert not cache.used(preexec_fn=almost_full)
+    assert list(cache.folder.iterdir()) == []
+    assert cache.used()
+
+
+def test_a_traceback_still_shows_the_source(cache: CodeCache) -> None:
+    script = (
+        "import sys, traceback\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from ssm_plugin import unpacked; unpacked.use()\n"
+        "from ssm_plugin import config\n"
+        "try: config.parse_duration(5)\n"
+        "except TypeError: traceback.print_exc(file=sys.stdout)\n"
+    )
+    output = subprocess.check_output(
+        [sys.executable, "-c", script, str(cache.program)], env=cache.environ, timeout=TIME_LIMIT
+    )
+    assert b"match = _DURATION.match(text)" in output
+    assert b"session-manager-plugin/ssm_plugin/config.py" in output
+    assert cache.entry
 
 
 def test_outside_of_the_built_file_it_does_nothing() -> None:
-    before = list(sys.path)
+    before = list(sys.path), list(sys.meta_path)
     unpacked.use()
-    assert sys.path == before
+    assert (list(sys.path), list(sys.meta_path)) == before

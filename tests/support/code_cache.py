@@ -1,0 +1,49 @@
+"""The built file, started with a code cache of the test's own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+HELP = ["shell", "--help"]
+TIME_LIMIT = 30.0  # s
+
+
+class CodeCache:
+    """What stands in ``base``/ssm-plugin, and starts of the built file that may use it."""
+
+    def __init__(self, zipapp: Path, base: Path) -> None:
+        self.program = zipapp.with_name("ssm-plugin")
+        self.folder = base / "ssm-plugin"
+        self.environ = {"XDG_CACHE_HOME": str(base)}
+
+    @property
+    def entry(self) -> Path:
+        """The only file that is there."""
+        (entry,) = self.folder.iterdir()
+        return entry
+
+    def begin(self, arguments: List[str], **options: Any) -> Any:
+        """The running program, with an environment that says nothing but where the cache is."""
+        return subprocess.Popen(
+            [sys.executable, "-v", str(self.program)] + arguments,
+            env=dict({"PATH": os.environ["PATH"]}, **self.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options
+        )
+
+    def used(self, **options: Any) -> bool:
+        """Whether the modules of a command, which ran well and said nothing, came from a cache."""
+        process = self.begin(HELP, **options)
+        output, messages = process.communicate(timeout=TIME_LIMIT)
+        assert process.returncode == 0, messages[-1000:]
+        assert output.startswith(b"usage: ssm-plugin shell")
+        assert b"Traceback" not in messages
+        (line,) = [line for line in messages.splitlines() if b"import 'ssm_plugin.commands'" in line]
+        return b"ssm_plugin.unpacked.Finder" in line
+
+    def without(self, **environ: str) -> "CodeCache":
+        self.environ: Dict[str, str] = environ
+        return self

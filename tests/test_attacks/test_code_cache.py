@@ -1,0 +1,171 @@
+"""Somebody tries to have his code imported in our name, by way of the cache of compiled modules.
+
+Each attack plants an entry that would be run if it were trusted, and that it is run where all is
+in order is a test of its own.
+"""
+
+import marshal
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.support.code_cache import HELP, TIME_LIMIT, CodeCache
+
+EVIL = 66
+STRANGER = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def cache(zipapp: Path, tmp_path: Path) -> CodeCache:
+    """With an entry that was tampered with, and has the right checksums all the same."""
+    cache = CodeCache(zipapp, tmp_path / "above" / "cache")
+    cache.folder.mkdir(parents=True, mode=0o700)
+    assert cache.used()
+    plant(zipapp, cache.entry)
+    return cache
+
+
+def plant(zipapp: Path, entry: Path) -> None:
+    from ssm_plugin import unpacked
+
+    codes = marshal.loads(entry.read_bytes().partition(b"\n")[2])
+    code = compile("raise SystemExit(%d)" % EVIL, "evil", "exec")
+    codes["ssm_plugin/commands/__init__.py"] = marshal.dumps(code)
+    data = marshal.dumps(codes)
+    entry.write_bytes(unpacked._header(zipapp.read_bytes(), data) + data)
+
+
+def status(cache: CodeCache) -> Any:
+    process = cache.begin(HELP)
+    process.communicate(timeout=TIME_LIMIT)
+    return process.returncode
+
+
+def test_what_stands_in_a_place_of_ours_is_what_runs(cache: CodeCache) -> None:
+    """The tests below would prove nothing otherwise."""
+    assert status(cache) == EVIL
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o1777])
+def test_a_folder_that_others_may_write_is_not_used(cache: CodeCache, mode: int) -> None:
+    cache.folder.chmod(mode)
+    assert not cache.used()
+
+
+@pytest.mark.parametrize("mode, steps", [(0o720, 1), (0o702, 1), (0o702, 2)])
+def test_nor_is_one_whose_way_there_others_may_change(
+    cache: CodeCache, mode: int, steps: int
+) -> None:
+    cache.folder.parents[steps - 1].chmod(mode)
+    assert not cache.used()
+
+
+def test_a_sticky_directory_above_is_no_danger(cache: CodeCache) -> None:
+    cache.folder.parents[1].chmod(0o1777)
+    assert status(cache) == EVIL
+
+
+# --- What is not to be trusted, or is damaged, is replaced, and the next start uses that.
+
+
+def by_mode(mode: int) -> Callable[[Path], None]:
+    return lambda entry: entry.chmod(mode)
+
+
+def by_link(entry: Path) -> None:
+    elsewhere = entry.parent.parent / "elsewhere"
+    entry.rename(elsewhere)
+    entry.symlink_to(elsewhere)
+
+
+def by_hard_link(entry: Path) -> None:
+    os.link(str(entry), str(entry.parent.parent / "elsewhere"))
+
+
+def by_pipe(entry: Path) -> None:
+    entry.unlink()
+    os.mkfifo(str(entry))
+
+
+def by_cutting(entry: Path) -> None:
+    os.truncate(str(entry), 1000)
+
+
+def by_emptying(entry: Path) -> None:
+    os.truncate(str(entry), 0)
+
+
+def by_flipping_a_bit(entry: Path) -> None:
+    data = bytearray(entry.read_bytes())
+    data[len(data) // 2] ^= 1
+    entry.write_bytes(bytes(data))
+
+
+def by_zeros(entry: Path) -> None:
+    """As some file systems leave it after a crash."""
+    entry.write_bytes(bytes(entry.stat().st_size))
+
+
+DAMAGES = [by_mode(0o620), by_mode(0o602), by_link, by_hard_link, by_pipe]
+DAMAGES += [by_cutting, by_emptying, by_flipping_a_bit, by_zeros]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_entry_that_is_not_in_order_heals_itself(
+    cache: CodeCache, damage: Callable[[Path], None]
+) -> None:
+    entry = cache.entry
+    damage(entry)
+    assert cache.used()
+    healed = entry.lstat().st_ino
+    assert cache.used()
+    assert cache.entry.lstat().st_ino == healed
+
+
+def test_a_directory_in_its_place_is_done_without(cache: CodeCache) -> None:
+    entry = cache.entry
+    entry.unlink()
+    entry.mkdir()
+    assert not cache.used()
+    assert list(cache.folder.iterdir()) == [entry]
+
+
+@pytest.mark.may_skip
+@needs_root
+def test_an_entry_of_somebody_else_is_replaced(cache: CodeCache) -> None:
+    os.chown(str(cache.entry), STRANGER, STRANGER)
+    assert cache.used()
+    assert cache.entry.stat().st_uid == os.geteuid()
+
+
+@pytest.mark.may_skip
+@needs_root
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_way_there_that_belongs_to_somebody_else_is_not_gone(
+    cache: CodeCache, steps: int
+) -> None:
+    folder = (cache.folder / "x").parents[steps]
+    os.chown(str(folder), STRANGER, STRANGER)
+    assert not cache.used()
+
+
+@pytest.mark.may_skip
+@needs_root
+def test_nothing_is_left_in_the_home_of_another_user(cache: CodeCache, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(str(home), STRANGER, STRANGER)
+    assert not cache.without(HOME=str(home)).used()
+    assert list(home.iterdir()) == []
+
+
+def test_a_link_on_the_way_counts_as_where_it_leads(cache: CodeCache, tmp_path: Path) -> None:
+    """Homes are links on many machines. What counts is who owns the place at the other end."""
+    (tmp_path / "link").symlink_to(cache.folder.parents[1])
+    cache.environ["XDG_CACHE_HOME"] = str(tmp_path / "link" / "cache")
+    assert status(cache) == EVIL
+    cache.folder.parents[1].chmod(0o777)
+    assert not cache.used()
