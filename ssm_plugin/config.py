@@ -9,6 +9,7 @@ import re
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .errors import ConfigurationError, UsageError
+from .files import MIB, read_regular
 from .strict_yaml import (
     SCALARS,
     Parser,
@@ -172,10 +173,9 @@ def _default_file(environ: Mapping[str, str]) -> Optional[str]:
 
 def _read(source: str) -> Settings:
     try:
-        with open(source, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        why = error.strerror or error
+        data = read_regular(source, MIB, trusted=True)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or error
         message = "the configuration file {} cannot be read: {}".format(source, why)
         raise ConfigurationError(message) from error
     settings: Settings = read(data, source, _FILE_SCHEMA)

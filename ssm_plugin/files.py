@@ -1,10 +1,18 @@
-"""Files that nobody but their owner may read: logs, locks, the output of jobs.
+"""Files on machines that we share with strangers: what we write is ours, what we read is bounded.
 
-Everything here raises plain ``OSError``; the caller knows what the file was for.
+Everything here raises plain ``OSError`` whose ``strerror`` says what is wrong; the caller knows
+what the file was for. What is opened is checked through its descriptor, as a path may lead
+elsewhere a moment later. The standard streams under their names in /dev are links, and taken as
+what they are: descriptors that we have already.
 """
 
+import errno
 import os
+import re
 import stat
+
+MIB = 1 << 20  # bytes
+_OWN_DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z")
 
 
 def make_private_directories(path: str) -> None:
@@ -24,18 +32,99 @@ def make_private_directories(path: str) -> None:
 def open_private(path: str, flags: int) -> int:
     """Open or create ``path`` and return its descriptor; a new file is 0600 from the start.
 
-    A named pipe that nobody reads is an error (ENXIO) instead of a wait without end.
+    It is never a link, and never a file of somebody else or one that has a second name, which may
+    be meant to have us write into it. A pipe of our own and a device of root's may be named; a pipe
+    that nobody reads is an error (ENXIO) instead of a wait without end.
     """
+    own = _OWN_DESCRIPTOR.match(path)
+    if own:
+        return os.dup(int(own.group(1) or {"out": 1, "err": 2}[own.group(2)]))
     make_private_directories(os.path.dirname(path))
-    flags |= os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
-    descriptor = os.open(path, flags, 0o600)
-    os.set_blocking(descriptor, True)
+    # Emptied only when it is known whose it is.
+    opening = flags & ~os.O_TRUNC | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, opening, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link; name the file itself") from error
+        raise
+    try:
+        _check_ours(os.fstat(descriptor))
+        if flags & os.O_TRUNC and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+        os.set_blocking(descriptor, True)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
-def is_regular(path: str) -> bool:
-    """Whether ``path`` is, or once created would be, an ordinary file: no device, no pipe."""
+def _check_ours(status: os.stat_result) -> None:
+    regular = stat.S_ISREG(status.st_mode)
+    owners = (os.geteuid(),) if regular else (os.geteuid(), 0)
+    # A terminal is its user's; who could open it was let.
+    if status.st_uid not in owners and not stat.S_ISCHR(status.st_mode):
+        raise PermissionError(errno.EPERM, "it belongs to somebody else")
+    if regular and status.st_nlink != 1:
+        raise PermissionError(errno.EPERM, "the file has a second name (hard link)")
+
+
+def replace_whole(path: str, text: str) -> None:
+    """Make ``path`` a new file, 0600, that has ``text`` from the moment on that it is there."""
+    import tempfile  # takes long to load
+
+    # Nobody can wait for it under a name that cannot be guessed.
+    descriptor, unfinished = tempfile.mkstemp(".tmp", ".ssm-plugin-", os.path.dirname(path) or ".")
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+
+
+def remove_own(path: str) -> None:
+    """Remove the regular file of ours that is there, if there is one; else OSError."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        link = stat.S_ISLNK(status.st_mode)
+        what = "a symbolic link" if link else "something that is not a regular file"
+        raise OSError(errno.EEXIST, "%s is there already" % what)
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "a file that belongs to somebody else is there already")
+    os.unlink(path)
+
+
+def read_regular(path: str, limit: int, trusted: bool = False) -> bytes:
+    """The content of a regular file, through a link if need be, of at most ``limit`` bytes.
+
+    ``trusted``: it must be our own or root's, and nobody else's to write.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if trusted and status.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, "it belongs to somebody else")
+        if trusted and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(errno.EPERM, "others may write to it; run 'chmod go-w' on it")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, "it is larger than %d MiB" % (limit // MIB))
+    return data
+
+
+def is_regular(path: str) -> bool:
+    """Whether ``path`` is, or once created would be, an ordinary file: no device, pipe or link."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:
         return True

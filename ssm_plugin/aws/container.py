@@ -10,6 +10,7 @@ from typing import Dict, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..errors import CredentialsError, NetworkError, UsageError
+from ..files import MIB, read_regular
 from ..net.address import is_loopback
 from ..net.deadline import Deadline
 from .instance_services import document, request
@@ -81,11 +82,8 @@ def _authorization(environ: Mapping[str, str]) -> Dict[str, str]:
 
 def _file(path: str) -> str:
     path = os.path.expanduser(path)
-    if os.path.exists(path) and not os.path.isfile(path):  # a named pipe could keep us waiting
-        raise CredentialsError(f"cannot read {_TOKEN_FILE} ({path}): it is not a regular file")
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return stream.read()
+        return read_regular(path, MIB).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise CredentialsError(f"cannot read {_TOKEN_FILE} ({path}): {why}") from error

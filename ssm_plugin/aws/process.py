@@ -10,19 +10,23 @@ import atexit
 import json
 import os
 import re
+import selectors
 import shlex
 import signal
 import subprocess
-from typing import Mapping, Sequence, Set
+import time
+from typing import Mapping, Sequence, Set, Tuple
 
 from .. import logs
 from ..errors import CredentialsError
+from ..files import MIB
 from ..net.deadline import Deadline
 from .keys import Credentials, from_document
 
 _running: "Set[subprocess.Popen[bytes]]" = set()
 
 _KILLED_WITHIN = 1.0  # s
+_LONGEST = MIB
 _SHOWN = 300  # characters of stderr
 _SECRET = re.compile(r"(?=[A-Za-z+/=_-]*[0-9])[A-Za-z0-9+/=_-]{16,}|[A-Za-z0-9+/=_-]{32,}")
 
@@ -86,7 +90,9 @@ def _output(
     ended = False
     _running.add(process)
     try:
-        output, complaint = process.communicate(timeout=left)
+        output, complaint = _communicate(process, left)
+        if len(output) > _LONGEST:
+            raise CredentialsError(f"{source} printed more than 1 MiB instead of one JSON object")
         ended = True
     except subprocess.TimeoutExpired:
         # Without the cause: it carries the command line and the output.
@@ -98,6 +104,30 @@ def _output(
     if process.returncode != 0:
         raise _failure(source, process.returncode, complaint)
     return output
+
+
+def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[bytes, bytes]:
+    """Like the method of that name, but bounded: it stops at a stdout that is too long, and keeps
+    only the end of stderr."""
+    end = time.monotonic() + seconds
+    output, complaint = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, output)  # type: ignore
+        selector.register(process.stderr, selectors.EVENT_READ, complaint)  # type: ignore
+        while selector.get_map() and len(output) <= _LONGEST:
+            ready = selector.select(max(end - time.monotonic(), 0))
+            if not ready:
+                raise subprocess.TimeoutExpired("", seconds)
+            for key, _ in ready:
+                data = os.read(key.fd, 65536)
+                key.data.extend(data)
+                if not data:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore
+            del complaint[:-_LONGEST]
+    if len(output) <= _LONGEST:
+        process.wait(max(end - time.monotonic(), 0))
+    return bytes(output), bytes(complaint)
 
 
 @atexit.register

@@ -10,12 +10,14 @@ import os
 from typing import Dict, List, Mapping, NamedTuple, Optional, Union
 
 from ..errors import CredentialsError
+from ..files import MIB, read_regular
 
 Setting = Union[str, Mapping[str, str]]
 Section = Mapping[str, Setting]
 
 CONFIG_FILE = "AWS_CONFIG_FILE"
 CREDENTIALS_FILE = "AWS_SHARED_CREDENTIALS_FILE"
+_LIMIT = 8 * MIB  # thousands of profiles
 _DEFAULT_PATHS = {CONFIG_FILE: "~/.aws/config", CREDENTIALS_FILE: "~/.aws/credentials"}
 _SECRET_KEYS = ("aws_secret_access_key", "aws_session_token", "aws_security_token")
 # botocore's order, and so the AWS CLI's.
@@ -102,12 +104,10 @@ def file_path(variable: str, environ: Mapping[str, str] = os.environ) -> str:
 
 def _read(variable: str, environ: Mapping[str, str]) -> _File:
     path = file_path(variable, environ)
-    if not os.path.isfile(path):  # a named pipe could keep us waiting for ever
-        exists = os.path.exists(path)
-        return _File(path, "", {}, "is not a regular file" if exists else "does not exist")
     try:
-        with open(path, "rb") as stream:
-            data = stream.read()
+        data = read_regular(path, _LIMIT)
+    except FileNotFoundError:
+        return _File(path, "", {}, "does not exist")
     except OSError as error:  # like botocore: it may not be needed, but say it if a profile is
         return _File(path, "", {}, f"cannot be read: {error.strerror}")
     text = _decoded(path, data)

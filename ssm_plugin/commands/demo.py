@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
+from ..files import replace_whole
 from ..loopback.demo import demo_service
 from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
@@ -108,10 +109,7 @@ def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
 
 
 def _announce(path: str, endpoint_url: str) -> None:
-    unfinished = "%s.%d" % (path, os.getpid())
     try:
-        with open(unfinished, "w") as stream:
-            stream.write(endpoint_url + "\n")
-        os.replace(unfinished, path)
+        replace_whole(path, endpoint_url + "\n")
     except OSError as error:
         raise LocalError("cannot write %s: %s" % (path, error.strerror)) from error

@@ -16,6 +16,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
+from ..files import MIB
 from ..jobs.command import RemoteCommand
 from ..jobs.fleet import PARALLEL, Fleet
 from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
@@ -216,10 +217,13 @@ def _targets(options: argparse.Namespace) -> List[str]:
 
 def _read_targets(path: str) -> List[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
+        with open(path, encoding="utf-8") as file:  # a pipe, too: ``<(...)`` of a shell
+            text = file.read(MIB + 1)
     except (OSError, ValueError) as error:
         raise LocalError("cannot read the targets in %s: %s" % (path, error)) from error
+    if len(text) > MIB:
+        raise LocalError("cannot read the targets in %s: they are longer than 1 MiB" % path)
+    lines = text.splitlines()
     return [line.partition("#")[0] for line in lines]
 
 

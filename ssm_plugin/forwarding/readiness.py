@@ -6,6 +6,7 @@ from typing import Mapping, Optional, Sequence
 
 from .. import logs
 from ..errors import LocalError
+from ..files import remove_own, replace_whole
 
 log = logs.logger("forwarding")
 
@@ -26,8 +27,7 @@ class ReadyFile:
         if self._path is None:
             return
         try:
-            if os.path.lexists(self._path):
-                os.unlink(self._path)
+            remove_own(self._path)
         except OSError as error:
             raise self._error(error) from error
         directory = os.path.dirname(os.path.abspath(self._path))
@@ -37,11 +37,8 @@ class ReadyFile:
     def write(self, lines: Sequence[str]) -> None:
         if self._path is None:
             return
-        unfinished = "%s.%d" % (self._path, os.getpid())
         try:
-            with open(unfinished, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write("".join(line + "\n" for line in lines))
-            os.replace(unfinished, self._path)
+            replace_whole(self._path, "".join(line + "\n" for line in lines))
         except OSError as error:
             raise self._error(error) from error
         self._written = True

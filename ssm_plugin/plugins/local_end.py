@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import stat
+from contextlib import suppress
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
@@ -90,16 +91,16 @@ def bind_tcp(port: int = 0, host: Optional[str] = None) -> LocalEnd:
 def bind_unix(path: str) -> LocalEnd:
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Created with its final mode: nobody can connect before a later chmod.
-    umask = os.umask(0o177)
     try:
+        with suppress(OSError):  # Linux makes the file with the mode of the socket
+            os.fchmod(sock.fileno(), 0o600)
         sock.bind(path)
+        if os.lstat(path).st_mode & 0o077:  # other systems do not; nobody can connect yet
+            os.chmod(path, 0o600)
         sock.listen(BACKLOG)
     except (OSError, ValueError) as error:
         sock.close()
         raise _socket_error(path, error) from error
-    finally:
-        os.umask(umask)
     return LocalEnd([sock], path=path)
 
 

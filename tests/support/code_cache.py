@@ -41,7 +41,8 @@ class CodeCache:
         assert process.returncode == 0, messages[-1000:]
         assert output.startswith(b"usage: ssm-plugin shell")
         assert b"Traceback" not in messages
-        (line,) = [line for line in messages.splitlines() if b"import 'ssm_plugin.commands'" in line]
+        lines = messages.splitlines()
+        (line,) = [line for line in lines if b"import 'ssm_plugin.commands'" in line]
         return b"ssm_plugin.unpacked.Finder" in line
 
     def without(self, **environ: str) -> "CodeCache":

@@ -209,7 +209,7 @@ def test_what_is_no_regular_file_is_not_there_but_is_mentioned(home):
     (home.path / ".aws" / "config").unlink()
     os.mkfifo(str(home.path / ".aws" / "config"))
     assert read_profile("only-here", home.environ).config == {}
-    assert "config (is not a regular file)" in _refused("gone", home.environ)
+    assert "config (cannot be read: it is not a regular file)" in _refused("gone", home.environ)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -118,7 +118,7 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path):
 def test_a_lock_file_that_cannot_be_written_is_named(directory):
     os.makedirs(directory)
     lock = JobLock("nightly", directory)
-    os.symlink("/dev/full", lock.path)
+    lock.path = "/dev/full"
     with pytest.raises(LocalError) as caught:
         lock.__enter__()
     assert lock.path in str(caught.value)
