@@ -118,6 +118,8 @@ class ChannelProtocol:
             if tell:
                 self._awaited.add(self._outbound.next_sequence)
             self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
+            if self._outbound.is_overfull:
+                self._fail(RemoteError("the node wants answers and acknowledges none of them"))
 
     def provide_key(self, data_key: bytes, ciphertext: str, now: float) -> None:
         """Answer :class:`KeyRequested`: 64 bytes of key, and the sealed form as base64."""
