@@ -29,8 +29,8 @@ _LONGEST_BACKOFF = 128
 # way no acknowledgement ends it either.
 LONGEST_PAUSE = 5.0
 
-# Bytes that may be kept besides what the window holds. Answers go past it: a node that asks and asks,
-# and acknowledges nothing, would have us keep them without end.
+# Bytes that may be kept besides what the window holds. Answers go past it: a node that asks and
+# asks, and acknowledges nothing, would have us keep them without end.
 _MOST_BESIDES = 4 * 1024 * 1024
 _LONGEST_DATA = 1200  # bytes of one message of data
 

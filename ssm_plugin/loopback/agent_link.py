@@ -62,7 +62,7 @@ class AgentLink:
         self._link.ping()
 
     def answer_through(self, post: Callable[[bytes], object]) -> None:
-        """There are no pings on this link, and so no answers."""
+        self._link.answer_through(post)
 
     def farewell(self) -> None:
         """Tell the service that the agent leaves."""

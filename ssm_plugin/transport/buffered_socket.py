@@ -21,13 +21,13 @@ class BufferedSocket:
     """``buffer[start:]`` is what was received and not consumed.
 
     Attributes:
-        post: takes whole frames of websocket-client; by default they are sent at once.
+        post: takes whole frames of websocket-client; without it they are sent at once.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.buffer = b""
         self.start = 0
-        self.post: Callable[[bytes], object] = self.sendall
+        self.post: Optional[Callable[[bytes], object]] = None
         self._socket = sock
         self._deadline: Optional[float] = None
         self._allowance = 0
@@ -83,7 +83,10 @@ class BufferedSocket:
         return piece
 
     def send(self, data: bytes) -> int:
-        self.post(data)
+        if self.post:
+            self.post(data)
+        else:
+            self.sendall(data)
         return len(data)
 
     def gettimeout(self) -> Optional[float]:

@@ -118,6 +118,10 @@ class WebSocketConnection:
     def close(self) -> None:
         """Free the descriptor. Only once no thread is in :meth:`receive` any more."""
         self.socket.close()
+        # websocket-client's objects refer to each other in a circle, which only the collector of
+        # garbage frees, late. Our buffers are not to wait for it.
+        self._library.sock = None
+        self.socket.post = None
 
     def _send_made(self, payload: Union[str, bytes], opcode: int) -> None:
         self.socket.sendall(ABNF.create_frame(payload, opcode).format())
