@@ -11,14 +11,21 @@ from ..wire.message import Buffer
 # Messages. Both ends of AWS's own pair hold this many or more.
 REORDER_LIMIT = 10000
 
+# Bytes of payload in them: enough for that many of an agent's.
+REORDER_BYTES = 12 * 1024 * 1024
+
 Delivery = Tuple[int, Buffer]  # payload type, payload
 
 
 class Inbound:
-    def __init__(self, limit: int = REORDER_LIMIT) -> None:
+    """``limit`` is in messages, ``most_bytes`` in bytes of payload."""
+
+    def __init__(self, limit: int = REORDER_LIMIT, most_bytes: int = REORDER_BYTES) -> None:
         self.expected = 0
         self.duplicates = 0
         self._limit = limit
+        self._most_bytes = most_bytes
+        self._early_bytes = 0
         self._early: Dict[int, Delivery] = {}
         self._ready: List[Delivery] = []
 
@@ -39,6 +46,9 @@ class Inbound:
             return True
         if len(self._early) >= self._limit or sequence > self.expected + 10 * self._limit:
             return False
+        if self._early_bytes + len(payload) > self._most_bytes:
+            return False
+        self._early_bytes += len(payload)
         # A copy: the slice would keep its whole receive buffer alive.
         self._early[sequence] = (payload_type, bytes(payload))
         return True
@@ -49,5 +59,7 @@ class Inbound:
 
     def _drain(self) -> None:
         while self.expected in self._early:
-            self._ready.append(self._early.pop(self.expected))
+            delivery = self._early.pop(self.expected)
+            self._early_bytes -= len(delivery[1])
+            self._ready.append(delivery)
             self.expected += 1

@@ -29,6 +29,11 @@ _LONGEST_BACKOFF = 128
 # way no acknowledgement ends it either.
 LONGEST_PAUSE = 5.0
 
+# Bytes that may be kept besides what the window holds. Answers go past it: a node that asks and
+# asks, and acknowledges nothing, would have us keep them without end.
+_MOST_BESIDES = 4 * 1024 * 1024
+_LONGEST_DATA = 1200  # bytes of one message of data
+
 _LONG_AGO = float("-inf")
 
 # AWS's client gives up when the oldest message is unacknowledged for this many seconds.
@@ -54,6 +59,8 @@ class Outbound:
     ) -> None:
         self.next_sequence = 0
         self.resends = 0
+        self._kept_bytes = 0
+        self._most_bytes = window * _LONGEST_DATA + _MOST_BESIDES
         self.rtt = RoundTripEstimator()
         self.window = Window(window)
         self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
@@ -71,6 +78,11 @@ class Outbound:
 
     def __len__(self) -> int:
         return len(self._unacknowledged)
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more is kept than can be needed."""
+        return self._kept_bytes > self._most_bytes
 
     def room(self, now: float) -> int:
         """How many new messages may be sent now."""
@@ -93,6 +105,7 @@ class Outbound:
         """Take the message numbered ``next_sequence``, which is about to be sent."""
         sequence = self.next_sequence
         self._unacknowledged[sequence] = Sent(sequence, frame, now)
+        self._kept_bytes += len(frame)
         self.next_sequence = sequence + 1
         if self._pace:
             self._pace.spend()
@@ -102,6 +115,7 @@ class Outbound:
         sent = self._unacknowledged.pop(sequence, None)
         if sent is None:
             return False
+        self._kept_bytes -= len(sent.frame)
         sent_at = sent.sent_at
         elapsed = now - sent_at
         if not sent.resends:

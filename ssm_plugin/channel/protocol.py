@@ -118,6 +118,8 @@ class ChannelProtocol:
             if tell:
                 self._awaited.add(self._outbound.next_sequence)
             self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
+            if self._outbound.is_overfull:
+                self._fail(RemoteError("the node wants answers and acknowledges none of them"))
 
     def provide_key(self, data_key: bytes, ciphertext: str, now: float) -> None:
         """Answer :class:`KeyRequested`: 64 bytes of key, and the sealed form as base64."""
@@ -146,7 +148,8 @@ class ChannelProtocol:
         times = (self._outbound.due_at(), self._outbound.stalled_at())
         return min((time for time in times if time is not None), default=None)
 
-    def on_timer(self, now: float) -> None:
+    def on_timer(self, now: float, may_resend: bool = True) -> None:
+        """Do what is due. Without ``may_resend`` nothing is sent again for now."""
         if not self._connected or self._ended:
             return
         stalled_at = self._outbound.stalled_at()
@@ -158,7 +161,8 @@ class ChannelProtocol:
                 )
             )
             return
-        self._data.extend(self._outbound.overdue(now))
+        if may_resend:
+            self._data.extend(self._outbound.overdue(now))
 
     def paced_until(self, now: float) -> Optional[float]:
         """When a producer that found no room may try again without an acknowledgement."""

@@ -10,7 +10,7 @@ import queue
 import struct
 import threading
 import time
-from typing import Any, List, Sequence
+from typing import Any, Callable, List, Sequence
 
 from ..errors import ConnectionLost
 from ..wire import message, payloads
@@ -60,6 +60,9 @@ class AgentLink:
 
     def ping(self) -> None:
         self._link.ping()
+
+    def answer_through(self, post: Callable[[bytes], object]) -> None:
+        self._link.answer_through(post)
 
     def farewell(self) -> None:
         """Tell the service that the agent leaves."""

@@ -7,7 +7,7 @@ arrives.
 
 import threading
 from collections import deque
-from typing import Deque, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, List, Optional, Sequence, Tuple
 
 from ..errors import ConnectionLost
 
@@ -94,6 +94,9 @@ class Link:
 
     def send_text(self, text: str) -> None:
         """Accepted and ignored: the gateway knows whom it talks to and wants no open message."""
+
+    def answer_through(self, post: Callable[[bytes], object]) -> None:
+        """Pings are answered at once, by themselves."""
 
     def ping(self) -> None:
         """Answered at once by a ``receive`` that returns nothing, or what there is."""

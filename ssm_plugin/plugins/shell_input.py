@@ -6,14 +6,14 @@ from typing import Callable, List, Optional
 from ..errors import SessionLost
 from ..session.session import Session
 from ..terminal.escapes import Action, End, EscapeFilter, Send
-from ..transport.gate import Gate
 from ..transport.worker import Worker
 
 # Blocks; b"" is the end of the input, None that nobody wants it any more.
 Read = Callable[[], Optional[bytes]]
 
-# Bytes that may be typed or pasted ahead of what the channel takes.
-TYPE_AHEAD = 1024 * 1024
+# Reads of the terminal that may wait for the channel to take them. A terminal gives at most 4 KiB
+# with each.
+TYPE_AHEAD = 256
 
 _LINE_ENDS = (b"\n", b"\r", b"\x04")
 
@@ -59,8 +59,8 @@ class KeyPump(InputPump):
     def __init__(self, session: Session, read: Read) -> None:
         super().__init__(session, read)
         self._escapes = EscapeFilter()
-        self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue()
-        self._room = Gate(TYPE_AHEAD, TYPE_AHEAD // 2)
+        self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue(TYPE_AHEAD)
+        self._stopped = False
         self._sender = Worker("keys", self._send_keys, session.events)
 
     def run(self) -> None:
@@ -69,14 +69,18 @@ class KeyPump(InputPump):
         while data:
             for action in self._escapes.feed(data):
                 self._act(action)
-            self._room.wait()
             data = self._read()
         self._take(self._escapes.finish())
         self._keys.put(data)
 
     def stop(self) -> None:
-        self._room.force_open()
-        self._keys.put(None)
+        """Wake both threads: one may wait for room in the queue, the other for keys in it."""
+        self._stopped = True
+        try:
+            while True:
+                self._keys.get_nowait()
+        except queue.Empty:
+            self._keys.put(None)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, End):
@@ -89,15 +93,14 @@ class KeyPump(InputPump):
     def _take(self, sends: List[Action]) -> None:
         for send in sends:
             assert isinstance(send, Send)
-            self._room.add(len(send.data))
-            self._keys.put(send.data)
+            if not self._stopped:
+                self._keys.put(send.data)
 
     def _send_keys(self) -> None:
         try:
             data = self._keys.get()
             while data:
                 self._send(data)
-                self._room.remove(len(data))
                 data = self._keys.get()
             if data is not None:
                 self._session.events.put(InputEnded(self._line_open))

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from typing import Mapping, Optional
+from typing import TYPE_CHECKING, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..aws.endpoints import check_stream_url, is_presigned
@@ -10,12 +10,14 @@ from ..aws.sigv4 import encoded_query
 from ..errors import ConnectionLost, SessionLost, UpgradeError
 from ..net.connect import open_socket
 from ..net.route import stream_route
-from ..transport.websocket import WebSocketConnection, open_websocket
 from ..version import PROTOCOL_VERSION
 from ..wire.message import random_id
 from ..wire.payloads import open_message
 from .environment import Environment
 from .types import SessionConfig
+
+if TYPE_CHECKING:
+    from ..transport.websocket import WebSocketConnection
 
 _UNAUTHORIZED = (401, 403)
 
@@ -35,10 +37,10 @@ class Connector:
         self._client_id = client_id
         self._lock = threading.Lock()
         self._socket: Optional[socket.socket] = None
-        self._connection: Optional[WebSocketConnection] = None
+        self._connection: "Optional[WebSocketConnection]" = None
         self._closed = False
 
-    def dial(self) -> WebSocketConnection:
+    def dial(self) -> "WebSocketConnection":
         """Connect, upgrade, and send the open message with the token: to a host of AWS only."""
         environment, network = self._environment, self._environment.network
         check_stream_url(self.stream_url, network.stream_hosts)
@@ -78,7 +80,7 @@ class Connector:
                 _shut_down(self._socket)
 
     def _own(
-        self, sock: Optional[socket.socket], connection: Optional[WebSocketConnection]
+        self, sock: Optional[socket.socket], connection: "Optional[WebSocketConnection]"
     ) -> None:
         with self._lock:
             if self._closed:
@@ -87,7 +89,10 @@ class Connector:
 
     def _upgrade(
         self, url: str, headers: Mapping[str, str], sock: socket.socket
-    ) -> WebSocketConnection:
+    ) -> "WebSocketConnection":
+        # Loaded here, in the thread that dials: websocket-client takes long to load.
+        from ..transport.websocket import open_websocket
+
         try:
             return open_websocket(url, headers, sock, self._environment.network.connect_timeout)
         except UpgradeError as error:
@@ -110,7 +115,7 @@ class Connector:
             return "a session with a presigned URL cannot be resumed"
         return ""
 
-    def resume(self) -> Optional[WebSocketConnection]:
+    def resume(self) -> "Optional[WebSocketConnection]":
         """A connection with a new token; None if the service says that the session is over."""
         assert self._environment.service is not None
         resumed = self._environment.service.resume_session(self._session_id)

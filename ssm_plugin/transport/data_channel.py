@@ -2,14 +2,14 @@
 
 ::
 
-    producers --send_input_data()--> core --> outgoing --> producer, or writer --> connection
+    producers --send_input_data()--> core --> queue --> writer --> connection
     connection --> reader --> core --> events queue --> the session's thread
-                                 '--> acknowledgements --> outgoing
+                                 '--> acknowledgements --> the writer's queue
     heartbeat: timers of the core, pings, dead peers
 
-Nothing blocks inside the mutex. Each thread has one way to be woken: the reader and whoever is
-stuck in sending by ``abort()`` of the connection, the writer and the heartbeat by an event,
-producers by a condition.
+Nothing blocks inside the mutex. Each thread has one way to be woken: the reader, and a writer that
+is stuck in sending, by ``abort()`` of the connection; the writer by its queue, the heartbeat by an
+event, producers by a condition.
 
 A connection may be lost and another attached: reader and writer live as long as their connection,
 the core and the heartbeat as long as the channel.
@@ -26,7 +26,7 @@ from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, StateError
 from ..wire import payloads
 from ..wire.message import Buffer
-from .consumer import Consumer
+from .backpressure import Backpressure
 from .link import Link, LinkOwner
 from .worker import Worker
 
@@ -39,6 +39,10 @@ PIECE = 65536
 # and waits two seconds for acknowledgements then, so they must not wait for a slow stdout.
 HIGH_WATER = 8 * 1024 * 1024
 LOW_WATER = 4 * 1024 * 1024
+
+# Seconds until the next look whether the writer has sent what waits for it. What has not left is
+# not sent again: for a peer that does not read, that would pile up without end.
+BEHIND_INTERVAL = 0.1
 
 # A peer that was silent for so many ping intervals is dead: it answers pings at once.
 SILENT_INTERVALS = 3
@@ -55,8 +59,8 @@ class DataChannel(LinkOwner):
     rise in ``events``; whoever takes an ``Output`` from there calls :meth:`delivered` once it has
     passed the data on.
 
-    ``dial`` returns an open connection with the first message sent: an object with ``receive``,
-    ``send``, ``ping``, ``farewell``, ``abort`` and ``close``. ``ping_interval`` is in seconds.
+    ``dial`` returns an open connection with the first message sent: an object with the methods of
+    ``WebSocketConnection``. ``ping_interval`` is in seconds.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class DataChannel(LinkOwner):
         self.clock = clock
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self.consumer = Consumer(events, high_water, high_water // 2)
+        self.backpressure = Backpressure(events, high_water, high_water // 2)
         self._link: Optional[Link] = None
         self._closed = False
         self._beating = False
@@ -102,16 +106,10 @@ class DataChannel(LinkOwner):
                     raise SessionLost("the session ended with input unsent")
                 now = self.clock()
                 taken = self._protocol.send(payload_type, rest[:PIECE], now)
-                link = self._link
                 if taken:
-                    early = self._hand_out()
+                    self._pass_on()
                 else:
                     self._wait_for_room(now)
-            if taken:
-                if link:
-                    link.flush()
-                if early:  # only now, as it wants the processor, too
-                    self._wake.set()
             rest = rest[taken:]
 
     def close(self, seconds: float = 2.0) -> None:
@@ -186,7 +184,7 @@ class DataChannel(LinkOwner):
 
     def delivered(self, size: int) -> None:
         """So many bytes of output were passed on: there is room for more."""
-        if self.consumer.remove(size):
+        if self.backpressure.output_left(size):
             self._wake.set()  # time counts again
 
     @property
@@ -213,25 +211,18 @@ class DataChannel(LinkOwner):
         until = self._protocol.paced_until(now)
         self._changed.wait(None if until is None else until - now)
 
-    def _hand_out(self) -> bool:
-        """Queue what the core has to tell and to send. The caller holds the mutex, and sees to it
-        that somebody sends. Returns whether the heartbeat is to come earlier than it would."""
+    def _pass_on(self, is_answer: bool = False) -> None:
+        """Hand on what the core has to tell and to send. The caller holds the mutex."""
         for event in self._protocol.events():
             if type(event) is Output:
-                self.consumer.add(len(event.data))
+                self.backpressure.output_came(len(event.data))
             self.events.put(event)
         messages = self._protocol.data_to_send()
         if messages and self._link:
-            self._link.put(messages)
+            self._link.put(messages, is_answer)
         timer = self._protocol.next_timer()
-        return timer is not None and timer < self._wakes_at
-
-    def _pass_on(self) -> None:
-        """The same for a thread that must not block: others are woken to do the rest."""
-        if self._hand_out():
-            self._wake.set()
-        if self._link:
-            self._link.wake_writer()
+        if timer is not None and timer < self._wakes_at:
+            self._wake.set()  # the heartbeat is to come earlier than it would
 
     def _new_link(self, connection: Any) -> Link:
         now = self.clock()
@@ -240,7 +231,7 @@ class DataChannel(LinkOwner):
     def received(self, frames: List[Buffer]) -> None:
         with self._mutex:
             self._protocol.receive(frames, self.clock())
-            self._pass_on()
+            self._pass_on(is_answer=True)
             self._changed.notify_all()
 
     def lost(self, link: Link, error: SsmPluginError) -> None:
@@ -265,6 +256,7 @@ class DataChannel(LinkOwner):
             link = self._link
             watch_at = self._watch(link, now) if link else None
             with self._mutex:
+                self._wakes_at = float("-inf")  # we are awake
                 timer = self._on_time(now)
                 times = [time for time in (timer, watch_at) if time is not None]
                 # Under the mutex: whoever sends from now on sees whether that is early enough.
@@ -273,25 +265,25 @@ class DataChannel(LinkOwner):
 
     def _on_time(self, now: float) -> Optional[float]:
         """Let the core do what is due; returns when to come again. The caller holds the mutex."""
-        if self.consumer.is_waited_for:
+        if self.backpressure.waits_for_consumer:
             self._protocol.not_listening(now)
             return None
-        self._protocol.on_timer(now)
-        self._hand_out()
-        if self._link:
-            self._link.wake_writer()
+        behind = self._link is not None and self._link.is_behind
+        self._protocol.on_timer(now, may_resend=not behind)
+        self._pass_on()
         if self._protocol.ended:
             self._changed.notify_all()
-        return self._protocol.next_timer()
+        timer = self._protocol.next_timer()
+        return timer if timer is None or not behind else max(timer, now + BEHIND_INTERVAL)
 
     def _watch(self, link: Link, now: float) -> float:
         """Ping, and give up a peer that is silent; returns when to look again."""
-        if self.consumer.is_waited_for:
+        if self.backpressure.waits_for_consumer:
             link.heard_at = now  # we are the one that does not listen
         if now - link.heard_at >= SILENT_INTERVALS * self._ping_interval:
             silence = ConnectionLost("nothing was heard for %.0f s" % (now - link.heard_at))
             self.lost(link, silence)
         elif now >= link.ping_at:
             link.ping_at = now + self._ping_interval
-            link.ask_for_life()
+            link.ping()
         return link.ping_at

@@ -1,37 +1,53 @@
 """One connection of a data channel, with its two threads: a reader and a writer.
 
-Whoever may block sends what it has queued itself, which spares a keystroke the way through another
-thread. The writer sends for those that may not block: for the reader above all, as two ends that
-both only write would wait for each other. One of them sends at a time, and takes along what the
-others have queued meanwhile.
+The writer is the only one that sends, and ``queue.Queue.get`` is all that it waits for. Whoever has
+something to send puts it into its queue and goes on: the threads that bring input, the reader with
+its acknowledgements and answers to pings, the heartbeat with pings and resends. So no reader ever
+waits for a peer that does not read, and two ends that both only write do not wait for each other.
 """
 
+import enum
 import queue
 import threading
 import time
-from collections import deque
-from typing import Any, Callable, Deque, List
+from typing import Any, Callable, List, NamedTuple, Union
 
 from ..errors import ConnectionLost, RemoteError, SsmPluginError
 from ..wire.message import Buffer
-from .consumer import Consumer
-from .gate import Gate
+from .backpressure import Backpressure
 from .worker import Worker
 
-# Messages that may wait for the writer before the reader pauses, so that acknowledgements to a
-# peer that does not read do not pile up.
-BACKLOG_HIGH = 20000
-BACKLOG_LOW = 5000
+# Seconds that the answer to a close frame may take to leave.
+_LAST_ANSWER_LIMIT = 0.2
 
-_PING: List[bytes] = [b"ping"]
-_END: List[bytes] = [b"end"]
+
+class Messages(NamedTuple):
+    """``answer_size``: so many bytes of it the peer has caused."""
+
+    messages: List[bytes]
+    answer_size: int
+
+
+class Answer(NamedTuple):
+    """A frame of websocket-client's own: a pong, or the answer to a close."""
+
+    frame: bytes
+
+
+class Marker(enum.Enum):
+    PING = "ping"
+    FAREWELL = "farewell"  # say goodbye, and send nothing more
+    END = "end"  # send nothing more
+
+
+Outgoing = Union[Messages, Answer, Marker]
 
 
 class LinkOwner:
     """What a link needs of the channel that it belongs to."""
 
     events: "queue.Queue[Any]"
-    consumer: Consumer
+    backpressure: Backpressure
     clock: Callable[[], float]
 
     def received(self, frames: List[Buffer]) -> None:
@@ -44,59 +60,50 @@ class LinkOwner:
 
 
 class Link:
-    """One connection with its reader and its writer; whichever of the two ends last closes it."""
+    """``connection`` is open. Whichever of the two threads ends last closes it.
+
+    Attributes:
+        heard_at: when something last came, of the owner's clock
+        ping_at: when the heartbeat is to send the next ping
+    """
 
     def __init__(self, connection: Any, owner: LinkOwner, now: float, ping_at: float) -> None:
         self.connection = connection
         self.heard_at = now
         self.ping_at = ping_at
-        self._dropped = False
         self._owner = owner
-        self._outgoing: Deque[List[bytes]] = deque()
-        self._sending = threading.Lock()
-        self._wanted = threading.Event()  # wakes the writer
-        self._finished = False
-        self._backlog = Gate(BACKLOG_HIGH, BACKLOG_LOW)
-        self._users = 2
+        self._dropped = False
+        self._outgoing: "queue.Queue[Outgoing]" = queue.Queue()
         self._leaving = threading.Lock()
+        self._users = 2
         self._reader = Worker("reader", self._read, owner.events)
         self._writer = Worker("writer", self._write, owner.events)
+        connection.answer_through(self._answer)
 
     def start(self) -> None:
         self._writer.start()
         self._reader.start()
 
-    def put(self, messages: List[bytes]) -> None:
-        """Queue messages; :meth:`flush` or :meth:`wake_writer` is to follow."""
-        self._backlog.add(len(messages))
-        self._outgoing.append(messages)
+    def put(self, messages: List[bytes], is_answer: bool = False) -> None:
+        """Have messages sent; never blocks. ``is_answer`` if it was the peer that caused them."""
+        size = sum(map(len, messages)) if is_answer else 0
+        if size:
+            self._owner.backpressure.answers_queued(size)
+        self._outgoing.put(Messages(messages, size))
 
-    def wake_writer(self) -> None:
-        if self._outgoing:
-            self._wanted.set()
-
-    def flush(self) -> None:
-        """Send all that is queued, or leave it to the thread that is sending just now."""
-        try:
-            while self._outgoing and self._sending.acquire(False):
-                try:
-                    self._send_batch()
-                finally:
-                    self._sending.release()
-        except ConnectionLost as error:
-            self._end_sending()
-            self._owner.lost(self, error)
-
-    def ask_for_life(self) -> None:
+    def ping(self) -> None:
         """Have a ping sent, in its turn."""
-        self.put(_PING)
-        self.wake_writer()
+        self._outgoing.put(Marker.PING)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits for the writer: what has not left cannot be lost."""
+        return not self._outgoing.empty()
 
     def finish(self, seconds: float) -> None:
-        """Send the rest and leave, or break off when ``seconds`` s have passed."""
+        """Send the rest, say goodbye and leave; break off when ``seconds`` s have passed."""
         deadline = time.monotonic() + max(0.0, seconds)
-        self.put(_END)
-        self.wake_writer()
+        self._outgoing.put(Marker.FAREWELL)
         self._writer.join(seconds)
         self.drop()
         self.join(max(0.2, deadline - time.monotonic()))
@@ -104,73 +111,103 @@ class Link:
     def drop(self) -> None:
         """Break off: both threads leave, wherever they wait."""
         self._dropped = True
-        self._owner.consumer.wake()
         self.connection.abort()
-        self._backlog.force_open()
-        self.put(_END)
-        self.wake_writer()
+        self._outgoing.put(Marker.END)
+        self._owner.backpressure.wake()
 
     def join(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         for worker in (self._writer, self._reader):
             worker.join(max(0.0, deadline - time.monotonic()))
 
+    # The reader
+
     def _read(self) -> None:
         owner = self._owner
-        consumer, backlog, receive = owner.consumer, self._backlog, self.connection.receive
+        backpressure, receive = owner.backpressure, self.connection.receive
         try:
             while True:
-                consumer.wait(lambda: self._dropped)
-                backlog.wait()
+                backpressure.wait(self._is_dropped)
                 frames = receive()
                 self.heard_at = owner.clock()
                 if frames:
                     owner.received(frames)
         except (ConnectionLost, RemoteError) as error:
+            self._send_last_answer()
             owner.lost(self, error)
         finally:
             self._leave()
 
+    def _answer(self, frame: bytes) -> None:
+        self._owner.backpressure.answers_queued(len(frame))
+        self._outgoing.put(Answer(frame))
+
+    def _send_last_answer(self) -> None:
+        """The service that closed the connection waits for the answer to that."""
+        self._outgoing.put(Marker.END)
+        self._writer.join(_LAST_ANSWER_LIMIT)
+
+    def _is_dropped(self) -> bool:
+        return self._dropped
+
+    # The writer
+
     def _write(self) -> None:
         try:
-            while not self._finished:
-                self._wanted.wait()
-                self._wanted.clear()
-                self.flush()
+            while self._send_next():
+                pass
+        except ConnectionLost as error:
+            self._owner.lost(self, error)
         finally:
             self._leave()
 
+    def _send_next(self) -> bool:
+        """Wait for something and send it, with all messages that are here by then; False at the
+        end."""
+        messages: List[bytes] = []
+        answer_size = 0
+        item = self._outgoing.get()
+        try:
+            while isinstance(item, Messages):
+                messages += item.messages
+                answer_size += item.answer_size
+                item = self._outgoing.get_nowait()
+        except queue.Empty:
+            self._send_messages(messages, answer_size)
+            return True
+        self._send_messages(messages, answer_size)
+        return self._send_other(item)
+
+    def _send_messages(self, messages: List[bytes], answer_size: int) -> None:
+        try:
+            if messages:
+                self.connection.send(messages)
+        finally:
+            if answer_size:
+                self._owner.backpressure.answers_sent(answer_size)
+
+    def _send_other(self, item: Outgoing) -> bool:
+        if isinstance(item, Answer):
+            try:
+                self.connection.send_frame(item.frame)
+            finally:
+                self._owner.backpressure.answers_sent(len(item.frame))
+        elif item is Marker.PING:
+            self.connection.ping()
+        elif item is Marker.FAREWELL:
+            self.connection.farewell()
+        return isinstance(item, Answer) or item is Marker.PING
+
     def _leave(self) -> None:
+        """The last of the two threads closes the connection, and forgets what was never sent."""
         with self._leaving:
             self._users -= 1
-            last = not self._users
-        if last:
-            with self._sending:
-                self._finished = True
-                self.connection.close()
-
-    def _send_batch(self) -> None:
-        """Send up to the end of the queue, or a marker. The caller holds the lock for that."""
-        messages: List[bytes] = []
-        marker = None
-        while self._outgoing and marker is None:
-            batch = self._outgoing.popleft()
-            if batch is _END or batch is _PING:
-                marker = batch
-            else:
-                messages += batch
-        self._backlog.remove(len(messages) + (marker is not None))
-        if self._finished:
-            return
-        if messages:
-            self.connection.send(messages)
-        if marker is _PING:
-            self.connection.ping()
-        if marker is _END:
-            self.connection.farewell()
-            self._end_sending()
-
-    def _end_sending(self) -> None:
-        """Whatever comes now goes nowhere, and the writer leaves."""
-        self._finished = True
-        self._wanted.set()
+            if self._users:
+                return
+        self.connection.close()
+        while not self._outgoing.empty():
+            item = self._outgoing.get_nowait()
+            size = len(item.frame) if isinstance(item, Answer) else 0
+            size += item.answer_size if isinstance(item, Messages) else 0
+            if size:
+                self._owner.backpressure.answers_sent(size)

@@ -72,15 +72,15 @@ class Peer:
 
     def read(self):
         """The next frame's opcode and payload."""
-        first, second = self._exactly(2)
+        first, second = self.read_exactly(2)
         assert second & 0x80, "a client masks"
         size = second & 0x7F
         if size == 126:
-            (size,) = struct.unpack(">H", self._exactly(2))
+            (size,) = struct.unpack(">H", self.read_exactly(2))
         elif size == 127:
-            (size,) = struct.unpack(">Q", self._exactly(8))
-        mask = self._exactly(4)
-        payload = self._exactly(size)
+            (size,) = struct.unpack(">Q", self.read_exactly(8))
+        mask = self.read_exactly(4)
+        payload = self.read_exactly(size)
         repeated = (mask * (size // 4 + 1))[:size]
         number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
         return first & 0x0F, number.to_bytes(size, "big")
@@ -89,7 +89,7 @@ class Peer:
         self._file.close()
         self.socket.close()
 
-    def _exactly(self, size):
+    def read_exactly(self, size):
         data = self._file.read(size)
         if len(data) < size:
             raise ConnectionLost("the client is gone")
@@ -114,6 +114,9 @@ class AgentConnection:
         if opcode == CLOSE:
             raise ConnectionLost("the client said goodbye")
         return [payload] if opcode == BINARY else []
+
+    def answer_through(self, post):
+        """Pings are answered at once."""
 
     def send(self, messages):
         self._send(b"".join(frame(BINARY, message) for message in messages))

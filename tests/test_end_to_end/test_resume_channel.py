@@ -11,7 +11,7 @@ from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import SessionLost
 from ssm_plugin.loopback.link import link_pair
-from ssm_plugin.transport.consumer import EVENTS_HIGH
+from ssm_plugin.transport.backpressure import EVENTS_HIGH
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.wire import payloads
 
@@ -146,7 +146,7 @@ def filled(ends):
     """The reader waits for its consumer, and an acknowledgement lies unread behind it."""
     ends.node.send_input_data(b"x" * 5000)
     deadline = time.monotonic() + TIME_LIMIT
-    while not ends.client.consumer.is_waited_for:
+    while not ends.client.backpressure.waits_for_consumer:
         assert time.monotonic() < deadline
     ends.client.send_input_data(b"key")
     assert ends.next_at_node() == b"key"
@@ -195,7 +195,7 @@ def test_many_small_outputs_are_bounded_by_their_number():
 
         thread = threading.Thread(target=flood)
         thread.start()
-        while not ends.client.consumer.is_waited_for:
+        while not ends.client.backpressure.waits_for_consumer:
             thread.join(0.01)
             assert thread.is_alive(), "everything was taken"
         assert EVENTS_HIGH <= ends.events.qsize() < EVENTS_HIGH + 5000

@@ -606,7 +606,7 @@ def test_while_the_consumer_is_slow_unread_acknowledgements_are_not_taken_for_mi
         for sequence in range(1, 5):
             peer.send(BINARY, data(sequence, b"o" * 1000))
         output = client.next(Output)
-        wait_until(lambda: client.channel.consumer.is_waited_for)
+        wait_until(lambda: client.channel.backpressure.waits_for_consumer)
         for _ in range(3):
             clock.advance(200.0)
             client.channel.send_control(payloads.SIZE, b"{}")

@@ -224,20 +224,65 @@ def test_text_pings_and_the_farewell_go_out(pair):
     assert peer.read() == (CLOSE, b"\x03\xe8")
 
 
-def test_pongs_never_land_in_the_middle_of_a_message(pair):
+def test_answers_go_where_they_are_posted_and_never_by_the_thread_that_receives(pair):
     connection, peer = pair
-    message = b"m" * 3000
-    sender, _ = in_thread(lambda: [connection.send([message] * 50) for _ in range(20)])
-    receiver, _ = in_thread(receive, connection, 1)
-    pinger, _ = in_thread(lambda: [peer.socket.sendall(frame(PING, b"p")) for _ in range(200)])
-    found = {BINARY: 0, PONG: 0}
-    while found != {BINARY: 1000, PONG: 200}:
-        opcode, payload = peer.read()
-        assert payload == (message if opcode == BINARY else b"p")
-        found[opcode] += 1
-    peer.send(BINARY, b"end")
-    for thread in (sender, receiver, pinger):
-        thread.join(LIMIT)
+    posted = []
+    connection.answer_through(posted.append)
+    peer.socket.sendall(frame(PING, b"one") + frame(PING, b"two") + frame(BINARY, b"x"))
+    assert receive(connection, 1) == [b"x"]
+    assert len(posted) == 2
+    for answer in posted:
+        connection.send_frame(answer)
+    assert [peer.read() for _ in range(2)] == [(PONG, b"one"), (PONG, b"two")]
+
+
+def test_a_message_in_many_fragments_is_joined(pair):
+    connection, peer = pair
+    pieces = [b"%d," % number for number in range(500)]
+    data = frame(BINARY, b"begin", final=False)
+    data += b"".join(frame(0, piece, final=False) for piece in pieces) + frame(0, b"end")
+    thread, _ = in_thread(peer.socket.sendall, data)
+    assert receive(connection, 1) == [b"begin" + b"".join(pieces) + b"end"]
+    thread.join(LIMIT)
+
+
+@pytest.mark.parametrize("fragment", [b"", b"x" * 60000], ids=["empty", "large"])
+def test_fragments_without_end_are_the_end(pair, fragment):
+    connection, peer = pair
+
+    def flood():
+        peer.send(BINARY, b"begin", final=False)
+        while True:
+            peer.socket.sendall(frame(0, fragment, final=False) * 10)
+
+    thread, _ = in_thread(flood)
+    with pytest.raises(ConnectionLost, match="1 MiB"):
+        receive(connection, 1)
+    connection.abort()
+    thread.join(LIMIT)
+
+
+def test_a_long_frame_that_drips_in_is_not_copied_again_and_again(pair):
+    connection, peer = pair
+    data = frame(BINARY, b"d" * 1000000)
+
+    def drip():
+        for start in range(0, len(data), 100):
+            peer.socket.sendall(data[start:start + 100])
+
+    thread, _ = in_thread(drip)
+    begun = time.process_time()
+    assert receive(connection, 1) == [b"d" * 1000000]
+    assert time.process_time() - begun < 2
+    thread.join(LIMIT)
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CLOSE, PONG])
+def test_a_frame_of_fifteen_mebibytes_is_refused_before_it_is_read(pair, opcode):
+    connection, peer = pair
+    peer.socket.sendall(bytes([0x80 | opcode, 127]) + (15 << 20).to_bytes(8, "big"))
+    with pytest.raises(RemoteError, match="too long"):
+        connection.receive()
 
 
 # --- The end

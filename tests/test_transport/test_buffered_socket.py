@@ -6,7 +6,7 @@ import pytest
 
 from ssm_plugin.errors import ConnectionLost
 from ssm_plugin.net.tls_socket import TlsSocket
-from ssm_plugin.transport.stream import Stream
+from ssm_plugin.transport.buffered_socket import BufferedSocket
 from tests.support.certificates import Authority
 
 LIMIT = 10
@@ -23,8 +23,8 @@ def pair(request, authority):
     near, far = socket.socketpair()
     if request.param:
         near, far = encrypted(near, far, authority)
-    stream = Stream(near)
-    stream.settimeout(None)
+    stream = BufferedSocket(near)
+    stream.lift_limit()
     yield stream, far
     stream.close()
     far.close()
@@ -60,8 +60,8 @@ def receive(stream, size):
     data = bytearray()
     while len(data) < size:
         stream.fill()
-        data += stream.buffered[stream.start:]
-        stream.consume(len(stream.buffered))
+        data += stream.buffer[stream.start:]
+        stream.consume(len(stream.buffer))
     return bytes(data)
 
 
@@ -77,14 +77,14 @@ def receive_raw(sock, size):
 def test_what_was_not_consumed_stays_in_front_of_what_comes(pair):
     stream, far = pair
     far.sendall(b"12345")
-    while len(stream.buffered) < 5:
+    while len(stream.buffer) < 5:
         stream.fill()
     stream.consume(3)
-    assert stream.buffered[stream.start:] == b"45"
+    assert stream.buffer[stream.start:] == b"45"
     far.sendall(b"67")
-    while len(stream.buffered) - stream.start < 4:
+    while len(stream.buffer) - stream.start < 4:
         stream.fill()
-    assert stream.buffered[stream.start:] == b"4567"
+    assert stream.buffer[stream.start:] == b"4567"
 
 
 def test_websocket_client_reads_from_the_same_buffer(pair):
@@ -147,21 +147,46 @@ def test_after_an_abort_or_a_close_everything_fails_in_the_same_way(pair):
 
 def test_a_time_limit_is_a_lost_connection_that_names_its_cause(pair):
     stream, _ = pair
-    stream.settimeout(0.05)
-    assert stream.gettimeout() == 0.05
+    stream.limit(0.05, 1000)
     with pytest.raises(ConnectionLost) as caught:
         stream.fill()
     assert isinstance(caught.value.__cause__, socket.timeout)
 
 
-def test_two_writers_do_not_mix(pair):
+def test_a_time_limit_is_for_all_that_comes_together(pair):
     stream, far = pair
-    pieces = [bytes([letter]) * 200000 for letter in b"ab"]
-    threads = [in_thread(stream.sendall, piece)[0] for piece in pieces]
-    received = receive_raw(far, 400000)
-    for thread in threads:
-        thread.join(LIMIT)
-    assert received in (pieces[0] + pieces[1], pieces[1] + pieces[0])
+    stream.limit(0.2, 1000)
+    stopped = threading.Event()
+
+    def drip():
+        while not stopped.wait(0.02):
+            far.sendall(b"x")
+
+    thread, _ = in_thread(drip)
+    with pytest.raises(ConnectionLost):
+        receive(stream, 1000)
+    stopped.set()
+    thread.join(LIMIT)
+
+
+def test_no_more_comes_than_was_allowed_until_the_limit_is_lifted(pair):
+    stream, far = pair
+    stream.limit(LIMIT, 10)
+    far.sendall(b"0123456789abcdef")
+    assert receive(stream, 10) == b"0123456789"
+    with pytest.raises(ConnectionLost, match="no end"):
+        stream.fill()
+    stream.lift_limit()
+    assert receive(stream, 6) == b"abcdef"
+
+
+def test_what_websocket_client_sends_goes_where_it_is_posted(pair):
+    stream, far = pair
+    posted = []
+    stream.post = posted.append
+    assert stream.send(b"pong") == 4
+    stream.sendall(b"data")
+    assert (posted, far.recv(100)) == ([b"pong"], b"data")
 
 
 def test_twenty_megabytes_go_each_way_at_the_same_time(pair):

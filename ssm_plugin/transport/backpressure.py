@@ -1,0 +1,89 @@
+"""What the reader of a data channel waits for, besides its socket.
+
+It counts what was received and is not passed on yet, and the answers (acknowledgements, pongs) that
+are not sent yet. Data that waits to be sent does not count: its window bounds it, and a reader that
+waited for it would not see the acknowledgements that it needs.
+"""
+
+import queue
+import threading
+from typing import Callable
+
+from ..channel.events import Event
+
+# Events that may wait in the queue before the reader pauses, and how many may be left when it goes
+# on: pieces of output can be so small that what they cost is not their bytes.
+EVENTS_HIGH = 20000
+EVENTS_LOW = 5000
+
+# Bytes of answers that may wait for a peer that does not read.
+ANSWERS_HIGH = 4 * 1024 * 1024
+ANSWERS_LOW = 1024 * 1024
+
+
+class Backpressure:
+    """The reader pauses once ``high`` bytes of output wait for their consumer, or too many events,
+    or too many bytes of answers for the peer; it goes on when they have come down to about half."""
+
+    def __init__(self, events: "queue.Queue[Event]", high: int, low: int) -> None:
+        self._events = events
+        self._high = high
+        self._low = low
+        self._output = 0  # bytes that wait for their consumer
+        self._answers = 0  # bytes that wait for the writer
+        self._waiting_for_output = False
+        self._changed = threading.Condition()
+
+    # Output
+
+    def output_came(self, size: int) -> None:
+        with self._changed:
+            self._output += size
+
+    def output_left(self, size: int) -> bool:
+        """Whether a reader that waited for this goes on."""
+        with self._changed:
+            self._output -= size
+            if not self._waiting_for_output or not self._consumer_has_caught_up():
+                return False
+            self._changed.notify_all()
+            return True
+
+    @property
+    def waits_for_consumer(self) -> bool:
+        """Whether we are the one that does not listen: then the peer's silence says nothing."""
+        return self._waiting_for_output
+
+    # Answers
+
+    def answers_queued(self, size: int) -> None:
+        with self._changed:
+            self._answers += size
+
+    def answers_sent(self, size: int) -> None:
+        with self._changed:
+            self._answers -= size
+            if self._answers <= ANSWERS_LOW:
+                self._changed.notify_all()
+
+    # The reader
+
+    def wait(self, given_up: Callable[[], bool]) -> None:
+        """Wait while too much has piled up, or until :meth:`wake` finds ``given_up()``."""
+        with self._changed:
+            if self._output >= self._high or self._events.qsize() >= EVENTS_HIGH:
+                self._waiting_for_output = True
+                while not self._consumer_has_caught_up() and not given_up():
+                    self._changed.wait()
+                self._waiting_for_output = False
+            if self._answers >= ANSWERS_HIGH:
+                while self._answers > ANSWERS_LOW and not given_up():
+                    self._changed.wait()
+
+    def wake(self) -> None:
+        """Let a reader that waits look whether it has given up."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _consumer_has_caught_up(self) -> bool:
+        return self._output <= self._low and self._events.qsize() <= EVENTS_LOW
