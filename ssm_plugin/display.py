@@ -7,7 +7,8 @@ escapes, as Python writes them: ``\\x1b``, ``\\u202e``, ``\\n``. Whatever can be
 whether in Latin, Chinese or emoji.
 
 Text passes here once, where it leaves us. A backslash stays as it is: who sees ``\\x1b`` does not
-know whether it was one character or four. Neither does any harm.
+know whether it was one character or four. Neither does any harm. JSON needs nothing of this:
+``json.dumps`` escapes all that is not printable ASCII.
 """
 
 import os
@@ -39,11 +40,6 @@ def shown_output(data: bytes) -> bytes:
     """The same of what a program wrote, in UTF-8: it keeps its lines and tabs."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return _escaped(text, "\n\t").encode("utf-8")
-
-
-def shown_json(text: str) -> str:
-    """JSON in ASCII, as ``json.dumps`` makes it, and still JSON: all but DEL is escaped there."""
-    return text.replace("\x7f", "\\u007f")
 
 
 def filled(template: str, **fields: object) -> str:

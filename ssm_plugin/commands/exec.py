@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings, parse_duration
-from ..display import shown_json
 from ..errors import LocalError, UsageError
 from ..jobs.command import RemoteCommand
 from ..jobs.fleet import PARALLEL, Fleet
@@ -184,7 +183,7 @@ def _file_streams(directory: str, name: str) -> FileStreams:
 
 
 def _print_object(value: Any) -> None:
-    sys.stdout.write(shown_json(json.dumps(value)) + "\n")
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 

@@ -10,7 +10,7 @@ import time
 from typing import Any, Dict, Optional, Sequence, Set
 
 from .. import logs
-from ..display import encoded, shown, shown_json
+from ..display import encoded, shown
 from ..errors import SsmPluginError
 from ..session.loop import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
@@ -166,7 +166,7 @@ class Supervisor:
 
     def _print(self, report: Report) -> None:
         line = json.dumps(as_object(report, time.time()))
-        self._stdout.write(shown_json(logs.mask(line)).encode("ascii") + b"\n")
+        self._stdout.write(logs.mask(line).encode("utf-8") + b"\n")
 
 
 def as_object(report: Report, now: float) -> Dict[str, Any]:

@@ -50,7 +50,7 @@ class PrefixedStreams(Streams):
             self._put(fd, lines)
 
     def _put(self, fd: int, lines: List[bytes]) -> None:
-        if os.isatty(fd):  # on a file's way a node's bytes stay as they are
+        if os.isatty(fd):  # else a node's bytes stay as they are
             lines = [shown_output(line) for line in lines]
         text = b"".join(self._prefix + line for line in lines)
         with self._lock:
