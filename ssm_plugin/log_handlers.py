@@ -3,13 +3,13 @@
 import logging
 import logging.handlers
 import os
-import re
 import stat
 import sys
 import time
 from contextlib import suppress
 from typing import Any, Callable, Optional
 
+from .display import shown
 from .files import is_regular, open_private
 
 _DATE = "%Y-%m-%dT%H:%M:%S"
@@ -47,7 +47,11 @@ class _Formatter(logging.Formatter):
         return time.strftime(datefmt or "", time.gmtime(record.created))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return _one_line(super().formatMessage(record))
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The lines after a record's own are indented: none can be taken for another record."""
+        return "\n".join("    " + shown(line) for line in super().formatException(ei).split("\n"))
 
 
 class _SaysOnce(logging.Handler):
@@ -62,7 +66,7 @@ class _SaysOnce(logging.Handler):
         if not self.told:
             self.told = True
             why = "{0.__name__}: {1}".format(*sys.exc_info()[:2])
-            text = "ssm-plugin: a log record was lost: {}".format(_one_line(why))
+            text = "ssm-plugin: a log record was lost: {}".format(shown(why))
             mask = getattr(self.formatter, "mask", str)
             with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
                 sys.stderr.write(mask(text) + "\n")
@@ -70,6 +74,9 @@ class _SaysOnce(logging.Handler):
 
 class _StderrHandler(_SaysOnce, logging.StreamHandler):
     terminator = "\r\n"  # the terminal may be in raw mode
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", self.terminator)
 
 
 class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
@@ -93,10 +100,6 @@ class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
             return not os.path.samestat(os.stat(self.baseFilename), os.fstat(descriptor))
         except FileNotFoundError:
             return True
-
-
-def _one_line(text: str) -> str:
-    return re.sub("[\0-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], text)
 
 
 def _make_private(descriptor: int) -> None:

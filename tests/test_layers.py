@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 
 # From the bottom up. What stands in one row may not import its neighbours, only what is below.
 LAYERS = (
-    {"errors", "version", "files", "unpacked"},
+    {"errors", "version", "files", "display", "unpacked"},
     {"strict_yaml", "log_handlers", "unpacked"},
     {"config", "logs", "wire"},
     {"channel", "net"},

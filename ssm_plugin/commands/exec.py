@@ -3,6 +3,8 @@
 The arguments arrive as they are given here; no shell reads them, except for --shell. Ctrl-C,
 SIGTERM and the end of our parent end the command too. Needs sh at the node; with bash there, all
 that the command started ends with it. Output is text in UTF-8: the agent changes what is not.
+Of many targets each line has its target in front; on a terminal, control characters in it are shown
+as escapes, so that no node can write over the line of another.
 """
 
 import argparse

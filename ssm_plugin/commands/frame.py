@@ -6,6 +6,7 @@ import sys
 from typing import List
 
 from .. import logs
+from ..display import shown
 from ..errors import SessionInterrupted, SsmPluginError
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
@@ -66,7 +67,7 @@ def _run(name: str, arguments: List[str]) -> int:
 
 def _say(error: Exception, prefix: str = "") -> None:
     log.exception("%s%s", prefix, error)
-    line = "ssm-plugin: %s\n" % " ".join(logs.mask(prefix + str(error)).split())
+    line = "ssm-plugin: %s\n" % shown(" ".join(logs.mask(prefix + str(error)).split()))
     try:
         os.write(2, line.encode("utf-8", "backslashreplace"))
     except OSError:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, List, Mapping
 
 from ..config import JobSettings, Settings
+from ..display import shown
 from ..errors import UsageError
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         return _print(_plan(job, settings, environ))
     report = _run(job, settings, environ)
     if report.failure():
-        sys.stderr.write("ssm-plugin: %s\n" % report.failure())
+        sys.stderr.write("ssm-plugin: %s\n" % shown(report.failure()))
         sys.stderr.flush()
     return report.status
 
@@ -88,7 +89,7 @@ def _chosen(name: Any, settings: Settings) -> List[JobSettings]:
 def _listed(jobs: List[JobSettings]) -> str:
     width = max((len(job.name) for job in jobs), default=0)
     return "".join(
-        "%s  %s: %s\n" % (job.name.ljust(width), ", ".join(job.targets), _shown(job))
+        shown("%s  %s: %s" % (job.name.ljust(width), ", ".join(job.targets), _shown(job))) + "\n"
         for job in jobs
     )
 
@@ -98,7 +99,7 @@ def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, 
     for job in jobs:
         check_job(job, settings, environ, datetime.now())
     return "%s: %d job%s, no mistakes found\n" % (
-        settings.source or "no configuration file", len(jobs), "" if len(jobs) == 1 else "s"
+        shown(settings.source or "no configuration file"), len(jobs), "" if len(jobs) == 1 else "s"
     )
 
 
@@ -113,7 +114,7 @@ def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> s
     for name in job.targets:
         lines.append("target    %s (%s)" % (name, settings.resolve_target(name)))
         lines.append("output    %s" % os.path.abspath(paths[name]))
-    return "\n".join(lines) + "\n"
+    return "".join(shown(line) + "\n" for line in lines)
 
 
 def _shown(job: JobSettings) -> str:

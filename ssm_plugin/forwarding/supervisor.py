@@ -4,13 +4,13 @@ Tunnels and signals put what happens into one queue; whatever is written or told
 """
 
 import json
-import os
 import queue
 import signal
 import time
 from typing import Any, Dict, Optional, Sequence, Set
 
 from .. import logs
+from ..display import encoded, shown
 from ..errors import SsmPluginError
 from ..session.loop import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
@@ -107,13 +107,14 @@ class Supervisor:
             self._say(TERMINATE_SIGNAL)
         elif signum == signal.SIGUSR1:
             now = time.monotonic()
-            self._complain("".join("ssm-plugin: %s\n" % one.state(now) for one in self._tunnels))
+            for one in self._tunnels:
+                self._complain("ssm-plugin: %s\n" % shown(one.state(now)))
 
     def _handle_report(self, report: Report) -> None:
         tunnel, kind = report.tunnel, report.kind
         if kind in (reports.READY, reports.RECONNECTED):
             self._up.add(tunnel)
-            self._say("%s leads to %s.\n" % (tunnel.address, tunnel.destination))
+            self._say(shown("%s leads to %s." % (tunnel.address, tunnel.destination)) + "\n")
         elif kind == reports.ERROR and report.retry_in is not None:
             self._up.discard(tunnel)
         elif kind == reports.ENDED:
@@ -124,7 +125,7 @@ class Supervisor:
         if self._as_json:
             self._print(report)
         if kind == reports.ERROR:
-            self._complain("ssm-plugin: %s\n" % _explained(report))
+            self._complain("ssm-plugin: %s\n" % shown(_explained(report)))
         if kind != reports.CONNECTION:
             self._tell_readiness(report)
 
@@ -161,7 +162,7 @@ class Supervisor:
             self._complain(text)
 
     def _complain(self, text: str) -> None:
-        self._stderr.write(os.fsencode(logs.mask(text)))
+        self._stderr.write(encoded(logs.mask(text)))
 
     def _print(self, report: Report) -> None:
         line = json.dumps(as_object(report, time.time()))

@@ -3,6 +3,7 @@
 import datetime
 from typing import Any, Dict, List, Sequence
 
+from ..display import shown
 from .request import CommandResult
 
 _HEAD = ("TARGET", "STATUS", "SECONDS", "STDOUT", "STDERR", "REASON")
@@ -19,12 +20,12 @@ def table(results: Sequence[CommandResult]) -> str:
     for result in results:
         rows.append(
             (
-                result.name,
+                shown(result.name),
                 str(result.status),
                 "%.1f" % result.seconds,
                 str(result.stdout_bytes),
                 str(result.stderr_bytes),
-                " ".join(result.reason.split()),
+                shown(" ".join(result.reason.split())),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]

@@ -4,6 +4,7 @@ import os
 import threading
 from typing import BinaryIO, List
 
+from ..display import encoded, shown, shown_output
 from ..errors import LocalError
 from ..files import open_private
 from ..session.streams import Streams
@@ -21,7 +22,7 @@ class PrefixedStreams(Streams):
         self.stdin = None
         self._stdout = output
         self._lock = lock
-        self._prefix = os.fsencode(name) + b": "
+        self._prefix = encoded(shown(name)) + b": "
         self._pieces = {output: b"", 2: b""}
 
     def output(self, data: bytes) -> None:
@@ -49,6 +50,8 @@ class PrefixedStreams(Streams):
             self._put(fd, lines)
 
     def _put(self, fd: int, lines: List[bytes]) -> None:
+        if os.isatty(fd):  # else a node's bytes stay as they are
+            lines = [shown_output(line) for line in lines]
         text = b"".join(self._prefix + line for line in lines)
         with self._lock:
             write_all(fd, text)

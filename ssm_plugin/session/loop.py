@@ -133,7 +133,7 @@ class EventLoop:
         session.notices.aside = session.notices.aside or runner.output_is_stream
         session.notices.show(notices.START)
         if event.customer_message:
-            session.notices.show("{message}\n", message=event.customer_message)
+            session.notices.message(event.customer_message)
         runner.start()
 
     def _type_of(self, event: Started) -> SessionType:

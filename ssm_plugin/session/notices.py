@@ -1,8 +1,6 @@
 """The lines that scripts know from AWS's client, byte for byte, and where they go."""
 
-import os
-import sys
-
+from ..display import encoded, filled, shown, shown_lines
 from .streams import Streams
 
 START = "\nStarting session with SessionId: {session_id}\n"
@@ -33,27 +31,23 @@ class Notices:
 
     def show(self, text: str, **fields: object) -> None:
         """One of the lines above, filled in."""
-        self._write(text.format(session_id=self._session_id, **fields), self.aside)
+        self._write(filled(text, session_id=self._session_id, **fields), self.aside)
+
+    def message(self, text: str) -> None:
+        """What the node wants said, which may have several lines."""
+        self._write(shown_lines(text) + "\n", self.aside)
 
     def warn(self, text: str) -> None:
         """A line of our own, always on stderr."""
-        self._write(text + "\n", True)
+        self._write(shown(text) + "\n", True)
 
     def _write(self, text: str, aside: bool) -> None:
         if self._silent:
             return
         if self.raw:
             text = text.replace("\n", "\r\n")
-        data = _encoded(text)
+        data = encoded(text)
         if aside:
             self._streams.error(data)
         else:
             self._streams.output(data)
-
-
-def _encoded(text: str) -> bytes:
-    """As the locale has it: a path may hold any bytes. What it cannot write is shown escaped."""
-    try:
-        return os.fsencode(text)
-    except UnicodeEncodeError:
-        return text.encode(sys.getfilesystemencoding(), "backslashreplace")

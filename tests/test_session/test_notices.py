@@ -42,6 +42,15 @@ def test_aside_they_go_to_stderr_and_a_warning_always_does():
     assert (written.output, written.error) == (b"", b"careful\nSession: s-1 timed out.\n")
 
 
+def test_what_others_say_is_shown_escaped_and_only_a_message_has_lines():
+    written = Written()
+    written.notices.message("one\r\ntwo\x1b[2J")
+    written.notices.show(notices.END_REASON, reason="a\nb\u202e")
+    written.notices.warn("c\nd\x9b")
+    assert written.output == b"one\ntwo\\x1b[2J\n\n\nSessionId: s-1 : a\\nb\\u202e\n\n"
+    assert written.error == b"c\\nd\\x9b\n"
+
+
 def test_silent_they_go_nowhere():
     written = Written(silent=True)
     written.notices.show(notices.START)
