@@ -5,6 +5,7 @@ Everything here raises plain ``OSError``; the caller knows what the file was for
 
 import os
 import stat
+from typing import BinaryIO
 
 
 def make_private_directories(path: str) -> None:
@@ -31,6 +32,12 @@ def open_private(path: str, flags: int) -> int:
     descriptor = os.open(path, flags, 0o600)
     os.set_blocking(descriptor, True)
     return descriptor
+
+
+def open_unbuffered(path: str, flags: int) -> BinaryIO:
+    """The same as a file to write to, which knows its name. Nothing waits in it: a full disk is
+    an error of the write that met it, never of ``close``."""
+    return open(path, "wb", buffering=0, opener=lambda name, _: open_private(name, flags))
 
 
 def is_regular(path: str) -> bool:

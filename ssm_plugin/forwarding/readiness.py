@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from typing import Mapping, Optional, Sequence
 
 from .. import logs
@@ -43,6 +44,8 @@ class ReadyFile:
                 file.write("".join(line + "\n" for line in lines))
             os.replace(unfinished, self._path)
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(unfinished)
             raise self._error(error) from error
         self._written = True
 
