@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..terminal.output import write_all
 from ..version import PROTOCOL_VERSION, __version__
 from .faces import COMMANDS, HELP
+from .frame import check_status_setting
 
 _HELP = """\
 usage: ssm-plugin COMMAND [OPTION …] …
@@ -56,6 +57,7 @@ def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = 
     command.add_arguments(parser)
     add_common_options(parser)
     options = parser.parse_args(arguments[1:])
+    check_status_setting(environ)
     settings = settings_from(options, environ)
     logs.configure(settings.log, environ)
     status: int = command.run(options, settings, environ)
