@@ -33,7 +33,7 @@ examples:
   ssm-plugin exec i-0123456789abcdef0 -- uname -a
   ssm-plugin exec db1 --timeout 30m -- /usr/local/bin/backup --all
   ssm-plugin exec db1 --stdin dump.sql -- psql orders
-  ssm-plugin exec web1,web2,web3 --parallel 2 --shell 'systemctl restart app && uptime'
+  ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
 not be started or its status never arrived; of many targets, the worst
@@ -42,7 +42,7 @@ not be started or its status never arrived; of many targets, the worst
 # The status of a shell that finds no such program.
 NO_PROGRAM = 127
 
-_USAGE = "%(prog)s TARGET[,TARGET ...] [OPTION ...] [--] COMMAND [ARG ...]"
+_USAGE = "%(prog)s TARGET[,...] [OPTION ...] [--] COMMAND [ARG ...]"
 
 
 class _TargetAndCommand(argparse.Action):
