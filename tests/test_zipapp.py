@@ -53,6 +53,20 @@ def test_two_builds_are_the_same_bytes(zipapp: Path, tmp_path: Path) -> None:
     assert (tmp_path / zipapp.name).read_bytes() == zipapp.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "argument, status, said",
+    [("--help", 0, b"usage: "), ("-h", 0, b"DIR"), ("--fast", 2, b"--fast")],
+)
+def test_a_call_for_help_or_a_wrong_option_builds_nothing(
+    tmp_path: Path, argument: str, status: int, said: bytes
+) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "build_zipapp"), argument]
+    done = run(command, tmp_path)
+    assert done.status == status
+    assert said in (done.stderr if status else done.stdout)
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_entries_are_python_source_and_two_licences(zipapp: Path) -> None:
     others = [name for name in entries(zipapp) if not name.endswith(".py")]
     assert others == ["LICENSE.PyYAML", "LICENSE.websocket-client"]
