@@ -22,7 +22,7 @@ def main() -> int:
     """Run what ``sys.argv`` asks for; returns the exit status."""
     arguments = sys.argv[1:]
     drop_in = os.path.basename(sys.argv[0]).startswith(DROP_IN)
-    if arguments == ["--version"]:
+    if arguments in (["--version"], ["-V"]):
         return _answer((PROTOCOL_VERSION if drop_in else "ssm-plugin " + __version__) + "\n")
     if drop_in and not arguments:
         return _answer(INSTALLED)

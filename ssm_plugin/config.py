@@ -163,12 +163,16 @@ _DURATION = re.compile(
 # --- Where the settings come from.
 
 
-def _default_file(environ: Mapping[str, str]) -> Optional[str]:
+def default_files(environ: Mapping[str, str] = os.environ) -> Tuple[str, str]:
+    """Where a file is looked for if none was named, in this order."""
     home = environ.get("HOME") or os.path.expanduser("~")
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    places = (os.path.join(base, "ssm-plugin", "config.yaml"), SYSTEM_FILE)
+    return os.path.join(base, "ssm-plugin", "config.yaml"), SYSTEM_FILE
+
+
+def _default_file(environ: Mapping[str, str]) -> Optional[str]:
     # ``exists`` is False, too, beneath a home that we may not search, as after ``sudo -u``.
-    return next((place for place in places if os.path.exists(place)), None)
+    return next((place for place in default_files(environ) if os.path.exists(place)), None)
 
 
 def _read(source: str) -> Settings:

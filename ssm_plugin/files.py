@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+from typing import BinaryIO
 
 MIB = 1 << 20  # bytes
 _OWN_DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z")
@@ -57,6 +58,12 @@ def open_private(path: str, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_unbuffered(path: str, flags: int) -> BinaryIO:
+    """The same as a file to write to, which knows its name. Nothing waits in it: a full disk is
+    an error of the write that met it, never of ``close``."""
+    return open(path, "wb", buffering=0, opener=lambda name, _: open_private(name, flags))
 
 
 def _check_ours(status: os.stat_result) -> None:

@@ -27,12 +27,14 @@ def ours(drop_in):
     return drop_in.program[:-1] + [str(link)]
 
 
-def test_the_drop_in_prints_the_protocol_version_alone(drop_in):
-    assert drop_in.call(drop_in.program + ["--version"]) == (0, b"1.2.896.0\n", b"")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_drop_in_prints_the_protocol_version_alone(drop_in, option):
+    assert drop_in.call(drop_in.program + [option]) == (0, b"1.2.896.0\n", b"")
 
 
-def test_our_own_name_prints_our_own_version(drop_in, ours):
-    done = drop_in.call(ours + ["--version"])
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_our_own_name_prints_our_own_version(drop_in, ours, option):
+    done = drop_in.call(ours + [option])
     assert (done.status, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"ssm-plugin 0.")
 

@@ -57,6 +57,18 @@ def test_every_python_builds_the_same_bytes(zipapp: Path, tmp_path: Path, python
 def test_nothing_is_compressed_as_each_zlib_would_do_it_differently(zipapp: Path) -> None:
     with zipfile.ZipFile(str(zipapp)) as archive:
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+@pytest.mark.parametrize(
+    "argument, status, said",
+    [("--help", 0, b"usage: "), ("-h", 0, b"DIR"), ("--fast", 2, b"--fast")],
+)
+def test_a_call_for_help_or_a_wrong_option_builds_nothing(
+    tmp_path: Path, argument: str, status: int, said: bytes
+) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "build_zipapp"), argument]
+    done = run(command, tmp_path)
+    assert done.status == status
+    assert said in (done.stderr if status else done.stdout)
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_entries_are_python_source_and_two_licences(zipapp: Path) -> None:

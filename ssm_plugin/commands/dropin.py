@@ -22,6 +22,7 @@ from ..session.session_handler import SessionHandler
 from ..session.surroundings import make_environment
 from ..session.types import SessionType
 from .faces import RESPONSE_VARIABLE
+from .frame import check_status_setting
 from .new_session import run_in_foreground
 
 USAGE = (
@@ -104,6 +105,7 @@ def run(arguments: List[str]) -> int:
     handler = SessionHandler(environment=make_environment(settings))
     session = handler.create_session(session_arguments(invocation))
     assert isinstance(session, Session)
+    _check_status_setting(session)
     with ExitStack() as stack:
         if session.client_config.session_type is SessionType.PORT:
             _bind_first(session, stack)
@@ -113,6 +115,15 @@ def run(arguments: List[str]) -> int:
 
             stack.enter_context(parent_watch(session.events, called_by_aws=True))
         return run_in_foreground(session)
+
+
+def _check_status_setting(session: Session) -> None:
+    """The AWS CLI has started the session already: it is not left behind for a wrong setting."""
+    try:
+        check_status_setting(os.environ)
+    except UsageError:
+        session.terminate_session()
+        raise
 
 
 def _bind_first(session: Session, stack: ExitStack) -> None:

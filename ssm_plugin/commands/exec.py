@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import queue
-import sys
 import threading
 from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Tuple
@@ -37,13 +36,16 @@ examples:
   ssm-plugin exec i-0123456789abcdef0 -- uname -a
   ssm-plugin exec db1 --timeout 30m -- /usr/local/bin/backup --all
   ssm-plugin exec db1 --stdin dump.sql -- psql orders
-  ssm-plugin exec web1,web2,web3 --parallel 2 --shell 'systemctl restart app && uptime'
+  ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
 not be started or its status never arrived; of many targets, the worst
 """
 
-_USAGE = "%(prog)s TARGET[,TARGET ...] [OPTION ...] [--] COMMAND [ARG ...]"
+# The status of a shell that finds no such program.
+NO_PROGRAM = 127
+
+_USAGE = "%(prog)s TARGET[,...] [OPTION ...] [--] COMMAND [ARG ...]"
 
 
 class _TargetAndCommand(argparse.Action):
@@ -118,7 +120,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         exits.enter_context(parent_watch(events))
         if len(requests) > 1:
             return _run_many(options, requests, environment, events, settings.quiet)
-        return _run_one(options, requests[0], environment, events)
+        return _run_one(options, requests[0], environment, events, settings.quiet)
 
 
 def _run_one(
@@ -126,6 +128,7 @@ def _run_one(
     request: CommandRequest,
     environment: Environment,
     events: "queue.Queue[Any]",
+    quiet: bool,
 ) -> int:
     streams, finish = _streams_for_one(options, request.name)
     result = RemoteCommand(request, environment, streams, events, is_program=True).run()
@@ -134,6 +137,7 @@ def _run_one(
         _print_object(as_object(result))
     elif result.error:
         raise result.error
+    _explain(options, [result], quiet)
     return result.status
 
 
@@ -158,6 +162,7 @@ def _run_many(
     for each in streams:
         each.finish()
     _report(results, options.json, quiet)
+    _explain(options, results, quiet)
     return worst(results)
 
 
@@ -165,8 +170,7 @@ def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:
     if as_json:
         _print_object(as_objects(results))
     elif not quiet or worst(results):
-        sys.stderr.write(table(results))
-        sys.stderr.flush()
+        write_all(2, table(results).encode("utf-8", "backslashreplace"))
 
 
 def _streams_for_one(options: argparse.Namespace, name: str) -> Tuple[Streams, Any]:
@@ -184,8 +188,7 @@ def _file_streams(directory: str, name: str) -> FileStreams:
 
 
 def _print_object(value: Any) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
+    write_all(1, (json.dumps(value) + "\n").encode("ascii"))
 
 
 # --- What the command line says.
@@ -198,7 +201,32 @@ def _argv(options: argparse.Namespace) -> Tuple[str, ...]:
         return shell_argv(_as_typed(options.shell))
     if not options.command:
         raise UsageError("there is no COMMAND; see 'ssm-plugin exec --help'")
+    line = _line_in_one_word(options)
+    # The start of a path has a slash; what has none before its first space can be no program.
+    if line and "/" not in line.split()[0]:
+        raise UsageError(_one_word(line))
     return tuple(_as_typed(word) for word in options.command)
+
+
+def _line_in_one_word(options: argparse.Namespace) -> str:
+    """The COMMAND if it looks like a line that was meant for a shell, else an empty text."""
+    only = options.command[0] if options.shell is None and len(options.command) == 1 else ""
+    return only if len(only.split()) > 1 else ""
+
+
+def _one_word(line: str) -> str:
+    # The first part alone: the others may be secrets.
+    return (
+        "the COMMAND %r is one word with white space in it, and no shell splits it: give a "
+        "shell's line with --shell, or the words one by one" % (line.split()[0][:50] + " ...")
+    )
+
+
+def _explain(options: argparse.Namespace, results: List[CommandResult], quiet: bool) -> None:
+    """A path with a space may be a program; if there is none, it was a line after all."""
+    line = _line_in_one_word(options)
+    if line and not quiet and any(each.status == NO_PROGRAM for each in results):
+        write_all(2, ("ssm-plugin: %s\n" % _one_word(line)).encode("utf-8", "backslashreplace"))
 
 
 def _as_typed(word: str) -> str:
@@ -222,7 +250,8 @@ def _read_targets(path: str) -> List[str]:
         with open(path, encoding="utf-8") as file:  # a pipe, too: ``<(...)`` of a shell
             text = file.read(MIB + 1)
     except (OSError, ValueError) as error:
-        raise LocalError("cannot read the targets in %s: %s" % (path, error)) from error
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise LocalError("cannot read the targets in %s: %s" % (path, why)) from error
     if len(text) > MIB:
         raise LocalError("cannot read the targets in %s: they are longer than 1 MiB" % path)
     lines = text.splitlines()

@@ -6,7 +6,7 @@ RESPONSE_VARIABLE = "AWS_SSM_START_SESSION_RESPONSE"
 
 COMMANDS: Dict[str, str] = {
     "shell": "a shell on a node",
-    "exec": "run a command on one or many nodes; its output and exit status come back",
+    "exec": "run a command on nodes; its output and exit status come back",
     "forward": "forward local ports to a node, or to hosts behind it",
     "ssh": "carry one SSH connection, for ProxyCommand",
     "run": "run a job from the configuration file, made for cron",
@@ -19,7 +19,8 @@ def choose(arguments: List[str], called_as_drop_in: bool) -> str:
     """The module that is to run them. The drop-in's name runs our own commands too."""
     if is_positional(arguments):
         return "dropin"
-    known = not arguments or arguments[0] in HELP or arguments[0] in COMMANDS
+    # The AWS CLI puts no option first.
+    known = not arguments or arguments[0].startswith("-") or arguments[0] in COMMANDS
     return "dropin" if called_as_drop_in and not known else "own"
 
 

@@ -3,17 +3,21 @@
 import importlib
 import os
 import sys
-from typing import List
+from typing import List, Mapping
 
 from .. import logs
 from ..display import shown
-from ..errors import SessionInterrupted, SsmPluginError
+from ..errors import ConfigurationError, SessionInterrupted, SsmPluginError
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
 
 FAILURE = 255
 EXIT_OUTPUT_GONE = 141  # 128 and SIGPIPE
 EXIT_INTERRUPTED = 130
+
+# Scripts that were written for AWS's client may want its eternal 0.
+STATUS_VARIABLE = "SSM_PLUGIN_EXIT_STATUS"
+LEGACY = "legacy"
 
 # Seconds that a busy thread may keep another one waiting. Python's own 5 ms are as long as a
 # keystroke takes, there and back, beside a transfer.
@@ -27,8 +31,20 @@ def run(name: str, arguments: List[str]) -> int:
     reserve_standard_streams()
     sys.setswitchinterval(SWITCH_INTERVAL)
     status = _run(name, arguments)
-    # Scripts that were written for AWS's client may want its eternal 0.
-    return 0 if os.environ.get("SSM_PLUGIN_EXIT_STATUS") == "legacy" else status
+    return 0 if os.environ.get(STATUS_VARIABLE) == LEGACY else status
+
+
+def check_status_setting(environ: Mapping[str, str]) -> None:
+    """Before anything is started, and after help was given.
+
+    :raises ConfigurationError: for a value that would have no effect
+    """
+    value = environ.get(STATUS_VARIABLE)
+    if value and value != LEGACY:
+        raise ConfigurationError(
+            "%s: %r is not known: %s always gives status 0, without the variable the status says "
+            "how it ended" % (STATUS_VARIABLE, value[:40], LEGACY)
+        )
 
 
 def reserve_standard_streams() -> None:

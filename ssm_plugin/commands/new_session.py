@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 from ..session.environment import Environment
+from ..session.notices import END_REASON, TIMED_OUT, Notices
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
 from ..terminal.signals import SignalWatch
@@ -18,8 +19,21 @@ def run_new_session(request: SessionRequest, environment: Environment) -> int:
     with signals_into(events):
         started = start_session(environment.service, request, events)
         session = make_session(request, started, environment, events)
+        if environment.silent:
+            session.notices = _Failures(environment.streams, session.session_id, aside=True)
         session.execute()
         return session.run()
+
+
+class _Failures(Notices):
+    """With --quiet: nothing but an end that nobody here asked for, on one line."""
+
+    def show(self, text: str, **fields: object) -> None:
+        if text in (END_REASON, TIMED_OUT):
+            super().show("ssm-plugin: %s\n" % text.strip(), **fields)
+
+    def warn(self, text: str) -> None:
+        pass
 
 
 def run_in_foreground(session: Session) -> int:

@@ -3,14 +3,23 @@
 import argparse
 import importlib
 import os
-from typing import Any, List, Mapping, NoReturn
+import re
+import shutil
+import textwrap
+from itertools import groupby
+from typing import Any, List, Mapping, NoReturn, Tuple
 
 from .. import config, logs
 from ..config import Settings
 from ..errors import UsageError
+from ..strict_yaml import did_you_mean
 from ..terminal.output import write_all
 from ..version import PROTOCOL_VERSION, __version__
 from .faces import COMMANDS, HELP
+from .frame import check_status_setting
+
+# Columns of help at most, however wide the terminal: its examples are no wider.
+HELP_WIDTH = 80
 
 _HELP = """\
 usage: ssm-plugin COMMAND [OPTION …] …
@@ -24,8 +33,34 @@ ssm-plugin {version}, protocol {protocol}
 """
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fills the paragraphs of a description, and leaves its indented lines alone."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(HELP_WIDTH, shutil.get_terminal_size().columns) - 1)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return filled(text, width)
+
+
 class Parser(argparse.ArgumentParser):
     """Mistakes are errors like all others here: one line, exit status 255."""
+
+    def __init__(self, **given: Any) -> None:
+        given.setdefault("formatter_class", _HelpFormatter)
+        super().__init__(**given)
+
+    def options(self) -> List[str]:
+        """All that it knows, as they are written."""
+        return list(self._option_string_actions)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = [did_you_mean(_name(word), self.options()) for word in unknown]
+            hint = next(filter(None, near), "; see '%s --help'" % self.prog)
+            raise UsageError("unrecognized arguments: %s%s" % (" ".join(unknown), hint))
+        return options
 
     def error(self, message: str) -> NoReturn:
         raise UsageError("%s; see '%s --help'" % (message, self.prog))
@@ -35,36 +70,94 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(arguments: List[str]) -> int:
+    arguments = _command_first(arguments)
     if not arguments or arguments[0] in HELP + ("help",):
         write_all(1, help_text().encode("utf-8"))
         return 0
     return run_command(arguments, os.environ)
 
 
+def _command_first(arguments: List[str]) -> List[str]:
+    """Options of all commands may stand before the command as well: they are moved behind it."""
+    if not arguments or not arguments[0].startswith("-"):
+        return arguments
+    parser = Parser(prog="ssm-plugin", add_help=False)
+    add_common_options(parser)
+    parser.add_argument(*HELP, action="store_true")
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise UsageError(_unknown_before_command(_name(unknown[0]), arguments, parser))
+    words: List[str] = options.words
+    if options.help:
+        return list(HELP)
+    if not words:
+        raise UsageError("there is no command after the options; see 'ssm-plugin --help'")
+    return words[:1] + arguments[: len(arguments) - len(words)] + words[1:]
+
+
+def _unknown_before_command(option: str, arguments: List[str], common: Parser) -> str:
+    command = next((word for word in arguments if word in COMMANDS), "")
+    if command and option in _parser_of(command)[1].options():
+        return "the option %s of %s stands after it: ssm-plugin %s ... %s ..." % (
+            option, command, command, option
+        )
+    hint = did_you_mean(option, common.options()) or (
+        "; the options of a command stand after it, see 'ssm-plugin --help'"
+    )
+    return "there is no option %r%s" % (option[:50], hint)
+
+
+def _name(word: str) -> str:
+    """``--region`` of ``--region=x``."""
+    return word.partition("=")[0]
+
+
 def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = "") -> int:
     """Run ``arguments[0]`` with the rest; ``prefix`` stands before it in usage texts."""
     name = arguments[0]
     if name not in COMMANDS:
-        raise UsageError("there is no command %r; see 'ssm-plugin --help'" % name[:50])
-    command = importlib.import_module("ssm_plugin.commands." + name)
-    parser = Parser(
-        prog="ssm-plugin " + prefix + name,
-        description=command.__doc__,
-        epilog=command.EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_arguments(parser)
-    add_common_options(parser)
+        raise UsageError("there is no command %r%s" % (name[:50], _meant(name, prefix)))
+    command, parser = _parser_of(name, prefix)
     options = parser.parse_args(arguments[1:])
+    check_status_setting(environ)
     settings = settings_from(options, environ)
     logs.configure(settings.log, environ)
     status: int = command.run(options, settings, environ)
     return status
 
 
+def _parser_of(name: str, prefix: str = "") -> Tuple[Any, Parser]:
+    """The module of a command, and what parses its arguments."""
+    command: Any = importlib.import_module("ssm_plugin.commands." + name)
+    parser = Parser(
+        prog="ssm-plugin " + prefix + name, description=command.__doc__, epilog=command.EXAMPLE
+    )
+    command.add_arguments(parser)
+    add_common_options(parser)
+    return command, parser
+
+
+def _meant(name: str, prefix: str) -> str:
+    if re.match("m?i-|ecs:", name):
+        return "; did you mean %r?" % ("ssm-plugin %sshell %s" % (prefix, name[:200]))
+    return did_you_mean(name, COMMANDS) or "; see 'ssm-plugin --help'"
+
+
 def help_text() -> str:
     lines = "\n".join("  %-9s %s" % pair for pair in COMMANDS.items())
-    return _HELP.format(commands=lines, version=__version__, protocol=PROTOCOL_VERSION)
+    text = _HELP.format(commands=lines, version=__version__, protocol=PROTOCOL_VERSION)
+    return filled(text, HELP_WIDTH)
+
+
+def filled(text: str, width: int) -> str:
+    """Its paragraphs in lines of at most ``width``; indented lines stay as they are."""
+    lines: List[str] = []
+    for is_prose, group in groupby(text.splitlines(), lambda line: bool(re.match(r"\S", line))):
+        kept = list(group)
+        whole = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+        lines += whole.wrap(" ".join(kept)) if is_prose else kept
+    return "".join(line + "\n" for line in lines)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

@@ -7,18 +7,18 @@ the job's targets.
 import argparse
 import os
 import queue
-import sys
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
-from ..config import JobSettings, Settings
+from ..config import JobSettings, Settings, default_files
 from ..display import shown
 from ..errors import UsageError
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
 from ..session.surroundings import make_environment
+from ..terminal.output import write_all
 from .new_session import signals_into
 from .parent import parent_watch
 
@@ -45,18 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     if options.list or options.check:
-        jobs = _chosen(options.job, settings)
+        jobs = _chosen(options.job, settings, environ)
         text = _listed(jobs) if options.list else _checked(jobs, settings, environ)
         return _print(text)
     if options.job is None:
         raise UsageError("there is no JOB; see 'ssm-plugin run --list'")
-    job = settings.find_job(options.job)
+    [job] = _chosen(options.job, settings, environ)
     if options.dry_run:
         return _print(_plan(job, settings, environ))
     report = _run(job, settings, environ)
     if report.failure():
-        sys.stderr.write("ssm-plugin: %s\n" % shown(report.failure()))
-        sys.stderr.flush()
+        write_all(2, ("ssm-plugin: %s\n" % shown(report.failure())).encode("utf-8", "backslashreplace"))
     return report.status
 
 
@@ -75,12 +74,15 @@ def _run(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> Jo
 
 def _print(text: str) -> int:
     # As bytes: without a locale Python 3.6 could not print what the file may say.
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+    write_all(1, text.encode("utf-8", "surrogateescape"))
     return 0
 
 
-def _chosen(name: Any, settings: Settings) -> List[JobSettings]:
+def _chosen(
+    name: Optional[str], settings: Settings, environ: Mapping[str, str]
+) -> List[JobSettings]:
+    if name is not None and settings.source is None:
+        raise UsageError("no job is called %r: there is %s" % (name[:50], _no_file(environ)))
     if name is not None:
         return [settings.find_job(name)]
     return [settings.jobs[name] for name in sorted(settings.jobs)]
@@ -99,8 +101,12 @@ def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, 
     for job in jobs:
         check_job(job, settings, environ, datetime.now())
     return "%s: %d job%s, no mistakes found\n" % (
-        shown(settings.source or "no configuration file"), len(jobs), "" if len(jobs) == 1 else "s"
+        shown(settings.source or _no_file(environ)), len(jobs), "" if len(jobs) == 1 else "s"
     )
+
+
+def _no_file(environ: Mapping[str, str]) -> str:
+    return "no configuration file (looked for %s)" % ", then ".join(default_files(environ))
 
 
 def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> str:

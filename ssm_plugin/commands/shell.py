@@ -41,7 +41,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         parameters_from(options.parameter),
         options.reason,
     )
-    return run_new_session(request, make_environment(settings, aside=True, environ=environ))
+    environment = make_environment(settings, aside=True, environ=environ)
+    return run_new_session(request, environment._replace(silent=settings.quiet))
 
 
 def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:

@@ -32,7 +32,7 @@ PORT = "22"
 
 EXAMPLE = """\
 examples:
-  ssh -o ProxyCommand='ssm-plugin ssh --quiet %h %p' ec2-user@i-0123456789abcdef0
+  ssh -o ProxyCommand='ssm-plugin ssh --quiet %h %p' ec2-user@web1
   ssm-plugin ssh web1 2222 --profile ops
 """
 

@@ -6,7 +6,7 @@ from typing import BinaryIO, List
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
-from ..files import open_private
+from ..files import open_unbuffered
 from ..session.streams import Streams
 from ..terminal.output import write_all
 
@@ -58,7 +58,7 @@ class PrefixedStreams(Streams):
 
 
 class FileStreams(Streams):
-    """Into open files, which may be one and the same; flushed after each piece."""
+    """Into open files without a buffer, which may be one and the same."""
 
     def __init__(self, output: BinaryIO, errors: BinaryIO) -> None:
         self.stdin = None
@@ -82,16 +82,17 @@ def open_fresh(path: str) -> BinaryIO:
     :raises LocalError: naming the path
     """
     try:
-        return open(open_private(path, os.O_WRONLY | os.O_TRUNC), "wb")
+        return open_unbuffered(path, os.O_WRONLY | os.O_TRUNC)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise LocalError("the output file {!r} cannot be opened: {}".format(path, why)) from error
 
 
 def _append(file: BinaryIO, data: bytes) -> None:
+    left = memoryview(data)
     try:
-        file.write(data)
-        file.flush()
+        while left:
+            left = left[file.write(left):]
     except OSError as error:
         raise LocalError("cannot write to {}: {}".format(file.name, error.strerror)) from error
 

@@ -42,11 +42,18 @@ def parse(url: str, schemes: Tuple[str, ...], what: str) -> Address:
     scheme = parts.scheme.lower()
     if scheme not in schemes:
         wanted = " or ".join(f"{name}://" for name in schemes)
-        raise UsageError(f"{what} must begin with {wanted}, not {parts.scheme + '://'!r}")
+        raise UsageError(f"{what} must begin with {wanted}{_found(url, parts.scheme)}")
     if "@" in parts.netloc:
         raise UsageError(f"{what} must not hold a user name or a password")
     host, port = host_and_port(parts, what)
     return Address(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+
+def _found(url: str, scheme: str) -> str:
+    """What it begins with; without a scheme, all that can be no password and no signature."""
+    if "://" in url:
+        return f", not {scheme + '://'!r}"
+    return "" if "@" in url else ", not {!r}".format(re.split("[?#]", url)[0][:100])
 
 
 def split(url: str, what: str) -> SplitResult:

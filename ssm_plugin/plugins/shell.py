@@ -121,7 +121,7 @@ class ShellRunner(Runner):
 
     def _show_state(self, text: str) -> None:
         """A short notice on the terminal's last line, or its removal; the cursor stays."""
-        if self._interactive and os.isatty(2):
+        if self._interactive and not self.session.environment.silent and os.isatty(2):
             shown = "\x1b[7m%s\x1b[0m" % text if text else ""
             self._streams.error(("\x1b7\x1b[999;1H\x1b[2K%s\x1b8" % shown).encode("ascii"))
 

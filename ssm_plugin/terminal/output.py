@@ -25,5 +25,5 @@ def write_all(fd: int, data: bytes) -> None:
             except OSError as error:
                 if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET):
                     raise OutputGone(os.strerror(error.errno)) from error
-                name = {1: "standard output", 2: "standard error"}.get(fd, "descriptor %d" % fd)
-                raise LocalError("cannot write to %s: %s" % (name, error.strerror)) from error
+                name = {1: "to standard output", 2: "to standard error"}.get(fd, "the output")
+                raise LocalError("cannot write %s: %s" % (name, error.strerror)) from error

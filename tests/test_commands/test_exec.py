@@ -115,7 +115,7 @@ def test_a_plain_document_gives_the_status_too(cli):
         (["--timeout", "0", "--", "x"], b"more than 0"),
         (["--parallel", "0", "--", "x"], b"parallel"),
         (["--stdin", "/no/such/file", "--", "x"], b"/no/such/file"),
-        (["--targets-file", "/no/such/file", "--", "x"], b"/no/such/file"),
+        (["--targets-file", "/no/file", "--", "x"], b"in /no/file: No such file or directory\n"),
         (["--output-dir", "/dev/null/x", "--", "x"], b"/dev/null"),
     ],
 )
@@ -124,6 +124,69 @@ def test_a_mistake_is_one_line_and_255(cli, words, said):
     assert (status, stdout) == (255, b"")
     assert said in stderr
     assert stderr.count(b"\n") == 1
+
+
+def test_a_file_of_targets_that_is_no_text_is_told_in_words(cli, tmp_path):
+    (tmp_path / "targets").write_bytes(b"i-1\n\xff\n")
+    status, _, stderr = cli.run("exec", "--targets-file", "targets", "--", "true")
+    assert status == 255
+    assert stderr == b"ssm-plugin: cannot read the targets in targets: it is not UTF-8 text\n"
+
+
+@pytest.mark.parametrize("word", ["uname -a", "cat /etc/hosts", "echo one\necho two", "a\tb/c"])
+def test_a_line_given_as_one_word_starts_nothing_and_names_the_option_for_it(cli, service, word):
+    sessions = len(service.sessions())
+    status, stdout, stderr = cli.exec(word)
+    assert (status, stdout) == (255, b"")
+    assert stderr.decode() == (
+        "ssm-plugin: the COMMAND '%s ...' is one word with white space in it, and no shell "
+        "splits it: give a shell's line with --shell, or the words one by one\n" % word.split()[0]
+    )
+    assert len(service.sessions()) == sessions
+
+
+def test_a_path_may_have_a_space_in_it(cli, tmp_path):
+    program = tmp_path / "my program"
+    program.write_text("#!/bin/sh\necho runs\n")
+    program.chmod(0o755)
+    assert cli.exec("--", str(program)) == (0, b"runs\n", b"")
+
+
+def test_a_path_with_a_space_that_is_not_there_is_explained_afterwards(cli, tmp_path):
+    status, _, stderr = cli.exec("--", "/bin/uname -a")
+    assert status == 127
+    assert b"--shell" in stderr.splitlines()[-1]
+    assert b"--shell" in cli.run("exec", "i-1,i-2", "--", "/bin/uname -a")[2].splitlines()[-1]
+    assert b"--shell" not in cli.exec("--quiet", "--", "/bin/uname -a")[2]
+    assert b"--shell" not in cli.exec("--", "no-such-program")[2]
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--json", "--targets-file", "more")])
+def test_a_closed_pipe_in_place_of_the_object_is_141_and_no_mistake(cli, tmp_path, words):
+    (tmp_path / "more").write_text("i-1\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = cli.argv("exec", TARGET, *(words + ("--", "true")))
+    with subprocess.Popen(
+        argv, env=cli.environ, cwd=str(tmp_path), stdin=subprocess.DEVNULL,
+        stdout=writer, stderr=subprocess.PIPE,
+    ) as process:
+        os.close(writer)
+        assert process.communicate(timeout=TIME_LIMIT)[1] == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.may_skip
+@pytest.mark.parametrize("words", [("--json", "--", "true"), ("--", "echo", "x")])
+def test_a_full_disk_behind_standard_output_is_told_by_that_name(cli, words):
+    with open("/dev/full", "wb") as full, subprocess.Popen(
+        cli.argv("exec", TARGET, *words), env=cli.environ, stdin=subprocess.DEVNULL,
+        stdout=full, stderr=subprocess.PIPE,
+    ) as process:
+        said = process.communicate(timeout=TIME_LIMIT)[1]
+    assert process.returncode == 255
+    assert said == b"ssm-plugin: cannot write to standard output: No space left on device\n"
 
 
 def test_no_target_is_a_mistake(cli):

@@ -75,6 +75,39 @@ def test_a_traceback_is_shown_on_log_level_debug_only(tmp_path):
     assert b"Traceback" in drop_in.call(argv + ["--log-level", "debug"]).stderr
 
 
+WRONG_SETTING = (
+    b"ssm-plugin: SSM_PLUGIN_EXIT_STATUS: 'Legacy' is not known: legacy always gives status 0, "
+    b"without the variable the status says how it ended\n"
+)
+
+
+def test_an_unknown_exit_status_setting_is_an_error_before_anything_starts(tmp_path, service):
+    drop_in = DropIn(tmp_path, service)
+    environ = dict(drop_in.environ, SSM_PLUGIN_EXIT_STATUS="Legacy", AWS_REGION="us-east-1")
+    environ["AWS_ENDPOINT_URL"] = service.endpoint_url
+    sessions = len(service.sessions())
+    argv = [sys.executable, "-m", "ssm_plugin", "shell", "i-demo"]
+    assert drop_in.call(argv, environ=environ) == (255, b"", WRONG_SETTING)
+    assert len(service.sessions()) == sessions
+    assert drop_in.call(argv + ["--help"], environ=environ).status == 0
+
+
+def test_in_the_drop_in_too_which_leaves_no_session_behind(drop_in):
+    started = drop_in.start()
+    done = drop_in.run(started, SSM_PLUGIN_EXIT_STATUS="Legacy")
+    assert done == (255, b"", WRONG_SETTING)
+    assert started.session.is_over
+    assert started.session.connections == 0
+
+
+@pytest.mark.parametrize("value, status", [("", 255), ("legacy", 0)])
+def test_the_exit_status_settings_that_are_known(tmp_path, value, status):
+    drop_in = DropIn(tmp_path)
+    environ = dict(drop_in.environ, SSM_PLUGIN_EXIT_STATUS=value)
+    argv = [sys.executable, "-m", "ssm_plugin", "shell", "i-1", "--region", "nowhere"]
+    assert drop_in.call(argv, environ=environ).status == status
+
+
 def test_help_into_a_closed_pipe_is_no_mistake(tmp_path):
     drop_in = DropIn(tmp_path)
     reader, writer = os.pipe()

@@ -32,6 +32,23 @@ def test_help_is_the_answer_to_no_command(tmp_path, arguments):
     assert done.stdout.decode() == own.help_text()
 
 
+@pytest.mark.parametrize("columns", [None, "200"])
+@pytest.mark.parametrize("name", ["", "demo exec", "demo serve"] + sorted(COMMANDS))
+def test_help_fits_80_columns(tmp_path, name, columns):
+    drop_in = DropIn(tmp_path)
+    environ = dict(drop_in.environ, **({"COLUMNS": columns} if columns else {}))
+    done = drop_in.call(OURS + name.split() + ["--help"], environ=environ)
+    assert (done.status, done.stderr) == (0, b"")
+    assert [line for line in done.stdout.decode().splitlines() if len(line) > 80] == []
+
+
+def test_paragraphs_are_filled_and_indented_lines_stay():
+    text = "one two three\nfour five\n\nsix\n  a   line  that stays\nseven\n"
+    assert own.filled(text, 12) == (
+        "one two\nthree four\nfive\n\nsix\n  a   line  that stays\nseven\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["shell", "demo"])
 def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
     done = DropIn(tmp_path).call(OURS + [name, "--help"])
@@ -43,9 +60,23 @@ def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["shel"], "there is no command 'shel'"),
+        (["shel"], "there is no command 'shel'; did you mean 'shell'?"),
+        (["xyzzy"], "there is no command 'xyzzy'; see 'ssm-plugin --help'"),
+        (["i-0123456789abcdef0"], "did you mean 'ssm-plugin shell i-0123456789abcdef0'?"),
+        (["mi-1", "-x"], "did you mean 'ssm-plugin shell mi-1'?"),
+        (["ecs:a_b_c"], "did you mean 'ssm-plugin shell ecs:a_b_c'?"),
+        (["--reigon", "x", "shell"], "no option '--reigon'; did you mean '--region'?"),
+        (["--timeout", "5m", "exec", "i-1"], "after it: ssm-plugin exec ... --timeout ..."),
+        (["--timeout=5m", "exec", "i-1"], "after it: ssm-plugin exec ... --timeout ..."),
+        (["-x"], "no option '-x'; the options of a command stand after it"),
+        (["--region", "eu-west-1"], "there is no command after the options"),
+        (["--region"], "argument --region: expected one argument; see 'ssm-plugin --help'"),
+        (["--region", "x", "--quiet", "shel"], "there is no command 'shel'; did you mean"),
         (["shell"], "arguments are required: TARGET; see 'ssm-plugin shell --help'"),
-        (["shell", "i-1", "--regoin", "x"], "unrecognized arguments: --regoin x"),
+        (["shell", "i-1", "--regoin", "x"], "arguments: --regoin x; did you mean '--region'?"),
+        (["shell", "i-1", "--regoin=x"], "did you mean '--region'?"),
+        (["exec", "i-1", "--timout", "5m", "--", "x"], "did you mean '--timeout'?"),
+        (["shell", "i-1", "--zzz"], "arguments: --zzz; see 'ssm-plugin shell --help'"),
         (["shell", "i-1", "--log-level", "loud"], "invalid choice: 'loud'"),
         (["shell", "i-1", "--parameter", "x"], "--parameter 'x' is not NAME=VALUE"),
     ],
@@ -56,6 +87,27 @@ def test_mistakes_are_one_line_and_status_255(tmp_path, arguments, said):
     assert done.stderr.decode().startswith("ssm-plugin: ")
     assert said in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        ["--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1"],
+        ["--endpoint-url=http://127.0.0.1:1", "--quiet", "--region=eu-west-1"],
+    ],
+)
+@pytest.mark.parametrize("command", [["shell", "i-1"], ["exec", "i-1", "--", "true"]])
+def test_options_of_all_commands_may_come_before_the_command(tmp_path, before, command):
+    drop_in = DropIn(tmp_path)
+    done = drop_in.call(OURS + before + command)
+    assert (done.status, done.stdout) == (255, b"")
+    assert b"127.0.0.1:1" in done.stderr and done.stderr.count(b"\n") == 1
+    assert drop_in.call(drop_in.program + before + command) == done
+
+
+def test_help_may_be_asked_for_after_options(tmp_path):
+    done = DropIn(tmp_path).call(OURS + ["--region", "eu-west-1", "--help"])
+    assert (done.status, done.stdout.decode()) == (0, own.help_text())
 
 
 def test_command_line_comes_before_environment_before_file(tmp_path):

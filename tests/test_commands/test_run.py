@@ -1,8 +1,10 @@
+import os
 import signal
+import subprocess
 
 import pytest
 
-from tests.support.commands import Cli, wait_until_gone
+from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
 from tests.support.service import local_service
 
 CONFIGURATION = """\
@@ -74,6 +76,31 @@ def test_a_check_finds_mistakes(cli, mistake, said):
     assert (status, stdout) == (255, b"")
     assert said in stderr
     assert stderr.count(b"\n") == 1
+
+
+def test_a_check_without_a_file_says_where_it_looked(cli, tmp_path):
+    del cli.environ["SSM_PLUGIN_CONFIG"]
+    place = tmp_path / ".config" / "ssm-plugin" / "config.yaml"
+    status, stdout, stderr = cli.run("run", "--check")
+    assert (status, stderr) == (0, b"")
+    assert stdout.decode() == (
+        "no configuration file (looked for %s, then /etc/ssm-plugin/config.yaml): "
+        "0 jobs, no mistakes found\n" % place
+    )
+    status, stdout, stderr = cli.run("run", "nightly")
+    assert (status, stdout) == (255, b"")
+    assert ("looked for %s, then /etc" % place).encode() in stderr
+
+
+@pytest.mark.parametrize("option", ["--list", "--check"])
+def test_a_list_into_a_closed_pipe_is_no_mistake(cli, tmp_path, option):
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = cli.argv("run", option)
+    with subprocess.Popen(argv, env=cli.environ, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
+        assert process.communicate(timeout=TIME_LIMIT)[1] == b""
+    assert process.returncode == 141
 
 
 def test_a_dry_run_shows_what_would_be_done(cli, service, tmp_path):

@@ -1,5 +1,6 @@
 """Our own ``shell``: starts the session itself, on stdout nothing but the node's output."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -50,6 +51,34 @@ def test_notices_go_to_stderr_and_output_to_stdout(caller):
     assert done.stderr.decode() == (
         "\nStarting session with SessionId: {0}\n\n\nExiting session with sessionId: {0}.\n\n"
     ).format(session.session_id)
+
+
+def test_quiet_shows_no_notices(caller):
+    done = caller.call(SHELL + ["i-demo", "--quiet"], b"echo $((6*7)); exit\n")
+    assert (done.status, done.stderr) == (0, b"")
+    assert b"42" in done.stdout
+
+
+def test_quiet_keeps_errors(caller):
+    caller.service.answer_with("StartSession", "TargetNotConnected", "i-demo is not connected.")
+    done = caller.call(SHELL + ["i-demo", "--quiet"])
+    assert (done.status, done.stdout) == (255, b"")
+    assert b"i-demo" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_quiet_still_tells_why_the_service_ended_the_session(caller):
+    with caller.spawn(SHELL + ["i-demo", "--quiet"]) as process:
+        process.stdin.write(b"echo $((6*7))\n")
+        process.stdin.flush()
+        seen = b""
+        while b"42" not in seen:
+            seen += os.read(process.stdout.fileno(), 1000)
+        session = caller.service.session()
+        session.terminate("Your session has expired.")
+        process.wait(15)
+        assert process.stderr.read().decode() == (
+            "ssm-plugin: SessionId: %s : Your session has expired.\n" % session.session_id
+        )
 
 
 def test_a_configured_name_stands_for_its_target(caller):

@@ -23,11 +23,17 @@ def service():
 
 
 @pytest.fixture
-def terminal(service, tmp_path):
+def options():
+    return []
+
+
+@pytest.fixture
+def terminal(service, tmp_path, options):
     (tmp_path / "config.yaml").write_text(CONFIGURATION)
     environment = dict(os.environ, SSM_PLUGIN_CONFIG=str(tmp_path / "config.yaml"), **KEYS)
     environment["AWS_REGION"] = "us-east-1"
     arguments = ["shell", "i-demo", "--endpoint-url", service.endpoint_url]
+    arguments += options
     with PtyProcess(OURS + arguments, env=environment) as program:
         program.expect(PROMPT)
         yield program
@@ -47,6 +53,14 @@ def test_a_notice_shows_while_resuming_and_is_gone_afterwards(service, terminal)
     terminal.send(b"exit\r")
     assert terminal.wait() == 0
     assert b"Exiting session with sessionId" in terminal.output
+
+
+@pytest.mark.parametrize("options", [["--quiet"]])
+def test_quiet_shows_no_notice_of_it(service, terminal):
+    service.session().misbehave("refuse-token=2")
+    service.session().drop_connection()
+    still_works(terminal, b"here")
+    assert NOTICE not in terminal.output
 
 
 def test_a_silent_network_is_outlived_with_what_was_typed_meanwhile(service, terminal):

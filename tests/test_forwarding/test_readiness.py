@@ -1,6 +1,7 @@
 """How other programs learn that tunnels are ready."""
 
 import os
+import resource
 import socket
 
 import pytest
@@ -28,6 +29,21 @@ def test_somebody_may_have_removed_it_before(tmp_path):
     ready.write([])
     (tmp_path / "ready").unlink()
     ready.remove()
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_full_disk_is_told_by_the_files_name_and_leaves_no_piece(tmp_path):
+    ready = ReadyFile(str(tmp_path / "ready"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(LocalError) as caught:
+            ready.write(["127.0.0.1:1"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == "cannot write the ready file %s: File too large" % (
+        tmp_path / "ready"
+    )
     assert os.listdir(str(tmp_path)) == []
 
 

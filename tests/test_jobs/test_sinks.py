@@ -1,10 +1,14 @@
 import os
 import threading
+from datetime import datetime
 
 import pytest
 
 from ssm_plugin.errors import LocalError
+from ssm_plugin.jobs.output import open_output
 from ssm_plugin.jobs.sinks import LONGEST_LINE, FileStreams, PrefixedStreams, open_fresh
+
+NOON = datetime(2024, 2, 3, 12)
 
 
 @pytest.fixture
@@ -86,7 +90,29 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
-def test_a_full_disk_is_an_error_that_names_the_file():
-    with open("/dev/full", "wb", buffering=0) as file, pytest.raises(LocalError) as caught:
-        FileStreams(file, file).output(b"x")
-    assert "/dev/full" in str(caught.value)
+@pytest.mark.parametrize("opened", [open_fresh, lambda path: open_output(path, NOON, "i-1")])
+def test_a_full_disk_is_an_error_that_names_the_file(opened):
+    file = opened("/dev/full")
+    streams = FileStreams(file, file)
+    with pytest.raises(LocalError) as caught:
+        streams.output(b"x")
+    assert str(caught.value) == "cannot write to /dev/full: No space left on device"
+    streams.finish()
+
+
+def test_a_file_takes_more_than_one_write_can(tmp_path):
+    """A pipe takes 64 KiB at once: the rest must not get lost."""
+    path = tmp_path / "pipe"
+    os.mkfifo(str(path))
+    reader = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    file = open_fresh(str(path))
+    streams = FileStreams(file, file)
+    thread = threading.Thread(target=lambda: (streams.output(b"x" * 300000), streams.finish()))
+    thread.start()
+    seen = 0
+    while seen < 300000:
+        seen += len(os.read(reader, 65536))
+    thread.join()
+    assert os.read(reader, 1) == b""
+    os.close(reader)

@@ -58,6 +58,21 @@ def test_what_could_be_misread_is_refused_and_not_repeated(url):
 
 
 @pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("localhost:1", ", not 'localhost:1'"),
+        ("host.example/path?key=hush", ", not 'host.example/path'"),
+        ("ftp://host/hush", ", not 'ftp://'"),
+        ("user:hush@host", ""),
+    ],
+)
+def test_a_url_without_a_scheme_is_shown_as_it_was_typed_but_for_secrets(url, shown):
+    with pytest.raises(UsageError) as caught:
+        parse(url, WEB, "the URL")
+    assert str(caught.value) == "the URL must begin with https:// or http://" + shown
+
+
+@pytest.mark.parametrize(
     "text, expected",
     [
         ("Host.Example", ("host.example", None)),
