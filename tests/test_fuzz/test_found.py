@@ -35,16 +35,36 @@ def test_a_refusal_nested_too_deep_is_still_a_refusal():
     assert service_error(operation, response, datetime.now(timezone.utc)).code == "HTTP400"
 
 
-@pytest.mark.xfail(reason="http.client of 3.7 and later takes it for a size", strict=False)
-def test_an_answer_with_a_negative_chunk_is_refused():
+@pytest.mark.parametrize("size", [b"-5", b"+5", b"0x5", b"1_0", b"", b" 5", b"f" * 17])
+def test_an_answer_with_a_malformed_chunk_is_refused(size):
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\nxxxxx\r\n0\r\n\r\n"
+    with pytest.raises(NetworkError, match="does not answer in HTTP"):
+        asked(answer % size)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: -1",
+        b"Content-Length: 1_0",
+        b"Content-Length: 1\r\nContent-Length: 2",
+        b"Transfer-Encoding: gzip, chunked",
+        b"no colon",
+        b" folded: x",
+    ],
+)
+def test_an_answer_of_no_certain_length_is_refused(head):
+    with pytest.raises(NetworkError, match="does not answer in HTTP"):
+        asked(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\nxxxxx")
+
+
+def asked(answer):
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx\r\n")
+        theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
-        with pytest.raises(NetworkError):
-            exchange(
-                ours, "POST", "/", Address("http", "h", 80), {}, b"", Deadline(5, "it"), 4096
-            )
+        address = Address("http", "h", 80)
+        return exchange(ours, "POST", "/", address, {}, b"", Deadline(5, "it"), 4096)
 
 
 def test_messages_far_ahead_of_their_turn_are_not_kept():
