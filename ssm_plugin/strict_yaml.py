@@ -10,6 +10,9 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from .errors import ConfigurationError
 
+# Far more than any schema has. PyYAML takes time by the square of the depth, and stack as well.
+MAX_DEPTH = 50
+
 SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
 _KINDS = {"scalar": SCALARS, "sequence": ("seq",), "mapping": ("map",)}
 _FOUND = {
@@ -156,6 +159,24 @@ def _decode(data: bytes, file: str) -> str:
         raise Place(file, line, "").error("this is not UTF-8 text") from error
 
 
+def _bounded(yaml: Any) -> Any:
+    """The safe loader, which gives up at :data:`MAX_DEPTH`."""
+
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                mark = self.peek_event().start_mark
+                raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=mark)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    return Loader
+
+
 def _compose(text: str, file: str) -> Any:
     try:
         import yaml
@@ -163,7 +184,7 @@ def _compose(text: str, file: str) -> Any:
     except ImportError as error:
         raise ConfigurationError("{}: PyYAML is needed to read it".format(file)) from error
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=_bounded(yaml))
     except ReaderError as error:
         place = Place(file, text.count("\n", 0, error.position) + 1, "")
         raise place.error("a control character is not allowed here") from error

@@ -79,15 +79,15 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
 def session_arguments(invocation: Invocation) -> Dict[str, Any]:
     """As ``SessionHandler`` wants them, both spellings accepted."""
     response, request = invocation.response, invocation.request
-    document = request.get("DocumentName") or ""
+    document = _text(request, "DocumentName")
     return {
         "sessionId": _either(response, "SessionId"),
         "streamUrl": _either(response, "StreamUrl"),
         "tokenValue": _either(response, "TokenValue"),
-        "target": request.get("Target") or None,
-        "documentName": document or None,
+        "target": _text(request, "Target"),
+        "documentName": document,
         "parameters": request.get("Parameters"),
-        "sessionType": _DOCUMENT_TYPES.get(document),
+        "sessionType": _DOCUMENT_TYPES.get(document or ""),
     }
 
 
@@ -146,6 +146,13 @@ def _object(text: str, name: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError("%s is not a JSON object: %s" % (name, USAGE))
     return value
+
+
+def _text(request: Dict[str, Any], name: str) -> Optional[str]:
+    value = request.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UsageError("%s of the request is not text: %s" % (name, USAGE))
+    return value or None
 
 
 def _either(response: Dict[str, Any], name: str) -> Any:
