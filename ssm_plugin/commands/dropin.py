@@ -23,6 +23,7 @@ from ..session.surroundings import make_environment
 from ..session.types import SessionType
 from .faces import RESPONSE_VARIABLE
 from .new_session import run_in_foreground
+from .process_memory import overwrite
 
 USAGE = (
     "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "
@@ -92,7 +93,9 @@ def session_arguments(invocation: Invocation) -> Dict[str, Any]:
 
 
 def run(arguments: List[str]) -> int:
+    spelled = _token_as_written(os.environ.get(arguments[0], arguments[0]) if arguments else "")
     invocation = parse(arguments, os.environ)
+    overwrite(spelled)
     # Whose session it is, and where, was for the AWS CLI to say: defaults of our own configuration
     # could be another identity's.
     settings = config.load()._replace(
@@ -146,6 +149,12 @@ def _object(text: str, name: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError("%s is not a JSON object: %s" % (name, USAGE))
     return value
+
+
+def _token_as_written(response: str) -> str:
+    """With the escapes that the response's JSON has in it."""
+    found = re.search(r'"[tT]okenValue"\s*:\s*"((?:[^"\\]|\\.)*)"', response)
+    return found.group(1) if found else ""
 
 
 def _text(request: Dict[str, Any], name: str) -> Optional[str]:
