@@ -165,11 +165,19 @@ def _bounded(yaml: Any) -> Any:
     class Loader(yaml.SafeLoader):
         depth = 0
 
+        def check_depth(self, depth: int) -> None:
+            if depth > MAX_DEPTH:
+                mark = self.get_mark()
+                raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=mark)
+
+        # The scanner looks a thousand brackets ahead of what is composed.
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            self.check_depth(self.flow_level + 1)
+            super().fetch_flow_collection_start(token)
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.depth += 1
-            if self.depth > MAX_DEPTH:
-                mark = self.peek_event().start_mark
-                raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=mark)
+            self.check_depth(self.depth)
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
