@@ -1,9 +1,9 @@
 """What ``ps`` and ``/proc`` show of this process: a token in there is overwritten.
 
-A program's arguments and first environment lie in its own memory, and ``/proc/PID/cmdline`` and
-``/proc/PID/environ`` read them there for as long as it runs. Removing a variable only forgets where
-it is. On Linux ``/proc/self/stat`` says where they lie, and ``/proc/self/mem`` writes there: nothing
-outside of them can be hit. Elsewhere, and where the kernel forbids it, nothing happens.
+A program's arguments and first environment lie in its own memory. ``/proc/PID/cmdline`` and
+``/proc/PID/environ`` read them there for as long as it runs: a variable that was removed is only
+forgotten. On Linux ``/proc/self/stat`` says where they lie, and ``/proc/self/mem`` writes there;
+nothing outside of them can be hit. Elsewhere, and where the kernel forbids it, nothing happens.
 """
 
 import os

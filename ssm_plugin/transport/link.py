@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, List
 
-from ..errors import ConnectionLost, RemoteError, SsmPluginError
+from ..errors import ConnectionLost, LocalError, RemoteError, SsmPluginError
 from ..wire.message import Buffer
 from .consumer import Consumer
 from .gate import Gate
@@ -63,8 +63,15 @@ class Link:
         self._writer = Worker("writer", self._write, owner.events)
 
     def start(self) -> None:
-        self._writer.start()
-        self._reader.start()
+        """LocalError if there are no threads left: the connection is closed then."""
+        for left_behind, worker in ((2, self._writer), (1, self._reader)):
+            try:
+                worker.start()
+            except LocalError:
+                self.connection.abort()
+                for _ in range(left_behind):
+                    self._leave()
+                raise
 
     def put(self, messages: List[bytes]) -> None:
         """Queue messages; :meth:`flush` or :meth:`wake_writer` is to follow."""
