@@ -15,6 +15,10 @@ INSTALLED = (
     "\nThe Session Manager plugin was installed successfully. "
     "Use the AWS CLI to start a session.\n\n"
 )
+TOO_LITTLE = (
+    "ssm-plugin: too few descriptors or too little memory to load the program: "
+    "raise the limits (ulimit -n, ulimit -v)\n"
+)
 FAILURE = 255
 
 
@@ -26,17 +30,32 @@ def main() -> int:
         return _answer((PROTOCOL_VERSION if drop_in else "ssm-plugin " + __version__) + "\n")
     if drop_in and not arguments:
         return _answer(INSTALLED)
-    from . import unpacked
-
-    unpacked.use()
-    from .commands import faces, frame
-
-    return frame.run(faces.choose(arguments, drop_in), arguments)
-
-
-def _answer(text: str) -> int:
     try:
-        os.write(1, text.encode("ascii"))
+        from . import unpacked
+
+        unpacked.use()
+        from .commands import faces, frame
+
+        return frame.run(faces.choose(arguments, drop_in), arguments)
+    except (OSError, ImportError, MemoryError) as error:
+        if not _is_shortage(error):
+            raise
+    _answer(TOO_LITTLE, 2)
+    return FAILURE
+
+
+def _is_shortage(error: BaseException) -> bool:
+    """Whether the program could not be loaded for want of descriptors or memory."""
+    try:
+        from .shortage import explain
+    except (OSError, ImportError, MemoryError):
+        return True
+    return explain(error) is not None
+
+
+def _answer(text: str, fd: int = 1) -> int:
+    try:
+        os.write(fd, text.encode("ascii"))
     except OSError:
         return FAILURE
     return 0

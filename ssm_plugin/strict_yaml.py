@@ -10,6 +10,9 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from .errors import ConfigurationError
 
+# Far more than any schema has. PyYAML takes time by the square of the depth, and stack as well.
+MAX_DEPTH = 50
+
 SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
 _KINDS = {"scalar": SCALARS, "sequence": ("seq",), "mapping": ("map",)}
 _FOUND = {
@@ -156,6 +159,32 @@ def _decode(data: bytes, file: str) -> str:
         raise Place(file, line, "").error("this is not UTF-8 text") from error
 
 
+def _bounded(yaml: Any) -> Any:
+    """The safe loader, which gives up at :data:`MAX_DEPTH`."""
+
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def check_depth(self, depth: int) -> None:
+            if depth > MAX_DEPTH:
+                mark = self.get_mark()
+                raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=mark)
+
+        # The scanner looks a thousand brackets ahead of what is composed.
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            self.check_depth(self.flow_level + 1)
+            super().fetch_flow_collection_start(token)
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            self.check_depth(self.depth)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    return Loader
+
+
 def _compose(text: str, file: str) -> Any:
     try:
         import yaml
@@ -163,7 +192,7 @@ def _compose(text: str, file: str) -> Any:
     except ImportError as error:
         raise ConfigurationError("{}: PyYAML is needed to read it".format(file)) from error
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=_bounded(yaml))
     except ReaderError as error:
         place = Place(file, text.count("\n", 0, error.position) + 1, "")
         raise place.error("a control character is not allowed here") from error

@@ -272,7 +272,7 @@ def test_an_error_names_the_file_the_line_and_the_key(problem, text, message):
         (b"a: 1\nb: \xff\n", "config.yaml:2: this is not UTF-8 text"),
         ("a: 1\nb: \x07\n", "config.yaml:2: a control character is not allowed here"),
         ('targets: {a: "\\UFFFFFFFF"}\n', "config.yaml: this is not usable YAML"),
-        ("[" * 20000, "config.yaml: this is not usable YAML"),
+        ("[" * 20000, "config.yaml:1: nested too deep"),
     ],
 )
 def test_what_is_not_yaml_is_one_line_with_its_number(problem, text, start):

@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 # From the bottom up. What stands in one row may not import its neighbours, only what is below.
 LAYERS = (
     {"errors", "version", "files", "display", "unpacked"},
-    {"strict_yaml", "log_handlers", "unpacked"},
+    {"strict_yaml", "log_handlers", "unpacked", "shortage"},
     {"config", "logs", "wire"},
     {"channel", "net"},
     {"transport", "terminal", "aws"},
@@ -27,7 +27,7 @@ LAYERS = (
 )
 NUMBER = {name: number for number, row in enumerate(LAYERS) for name in row}
 
-MAY_START_THREADS = {"transport/worker.py", "net/lookup.py"}
+MAY_START_THREADS = {"transport/worker.py", "net/lookup.py", "shortage.py"}
 MAY_IMPORT_WEBSOCKET = {"transport/websocket.py"}
 MAY_WAIT_AND_PRINT = "loopback/"
 

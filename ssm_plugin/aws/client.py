@@ -151,8 +151,8 @@ class ServiceClient:
         answer = self._perform(_Call("ssm", operation, {"SessionId": session_id}))
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
-    def terminate_session(self, session_id: str) -> None:
-        """Ends the session on the node as well.
+    def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
+        """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
 
         CredentialsError at once for a stream that was opened without our signature, unless
         credentials have turned up since: the end is no time to search for them.
@@ -161,7 +161,7 @@ class ServiceClient:
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
             raise CredentialsError(f"{operation} needs AWS credentials, and none are known")
-        self._perform(_Call("ssm", operation, {"SessionId": session_id}))
+        self._perform(_Call("ssm", operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
         """64 bytes from KMS that are good under ``encryption_context`` only."""
@@ -210,8 +210,8 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: _Call) -> Dict[str, Any]:
-        deadline = Deadline(self._timeout, str(call.operation))
+    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, Any]:
+        deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
         while True:

@@ -37,5 +37,5 @@ def document(response: Response, what: str) -> Any:
     """The JSON value of an answer. The answer itself is never shown: it holds keys."""
     try:
         return json.loads(response.body.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CredentialsError(f"the answer of {what} is not JSON") from None

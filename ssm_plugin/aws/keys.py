@@ -85,7 +85,9 @@ def _key(source: str, what: str, value: Any) -> str:
 
 def _seconds(source: str, expiration: Any) -> float:
     try:
-        return parse_time(str(expiration))
+        if not isinstance(expiration, str):
+            raise ValueError("not text")
+        return parse_time(expiration)
     except (ValueError, OverflowError) as error:
         raise CredentialsError(
             f"the expiration time from {source} is not an ISO 8601 time such as "

@@ -4,6 +4,7 @@ A PUT fetches a token for the session, a GET with it the name of the role, anoth
 Version 1, which has no token, is not spoken: anybody who can make us fetch a URL could use it.
 """
 
+import re
 from typing import Mapping, Optional
 from urllib.parse import quote
 
@@ -73,9 +74,15 @@ def _keys(body: object) -> Credentials:
     code = body.get("Code", "Success") if isinstance(body, dict) else "Success"
     if code != "Success":
         raise CredentialsError(
-            f"{_WHAT} gave no keys of the role: {code!r:.100}; check the role's trust policy"
+            f"{_WHAT} gave no keys of the role: {_word(code)}; check the role's trust policy"
         )
     return from_document(_WHAT, body, "Token")
+
+
+def _word(code: object) -> str:
+    """What it says, if that is one of the words that it may say."""
+    known = isinstance(code, str) and re.match(r"[A-Za-z0-9_.-]{1,100}\Z", code)
+    return repr(code) if known else "its code is malformed"
 
 
 def _text(response: Response) -> str:

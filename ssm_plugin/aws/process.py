@@ -62,7 +62,7 @@ def masked(text: str) -> str:
 def _read(output: bytes, source: str) -> Credentials:
     try:
         document = json.loads(output.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         # Without the cause: it carries the whole output, keys included.
         raise CredentialsError(f"{source} did not print one JSON object") from None
     version = document.get("Version") if isinstance(document, dict) else 1

@@ -119,8 +119,8 @@ class ClientHandshake:
                 self._processed.append(self._choose_type(action))
             elif action.action_type == payloads.KMS_ENCRYPTION_ACTION:
                 self._key_action = KeyRequested(
-                    str(action.parameters.get("KMSKeyId") or ""),
-                    str(action.parameters.get("Challenge") or ""),
+                    _text(action, "KMSKeyId"),
+                    _text(action, "Challenge"),
                 )
             else:
                 self._processed.append(
@@ -133,7 +133,7 @@ class ClientHandshake:
         return self._respond()
 
     def _choose_type(self, action: payloads.RequestedAction) -> payloads.ProcessedAction:
-        self._session_type = str(action.parameters.get("SessionType") or "")
+        self._session_type = _text(action, "SessionType")
         properties = action.parameters.get("Properties")
         self._properties = properties if isinstance(properties, dict) else {}
         if self._session_type in self._supported:
@@ -188,3 +188,13 @@ class ClientHandshake:
                 ),
             )
         )
+
+
+_KNOWN = {"SessionType": "a session type", "KMSKeyId": "encryption", "Challenge": "encryption"}
+
+
+def _text(action: payloads.RequestedAction, name: str) -> str:
+    value = action.parameters.get(name)
+    if value is not None and not isinstance(value, str):
+        raise HandshakeError("the agent asked for %s with no text as %s" % (_KNOWN[name], name))
+    return value or ""

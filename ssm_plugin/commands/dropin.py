@@ -24,6 +24,7 @@ from ..session.types import SessionType
 from .faces import RESPONSE_VARIABLE
 from .frame import check_status_setting
 from .new_session import run_in_foreground
+from .process_memory import overwrite
 
 USAGE = (
     "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "
@@ -80,20 +81,22 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
 def session_arguments(invocation: Invocation) -> Dict[str, Any]:
     """As ``SessionHandler`` wants them, both spellings accepted."""
     response, request = invocation.response, invocation.request
-    document = request.get("DocumentName") or ""
+    document = _text(request, "DocumentName")
     return {
         "sessionId": _either(response, "SessionId"),
         "streamUrl": _either(response, "StreamUrl"),
         "tokenValue": _either(response, "TokenValue"),
-        "target": request.get("Target") or None,
-        "documentName": document or None,
+        "target": _text(request, "Target"),
+        "documentName": document,
         "parameters": request.get("Parameters"),
-        "sessionType": _DOCUMENT_TYPES.get(document),
+        "sessionType": _DOCUMENT_TYPES.get(document or ""),
     }
 
 
 def run(arguments: List[str]) -> int:
+    spelled = _token_as_written(os.environ.get(arguments[0], arguments[0]) if arguments else "")
     invocation = parse(arguments, os.environ)
+    overwrite(spelled)
     # Whose session it is, and where, was for the AWS CLI to say: defaults of our own configuration
     # could be another identity's.
     settings = config.load()._replace(
@@ -157,6 +160,19 @@ def _object(text: str, name: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError("%s is not a JSON object: %s" % (name, USAGE))
     return value
+
+
+def _token_as_written(response: str) -> str:
+    """With the escapes that the response's JSON has in it."""
+    found = re.search(r'"[tT]okenValue"\s*:\s*"((?:[^"\\]|\\.)*)"', response)
+    return found.group(1) if found else ""
+
+
+def _text(request: Dict[str, Any], name: str) -> Optional[str]:
+    value = request.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UsageError("%s of the request is not text: %s" % (name, USAGE))
+    return value or None
 
 
 def _either(response: Dict[str, Any], name: str) -> Any:

@@ -7,7 +7,8 @@ from typing import List, Mapping
 
 from .. import logs
 from ..display import shown
-from ..errors import ConfigurationError, SessionInterrupted, SsmPluginError
+from ..errors import ConfigurationError, LocalError, SessionInterrupted, SsmPluginError
+from ..shortage import explain
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
 
@@ -77,8 +78,20 @@ def _run(name: str, arguments: List[str]) -> int:
         return EXIT_INTERRUPTED
     # A safety net for our own mistakes: one line for the user, and where it was for the log.
     except Exception as error:
+        shortage = explain(error)
+        if shortage:
+            return fail(shortage)
         _say(error, "internal error (log level debug shows where): %s: " % type(error).__name__)
         return FAILURE
+
+
+def fail(shortage: LocalError) -> int:
+    """Say it with nothing that would have to be loaded."""
+    try:
+        os.write(2, b"ssm-plugin: %s\n" % str(shortage).encode("ascii", "replace"))
+    except OSError:
+        pass  # nobody to tell: the status says it
+    return FAILURE
 
 
 def _say(error: Exception, prefix: str = "") -> None:

@@ -38,9 +38,14 @@ class _Failures(Notices):
 
 def run_in_foreground(session: Session) -> int:
     """Connect and run a session that exists already; returns the exit status."""
-    with signals_into(session.events):
-        session.execute()
-        return session.run()
+    try:
+        with signals_into(session.events):
+            session.execute()
+            return session.run()
+    # A safety net: there may have been neither descriptors nor threads, and now there are.
+    except BaseException:
+        session.ensure_terminated()
+        raise
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         return _print(_plan(job, settings, environ))
     report = _run(job, settings, environ)
     if report.failure():
-        write_all(2, ("ssm-plugin: %s\n" % shown(report.failure())).encode("utf-8", "backslashreplace"))
+        line = "ssm-plugin: %s\n" % shown(report.failure())
+        write_all(2, line.encode("utf-8", "backslashreplace"))
     return report.status
 
 

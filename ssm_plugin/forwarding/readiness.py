@@ -2,7 +2,6 @@
 
 import os
 import socket
-from contextlib import suppress
 from typing import Mapping, Optional, Sequence
 
 from .. import logs
@@ -41,8 +40,6 @@ class ReadyFile:
         try:
             replace_whole(self._path, "".join(line + "\n" for line in lines))
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(unfinished)
             raise self._error(error) from error
         self._written = True
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import List, Optional, cast
 
 from ..errors import ConnectError
+from ..shortage import explain
 from .address import join
 from .deadline import Deadline
 from .lookup import AddressInfo, addresses
@@ -93,7 +94,8 @@ class _Attempts:
     """Connections under way; on leaving, all that were not taken are closed."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        # Unlike epoll and kqueue, it takes no descriptor: there may be only one left.
+        self._selector = selectors.PollSelector()
 
     def __enter__(self) -> "_Attempts":
         return self
@@ -111,6 +113,8 @@ class _Attempts:
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:  # this machine does not have the family
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise explain(error) or error from error
             failures.append(error.errno or errno.EAFNOSUPPORT)
             return
         sock.setblocking(False)

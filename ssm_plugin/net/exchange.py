@@ -1,18 +1,14 @@
 """One HTTP/1.1 request over an open socket, and its answer, bounded in size and time."""
 
-import io
 import re
 import socket
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, cast
+from typing import Mapping, NamedTuple
 
 from ..errors import ConnectionLost, NetworkError
 from .address import Address
+from .answer import EndedEarly, Malformed, TooLarge, read_answer
 from .deadline import Deadline
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
-
-_CHUNK = 65536
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*\Z")
 
@@ -43,20 +39,30 @@ def exchange(
     ``target`` is path and query. NetworkError for an answer over ``limit`` bytes or not HTTP,
     ConnectionLost if the connection ends early, DeadlineError.
     """
-    # It takes long to load, and most sessions make no such request.
-    from http.client import HTTPException, HTTPResponse
-
     step = f"waiting for the answer of {address.authority}"
+
+    def receive(most: int) -> bytes:
+        sock.settimeout(deadline.remaining(step))
+        return sock.recv(most)
+
     try:
         sock.settimeout(deadline.remaining(step))
         sock.sendall(_head(method, target, address, headers, body) + body)
-        response = HTTPResponse(cast(socket.socket, _Source(sock, deadline, step)), method=method)
-        response.begin()
-        return _read(response, address, limit)
+        return Response(*read_answer(receive, method, limit))
     except socket.timeout as error:
         raise deadline.error(step) from error
-    except (OSError, HTTPException) as error:
-        raise _broken(error, address) from error
+    except TooLarge as error:
+        raise NetworkError(
+            f"the answer of {address.authority} is larger than {limit} bytes: "
+            "check that the endpoint is the right one"
+        ) from error
+    except Malformed as error:
+        raise NetworkError(
+            f"{address.authority} does not answer in HTTP ({error}): check the endpoint URL"
+        ) from error
+    except (OSError, EndedEarly) as error:
+        why = getattr(error, "strerror", None) or "it was closed before the answer was complete"
+        raise ConnectionLost(f"lost the connection to {address.authority}: {why}") from error
 
 
 def _head(
@@ -74,58 +80,3 @@ def _head(
             raise NetworkError(f"cannot send the header {name!r}: it holds a forbidden character")
     lines = [f"{method} {target} HTTP/1.1"] + [f"{name}: {fields[name]}" for name in fields]
     return "\r\n".join(lines + ["", ""]).encode("latin-1")
-
-
-def _read(response: "HTTPResponse", address: Address, limit: int) -> Response:
-    body = bytearray()
-    while len(body) <= limit:
-        data = response.read(min(_CHUNK, limit + 1 - len(body)))
-        if not data:
-            break
-        body += data
-    if len(body) > limit:
-        raise NetworkError(
-            f"the answer of {address.authority} is larger than {limit} bytes: "
-            "check that the endpoint is the right one"
-        )
-    if response.length:  # http.client does not report an early end to read(n)
-        raise ConnectionLost(f"{address.authority} closed the connection within its answer")
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    return Response(response.status, headers, bytes(body))
-
-
-def _broken(error: Exception, address: Address) -> NetworkError:
-    from http.client import IncompleteRead
-
-    if isinstance(error, (OSError, IncompleteRead)):
-        why = getattr(error, "strerror", None) or "it was closed before the answer was complete"
-        return ConnectionLost(f"lost the connection to {address.authority}: {why}")
-    return NetworkError(
-        f"{address.authority} does not answer in HTTP ({type(error).__name__}): "
-        "check the endpoint URL"
-    )
-
-
-class _Source:
-    """What HTTPResponse reads from: each read waits no longer than the deadline allows."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline, step: str) -> None:
-        self._reader = _Reader(sock, deadline, step)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._reader)
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, deadline: Deadline, step: str) -> None:
-        super().__init__()
-        self._sock = sock
-        self._deadline = deadline
-        self._step = step
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._deadline.remaining(self._step))
-        return self._sock.recv_into(buffer)

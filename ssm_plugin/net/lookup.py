@@ -5,7 +5,8 @@ import socket
 import threading
 from typing import Any, List, Tuple, Union
 
-from ..errors import NameResolutionError
+from ..errors import LocalError, NameResolutionError
+from ..shortage import start_thread
 from .deadline import Deadline
 
 # family, type, protocol, canonical name, address: as getaddrinfo gives them
@@ -28,9 +29,13 @@ def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[Addres
     answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], Exception]]
     # getaddrinfo cannot be interrupted, and nobody can wait for this thread in good time: it is a
     # daemon that is left to end by itself, hence not one of the workers that are always joined.
-    threading.Thread(
+    thread = threading.Thread(
         target=_answer, args=(host, port, answers), name="name-lookup", daemon=True
-    ).start()
+    )
+    try:
+        start_thread(thread)
+    except LocalError:  # rather the resolver's own limit than none of what is to be looked up
+        _answer(host, port, answers)
     try:
         answer = answers.get(timeout=deadline.remaining(step))
     except queue.Empty:

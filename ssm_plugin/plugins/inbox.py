@@ -4,12 +4,17 @@ import os
 import threading
 from typing import Any, List
 
+from ..shortage import explain
+
 
 class Inbox:
     """``put`` from any thread; the owner selects ``reader`` and takes everything."""
 
     def __init__(self) -> None:
-        self.reader, self._writer = os.pipe()
+        try:
+            self.reader, self._writer = os.pipe()
+        except OSError as error:
+            raise explain(error) or error from error
         os.set_blocking(self._writer, False)
         self._lock = threading.Lock()
         self._items: List[Any] = []

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
+from ..shortage import explain
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -168,7 +169,8 @@ def _port_error(address: str, port: int, error: OSError) -> LocalError:
     elif error.errno == errno.EADDRNOTAVAIL:
         hint = "this machine does not have that address; use 127.0.0.1"
     else:
-        hint = "%s; choose another local port or address" % os.strerror(error.errno or 0)
+        other = "%s; choose another local port or address" % os.strerror(error.errno or 0)
+        hint = str(explain(error) or other)
     return LocalError("cannot listen on %s: %s" % (where, hint))
 
 
@@ -217,7 +219,8 @@ def _socket_error(path: str, error: Exception) -> LocalError:
     elif number in (errno.ENOENT, errno.ENOTDIR):
         hint = "the directory does not exist; create it, or choose another path"
     else:
-        hint = "%s; choose another path" % (os.strerror(number) if number else error)
+        other = "%s; choose another path" % (os.strerror(number) if number else error)
+        hint = str(explain(error) or other)
     return LocalError("cannot listen on unix socket %s: %s" % (path, hint))
 
 

@@ -14,10 +14,12 @@ from ..channel.events import ChannelClosed, Failed, KeyRequested, Output, Starte
 from ..errors import (
     DeadlineError,
     HandshakeError,
+    LocalError,
     SessionInterrupted,
     SessionLost,
     SsmPluginError,
 )
+from ..shortage import explain
 from ..terminal.signals import Signalled, consumed
 from ..transport.data_channel import Disconnected
 from ..transport.worker import Worker, WorkerFailed
@@ -307,7 +309,10 @@ class EventLoop:
         line = notices.END if line is None else line
         failures: "queue.Queue[Any]" = queue.Queue()
         last_line = Worker("notice", lambda: self._session.notices.show(line), failures)
-        last_line.start()
+        try:
+            last_line.start()
+        except LocalError:
+            return
         last_line.join(LAST_LINE_LIMIT)
         if not failures.empty():
             log.info("the last line was not shown: %r", failures.get().error)
@@ -325,6 +330,9 @@ class EventLoop:
     def _on_worker_failed(self, event: WorkerFailed) -> None:
         if isinstance(event.error, SsmPluginError):
             raise event.error
+        shortage = explain(event.error)
+        if shortage:
+            raise shortage from event.error
         raise SsmPluginError(
             "internal error in thread %s: %r" % (event.name, event.error)
         ) from event.error

@@ -10,7 +10,7 @@ from .. import logs
 from ..channel.events import Started
 from ..channel.protocol import ChannelProtocol
 from ..channel.role import Role
-from ..errors import ConnectError, SessionPropertyError, SsmPluginError
+from ..errors import ConnectError, SessionPropertyError
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
 from ..transport.data_channel import DataChannel
@@ -24,6 +24,7 @@ from .protocols import IDataChannel, ISession
 from .registry import SessionPluginRegistry, get_session_registry
 from .runner import Runner
 from .state import Event, advance
+from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
 
 log = logs.logger("session")
@@ -62,6 +63,7 @@ class Session(ISession):
         self._alarms = Alarms()
         self._loop = EventLoop(self)
         self._running = False
+        self._termination: Optional[Termination] = None
         self.use(environment or Environment())
 
     def use(self, environment: Environment) -> None:
@@ -119,7 +121,8 @@ class Session(ISession):
             if not self.open_data_channel():
                 raise ConnectError("the data channel of session %s did not open" % self.session_id)
             self.advance(Event.CONNECT)
-        except SsmPluginError:
+        # A safety net: what prevented it may be a lack of memory, and the session is to end.
+        except BaseException:
             self.advance(Event.FAIL)
             self._finish()
             raise
@@ -139,6 +142,13 @@ class Session(ISession):
         self.advance(Event.TERMINATE)
         self._finish()
         self.advance(Event.END)
+
+    def ensure_terminated(self) -> None:
+        """For an owner whose own part failed, and who has given back what may have been short."""
+        if self._status is SessionStatus.CREATED:
+            self.terminate_session()
+        elif self._termination and self._termination.fell_short:
+            self._termination.once_more(TERMINATE_LIMIT)
 
     def run(self) -> int:
         """Do the session's work on this thread, to its end; returns the exit status.
@@ -249,20 +259,20 @@ class Session(ISession):
             self.stop_runner()
         finally:
             self.connector.close()
-            terminating = self._terminate_at_service()
-            if self._channel:
-                self._channel.close()
-            left = min(TERMINATE_LIMIT, ends_at - time.monotonic())
-            if terminating and not terminating.join(left):
-                log.warning("the service did not confirm the end of the session in time")
+            self._begin_termination()
+            try:
+                if self._channel:
+                    self._channel.close()
+            finally:
+                if self._termination:
+                    self._termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
 
-    def _terminate_at_service(self) -> Any:
+    def _begin_termination(self) -> None:
         service = self.environment.service
-        if service is None or self.over_at_service:
-            return None
-        self.over_at_service = True
-        done: "queue.Queue[Any]" = queue.Queue()  # nobody reads it: a failure changes nothing
-        return in_background("terminate", lambda: service.terminate_session(self.session_id), done)
+        if service is not None and not self.over_at_service:
+            self.over_at_service = True
+            self._termination = Termination(service, self.session_id)
+            self._termination.begin()
 
 
 def _is_open(channel: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
 from ..errors import SessionInterrupted
+from ..shortage import explain
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .background import Completed, in_background
@@ -14,6 +15,7 @@ from .environment import Environment
 from .loop import EndRequested
 from .registry import SessionPluginRegistry
 from .session import ENDING_SIGNALS, Session
+from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionType
 
 # Seconds that an interrupted start may take to tell us the session that it made, so that it can
@@ -71,7 +73,7 @@ def wait_for_start(
             started: StartedSession = event.value
             return started
         if isinstance(event, WorkerFailed):
-            raise event.error
+            raise explain(event.error) or event.error
         status = ends(event)
         if status is not None:
             _abandon(service, events)
@@ -108,9 +110,6 @@ def _abandon(service: ServiceClient, events: "queue.Queue[Any]") -> None:
         except queue.Empty:
             return
     if event.error is None:
-        session_id = event.value.session_id
-        done: "queue.Queue[Any]" = queue.Queue()  # nobody reads it: a failure changes nothing
-        terminating = in_background(
-            "terminate", lambda: service.terminate_session(session_id), done
-        )
-        terminating.join(_TERMINATE_LIMIT)
+        terminating = Termination(service, event.value.session_id)
+        terminating.begin()
+        terminating.finish(_TERMINATE_LIMIT)

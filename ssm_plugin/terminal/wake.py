@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import Optional, Sequence, Set, Type
 
+from ..shortage import explain
+
 # select() cannot watch descriptors from 1024 up, which a process with many connections has;
 # poll() can, but on macOS it does not work for terminals.
 _Selector: Type[selectors.BaseSelector] = selectors.PollSelector
@@ -33,7 +35,11 @@ class WakePipe:
     """
 
     def __init__(self) -> None:
-        self.reader, self.writer = os.pipe()
+        """LocalError if there are no descriptors left."""
+        try:
+            self.reader, self.writer = os.pipe()
+        except OSError as error:
+            raise explain(error) or error from error
         os.set_blocking(self.writer, False)
         self._lock = threading.Lock()
         self._held = False

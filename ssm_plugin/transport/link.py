@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, List, NamedTuple, Union
 
-from ..errors import ConnectionLost, RemoteError, SsmPluginError
+from ..errors import ConnectionLost, LocalError, RemoteError, SsmPluginError
 from ..wire.message import Buffer
 from .backpressure import Backpressure
 from .worker import Worker
@@ -81,8 +81,15 @@ class Link:
         connection.answer_through(self._answer)
 
     def start(self) -> None:
-        self._writer.start()
-        self._reader.start()
+        """LocalError if there are no threads left: the connection is closed then."""
+        for left_behind, worker in ((2, self._writer), (1, self._reader)):
+            try:
+                worker.start()
+            except LocalError:
+                self.connection.abort()
+                for _ in range(left_behind):
+                    self._leave()
+                raise
 
     def put(self, messages: List[bytes], is_answer: bool = False) -> None:
         """Have messages sent; never blocks. ``is_answer`` if it was the peer that caused them."""

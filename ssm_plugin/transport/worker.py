@@ -9,6 +9,8 @@ import queue
 import threading
 from typing import Any, Callable, NamedTuple
 
+from ..shortage import start_thread
+
 
 class WorkerFailed(NamedTuple):
     """The event that a worker leaves when its target raised."""
@@ -31,8 +33,8 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="ssm-" + name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread. A worker starts once."""
-        self._thread.start()
+        """Start the thread. A worker starts once. LocalError if the system has no more threads."""
+        start_thread(self._thread)
 
     def join(self, deadline_seconds: float) -> bool:
         """Wait for the end at most so long; whether it came. Never started counts as ended."""

@@ -211,9 +211,11 @@ def parse_handshake_response(payload: Buffer) -> HandshakeResponse:
                 _field(entry, "Error", str, ""),
             )
         )
-    errors: List[str] = _field(fields, "Errors", list, [])
+    errors: List[Any] = _field(fields, "Errors", list, [])
+    if not all(isinstance(error, str) for error in errors):
+        raise MessageError("an error of the handshake response is not text")
     return HandshakeResponse(
-        _field(fields, "ClientVersion", str, ""), tuple(actions), tuple(map(str, errors))
+        _field(fields, "ClientVersion", str, ""), tuple(actions), tuple(errors)
     )
 
 

@@ -7,7 +7,7 @@ import struct
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ssm_plugin.wire import message, payloads
+from ssm_plugin.wire import message
 
 # More for a night: SSM_FUZZ_EXAMPLES=20000 scripts/test tests/test_fuzz
 EXAMPLES = int(os.environ.get("SSM_FUZZ_EXAMPLES", "50"))
@@ -114,16 +114,3 @@ WEBSOCKET = st.lists(
     ),
     max_size=8,
 ).map(b"".join)
-
-PARSERS = {
-    "acknowledgement": payloads.parse_acknowledgement,
-    "acknowledged sequence": payloads.acknowledged_sequence,
-    "channel closed": payloads.parse_channel_closed,
-    "handshake request": payloads.parse_handshake_request,
-    "handshake response": payloads.parse_handshake_response,
-    "handshake complete": payloads.parse_handshake_complete,
-    "challenge": payloads.parse_challenge,
-    "size": payloads.parse_size,
-    "flag": payloads.parse_flag,
-    "exit code": payloads.parse_exit_code,
-}

@@ -1,9 +1,6 @@
 """Whatever stands on the command line, in the environment or in a setting: it is understood, or it
 is one of our errors, in one line, that shows no token."""
 
-import argparse
-import json
-
 import pytest
 
 pytest.importorskip("hypothesis")
@@ -13,14 +10,11 @@ from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin import config  # noqa: E402
 from ssm_plugin.aws import endpoints, sigv4  # noqa: E402
-from ssm_plugin.commands import dropin, faces, own  # noqa: E402
-from ssm_plugin.commands import shell as shell_command  # noqa: E402
 from ssm_plugin.errors import RemoteError, SsmPluginError, UsageError  # noqa: E402
 from ssm_plugin.loopback import fault_plan, http  # noqa: E402
 from ssm_plugin.loopback.websocket_server import accept_upgrade  # noqa: E402
 from ssm_plugin.net import address, proxy  # noqa: E402
 from ssm_plugin.plugins.local_end import names_local_end  # noqa: E402
-from ssm_plugin.session.session_handler import SessionHandler  # noqa: E402
 from ssm_plugin.terminal.escapes import EscapeFilter, Send  # noqa: E402
 from ssm_plugin.version import newer_than  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
@@ -50,17 +44,6 @@ URLS = st.one_of(
         | TEXT,
     ),
 )
-RESPONSES = st.builds(
-    lambda fields, name: dict(fields, **{name: TOKEN}),
-    st.dictionaries(
-        st.sampled_from(
-            ["SessionId", "StreamUrl", "TokenValue", "sessionId", "streamUrl", "tokenValue"]
-        ),
-        JSON | URLS,
-        max_size=6,
-    ),
-    st.sampled_from(["TokenValue", "tokenValue", "Other"]),
-)
 
 
 def understood(function, *arguments):
@@ -72,54 +55,6 @@ def understood(function, *arguments):
         assert str(error)
         assert TOKEN not in str(error)
         return None
-
-
-def drop_in(arguments, environ):
-    invocation = dropin.parse(arguments, environ)
-    assert TOKEN not in repr(invocation)
-    session = SessionHandler().create_session(dropin.session_arguments(invocation))
-    assert TOKEN not in repr(session)
-    return session
-
-
-@QUICK
-@given(RESPONSES | JSON, TEXT, TEXT, RESPONSES | JSON, TEXT, st.booleans())
-@example({"SessionId": "s", "StreamUrl": "wss://h", "TokenValue": TOKEN}, "", "", {}, "", True)
-@example([], "r", "", {"DocumentName": ["x"]}, "", False)
-@example({}, "r", "", {"DocumentName": {}, "Parameters": [1]}, "", False)
-def test_the_drop_in_understands_its_arguments_or_says_why_not(
-    response, region, profile, request, endpoint, by_environment
-):
-    environ = {}
-    first = json.dumps(response)
-    if by_environment:
-        first, environ[faces.RESPONSE_VARIABLE] = faces.RESPONSE_VARIABLE, first
-    arguments = [first, region, "StartSession", profile, json.dumps(request), endpoint]
-    understood(drop_in, arguments, environ)
-    assert environ == {}
-
-
-@QUICK
-@given(st.lists(TEXT, max_size=8))
-@example(["{" * 100000, "r", "StartSession"])
-@example(["9" * 10000, "r", "StartSession"])
-@example([faces.RESPONSE_VARIABLE, "r", "StartSession"])
-def test_any_arguments_lead_somewhere(arguments):
-    assert faces.choose(arguments, True) in ("dropin", "own")
-    assert faces.choose(arguments, False) in ("dropin", "own")
-    understood(drop_in, arguments, {})
-
-
-@QUICK
-@given(st.lists(TEXT | st.sampled_from(["--parameter", "a=b", "--profile", "--"]), max_size=6))
-def test_our_own_options_are_understood_or_refused(arguments):
-    parser = own.Parser(prog="ssm-plugin shell", add_help=False)
-    shell_command.add_arguments(parser)
-    own.add_common_options(parser)
-    options = understood(parser.parse_args, arguments)
-    if options is not None:
-        assert isinstance(options, argparse.Namespace)
-        understood(shell_command.parameters_from, options.parameter)
 
 
 @QUICK
@@ -159,21 +94,6 @@ def test_durations_sizes_and_versions_are_understood_or_refused(text):
     assert duration is None or 0 <= duration <= config.MAX_DURATION
     assert size is None or size >= 0
     assert newer_than(text, "3.0.196.0") in (True, False)
-
-
-@QUICK
-@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
-@example("network: {connect_timeout: 1s, connect_timeout: 2s}")
-@example("a: &a [*a]")
-@example("[" * 500)
-@example("log: {max_bytes: " + "9" * 5000 + "}")
-@example("? {a: b}\n: c")
-@example("jobs: {x: {command: [1, null]}}")
-def test_a_configuration_is_understood_or_refused(tmp_path_factory, text):
-    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    settings_read = understood(config.load, str(path), {})
-    assert settings_read is None or settings_read.source == str(path)
 
 
 @QUICK

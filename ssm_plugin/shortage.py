@@ -1,0 +1,61 @@
+"""Out of descriptors, threads or memory: which limit it was, in one line.
+
+Python says so in many ways, some of them far from the cause: an import fails with ``OSError``, a
+library that cannot be loaded is an ``ImportError``, a thread is a ``RuntimeError``.
+"""
+
+import errno
+import os
+import threading
+from typing import Optional
+
+from .errors import LocalError
+
+OPEN_FILES = "too many open files: close some, or raise the limit (ulimit -n)"
+SYSTEM_FILES = "this machine has too many open files"
+MEMORY = "out of memory: end other programs, or raise the limit (ulimit -v)"
+THREADS = (
+    "no more threads can be started: end other programs of this user, or raise the limits on "
+    "processes (ulimit -u) and memory (ulimit -v)"
+)
+
+_BY_ERRNO = {errno.EMFILE: OPEN_FILES, errno.ENFILE: SYSTEM_FILES, errno.ENOMEM: MEMORY}
+# How the loader of libraries puts it.
+_BY_TEXT = {
+    os.strerror(errno.EMFILE): OPEN_FILES,
+    os.strerror(errno.ENOMEM): MEMORY,
+    "failed to map segment": MEMORY,
+    "can't start new thread": THREADS,
+    "can't open Zip file": OPEN_FILES,  # says the oldest zipimport
+}
+
+
+def explain(error: Optional[BaseException]) -> Optional[LocalError]:
+    """The error to show if ``error``, or what it came of, is a shortage; else None."""
+    for _ in range(10):
+        if error is None:
+            return None
+        text = _why(error)
+        if text:
+            return LocalError(text)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """LocalError if the system has no more of them."""
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise explain(error) or error from error
+
+
+def _why(error: BaseException) -> Optional[str]:
+    if isinstance(error, MemoryError):
+        return MEMORY
+    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
+        return _BY_ERRNO[error.errno]
+    if isinstance(error, (ImportError, OSError, RuntimeError)):
+        said = str(error)
+        return next((text for part, text in _BY_TEXT.items() if part in said), None)
+    return None
