@@ -32,7 +32,12 @@ from typing import Optional
 
 
 class SsmPluginError(Exception):
-    """Base of all errors here. ``str()`` of it is one line for the user."""
+    """Base of all errors here. ``str()`` of it is one line for the user.
+
+    ``uncertain``: the service may have done all the same what failed, such as starting a session.
+    """
+
+    uncertain = False
 
 
 class UsageError(SsmPluginError, ValueError):

@@ -33,6 +33,10 @@ USEFUL_AFTER = 30.0
 # The longest delay after a session that had opened but was of no use.
 LONGEST_AFTER_OPENING = 5.0
 
+# A start that failed may have made a session all the same, whose id nobody knows. The node ends it
+# when its handshake gets no answer for 15 s. Only then another one is started: there are never two.
+AFTER_UNCERTAIN_START = 20.0
+
 # How long a session may take to end once it is told to.
 LEAVE_LIMIT = 4.3
 
@@ -121,12 +125,14 @@ class Tunnel:
     def _stay_up(self) -> int:
         waits = delays()
         while self._stopped is None:
+            least = 0.0
             try:
                 status = self._one_session()
             except SsmPluginError as error:
                 if self._stopped is None and (self._once or not self._has_opened):
                     raise
                 self._trouble = str(error)
+                least = AFTER_UNCERTAIN_START if error.uncertain else least
             else:
                 self._trouble = self._ending(status)
                 if self._once and self._stopped is None:
@@ -134,7 +140,7 @@ class Tunnel:
             record, self._record = self._record, None
             if self._was_useful(record):
                 waits = delays()
-            self._wait(_delay(next(waits), record))
+            self._wait(max(least, _delay(next(waits), record)))
         return self._stopped
 
     @property
