@@ -6,6 +6,7 @@
     │   └── SessionPropertyError     a field of a session: missing, empty, malformed, unknown
     ├── LocalError                   this machine: a port in use, no permission, no terminal
     ├── CredentialsError             no usable AWS credentials were found
+    │   └── NoCredentialsError       nor will any be later: no source has any
     ├── NetworkError                 the way to the service
     │   ├── NameResolutionError      the host name does not resolve
     │   ├── ConnectError             refused, unreachable, reset while connecting
@@ -57,6 +58,10 @@ class LocalError(SsmPluginError):
 
 
 class CredentialsError(SsmPluginError):
+    pass
+
+
+class NoCredentialsError(CredentialsError):
     pass
 
 
