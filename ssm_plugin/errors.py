@@ -6,6 +6,7 @@
     │   └── SessionPropertyError     a field of a session: missing, empty, malformed, unknown
     ├── LocalError                   this machine: a port in use, no permission, no terminal
     ├── CredentialsError             no usable AWS credentials were found
+    │   └── NoCredentialsError       nor will any be later: no source has any
     ├── NetworkError                 the way to the service
     │   ├── NameResolutionError      the host name does not resolve
     │   ├── ConnectError             refused, unreachable, reset while connecting
@@ -32,7 +33,12 @@ from typing import Optional
 
 
 class SsmPluginError(Exception):
-    """Base of all errors here. ``str()`` of it is one line for the user."""
+    """Base of all errors here. ``str()`` of it is one line for the user.
+
+    ``uncertain``: the service may have done all the same what failed, such as starting a session.
+    """
+
+    uncertain = False
 
 
 class UsageError(SsmPluginError, ValueError):
@@ -52,6 +58,10 @@ class LocalError(SsmPluginError):
 
 
 class CredentialsError(SsmPluginError):
+    pass
+
+
+class NoCredentialsError(CredentialsError):
     pass
 
 

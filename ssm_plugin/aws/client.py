@@ -1,13 +1,16 @@
 """Signed calls of the AWS APIs that a session needs: SSM's and one of KMS (AWS JSON 1.1).
 
 Each call has one time limit over all its attempts. It is repeated when the service is throttling or
-has a fault, and when the connection failed; but a StartSession that may have reached the service is
-not sent again, for it would leave a second session behind.
+has a fault, when the connection failed, and once with other credentials when these have expired.
+But a StartSession is not sent again after anything that leaves open whether it made a session (a
+fault, a lost or unreadable answer): nobody would know of that session, so nobody could end it. Such
+an error is ``uncertain``.
 """
 
 import json
 import os
 from base64 import b64decode
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
@@ -20,6 +23,7 @@ from ..errors import (
     ConnectionLost,
     CredentialsError,
     NetworkError,
+    ServiceError,
     SsmPluginError,
 )
 from ..net.address import parse
@@ -30,7 +34,13 @@ from ..net.route import service_route
 from ..version import __version__
 from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
-from .service_errors import Operation, is_expired, is_throttling_or_fault, service_error
+from .service_errors import (
+    Operation,
+    is_expired,
+    is_refusal,
+    is_throttling_or_fault,
+    service_error,
+)
 from .sigv4 import sign
 
 CALL_TIMEOUT = 15.0  # s
@@ -142,7 +152,9 @@ class ServiceClient:
         answer = self._perform(_Call("ssm", operation, given, repeatable=False))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
-            raise NetworkError(f"the answer to {operation} lacks a field: check the endpoint URL")
+            error = NetworkError(f"the answer to {operation} lacks a field: check the endpoint URL")
+            error.uncertain = True
+            raise error
         return StartedSession(*fields)
 
     def resume_session(self, session_id: str) -> ResumedSession:
@@ -216,24 +228,19 @@ class ServiceClient:
         renewed = False
         while True:
             try:
-                response = self._attempt(call, deadline)
-            except (ConnectError, ConnectionLost) as error:
-                # A ConnectError comes before anything is sent.
-                again = call.repeatable or isinstance(error, ConnectError)
-                failure: SsmPluginError = error
-            else:
-                if 200 <= response.status < 300:
-                    return _answer(response, call.operation)
-                refusal = service_error(call.operation, response, self._now())
-                if is_expired(refusal) and not renewed:
+                return self._attempt(call, deadline)
+            except (ConnectError, ConnectionLost, ServiceError) as error:
+                if error.uncertain and not call.repeatable:
+                    raise
+                if isinstance(error, ServiceError) and is_expired(error) and not renewed:
                     renewed = True
                     self._credentials.forget()
                     continue
-                again, failure = is_throttling_or_fault(refusal), refusal
-            if not (again and self._wait(next(delays, None), deadline)):
-                raise failure
+                final = isinstance(error, ServiceError) and not is_throttling_or_fault(error)
+                if final or not self._wait(next(delays, None), deadline):
+                    raise
 
-    def _attempt(self, call: _Call, deadline: Deadline) -> Response:
+    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, Any]:
         given = self._endpoints[call.service]
         url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
@@ -247,13 +254,21 @@ class ServiceClient:
             # Signed after connecting, for the time in a signature is checked.
             signed_url = f"{address.scheme}://{address.authority}{target}"
             headers = self._headers(call, signed_url, body, credentials)
-            response = exchange(
-                sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
-            )
+            with _once_sent():
+                response = exchange(
+                    sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
+                )
+                _log.debug(
+                    "%s at %s: status %d", call.operation, address.authority, response.status
+                )
+                return self._answer(call.operation, response)
         finally:
             sock.close()
-        _log.debug("%s at %s: status %d", call.operation, address.authority, response.status)
-        return response
+
+    def _answer(self, operation: Operation, response: Response) -> Dict[str, Any]:
+        if 200 <= response.status < 300:
+            return _fields(response, operation)
+        raise service_error(operation, response, self._now())
 
     def _headers(
         self, call: _Call, url: str, body: bytes, credentials: Credentials
@@ -287,7 +302,17 @@ def _path(url: str) -> str:
     return (parts.path or "/") + ("?" + parts.query if parts.query else "")
 
 
-def _answer(response: Response, operation: Operation) -> Dict[str, Any]:
+@contextmanager
+def _once_sent() -> Iterator[None]:
+    """What fails in here may have been done all the same, unless the service said no."""
+    try:
+        yield
+    except SsmPluginError as error:
+        error.uncertain = not (isinstance(error, ServiceError) and is_refusal(error))
+        raise
+
+
+def _fields(response: Response, operation: Operation) -> Dict[str, Any]:
     try:
         answer = json.loads(response.body.decode("utf-8") or "{}")
     except (ValueError, RecursionError) as error:

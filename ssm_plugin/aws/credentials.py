@@ -9,7 +9,8 @@ The first of these that has any::
     container       the endpoint that ECS or EKS names in the environment
     instance        EC2 instance metadata, version 2
 
-A source that is there but fails is an error: the next one would be another identity. Each is
+A source that is there but fails is an error: the next one would be another identity. It may work
+again later, which NoCredentialsError excludes: no source has any, and none ever had. Each is
 imported when its turn comes: it is the first that most often has some.
 """
 
@@ -19,7 +20,7 @@ import time
 from typing import Callable, Mapping, Optional, Sequence
 
 from .. import logs
-from ..errors import CredentialsError, DeadlineError
+from ..errors import CredentialsError, DeadlineError, NoCredentialsError
 from ..net.deadline import Deadline
 from . import delegation
 from .keys import Credentials, checked
@@ -71,7 +72,8 @@ class CredentialProvider:
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
         self._renew_at = 0.0
-        self._failure = ""
+        self._failure = CredentialsError("")
+        self._has_found = False
         self._failed_at = float("-inf")
 
     def __repr__(self) -> str:
@@ -81,7 +83,7 @@ class CredentialProvider:
         """Credentials good for a minute at least. Temporary ones are renewed 10 minutes early.
 
         CredentialsError, within the time limit, if there are none; the next few calls then fail
-        at once.
+        at once. It is NoCredentialsError if waiting for some is of no use.
         """
         # Held during the search, so that threads in need of the same keys search once.
         with self._lock:
@@ -89,12 +91,14 @@ class CredentialProvider:
             if current is not None and (current.expires_at is None or now < self._renew_at):
                 return current
             if 0 <= now - self._failed_at < FRUITLESS_FOR:
-                raise CredentialsError(self._failure)
+                raise type(self._failure)(str(self._failure))
             try:
                 self._current = self._renewed(current, now)
             except CredentialsError as error:
-                self._failure, self._failed_at = str(error), self._clock()
+                self._failure = type(error)(str(error))  # without its frames
+                self._failed_at = self._clock()
                 raise
+            self._has_found = True
             self._renew_at = self._next_renewal(self._current, now)
             return self._current
 
@@ -204,7 +208,9 @@ class CredentialProvider:
     def _nothing(self) -> CredentialsError:
         name = profile_name(self._profile, self._environ) or "default"
         looked = "" if self._profile else "in the environment, "
-        return CredentialsError(
+        # Where there were some, a file is being replaced, or the metadata service does not answer.
+        kind = CredentialsError if self._has_found else NoCredentialsError
+        return kind(
             f"no AWS credentials were found: looked {looked}in the profile {name!r} of "
             f"{file_path(CREDENTIALS_FILE, self._environ)} and "
             f"{file_path(CONFIG_FILE, self._environ)}, at a container's endpoint and in the "
@@ -220,7 +226,7 @@ def environment_credentials(environ: Mapping[str, str] = os.environ) -> Optional
         return None
     secret_key = environ.get("AWS_SECRET_ACCESS_KEY")
     if not secret_key:
-        raise CredentialsError(
+        raise NoCredentialsError(  # our own environment stays as it is
             "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY: set both or neither"
         )
     return checked(

@@ -9,7 +9,7 @@ shown in errors, since they may hold keys; the file and the number of the line a
 import os
 from typing import Dict, List, Mapping, NamedTuple, Optional, Union
 
-from ..errors import CredentialsError
+from ..errors import CredentialsError, NoCredentialsError
 from ..files import MIB, read_regular
 
 Setting = Union[str, Mapping[str, str]]
@@ -193,9 +193,9 @@ def _broken(path: str, line: Optional[int], why: str) -> CredentialsError:
     return CredentialsError(f"the AWS file {where} cannot be understood: {why}; correct the line")
 
 
-def _missing(name: str, *files: _File) -> CredentialsError:
+def _missing(name: str, *files: _File) -> NoCredentialsError:
     looked = " and ".join(f"{file.path} ({file.problem or 'does not have it'})" for file in files)
-    return CredentialsError(
+    return NoCredentialsError(
         f"the AWS profile {name!r} was not found: looked in {looked}; check --profile, AWS_PROFILE "
         f"and the spelling, or make it with 'aws configure --profile {name}'"
     )

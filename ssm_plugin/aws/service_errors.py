@@ -89,6 +89,13 @@ def is_throttling_or_fault(error: ServiceError) -> bool:
     return error.code in _THROTTLED or error.status in (429, 500, 502, 503, 504)
 
 
+def is_refusal(error: ServiceError) -> bool:
+    """Whether the service certainly did nothing. Faults, and answers of whatever stands in front of
+    it, leave that open: it may have done what was asked before something failed."""
+    status = error.status or 0
+    return error.code in _THROTTLED or (300 <= status < 500 and status != 408)
+
+
 def is_expired(error: ServiceError) -> bool:
     return error.code in _EXPIRED
 
@@ -143,6 +150,8 @@ def _advice(operation: Operation, code: str, response: Response, now: datetime) 
         return _permission_advice(operation)
     if code in _ADVICE:
         return _ADVICE[code]
+    if response.status >= 500 and operation.action == "ssm:StartSession":
+        return "the service has a fault, and may have made a session: try again in a moment"
     if response.status >= 500:
         return "the service has a fault: try again in a moment"
     if response.status == 403:

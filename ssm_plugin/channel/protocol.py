@@ -111,15 +111,18 @@ class ChannelProtocol:
 
     def send_control(
         self, payload_type: int, payload: bytes, now: float, tell: bool = False
-    ) -> None:
+    ) -> int:
         """Send one message past the window: sizes, flags, the handshake. With ``tell``, its
-        acknowledgement is an event, in order with the output before and after it."""
+        acknowledgement is an event, in order with the output before and after it. Returns the
+        sequence number; after the end nothing is sent and no event follows."""
+        sequence = self._outbound.next_sequence
         if not self._ended:
             if tell:
-                self._awaited.add(self._outbound.next_sequence)
+                self._awaited.add(sequence)
             self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
             if self._outbound.is_overfull:
                 self._fail(RemoteError("the node wants answers and acknowledges none of them"))
+        return sequence
 
     def provide_key(self, data_key: bytes, ciphertext: str, now: float) -> None:
         """Answer :class:`KeyRequested`: 64 bytes of key, and the sealed form as base64."""

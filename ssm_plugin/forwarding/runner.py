@@ -37,12 +37,15 @@ _REPEAT_AFTER = 5.0
 
 class Record:
     """One session of a tunnel: what is known while it runs, and afterwards. ``opening`` is the
-    report of its readiness."""
+    report of its readiness, ``advice`` what may help if the node refuses to connect."""
 
-    def __init__(self, reports: "queue.Queue[Any]", opening: Report, destination: str) -> None:
+    def __init__(
+        self, reports: "queue.Queue[Any]", opening: Report, destination: str, advice: str = ""
+    ) -> None:
         self.reports = reports
         self.opening = opening
         self.destination = destination
+        self.advice = advice
         self.ready_at: Optional[float] = None
         self.accepted = 0
         self.multiplexed = True
@@ -77,11 +80,11 @@ class _Reporting(ListeningRunner):
         now = time.monotonic()
         if _is_refusal(data) and now - self._refused_at >= _REPEAT_AFTER:
             self._refused_at = now
+            advice = self.record.advice or "the SSM Agent's log says more"
             self.record.report(
                 ERROR,
                 message="the node could not connect to %s: check that something listens there, and "
-                "that the node may reach it; the SSM Agent's log says more"
-                % self.record.destination,
+                "that the node may reach it; %s" % (self.record.destination, advice),
             )
 
     @property

@@ -73,14 +73,18 @@ def parse_forward(
 
 
 def check_host(host: str) -> None:
-    """UsageError for what no agent accepts as a remote host: its own addresses."""
+    """UsageError for what cannot be a host. Which hosts are forbidden is for the node to say."""
     if not host or re.search(r"[\s/]", host):
         raise UsageError("%r is no host name" % host)
-    if host.lower().rstrip(".") == "localhost" or _is_own(host):
-        raise UsageError(
-            "nodes refuse their own address %s as a remote host; to reach a port of the node "
-            "itself leave the host out" % host
-        )
+
+
+def advice_for(host: Optional[str]) -> str:
+    """What may help if the node refuses to connect to ``host``; empty where we know nothing."""
+    if host is None or not (host.lower().rstrip(".") == "localhost" or _is_own(host)):
+        return ""
+    return (
+        "some nodes refuse their own address: leave the host out to reach a port of the node itself"
+    )
 
 
 def _of_three(text: str, fields: List[str], bind: Optional[str]) -> Forward:

@@ -24,6 +24,7 @@ from ..transport.worker import Worker
 from .addresses import local_address
 from .reports import ENDED, ERROR, READY, RECONNECTED, Report
 from .runner import Record, TunnelNotices, registry_for
+from .specification import advice_for
 
 # Seconds. A session that lived so long, or had a connection, was of use, and the next one is
 # started without delay.
@@ -31,6 +32,10 @@ USEFUL_AFTER = 30.0
 
 # The longest delay after a session that had opened but was of no use.
 LONGEST_AFTER_OPENING = 5.0
+
+# A start that failed may have made a session all the same, whose id nobody knows. The node ends it
+# when its handshake gets no answer for 15 s. Only then another one is started: there are never two.
+AFTER_UNCERTAIN_START = 20.0
 
 # How long a session may take to end once it is told to.
 LEAVE_LIMIT = 4.3
@@ -57,6 +62,7 @@ class Tunnel:
         self.local_end = local_end
         self.address = local_address(local_end)
         self.request = request
+        self._advice = advice_for(request.parameters.get("host", [None])[0])
         self._make_environment = make_environment
         self._reports = reports
         self._once = once
@@ -119,12 +125,14 @@ class Tunnel:
     def _stay_up(self) -> int:
         waits = delays()
         while self._stopped is None:
+            least = 0.0
             try:
                 status = self._one_session()
             except SsmPluginError as error:
                 if self._stopped is None and (self._once or not self._has_opened):
                     raise
                 self._trouble = str(error)
+                least = AFTER_UNCERTAIN_START if error.uncertain else least
             else:
                 self._trouble = self._ending(status)
                 if self._once and self._stopped is None:
@@ -132,7 +140,7 @@ class Tunnel:
             record, self._record = self._record, None
             if self._was_useful(record):
                 waits = delays()
-            self._wait(_delay(next(waits), record))
+            self._wait(max(least, _delay(next(waits), record)))
         return self._stopped
 
     @property
@@ -148,7 +156,7 @@ class Tunnel:
         started = start_session(environment.service, self.request, events)
         kind = RECONNECTED if self._opened else READY
         record = Record(
-            self._reports, Report(kind, self, started.session_id), self.destination
+            self._reports, Report(kind, self, started.session_id), self.destination, self._advice
         )
         session = make_session(
             self.request, started, environment, events, registry_for(record)
@@ -164,10 +172,10 @@ class Tunnel:
         assert record is not None
         reason = record.reason or ("it is over at the service" if status else "no reason was given")
         text = "session %s ended: %s" % (record.opening.session_id, reason)
-        if record.reason and not (record.accepted or self._opened or self._stopped):
-            # Such an agent connects when the session starts, and ends it when it cannot.
-            if self._once or not record.multiplexed:
-                raise RemoteError("%s: %s" % (self, text))
+        first = not (record.accepted or self._opened or self._stopped)
+        if record.reason and first and (self._once or _was_refused(record)):
+            advice = self._advice and "; " + self._advice
+            raise RemoteError("%s: %s%s" % (self, text, advice))
         return text
 
     def _was_useful(self, record: Optional[Record]) -> bool:
@@ -198,6 +206,13 @@ class Tunnel:
             if self._stopped is not None:
                 self._events.put(EndRequested(self._stopped))
             return self._events
+
+
+def _was_refused(record: Record) -> bool:
+    """Whether the node did not want this session, which had a reason and no connection. Agents look
+    at the host when a session starts, old ones connect then, and end it when they cannot."""
+    assert record.ready_at is not None, "only a session that has opened can end"
+    return not record.multiplexed or time.monotonic() - record.ready_at < USEFUL_AFTER
 
 
 def _delay(seconds: float, record: Optional[Record]) -> float:

@@ -65,7 +65,7 @@ class RemoteCommand:
         self._streams = streams or Streams()
         self._environment = environment._replace(streams=self._streams, silent=True)
         self._record = Record(b"-")
-        self._connected = False
+        self._connected: Optional[Session] = None
 
     def run(self) -> CommandResult:
         """Never raises an ``SsmPluginError``: it is in the result."""
@@ -117,13 +117,22 @@ class RemoteCommand:
                 self._wait(next(waits))
 
     def _may_retry(self, error: SsmPluginError) -> bool:
-        """Only if the command cannot have run. It cannot before the handshake, which follows the
-        connection; so silence after connecting is the only later failure that counts."""
-        if isinstance(error, _FINAL) or self._record.has_started:
+        """Only if the command cannot have run, and cannot run any more.
+
+        A start that the service may have made all the same leaves a session whose id we do not
+        know, so that we cannot end it: no other one is started beside it. With an id, the session
+        has been ended, and a command cannot run before our answer to the node's handshake. So
+        after connecting, a session that failed counts only if nothing came from the node: what did
+        come is the handshake, and the command may run although we never hear of it again.
+        """
+        if isinstance(error, _FINAL) or error.uncertain or self._record.has_started:
             return False
         if isinstance(error, ServiceError) and error.code.startswith(_FINAL_CODES):
             return False
-        return not self._connected or isinstance(error, DeadlineError)
+        session = self._connected
+        return session is None or (
+            isinstance(error, DeadlineError) and not session.channel.progress
+        )
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -136,7 +145,7 @@ class RemoteCommand:
                 raise SessionInterrupted("ended between two attempts to start", status)
 
     def _run_once(self) -> Tuple[int, str]:
-        self._connected = False
+        self._connected = None
         with ExitStack() as exits:
             directory = ""
             if self.request.read_input:
@@ -146,7 +155,7 @@ class RemoteCommand:
             started = self._start(line.text)
             session = self._session(started)
             session.execute()
-            self._connected = True
+            self._connected = session
             if self.request.read_input:
                 feed = InputFeed(
                     self.request, directory, self._environment, self._record, self.events

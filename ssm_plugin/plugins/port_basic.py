@@ -20,20 +20,26 @@ from .local_reader import Uplink
 from .local_writer import LocalWriter
 from .port_runner import ListeningRunner
 
-# Seconds that the node has to acknowledge DisconnectToPort. What it sent before belongs to the
-# connection that ended, and must not reach the next one.
+# Seconds that the node has to acknowledge DisconnectToPort, on one and the same connection to it.
+# What it sent before belongs to the connection that ended, and must not reach the next one.
 _DISCONNECT_LIMIT = 5.0
 
 
 class _OneConnection(Uplink):
     """``current`` takes the node's data; before it is accepted, too: the node has been connected
     for some time then, and its side may have spoken first. None while the node still may send for
-    a connection that has ended."""
+    a connection that has ended. ``limit`` (s) is for the acknowledgement of its
+    end."""
 
-    def __init__(self, channel: DataChannel, writer: LocalWriter) -> None:
+    def __init__(
+        self, channel: DataChannel, writer: LocalWriter, limit: float = _DISCONNECT_LIMIT
+    ) -> None:
         self.current: Optional[Connection] = _to_come()
         self._channel = channel
         self._writer = writer
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._awaited: Optional[int] = None  # the sequence number of the latest DisconnectToPort
         self._told = threading.Event()
         self._stopped = False
 
@@ -49,20 +55,39 @@ class _OneConnection(Uplink):
         self.current = None
         self._told.clear()
         flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
-        self._channel.send_control(payloads.FLAG, flag, tell=True)
-        if not self._stopped and not self._told.wait(_DISCONNECT_LIMIT):
-            self.acknowledged()
+        with self._lock:  # the acknowledgement may come before we know its number
+            awaited = self._awaited = self._channel.send_control(payloads.FLAG, flag, tell=True)
+        if not self._stopped and not self._wait():
+            self.acknowledged(awaited)
 
-    def acknowledged(self) -> None:
+    def acknowledged(self, sequence: int) -> None:
         """From here on, the node's data is for the next connection. In the session's thread, which
-        takes output and acknowledgement in their order: a target that speaks first is quick."""
-        self.current = _to_come()
+        takes output and acknowledgement in their order: a target that speaks first is quick.
+
+        An acknowledgement that comes after its limit belongs to an earlier connection: it changes
+        nothing for the one that is current by then."""
+        with self._lock:
+            if sequence != self._awaited:
+                return
+            self._awaited = None
+            self.current = _to_come()
         self._told.set()
 
     def stop(self) -> None:
         """There will be no next connection: what came before it need not be told apart."""
         self._stopped = True
         self._told.set()
+
+    def _wait(self) -> bool:
+        """Whether the node has acknowledged. While there is no connection to it, it cannot, and
+        what it sends again on the next one belongs to the local connection that ended."""
+        was_open = self._channel.is_open
+        while not self._told.wait(self._limit):
+            is_open = self._channel.is_open
+            if was_open and is_open:
+                return False
+            was_open = is_open
+        return True
 
 
 def _to_come() -> Connection:
@@ -93,7 +118,7 @@ class BasicRunner(ListeningRunner):
 
     def event(self, event: Any) -> None:
         if isinstance(event, Acknowledged) and self._connection:
-            self._connection.acknowledged()
+            self._connection.acknowledged(event.sequence)
         else:
             super().event(event)
 

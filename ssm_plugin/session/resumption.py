@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING, Optional
 
-from ..errors import ConfigurationError, ServiceError, SsmPluginError, UsageError
+from ..errors import (
+    ConfigurationError,
+    NoCredentialsError,
+    ServiceError,
+    SsmPluginError,
+    UsageError,
+)
 from ..transport.backoff import delays
 
 if TYPE_CHECKING:
@@ -63,6 +69,8 @@ class Resumption:
 
 
 def cannot_heal(error: SsmPluginError) -> bool:
+    """Whether another attempt would fail in the same way. A source of credentials that fails for
+    the moment, or whose login has expired, may work again; where there is none, none will come."""
     if isinstance(error, ServiceError):
         return error.code.split(":")[0] in _FINAL_CODES
-    return isinstance(error, (UsageError, ConfigurationError))
+    return isinstance(error, (NoCredentialsError, UsageError, ConfigurationError))

@@ -158,12 +158,14 @@ class DataChannel(LinkOwner):
             link.drop()
             link.join(1.0)
 
-    def send_control(self, payload_type: int, payload: bytes, tell: bool = False) -> None:
+    def send_control(self, payload_type: int, payload: bytes, tell: bool = False) -> int:
         """Send one message past the window: a size or a flag. With ``tell``, ``Acknowledged``
-        rises, after the output that came before the acknowledgement."""
+        rises, after the output that came before the acknowledgement; it carries the sequence
+        number that this returns."""
         with self._mutex:
-            self._protocol.send_control(payload_type, payload, self.clock(), tell)
+            sequence = self._protocol.send_control(payload_type, payload, self.clock(), tell)
             self._pass_on()
+            return sequence
 
     def provide_key(self, data_key: bytes, ciphertext: str) -> None:
         with self._mutex:

@@ -19,6 +19,7 @@ from ssm_plugin.errors import (
     DeadlineError,
     NetworkError,
     ServiceError,
+    SsmPluginError,
     UsageError,
 )
 from tests.support.certificates import Authority
@@ -31,6 +32,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush-secre
 STARTED = {"SessionId": "s-1", "StreamUrl": URL, "TokenValue": "hush-token"}
 REFUSED = reply(400, {"__type": "TargetNotConnected", "message": "i-1 is not connected."})
 THROTTLED = reply(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
+THROTTLED_BY_503 = reply(503, {"__type": "SlowDown"})
 EXPIRED = reply(400, {"__type": "ExpiredTokenException", "message": "It has expired"})
 FAULT = reply(500, {"__type": "InternalServerError"})
 
@@ -189,11 +191,51 @@ def test_a_refusal_is_an_error_with_its_code_and_is_not_repeated(make_client):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [THROTTLED, FAULT])
-def test_throttling_and_faults_are_retried_even_for_a_start(make_client, answer):
+@pytest.mark.parametrize("answer", [THROTTLED, reply(429, b""), THROTTLED_BY_503])
+def test_throttling_is_retried_even_for_a_start(make_client, answer):
     with scripted(answer, answer, reply(200, STARTED)) as server:
         assert make_client(server).start_session("i-1").session_id == "s-1"
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, FAULT])
+def test_throttling_and_faults_are_retried_for_other_calls(make_client, answer):
+    with scripted(answer, answer, reply(200, STARTED)) as server:
+        assert make_client(server).resume_session("s-1").token_value == "hush-token"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FAULT,
+        reply(502, b"<html>Bad Gateway</html>"),
+        reply(503, b""),
+        reply(504, b""),
+        reply(500, {"__type": "ExpiredTokenException"}),
+        reply(408, b""),
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        reply(200, STARTED)[:-9],
+        reply(200, b"<html>login</html>"),
+        reply(200, b"[]"),
+        reply(200, {"SessionId": "s-1"}),
+        reply(200, b" " * ((1 << 20) + 1)),
+    ],
+)
+def test_a_start_is_not_sent_again_after_an_answer_that_leaves_it_open(make_client, answer):
+    with scripted(answer, reply(200, STARTED)) as server:
+        with pytest.raises(SsmPluginError) as caught:
+            make_client(server).start_session("i-1")
+    assert len(server.requests) == 1
+    assert caught.value.uncertain
+
+
+@pytest.mark.parametrize("answer", [REFUSED, THROTTLED, EXPIRED, reply(403, b"")])
+def test_after_a_refusal_it_is_certain_that_nothing_was_started(make_client, answer):
+    with always(answer) as server, pytest.raises(ServiceError) as caught:
+        make_client(server).start_session("i-1")
+    assert not caught.value.uncertain
 
 
 def test_retries_are_few(make_client):
@@ -250,20 +292,23 @@ def test_another_call_whose_answer_was_lost_is_sent_again(make_client):
 def test_a_start_that_did_not_get_through_is_tried_again(make_client):
     # Refuses TLS: nothing was sent, so even a start may be repeated.
     proxy = ConnectProxy(refusal=b"HTTP/1.1 200 OK\r\n\r\nno TLS here")
-    with proxy, pytest.raises(ConnectError):
+    with proxy, pytest.raises(ConnectError) as caught:
         make_client(
             endpoint_url="https://localhost:1",
             environ={"HTTPS_PROXY": "http://127.0.0.1:{}".format(proxy.port)},
         ).start_session("i-1")
     assert proxy.heads.qsize() == 4
+    assert not caught.value.uncertain
 
 
 def test_the_time_limit_is_for_the_whole_call(make_client):
     begun = time.monotonic()
-    with SilentServer() as server, pytest.raises(DeadlineError, match="ssm:StartSession on i-1 to"):
+    named = pytest.raises(DeadlineError, match="ssm:StartSession on i-1 to")
+    with SilentServer() as server, named as late:
         url = "http://127.0.0.1:{}".format(server.port)
         make_client(endpoint_url=url, timeout=0.3).start_session("i-1")
     assert time.monotonic() - begun < 5
+    assert late.value.uncertain
 
 
 @pytest.mark.parametrize("body", [b"<html>login</html>", b"[]", b"\xff"])

@@ -13,7 +13,7 @@ from ssm_plugin.aws.credentials import (
     environment_credentials,
 )
 from ssm_plugin.aws.keys import parse_time
-from ssm_plugin.errors import CredentialsError
+from ssm_plugin.errors import CredentialsError, NoCredentialsError
 from tests.support.aws_home import AwsHome
 from tests.support.http_server import HttpServer, SilentServer, reply
 
@@ -168,6 +168,34 @@ def test_with_nothing_anywhere_the_error_says_where_it_looked(home):
 def test_a_profile_that_does_not_exist_is_an_error(home):
     home.environ.update(ENVIRONMENT)
     assert "'gone' was not found" in _refused(home, "gone")
+
+
+@pytest.mark.parametrize("profile", [None, "p", "gone"])
+def test_where_no_source_has_any_the_error_says_that_waiting_is_no_use(home, profile):
+    home.config("[profile p]\nregion = x\n")
+    provider = CredentialProvider(profile, home.environ)
+    for _ in range(2):  # the second time it is remembered
+        with pytest.raises(NoCredentialsError):
+            provider.resolve()
+
+
+def test_a_source_that_is_gone_for_the_moment_may_come_back(home):
+    path = home.credentials("[default]\naws_access_key_id = A\naws_secret_access_key = s\n")
+    provider = CredentialProvider(None, home.environ)
+    provider.resolve()
+    path.unlink()
+    provider.forget()
+    for _ in range(2):
+        with pytest.raises(CredentialsError, match="no AWS credentials were found") as caught:
+            provider.resolve()
+        assert not isinstance(caught.value, NoCredentialsError)
+
+
+def test_a_source_that_fails_may_heal(home):
+    home.config("[default]\ncredential_process = false\n")
+    with pytest.raises(CredentialsError) as caught:
+        _resolve(home)
+    assert not isinstance(caught.value, NoCredentialsError)
 
 
 # --- Broken sources

@@ -102,7 +102,7 @@ def test_people_are_told_on_stderr_and_stdout_stays_empty(forward, echo):
 
 def test_quiet_says_nothing_but_errors(forward, service, echo):
     with forward(NODE, "0:%d" % echo.port, "--quiet", "--json") as command:
-        command.event("ready")
+        assert ask(command.event("ready")["port"]) == b"hello"
         service.session().terminate("maximum duration")
         command.event("reconnected")
         assert command.finish(signal.SIGTERM) == 143
@@ -188,6 +188,29 @@ def test_no_permission_for_the_sockets_path(forward, service, tmp_path):
     assert len(service.sessions()) == sessions
 
 
+def test_the_nodes_own_address_is_refused_by_the_node_in_one_line(forward, service, echo):
+    words = [NODE, "0:127.0.0.1:%d" % echo.port, "--json", "--quiet"]
+    with forward(*words) as command:
+        port = command.event("ready")["port"]
+        assert service.session().request.parameters["host"] == ["127.0.0.1"]
+        assert ask(port) == b""
+        message = command.event("error")["message"]
+        assert "could not connect to 127.0.0.1 port %d behind i-1" % echo.port in message
+        assert "some nodes refuse their own address: leave the host out" in message
+        assert command.finish(signal.SIGTERM) == 143
+    assert command.stderr.count(b"\n") == 1
+
+
+def test_a_node_that_refuses_the_host_at_once_ends_it_in_one_line(forward, service):
+    with forward(NODE, "0:127.0.0.1:80", "--quiet", "--json") as command:
+        command.event("ready")
+        service.session().terminate("Forwarding to IP address 127.0.0.1 is forbidden.")
+        assert command.finish() == 255
+    assert command.stderr.count(b"\n") == 1
+    assert b"Forwarding to IP address 127.0.0.1 is forbidden." in command.stderr
+    assert b"some nodes refuse their own address: leave the host out" in command.stderr
+
+
 def test_a_closed_remote_port(forward, service):
     with bind_tcp() as closed:
         port = closed.port
@@ -203,7 +226,6 @@ def test_a_closed_remote_port(forward, service):
 @pytest.mark.parametrize(
     "arguments, wanted",
     [
-        ([NODE, "0:localhost:80"], "refuse their own address"),
         ([NODE, "80"], "is not [BIND:]LOCAL:[HOST:]PORT"),
         ([NODE, "0:80", "--unix", "/x", "0:81"], "unrecognized arguments"),
         ([NODE, "80", "--unix", "/x", "--bind", "0.0.0.0"], "--unix is for one FORWARD"),

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ssm_plugin.aws.client import ServiceClient
+from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
 from ssm_plugin.session.alarms import Alarm
@@ -146,6 +148,26 @@ def test_without_a_way_to_resume_the_reason_is_told(service):
         running.at_service.drop_connection()
         with pytest.raises(SessionLost, match="without AWS credentials it cannot be resumed"):
             running.finish()
+
+
+@pytest.mark.parametrize("loss", ["drop_connection", "say_bye"])
+def test_where_there_are_no_credentials_a_loss_is_the_end_and_told_at_once(service, tmp_path, loss):
+    home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    client = ServiceClient(
+        CredentialProvider(environ=home), "us-east-1", service.endpoint_url, environ=home
+    )
+    with RunningSession(service, service=client) as running:
+        running.expect(PROMPT)
+        began = time.monotonic()
+        getattr(running.at_service, loss)()
+        with pytest.raises(SessionLost) as caught:
+            running.finish()
+    assert time.monotonic() - began < 3
+    running.at_service.terminate()  # nobody else may
+    service.wait_for(lambda: running.at_service.is_over)
+    message = str(caught.value)
+    assert "cannot be resumed: no AWS credentials were found" in message
+    assert "run 'aws configure'" in message and "\n" not in message
 
 
 def test_a_network_that_swallows_everything_is_noticed_and_outlived(service):

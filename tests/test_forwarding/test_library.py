@@ -137,7 +137,7 @@ def test_what_the_block_raises_comes_out(service, options):
         ("80", {}),
         (True, {}),
         (80, {"local_port": -1}),
-        (80, {"host": "localhost"}),
+        (80, {"host": "a b"}),
         (80, {"host": ""}),
         (80, {"unix_socket": "/x", "local_port": 5}),
         (80, {"unix_socket": "/x", "bind": "0.0.0.0"}),

@@ -3,7 +3,7 @@
 import pytest
 
 from ssm_plugin.errors import LocalError, UsageError
-from ssm_plugin.forwarding.specification import Forward, check_host, parse_forward
+from ssm_plugin.forwarding.specification import Forward, advice_for, check_host, parse_forward
 from ssm_plugin.session.types import SessionType
 
 
@@ -61,17 +61,21 @@ def test_what_is_none_of_them_is_told_how_they_are_written(text):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "0.0.0.0"])
-def test_the_nodes_own_address_is_no_remote_host(host):
-    with pytest.raises(UsageError, match="refuse their own address .* leave the host out"):
-        parse_forward("0:%s:80" % host)
-    with pytest.raises(UsageError):
-        check_host(host)
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "0.0.0.0", "[::1]"])
+def test_the_nodes_own_address_is_for_the_node_to_refuse(host):
+    wanted = parse_forward("0:%s:80" % host)
+    assert wanted.request("i-1").parameters["host"] == [host.strip("[]")]
+    check_host(wanted.host)
 
 
-def test_ipv6_addresses_are_checked_too():
-    with pytest.raises(UsageError, match="refuse their own address"):
-        parse_forward("0:[::1]:80")
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.9.9.9", "0.0.0.0", "::1"])
+def test_a_refusal_of_the_nodes_own_address_comes_with_a_way_out(host):
+    assert "leave the host out" in advice_for(host)
+
+
+@pytest.mark.parametrize("host", [None, "db.internal", "10.0.0.5", "localhost.example"])
+def test_other_hosts_have_no_such_advice(host):
+    assert advice_for(host) == ""
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a/b"])

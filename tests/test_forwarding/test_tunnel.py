@@ -100,6 +100,17 @@ def test_later_errors_are_told_and_tried_again(service, echo):
         assert "number 2" in running.tunnel.state(time.monotonic())
 
 
+def test_a_session_that_may_have_been_made_is_given_the_time_to_end_by_itself(service, echo):
+    with RunningTunnel(service, "0:%d" % echo.port) as running:
+        running.wait_for("ready")
+        ask(running.address)
+        service.answer_with("StartSession", "InternalServerError", status=500)
+        service.session().terminate("maximum duration")
+        assert running.wait_for("error").retry_in == 0.0
+        error = running.wait_for("error")
+        assert "may have made a session" in error.message and error.retry_in >= 20.0
+
+
 def test_a_lost_session_is_followed_by_a_new_one(service, echo):
     network = NETWORK._replace(reconnect_timeout=0.5)
     with RunningTunnel(service, "0:%d" % echo.port, network=network) as running:

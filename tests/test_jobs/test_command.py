@@ -116,6 +116,14 @@ def test_a_failed_start_is_tried_again_as_often_as_allowed(node, service):
     assert node.run("true", retries=1)[0].status == 255
 
 
+def test_a_start_that_may_have_been_made_is_not_tried_again(node, service):
+    before = len(service.ssm.calls("StartSession"))
+    service.answer_with("StartSession", "InternalServerError", status=500)
+    result, _, _ = node.run("true", retries=5)
+    assert (result.status, type(result.error)) == (255, ServiceError)
+    assert len(service.ssm.calls("StartSession")) == before + 1
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidDocument"])
 def test_what_another_attempt_cannot_heal_is_not_tried_again(node, service, code):
     service.answer_with("StartSession", code)

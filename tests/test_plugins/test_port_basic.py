@@ -1,13 +1,21 @@
 """Forwarding with old agents: one connection at a time."""
 
+import queue
 import signal
 import socket
 import threading
 
 import pytest
 
+from ssm_plugin.channel.protocol import ChannelProtocol
+from ssm_plugin.channel.role import Role
+from ssm_plugin.plugins.inbox import Inbox
+from ssm_plugin.plugins.local_connection import Holdings
 from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.plugins.local_writer import LocalWriter
+from ssm_plugin.plugins.port_basic import _OneConnection
 from ssm_plugin.terminal.signals import Signalled
+from ssm_plugin.transport.data_channel import DataChannel
 from tests.support.service import local_service
 
 from .port_helpers import (
@@ -84,6 +92,38 @@ def test_many_connections_in_a_row_each_get_their_own_bytes(session):
         with session.connect() as connection:
             connection.sendall(b"number %d" % n)
             assert read_exactly(connection, len("number %d" % n)) == b"number %d" % n
+
+
+def test_a_late_acknowledgement_of_an_earlier_end_takes_nothing_from_the_current_connection(
+    session,
+):
+    with session.connect() as first:
+        first.sendall(b"x")
+        assert first.recv(1) == b"x"
+        session.gateway_session.misbehave("down.no-acknowledge")
+    with session.connect() as second:
+        second.sendall(b"before")  # is served once the node has had its time to acknowledge
+        assert read_exactly(second, 6) == b"before"
+        session.gateway_session.misbehave("")
+        assert session.session.channel.drain(TIME_LIMIT)
+        second.sendall(b"after")
+        assert read_exactly(second, 5) == b"after"
+
+
+def test_while_the_connection_is_lost_the_next_one_is_not_taken():
+    """What the node sends again afterwards belongs to the one that ended."""
+    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue())
+    inbox = Inbox()
+    writer = LocalWriter(Holdings(channel.delivered), inbox, queue.Queue())
+    uplink = _OneConnection(channel, writer, limit=0.05)
+    ended = threading.Thread(target=uplink.closed, args=(uplink.current,))
+    ended.start()
+    ended.join(0.5)
+    assert ended.is_alive() and uplink.current is None
+    uplink.acknowledged(0)
+    ended.join(TIME_LIMIT)
+    assert not ended.is_alive() and uplink.current is not None
+    inbox.close()
 
 
 def test_what_comes_after_the_local_end_reaches_nobody(service):
