@@ -5,9 +5,16 @@ any that is free) lead to PORT of the node, or of HOST as the node sees it. LOCA
 unless BIND names another address; IPv6 addresses stand in brackets. With --unix a FORWARD is
 [HOST:]PORT.
 
-When a session ends, by its maximum duration, an idle time-out or a restart of the node, the local
-port stays open and a new session is started behind it. SIGUSR1 shows the state; Ctrl-C and SIGTERM
-end it. A service manager is told of readiness (systemd: Type=notify).
+When a session ends, by its maximum duration, an idle time-out or a restart of
+the node, the local port stays open and a new session is started behind it.
+
+A lost connection to the service is told at once (one that only falls silent,
+after three ping intervals) and resumed. Connections that were open go on
+afterwards; new ones wait. 30 s after the loss those that wait are reset, and so
+are all that come until it is back.
+
+SIGUSR1 shows the state; Ctrl-C and SIGTERM end it. A service manager is told of
+readiness and of losses (systemd: Type=notify).
 """
 
 import argparse
@@ -52,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="events on stdout, one object a line: ready, connection, error, reconnected, ended",
+        help="events on stdout, one object a line: ready, connection, lost, reconnected, error, "
+        "ended",
     )
     parser.add_argument("--once", action="store_true", help="end with the first session's end")
     parser.add_argument("--reason", help="why, for the sessions' record at AWS")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .tunnel import Tunnel
 
 READY = "ready"
+LOST = "lost"
 RECONNECTED = "reconnected"
 CONNECTION = "connection"
 ERROR = "error"
@@ -17,10 +18,11 @@ ENDED = "ended"
 class Report(NamedTuple):
     """``kind`` is one of the above.
 
-    READY and RECONNECTED: connections are served, the first time and again. CONNECTION: the
-    ``number``-th of this session was accepted. ERROR: ``message`` says what; with ``retry_in``
-    there is no session, and a new one is started in so many seconds. ENDED, once for each tunnel:
-    with what ``status``, and ``error`` if one ended it.
+    READY and RECONNECTED: connections are served, the first time and again. LOST: the session is
+    there but the connection to the service is not, for the reason in ``message``; it is being
+    resumed. CONNECTION: the ``number``-th of this session was accepted. ERROR: ``message`` says
+    what; with ``retry_in`` there is no session, and a new one is started in so many seconds. ENDED,
+    once for each tunnel: with what ``status``, and ``error`` if one ended it.
     """
 
     kind: str

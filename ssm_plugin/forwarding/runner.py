@@ -20,7 +20,8 @@ from ..session.session import Session
 from ..session.types import SessionType
 from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
 from ..wire import payloads
-from .reports import CONNECTION, ERROR, Notice, Report
+from .doorkeeper import Doorkeeper
+from .reports import CONNECTION, ERROR, LOST, RECONNECTED, Notice, Report
 
 # A tunnel says in words of its own how a session ended, and what becomes of the local port.
 _LEFT_OUT = (
@@ -37,16 +38,24 @@ _REPEAT_AFTER = 5.0
 
 class Record:
     """One session of a tunnel: what is known while it runs, and afterwards. ``opening`` is the
-    report of its readiness, ``advice`` what may help if the node refuses to connect."""
+    report of its readiness, ``advice`` what may help if the node refuses to connect. The
+    ``doorkeeper`` is the tunnel's."""
 
     def __init__(
-        self, reports: "queue.Queue[Any]", opening: Report, destination: str, advice: str = ""
+        self,
+        reports: "queue.Queue[Any]",
+        opening: Report,
+        destination: str,
+        doorkeeper: Doorkeeper,
+        advice: str = "",
     ) -> None:
         self.reports = reports
         self.opening = opening
         self.destination = destination
+        self.doorkeeper = doorkeeper
         self.advice = advice
         self.ready_at: Optional[float] = None
+        self.lost_at: Optional[float] = None  # while the connection is being resumed
         self.accepted = 0
         self.multiplexed = True
         self.reason = ""
@@ -69,7 +78,22 @@ class _Reporting(ListeningRunner):
         super().announce(local_end)
         self.record.ready_at = time.monotonic()
         self.record.runner = self
+        self.record.doorkeeper.open()
         self.record.reports.put(self.record.opening)
+
+    def paused(self) -> None:
+        super().paused()
+        self.record.lost_at = time.monotonic()
+        self.record.doorkeeper.shut()
+        self._hold_back(True)
+        self.record.report(LOST, message=str(self.session.loss or "no reason is known"))
+
+    def resumed(self) -> None:
+        super().resumed()
+        self.record.lost_at = None
+        self.record.doorkeeper.open()
+        self._hold_back(False)
+        self.record.report(RECONNECTED)
 
     def accepted(self, number: int) -> None:
         super().accepted(number)
@@ -90,6 +114,10 @@ class _Reporting(ListeningRunner):
     @property
     def open_connections(self) -> int:
         return self._reader.count if self._reader else 0
+
+    def _hold_back(self, wanted: bool) -> None:
+        assert self._reader is not None, "only a session that has opened is paused"
+        self._reader.hold_back(wanted)
 
 
 class TunnelMuxRunner(_Reporting, MuxRunner):

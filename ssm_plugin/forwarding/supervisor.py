@@ -50,6 +50,7 @@ class Supervisor:
         self._quiet = quiet
         self._opened: Set[Tunnel] = set()  # those that were ready, if only once
         self._up: Set[Tunnel] = set()  # those that are
+        self._lost: Set[Tunnel] = set()  # those whose connection is being resumed
         self._ended: Dict[Tunnel, int] = {}
         self._status: Optional[int] = None  # once we are leaving
         self._error: Optional[BaseException] = None
@@ -113,24 +114,35 @@ class Supervisor:
     def _handle_report(self, report: Report) -> None:
         tunnel, kind = report.tunnel, report.kind
         if kind in (reports.READY, reports.RECONNECTED):
-            self._up.add(tunnel)
+            self._change(tunnel, up=True)
             self._say(shown("%s leads to %s." % (tunnel.address, tunnel.destination)) + "\n")
+        elif kind == reports.LOST:
+            self._change(tunnel, lost=True)
         elif kind == reports.ERROR and report.retry_in is not None:
-            self._up.discard(tunnel)
+            self._change(tunnel)
         elif kind == reports.ENDED:
-            self._up.discard(tunnel)
+            self._change(tunnel)
             self._ended[tunnel] = report.status
             if report.error is not None:
                 self._fail(report.error)
         if self._as_json:
             self._print(report)
-        if kind == reports.ERROR:
+        if kind in (reports.ERROR, reports.LOST):
             self._complain("ssm-plugin: %s\n" % shown(_explained(report)))
         if kind != reports.CONNECTION:
             self._tell_readiness(report)
 
+    def _change(self, tunnel: Tunnel, up: bool = False, lost: bool = False) -> None:
+        for tunnels, belongs in ((self._up, up), (self._lost, lost)):
+            if belongs:
+                tunnels.add(tunnel)
+            else:
+                tunnels.discard(tunnel)
+
     def _tell_readiness(self, report: Report) -> None:
         status = "%d of %d tunnels open" % (len(self._up), len(self._tunnels))
+        if self._lost:
+            status += ", %d lost and being resumed" % len(self._lost)
         if report.kind != reports.READY:
             self._systemd.status(status)
             return
@@ -187,6 +199,8 @@ def as_object(report: Report, now: float) -> Dict[str, Any]:
         fields["session_id"] = report.session_id
     if report.kind == reports.CONNECTION:
         fields["number"] = report.number
+    elif report.kind == reports.LOST:
+        fields["message"] = report.message
     elif report.kind == reports.ERROR:
         fields.update(message=report.message, retry_in=report.retry_in)
     elif report.kind == reports.ENDED:
@@ -195,6 +209,12 @@ def as_object(report: Report, now: float) -> Dict[str, Any]:
 
 
 def _explained(report: Report) -> str:
+    if report.kind == reports.LOST:
+        return (
+            "%s: the connection to the service was lost and is being resumed: %s; new connections "
+            "wait up to %g s for it, and are reset then"
+            % (report.tunnel.address, report.message, report.tunnel.patience)
+        )
     if report.retry_in is None:
         return "%s: %s" % (report.tunnel.address, report.message)
     return "%s: %s; the local end stays open, and a new session is started%s" % (

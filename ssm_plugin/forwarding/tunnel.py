@@ -2,8 +2,9 @@
 
 The listening sockets are the tunnel's and stay open from its beginning to its end. Sessions come
 and go: when one ends (maximum duration, idle time-out, a node that restarts, a connection that
-could not be resumed) a new one is started behind the same sockets. Connections that come meanwhile
-wait in their backlog.
+could not be resumed) a new one is started behind the same sockets. New connections that come
+meanwhile, or while a lost connection is being resumed, wait in their backlog, and are reset when
+that takes too long.
 
 What goes wrong before the first session has opened is an error and ends the tunnel: a mistake or a
 missing permission is to be seen at once. What goes wrong later is reported, and tried again.
@@ -22,6 +23,7 @@ from ..session.starting import SessionRequest, make_session, start_session
 from ..transport.backoff import delays
 from ..transport.worker import Worker
 from .addresses import local_address
+from .doorkeeper import Doorkeeper
 from .reports import ENDED, ERROR, READY, RECONNECTED, Report
 from .runner import Record, TunnelNotices, registry_for
 from .specification import advice_for
@@ -37,6 +39,9 @@ LONGEST_AFTER_OPENING = 5.0
 # when its handshake gets no answer for 15 s. Only then another one is started: there are never two.
 AFTER_UNCERTAIN_START = 20.0
 
+# How long new connections wait while nobody serves them, from the loss on. Then they are reset.
+PATIENCE = 30.0
+
 # How long a session may take to end once it is told to.
 LEAVE_LIMIT = 4.3
 
@@ -45,7 +50,8 @@ class Tunnel:
     """``make_environment`` is called for each session, so that credentials are looked for afresh;
     it may raise. ``reports`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
 
-    ``destination`` is what the tunnel leads to, in words. The local end belongs to the caller, and
+    ``destination`` is what the tunnel leads to, in words. ``patience`` (s) is how long new
+    connections wait while nobody serves them. The local end belongs to the caller, and
     is to be closed after :meth:`join`.
     """
 
@@ -57,6 +63,7 @@ class Tunnel:
         make_environment: Callable[[], Environment],
         reports: "queue.Queue[Any]",
         once: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         self.destination = destination
         self.local_end = local_end
@@ -72,6 +79,7 @@ class Tunnel:
         self._opened = 0  # sessions, and
         self._accepted = 0  # connections, before the current one
         self._record: Optional[Record] = None
+        self.patience = patience
         self._trouble = ""
         self._worker = Worker("tunnel %s" % (self.address,), self._run, reports)
 
@@ -101,6 +109,13 @@ class Tunnel:
                 self._trouble and ", as " + self._trouble,
                 self._accepted,
             )
+        if record.lost_at is not None:
+            return "%s: lost for %d s and being resumed, session %s; %d connections open" % (
+                self,
+                now - record.lost_at,
+                record.opening.session_id,
+                record.open_connections,
+            )
         return "%s: open for %d s, session %s, number %d; %d connections open, %d so far" % (
             self,
             now - record.ready_at,
@@ -115,19 +130,20 @@ class Tunnel:
     def _run(self) -> None:
         status, error = EXIT_LOST, None
         try:
-            status = self._stay_up()
+            with Doorkeeper(self.local_end.sockets, self.patience, self._reports) as doorkeeper:
+                status = self._stay_up(doorkeeper)
         except SessionInterrupted as interruption:
             status = interruption.exit_status
         except SsmPluginError as failure:
             error = failure
         self._reports.put(Report(ENDED, self, status=status, error=error))
 
-    def _stay_up(self) -> int:
+    def _stay_up(self, doorkeeper: Doorkeeper) -> int:
         waits = delays()
         while self._stopped is None:
             least = 0.0
             try:
-                status = self._one_session()
+                status = self._one_session(doorkeeper)
             except SsmPluginError as error:
                 if self._stopped is None and (self._once or not self._has_opened):
                     raise
@@ -137,6 +153,7 @@ class Tunnel:
                 self._trouble = self._ending(status)
                 if self._once and self._stopped is None:
                     return status
+            doorkeeper.shut()
             record, self._record = self._record, None
             if self._was_useful(record):
                 waits = delays()
@@ -148,16 +165,15 @@ class Tunnel:
         record = self._record
         return self._opened > 0 or bool(record and record.ready_at is not None)
 
-    def _one_session(self) -> int:
+    def _one_session(self, doorkeeper: Doorkeeper) -> int:
         """The status it ended with; raises what it failed with."""
         events = self._fresh_events()
         environment = self._make_environment()._replace(listener=self.local_end, aside=True)
         assert environment.service is not None, "tunnels start their sessions at the service"
         started = start_session(environment.service, self.request, events)
         kind = RECONNECTED if self._opened else READY
-        record = Record(
-            self._reports, Report(kind, self, started.session_id), self.destination, self._advice
-        )
+        opening = Report(kind, self, started.session_id)
+        record = Record(self._reports, opening, self.destination, doorkeeper, self._advice)
         session = make_session(
             self.request, started, environment, events, registry_for(record)
         )

@@ -110,6 +110,7 @@ class LocalReader:
         self._ending: Set[Connection] = set()  # those that have a ``check_at``
         self._accepted = 0
         self._listening = False
+        self._held_back = False
         self._accept_at: Optional[float] = None
         self._started = False
         self._stopped = False
@@ -128,6 +129,11 @@ class LocalReader:
         """Read this one, too. From any thread."""
         if not self._inbox.put(connection) and connection.sock is not None:
             connection.sock.close()
+
+    def hold_back(self, wanted: bool) -> None:
+        """Whether to leave new connections in the backlog. From any thread; soon afterwards."""
+        self._held_back = wanted
+        self._inbox.put(None)
 
     def stop(self, seconds: float) -> bool:
         """Close all connections and end the thread, within ``seconds``. One that waits for room in
@@ -167,7 +173,8 @@ class LocalReader:
             for changed in self._inbox.take():
                 if changed is not None:
                     self._attend(changed)
-        elif self._listening:
+            self._listen_if_possible()
+        elif self._listening and not self._held_back:
             self._accept(source)
 
     # Beginning
@@ -204,6 +211,13 @@ class LocalReader:
         self._selector.register(connection.sock, selectors.EVENT_READ, connection)
         if len(self._connections) >= self._limit:
             self._listen(False)
+
+    def _listen_if_possible(self) -> None:
+        self._listen(
+            not self._held_back
+            and self._accept_at is None
+            and len(self._connections) < self._limit
+        )
 
     def _listen(self, wanted: bool) -> None:
         if wanted != self._listening:
@@ -296,8 +310,7 @@ class LocalReader:
             self._selector.unregister(connection.sock)
         connection.closed = True
         connection.sock.close()
-        if self._accept_at is None and len(self._connections) < self._limit:
-            self._listen(True)
+        self._listen_if_possible()
 
     # Time
 
@@ -319,7 +332,7 @@ class LocalReader:
         now = self._clock()
         if self._accept_at is not None and now >= self._accept_at:
             self._accept_at = None
-            self._listen(True)
+            self._listen_if_possible()
         for connection in list(self._ending):
             if connection.check_at is not None and now >= connection.check_at:
                 if connection.input_ended_at is None:

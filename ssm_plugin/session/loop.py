@@ -83,6 +83,11 @@ class EventLoop:
             Alarm: self._on_alarm,
         }
 
+    @property
+    def last_error(self) -> Optional[SsmPluginError]:
+        """Why the connection was lost, or the latest attempt to resume it failed."""
+        return self._last_error
+
     def run(self) -> int:
         """Take events until one ends the session; returns the exit status."""
         session = self._session

@@ -203,6 +203,11 @@ class Session(ISession):
     def cancel_alarm(self, name: str) -> None:
         self._alarms.cancel(name)
 
+    @property
+    def loss(self) -> Optional[SsmPluginError]:
+        """Why the connection was lost, or the latest attempt to resume it failed."""
+        return self._loop.last_error
+
     def end(self, status: int, line: Optional[str] = None) -> None:
         """End with this exit status; ``line`` is a notice to be shown in place of the usual one.
         From any thread."""

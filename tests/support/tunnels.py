@@ -32,7 +32,8 @@ def assert_threads_end(*names):
 
 
 class RunningTunnel:
-    """``forward`` as on the command line. ``make_environment`` in place of the usual one."""
+    """``forward`` as on the command line. ``make_environment`` in place of the usual one;
+    ``options`` are further arguments of ``Tunnel``."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class RunningTunnel:
         make_environment=None,
         network=NETWORK,
         document_name=None,
+        **options
     ):
         self.service = service
         self.reports = queue.Queue()
@@ -56,6 +58,7 @@ class RunningTunnel:
             make_environment or self.environment,
             self.reports,
             once,
+            **options
         )
 
     def environment(self):

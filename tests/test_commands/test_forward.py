@@ -5,12 +5,15 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
 
 from ssm_plugin.plugins.local_end import bind_tcp
 from tests.support.echo import EchoServer
+from tests.support.pty import ROOT
 from tests.support.service import local_service
 from tests.support.tunnels import ForwardCommand
 
@@ -47,6 +50,32 @@ def ask(port, data=b"hello", host="127.0.0.1"):
     with socket.create_connection((host, port), 10) as sock:
         sock.sendall(data)
         return sock.recv(100)
+
+
+class Served:
+    """``demo serve`` as a process, which can be killed."""
+
+    def __init__(self, folder):
+        url_file = folder / "url"
+        home = folder / "service"
+        home.mkdir()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ssm_plugin", "demo", "--ready-file", str(url_file), "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": ROOT},
+        )
+        while not url_file.exists():
+            assert self.process.poll() is None
+            os.sched_yield()
+        self.endpoint_url = url_file.read_text().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait(10)
 
 
 def failure(command):
@@ -160,6 +189,45 @@ def test_systemd_is_told_of_readiness_and_of_the_end(forward, service, echo, tmp
             assert manager.recv(1000) == b"STATUS=2 of 2 tunnels open"
             assert command.finish(signal.SIGTERM) == 143
             assert manager.recv(1000) == b"STOPPING=1"
+
+
+def test_a_service_that_dies_shows_at_once_in_every_place(tmp_path, echo):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, Served(tmp_path) as served:
+        manager.settimeout(10)
+        manager.bind(str(tmp_path / "notify"))
+        more = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        words = ["i-demo", "0:%d" % echo.port, "--json", "--quiet"]
+        with ForwardCommand(tmp_path, served, *words, more=more) as command:
+            ready = command.event("ready")
+            assert manager.recv(1000) == b"READY=1\nSTATUS=1 of 1 tunnels open"
+            died_at = time.time()
+            served.process.kill()
+            lost = command.event("lost")
+            assert lost["time"] - died_at < 5
+            assert lost["session_id"] == ready["session_id"] and lost["message"]
+            assert manager.recv(1000) == b"STATUS=0 of 1 tunnels open, 1 lost and being resumed"
+            command.said(b"new connections wait up to 30 s")
+            assert command.stderr.count(b"\n") == 1
+            command.process.send_signal(signal.SIGUSR1)
+            command.said(b": lost for ")
+            assert command.finish(signal.SIGTERM) == 143
+
+
+def test_a_connection_that_comes_back_is_told_in_every_place(forward, service, echo, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(10)
+        manager.bind(str(tmp_path / "notify"))
+        more = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with forward(NODE, "0:%d" % echo.port, "--json", more=more) as command:
+            ready = command.event("ready")
+            assert manager.recv(1000) == b"READY=1\nSTATUS=1 of 1 tunnels open"
+            service.session().drop_connection()
+            assert command.event("lost")["port"] == ready["port"]
+            assert command.event("reconnected")["session_id"] == ready["session_id"]
+            assert manager.recv(1000) == b"STATUS=0 of 1 tunnels open, 1 lost and being resumed"
+            assert manager.recv(1000) == b"STATUS=1 of 1 tunnels open"
+            command.wait_for(lambda: command.stderr.count(b" leads to port ") == 2)
+            assert ask(ready["port"]) == b"hello"
 
 
 def test_an_address_beyond_loopback_is_warned_of(forward, echo):

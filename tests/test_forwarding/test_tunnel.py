@@ -3,6 +3,8 @@
 import socket
 import time
 
+import pytest
+
 from ssm_plugin.errors import NetworkError, RemoteError, ServiceError, UsageError
 from ssm_plugin.plugins.local_end import bind_tcp
 from tests.support.running import NETWORK, TARGET
@@ -133,6 +135,60 @@ def test_a_session_that_is_over_at_the_service_is_followed_too(service, echo):
         session.drop_connection()
         assert "over at the service" in running.wait_for("error").message
         running.wait_for("reconnected")
+
+
+def is_reset(address):
+    """Whether a new connection there is accepted, and reset."""
+    try:
+        return ask(address, b"anybody?") == b""
+    except ConnectionError:
+        return True
+
+
+def test_a_lost_connection_is_told_at_once_and_so_is_its_return(service, echo):
+    with RunningTunnel(service, "0:%d" % echo.port) as running:
+        session_id = running.wait_for("ready").session_id
+        with socket.create_connection(running.address, 10) as earlier:
+            assert exchange(earlier, b"before") == b"before"
+            service.answer_with("ResumeSession", "ThrottlingException", times=4)
+            service.session().drop_connection()
+            lost = running.wait_for("lost")
+            assert lost.session_id == session_id and lost.message
+            assert "lost for 0 s" in running.tunnel.state(time.monotonic())
+            with socket.create_connection(running.address, 10) as meanwhile:
+                assert running.wait_for("reconnected").session_id == session_id
+                assert exchange(meanwhile, b"waited") == b"waited"
+            assert exchange(earlier, b"after") == b"after"
+        assert "open for" in running.tunnel.state(time.monotonic())
+        assert len(service.open_sessions()) == 1
+
+
+@pytest.mark.parametrize("agent_version", ["3.3.0.0", OLD_AGENT])
+def test_who_connects_long_after_the_loss_is_reset_until_it_is_back(echo, agent_version):
+    with local_service(agent_version=agent_version) as service:
+        with RunningTunnel(service, "0:%d" % echo.port, patience=0.3) as running:
+            running.wait_for("ready")
+            assert ask(running.address) == b"hello"
+            service.answer_with("ResumeSession", "ThrottlingException", times=4)
+            service.session().drop_connection()
+            running.wait_for("lost")
+            assert is_reset(running.address)  # it came early, and has waited
+            assert is_reset(running.address)
+            running.wait_for("reconnected")
+            assert ask(running.address) == b"hello"
+
+
+def test_the_same_holds_while_there_is_no_session(service, echo):
+    with RunningTunnel(service, "0:%d" % echo.port, patience=0.3) as running:
+        running.wait_for("ready")
+        assert ask(running.address) == b"hello"
+        service.answer_with("StartSession", "AccessDeniedException", times=3)
+        service.session().terminate("maximum duration")
+        for _ in range(3):
+            running.wait_for("error")
+        assert is_reset(running.address)
+        running.wait_for("reconnected")
+        assert ask(running.address) == b"hello"
 
 
 def test_what_fails_at_first_ends_it(service, echo):
