@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Unio
 from ..errors import SessionLost
 from ..transport.worker import Worker
 from ..wire import payloads
-from .agent_process import environment, signal_group
+from .agent_process import environment, kill_session
 from .agent_pump import PIECE, OutputPump, Signal
 from .agent_work import Work, WorkDone
 
@@ -53,6 +53,7 @@ class CommandWork(Work):
         self._streams: List[IO[bytes]] = []
         self._pumps: List[OutputPump] = []
         self._interrupted = False
+        self._killed = False
         self._stopped = threading.Event()
         self._waiter = Worker("command", self._wait, agent.events)
         self._complaint = Worker("complaint", self._complain, agent.events)
@@ -88,11 +89,12 @@ class CommandWork(Work):
         self._stopped.set()
         process = self._process
         if process is not None and process.poll() is None:
+            self._killed = True
             process.kill()
 
     def sweep(self) -> None:
-        if self._process is not None:
-            signal_group(self._process.pid, signal.SIGKILL)
+        if self._process is not None and self._killed:
+            kill_session(self._process.pid)
 
     def join(self, seconds: float) -> None:
         self._complaint.join(seconds)

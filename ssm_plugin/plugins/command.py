@@ -1,18 +1,19 @@
 """Commands without a terminal: output and errors apart, an exit status, and no input.
 
 The agent gives such a command no standard input, so ours is not read: a loop around us keeps its
-own. What a signal here means to the node is one byte, 0x03 (interrupt) or 0x1c (quit), which the
-agent turns into that signal for the command itself.
+own. What a typed signal here means to the node is one byte, 0x03 (interrupt) or 0x1c (quit), which
+the agent turns into that signal for the command itself. It then hears nothing until the command has
+ended, not even the end of the session. So every other end of ours is TerminateSession alone, which
+kills the command at once.
 """
 
-import queue
 import select
 import signal
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 from .. import logs
-from ..channel.events import Output, Started
+from ..channel.events import Started
 from ..errors import MessageError
 from ..session.alarms import Alarm
 from ..session.runner import Runner
@@ -28,13 +29,16 @@ log = logs.logger("plugin")
 INTERRUPT = b"\x03"
 QUIT = b"\x1c"
 
+_KEYS: Dict[int, bytes] = {signal.SIGINT: INTERRUPT, signal.SIGQUIT: QUIT}
+
 # How long an interrupted command may take to end by itself, in seconds. After that the session is
-# terminated, and the agent kills the command.
+# terminated.
 INTERRUPT_LIMIT = 2.0
 
-# The exit code is the last thing that an agent sends. It then tells the service, which tells us;
-# where that gets lost the session ends without it, after so many seconds.
-CLOSE_LIMIT = 2.0
+# Seconds. After the exit code an agent may still tell why the command could not start (a second
+# later) and repeat what was lost (for four). It then tells the service, which tells us; where that
+# gets lost the session ends without it, after so much silence.
+CLOSE_LIMIT = 6.0
 
 # The node's -1: a signal ended the command there. Which one it does not say.
 EXIT_BY_SIGNAL = 255
@@ -47,6 +51,8 @@ def status_of(exit_code: int) -> int:
 
 class CommandRunner(Runner):
     """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's."""
+
+    needs_termination = True
 
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
@@ -66,13 +72,19 @@ class CommandRunner(Runner):
             self._take_exit_code(data)
 
     def signalled(self, event: Signalled) -> None:
-        if event.signum not in ENDING_SIGNALS:
-            return
-        key = QUIT if event.signum == signal.SIGQUIT else INTERRUPT
-        self.interrupt(128 + event.signum, key)
+        if event.signum in _KEYS:
+            self.interrupt(128 + event.signum, _KEYS[event.signum])
+        elif event.signum in ENDING_SIGNALS:
+            self.leave(128 + event.signum)
 
-    def interrupt(self, status: int, key: bytes = INTERRUPT) -> None:
-        """End the command, then the session with this status. The second time: the session."""
+    def leave(self, status: int) -> None:
+        """End the session with this status, and the command with it."""
+        self.ended_by = status
+        self.session.end(status)
+
+    def interrupt(self, status: int, key: bytes) -> None:
+        """Pass a key on to the command, and end the session with this status once it has ended.
+        The second time: the session at once."""
         if self.ended_by is not None:
             self.session.end(self.ended_by)
             return
@@ -84,9 +96,17 @@ class CommandRunner(Runner):
 
     def alarm(self, alarm: Alarm) -> None:
         if alarm.name == "interrupted" and self.ended_by is not None:
+            self.session.notices.warn(
+                "the command has not ended %g s after the interrupt, and may go on at the node"
+                % INTERRUPT_LIMIT
+            )
             self.session.end(self.ended_by)
         elif alarm.name == "over":
             self.session.end(self.exit_status())
+
+    def closed(self, reason: str) -> int:
+        told = self.exit_code is not None or self.ended_by is not None
+        return self.exit_status() if told else super().closed(reason)
 
     def exit_status(self) -> int:
         """0 where a document reports none, as AWS's client has it."""
@@ -95,15 +115,15 @@ class CommandRunner(Runner):
         return status_of(self.exit_code or 0)
 
     def farewell(self) -> None:
-        """We are leaving in the middle, as after a broken pipe: the command is not to go on. The
-        agent acknowledges the byte once the command has ended."""
-        if self.ended_by is not None or self.exit_code is not None:
-            return
-        channel = self.session.channel
-        channel.send_control(payloads.OUTPUT, INTERRUPT)
-        until = time.monotonic() + INTERRUPT_LIMIT
-        while channel.is_open and not channel.drain(0.05) and time.monotonic() < until:
-            self._discard_output()
+        """The service is told next. Without credentials nobody can tell it."""
+        service = self.session.environment.service
+        if service is None or service.unsigned:
+            self.not_terminated()
+
+    def not_terminated(self) -> None:
+        """An interrupt is the only other way to end the command."""
+        if self.exit_code is None:
+            self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
 
     def _write(self, fd: int, write: Callable[[bytes], object], data: bytes) -> None:
         """The last words of an interrupted command are worth waiting for, but not for ever."""
@@ -116,16 +136,6 @@ class CommandRunner(Runner):
             if not select.select([], [fd], [], left)[1]:
                 return
             write(data[start:start + select.PIPE_BUF])
-
-    def _discard_output(self) -> None:
-        """Nobody wants it, and acknowledgements wait behind it."""
-        try:
-            while True:
-                event = self.session.events.get_nowait()
-                if isinstance(event, Output):
-                    self.session.channel.delivered(len(event.data))
-        except queue.Empty:
-            pass
 
     def _take_exit_code(self, data: Any) -> None:
         try:

@@ -26,6 +26,7 @@ from .alarms import Alarm
 from .background import Completed, in_background
 from .encryption import generate_data_key
 from .resumption import Resumption, cannot_heal
+from .runner import EXIT_LOST as EXIT_LOST
 from .state import Event
 from .types import SessionStatus, SessionType
 
@@ -47,8 +48,6 @@ SIGNING_LIMIT = 20.0
 
 # How long whoever reads our output may take for the last line, where we were told to end.
 LAST_LINE_LIMIT = 1.0
-
-EXIT_LOST = 255
 
 # Documents that open a shell. What others open is not known before the agent says so, if it does.
 _SHELL_DOCUMENTS = (None, "", "SSM-SessionManagerRunShell")

@@ -54,6 +54,7 @@ class Session(ISession):
         self.client_config = client_config
         self.events: "queue.Queue[Any]" = events or queue.Queue()
         self.runner: Optional[Runner] = None
+        self._stopped_runner: Optional[Runner] = None
         self.over_at_service = False
         self._registry = registry or get_session_registry()
         self._status = SessionStatus.CREATED
@@ -217,6 +218,7 @@ class Session(ISession):
     def stop_runner(self) -> None:
         runner, self.runner = self.runner, None
         if runner:
+            self._stopped_runner = runner
             if not self.over_at_service:
                 runner.farewell()
             runner.stop()
@@ -249,19 +251,24 @@ class Session(ISession):
             self.stop_runner()
         finally:
             self.connector.close()
-            terminating = self._terminate_at_service()
+            refusals: "queue.Queue[Any]" = queue.Queue()
+            terminating = self._terminate_at_service(refusals)
+            runner = self._stopped_runner
+            if terminating and runner and runner.needs_termination:
+                confirmed = terminating.join(TERMINATE_LIMIT)
+                if not confirmed or refusals.get().error:
+                    runner.not_terminated()
             if self._channel:
                 self._channel.close()
             left = min(TERMINATE_LIMIT, ends_at - time.monotonic())
             if terminating and not terminating.join(left):
                 log.warning("the service did not confirm the end of the session in time")
 
-    def _terminate_at_service(self) -> Any:
+    def _terminate_at_service(self, done: "queue.Queue[Any]") -> Any:
         service = self.environment.service
         if service is None or self.over_at_service:
             return None
         self.over_at_service = True
-        done: "queue.Queue[Any]" = queue.Queue()  # nobody reads it: a failure changes nothing
         return in_background("terminate", lambda: service.terminate_session(self.session_id), done)
 
 

@@ -238,7 +238,7 @@ def test_the_end_of_a_session_kills_the_command_and_nothing_else(service, tmp_pa
     with command(service, shell(script) + " direct-" + mark) as client:
         client.expect(b"on\n")
         client.session.terminate()
-        assert wait_until_gone("direct-" + mark, 1)
+        assert wait_until_gone("direct-" + mark, 2)
         assert processes_with(mark)
         client.session.close(5)
         assert wait_until_gone(mark, 1)

@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 import time
@@ -62,7 +63,15 @@ def test_a_command_that_a_signal_ended_at_the_node_gives_255(command):
 def test_a_command_that_cannot_start_gives_1_and_the_reason(command):
     with command("/no/such/program") as running:
         assert running.finish() == 1
-    assert b"no such file" in running.errors
+    assert b"no such file" in running.errors, "it comes a second after the exit code"
+
+
+def test_a_reason_in_place_of_the_sessions_own_end_is_a_failure(command):
+    with command("echo 'a") as running:
+        assert running.finish() == 255
+    assert b"Failed to parse commands input" in running.errors
+    line = "\n\nSessionId: %s : Unable to start command" % running.session.session_id
+    assert line.encode() in running.notices
 
 
 def test_characters_come_out_whole(command):
@@ -78,8 +87,8 @@ def test_output_is_live(command):
         assert running.finish() == 143
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_typed_signal_is_passed_on_before_anything_else_is_done(command, number):
     script = "trap 'kill $!; echo interrupted; exit 3' INT QUIT; sleep 1000 & echo on; wait"
     with command('sh -c "{}"'.format(script)) as running:
         running.expect(b"on\n")
@@ -88,15 +97,41 @@ def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
     assert running.output == b"on\ninterrupted\n"
 
 
-def test_a_stubborn_command_is_given_up_and_killed(command, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
+    service, command, number, tmp_path
+):
+    """After an interrupt that it survives the command could not be ended any more."""
     mark = "mark-" + tmp_path.name
-    with command("sh -c \"trap '' INT; echo on; sleep 1000\" " + mark) as running:
+    script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
+    with command('sh -c "{}" {}'.format(script, mark)) as running:
+        running.expect(b"on\n")
+        running.session.events.put(Signalled(number))
+        assert running.finish() == 128 + number
+        assert running.output == b"on\n"
+    assert wait_until_gone(mark, 2)
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_without_leave_to_terminate_an_interrupt_is_better_than_nothing(service, command):
+    seconds = "1000.%d" % os.getpid()
+    with command("sh -c 'echo on; exec sleep %s'" % seconds) as running:
+        running.expect(b"on\n")
+        service.answer_with("TerminateSession", "AccessDeniedException")
+        running.session.events.put(Signalled(signal.SIGTERM))
+        assert running.finish() == 143
+    assert wait_until_gone(seconds, 2)
+
+
+def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(command):
+    """Nothing that a client can say reaches the node's agent then."""
+    with command("sh -c \"trap '' INT; echo on; sleep 1000\"") as running:
         running.expect(b"on\n")
         start = time.monotonic()
         running.session.events.put(Signalled(signal.SIGINT))
         assert running.finish() == 130
         assert 1.5 < time.monotonic() - start < 6
-    assert wait_until_gone(mark, 3)
+    assert b"has not ended 2 s after the interrupt, and may go on at the node\n" in running.errors
 
 
 def test_a_second_signal_does_not_wait(command):
