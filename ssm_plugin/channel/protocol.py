@@ -194,6 +194,11 @@ class ChannelProtocol:
         return len(self._outbound)
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether something of what the other end has sent is missing, and known to be."""
+        return self._inbound.is_incomplete
+
+    @property
     def ended(self) -> bool:
         return self._ended
 
@@ -204,6 +209,7 @@ class ChannelProtocol:
         too_long = len(message.payload) > LONGEST_EARLY_PAYLOAD
         if too_long and message.sequence > inbound.expected:
             log.warning("%s is too long to wait for its turn here", message)
+            inbound.note(message.sequence)
             return
         if not inbound.accept(message.sequence, message.payload_type, message.payload):
             log.warning("no room for %s ahead of its turn", message)

@@ -38,7 +38,8 @@ m=$2$1 d=$3; shift 3
 if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
 exec 4>&2 2>/dev/null
 p= g= x= o=
-stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || exit 130; trap "" INT QUIT TERM HUP; x=1
+stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || exit 130
+trap "" INT QUIT TERM HUP; x=1
 for s in "$1" TERM; do kill -s "$s" -- "$g"; n=0
 while [ $n -lt 7 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
 kill -s KILL -- "$g"; }

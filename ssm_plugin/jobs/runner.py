@@ -39,8 +39,9 @@ class InputFailed:
 
 class Record:
     """What is known of a command while its session runs; outlives the runner. ``status`` is the
-    command's own, ``ended_by`` the one of an end that came from here. ``was_fed``: the input had begun
-    to flow. ``feed_error`` is why the input ended early, if it did; it becomes ``input_error`` where that matters to the command."""
+    command's own, ``ended_by`` the one of an end that came from here; ``missing`` is what output is
+    known to be missing, in words. ``was_fed``: the input had begun to flow. ``feed_error`` is why
+    it ended early, if it did; it becomes ``input_error`` where that matters to the command."""
 
     def __init__(self, marker: bytes) -> None:
         self.trailer = Trailer(marker)
@@ -50,9 +51,16 @@ class Record:
         self.stdout_bytes = 0
         self.stderr_bytes = 0
         self.service_reason = ""
+        self.missing = ""
+        self.code_came = False
         self.was_fed = False
         self.feed_error: Optional[SsmPluginError] = None
         self.input_error: Optional[SsmPluginError] = None
+
+    @property
+    def lacks_code(self) -> bool:
+        """Whether the trailer came, but not the exit code that was to follow it."""
+        return self.trailer.status is not None and self.trailer.was_live and not self.code_came
 
 
 class TrailerRunner(CommandRunner):
@@ -79,6 +87,7 @@ class TrailerRunner(CommandRunner):
             super().output(payload_type, data)
         elif payload_type == payloads.EXIT_CODE:
             super().output(payload_type, data)
+            record.code_came = self.code_came
             self._take_status(record.trailer.status)
 
     def interrupt(self, status: int, key: bytes) -> None:
@@ -105,6 +114,20 @@ class TrailerRunner(CommandRunner):
     def exit_status(self) -> int:
         known = self.ended_by is not None or self.exit_code is not None
         return super().exit_status() if known else NO_STATUS
+
+    def missing(self, reason: str) -> str:
+        """Of live output the trailer ends stdout alone: the exit code ends both."""
+        record = self._record
+        if self.ended_by is not None:
+            return ""
+        record.missing = Runner.missing(self, reason)
+        if not record.missing and not reason and record.lacks_code:
+            record.missing = "the node's exit code, which ends both outputs, never came"
+        return record.missing
+
+    def silent_loss(self) -> str:
+        self._record.missing = super().silent_loss()
+        return self._record.missing
 
     def stop(self) -> None:
         rest = self._record.trailer.rest()

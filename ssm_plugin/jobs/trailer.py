@@ -12,8 +12,8 @@ _CERTAIN = 16
 
 class Trailer:
     """``marker`` is random, and nobody but the wrapper around the command can print it: the
-    command line holds its two halves the other way round. What follows it is ``:STATUS``, a
-    plus where output is live (``was_live``), and a newline.
+    command line holds its two halves the other way round. What follows it is ``:STATUS``, a plus
+    where output is live (``was_live``), and a newline.
 
     The stream goes through :meth:`feed` piece by piece; only what may be the beginning of the
     trailer is held back, so output stays live. Memory is bounded by the length of the trailer.

@@ -10,16 +10,16 @@ kills the command at once.
 import select
 import signal
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .. import logs
 from ..channel.events import Started
 from ..errors import MessageError
 from ..session.alarms import Alarm
-from ..session.runner import Runner
+from ..session.runner import EXIT_LOST, Runner
 from ..session.session import ENDING_SIGNALS, Session
 from ..session.streams import Streams
-from ..session.types import SessionType
+from ..session.types import SessionStatus, SessionType
 from ..terminal.signals import Signalled
 from ..wire import payloads
 from .base import BuiltInPlugin
@@ -50,13 +50,17 @@ def status_of(exit_code: int) -> int:
 
 
 class CommandRunner(Runner):
-    """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's."""
+    """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's, and
+    ``code_came`` whether it came as such."""
 
     needs_termination = True
 
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
         self.ended_by: Optional[int] = None
+        self.code_came = False
+        self._was_resumed = False
+        self._progress = -1
         self._write_until = 0.0
 
     def output(self, payload_type: int, data: bytes) -> None:
@@ -68,6 +72,8 @@ class CommandRunner(Runner):
             self._write(1, streams.output, data)
         elif payload_type == payloads.STDERR:
             self._write(2, streams.error, data)
+            if self.code_came:
+                self.session.set_alarm("over", CLOSE_LIMIT)
         elif payload_type == payloads.EXIT_CODE:
             self._take_exit_code(data)
 
@@ -102,7 +108,7 @@ class CommandRunner(Runner):
             )
             self.session.end(self.ended_by)
         elif alarm.name == "over":
-            self.session.end(self.exit_status())
+            self._end_in_silence()
 
     def closed(self, reason: str) -> int:
         told = self.exit_code is not None or self.ended_by is not None
@@ -113,6 +119,28 @@ class CommandRunner(Runner):
         if self.ended_by is not None:
             return self.ended_by
         return status_of(self.exit_code or 0)
+
+    def resumed(self) -> None:
+        self._was_resumed = True
+
+    def missing(self, reason: str) -> str:
+        """Without the exit code nobody knows whether the last output was lost. A document that
+        separates the outputs sends it last. Whether this one does is what its parameter says; of
+        one that decides for itself we do not know before the code has come, so there it is taken
+        for the plain form, which has no code."""
+        if self.ended_by is not None:
+            return ""
+        gap = super().missing(reason)
+        if gap or reason or self.code_came:
+            return gap
+        if _separates(self.session.config.parameters):
+            return "the output may be incomplete: the command's exit code never came"
+        if self._was_resumed:
+            self.session.notices.warn(
+                "the connection was lost meanwhile, and this session document reports no exit "
+                "code: nothing tells whether the output is complete"
+            )
+        return ""
 
     def farewell(self) -> None:
         """The service is told next. Without credentials nobody can tell it."""
@@ -143,7 +171,31 @@ class CommandRunner(Runner):
         except MessageError as error:
             log.warning("%s", error)
             return
+        self.code_came = True
         self.session.set_alarm("over", CLOSE_LIMIT)
+
+    def _end_in_silence(self) -> None:
+        """All is told, but that the session is over: unless something is still on its way."""
+        channel, before = self.session.channel, self._progress
+        self._progress = channel.progress
+        resuming = self.session.status is SessionStatus.RESUMING and not self.code_came
+        if resuming or (channel.is_incomplete and channel.progress != before):
+            self.session.set_alarm("over", CLOSE_LIMIT)
+            return
+        missing = self.silent_loss()
+        if missing:
+            self.session.notices.warn(missing)
+        self.session.end(EXIT_LOST if missing else self.exit_status())
+
+    def silent_loss(self) -> str:
+        return Runner.missing(self, "")
+
+
+def _separates(parameters: Mapping[str, Any]) -> bool:
+    value = parameters.get("separateOutputStream")
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else ""
+    return str(value).lower() == "true"
 
 
 class CommandPlugin(BuiltInPlugin):

@@ -26,7 +26,7 @@ from .alarms import Alarm
 from .background import Completed, in_background
 from .encryption import generate_data_key
 from .resumption import Resumption, cannot_heal
-from .runner import EXIT_LOST as EXIT_LOST
+from .runner import EXIT_LOST, Runner
 from .state import Event
 from .types import SessionStatus, SessionType
 
@@ -257,11 +257,9 @@ class EventLoop:
         """There is nothing to resume any more."""
         session = self._session
         session.over_at_service = True
-        # A command has told its exit code before the connection broke: it ended, and so did we.
+        # A command has told its exit code before the connection broke: it ended, and so do we.
         if session.runner and session.runner.exit_code is not None:
-            status = session.runner.exit_status()
-            self._say_goodbye("")
-            return status
+            return self._end(session.runner, session.runner.exit_status(), "")
         session.stop_runner()
         session.notices.show(notices.TIMED_OUT)
         return EXIT_LOST
@@ -292,9 +290,16 @@ class EventLoop:
                 "the service ended session %s before it started: %s"
                 % (session.session_id, event.reason or "no reason was given")
             )
-        status = session.runner.closed(event.reason)
-        self._say_goodbye(event.reason)
-        return status
+        return self._end(session.runner, session.runner.closed(event.reason), event.reason)
+
+    def _end(self, runner: Runner, status: int, reason: str) -> int:
+        """An end that did not come from here. With output missing it is no good one."""
+        missing = runner.missing(reason)
+        self._say_goodbye(reason)
+        if not missing:
+            return status
+        self._session.notices.warn(missing)
+        return EXIT_LOST
 
     def _on_end_requested(self, event: EndRequested) -> int:
         self.leave(event.line)

@@ -58,6 +58,13 @@ class Runner:
         reason in place of the session's own end is a failure."""
         return EXIT_LOST if reason else self.exit_status()
 
+    def missing(self, reason: str) -> str:
+        """What is known to be missing of a session that has ended by itself, in words, or nothing.
+        Output is numbered without holes, so a hole at the end is a loss."""
+        if self.session.channel.is_incomplete:
+            return "the output is incomplete: the session ended before all of it had arrived"
+        return ""
+
     def exit_status(self) -> int:
         """The status of a session that the service ended."""
         return 0

@@ -194,6 +194,11 @@ class DataChannel(LinkOwner):
         """Grows with each message that gets through, in either direction."""
         return self._protocol.progress
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether output is missing, and known to be: its numbers have a gap."""
+        return self._protocol.is_incomplete
+
     def drain(self, seconds: float) -> bool:
         """Wait until everything sent is acknowledged, at most ``seconds`` s; whether it is."""
         deadline = self.clock() + seconds

@@ -192,6 +192,51 @@ def test_a_slow_reader_gets_everything(command):
     assert b"".join(seen) == b"y\n" * 1500000
 
 
+INCOMPLETE = b"the output is incomplete: the session ended before all of it had arrived\n"
+
+
+def test_output_with_a_hole_gives_255_and_says_so(command):
+    with command("sh -c 'echo on; yes'") as running:
+        running.expect(b"on\n")
+        running.at_service.misbehave("down.lose=50%")
+        running.wait_for(lambda: running.session.channel.is_incomplete)
+        running.at_service.terminate()
+        assert running.finish() == 255
+    assert running.errors == INCOMPLETE
+
+
+def test_separate_output_without_the_exit_code_gives_255_and_says_so(command):
+    with command("sh -c 'echo on; sleep 1000'") as running:
+        running.expect(b"on\n")
+        running.at_service.terminate()
+        assert running.finish() == 255
+    assert running.errors == b"the output may be incomplete: the command's exit code never came\n"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resumed, tmp_path):
+    path = tmp_path / "go"
+    line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
+    with command(line, separate=False) as running:
+        running.wait_for(lambda: running.session.runner)
+        if resumed:
+            running.at_service.drop_connection()
+            service.wait_for(lambda: running.at_service.connections == 2)
+        path.write_text("")
+        assert running.finish() == 0
+    assert running.output == b"done\n"
+    assert (b"nothing tells whether the output is complete" in running.errors) is resumed
+
+
+def test_a_signal_of_ours_is_no_loss(command):
+    with command("sh -c 'echo on; yes'") as running:
+        running.expect(b"on\n")
+        running.at_service.misbehave("down.lose=50%")
+        running.session.events.put(Signalled(signal.SIGTERM))
+        assert running.finish() == 143
+    assert running.errors == b""
+
+
 @pytest.mark.parametrize("code, status", [(0, 0), (7, 7), (255, 255), (256, 0), (-1, 255)])
 def test_an_exit_code_becomes_a_byte(code, status):
     assert status_of(code) == status
