@@ -40,6 +40,11 @@ INTERRUPT_LIMIT = 2.0
 # gets lost the session ends without it, after so much silence.
 CLOSE_LIMIT = 6.0
 
+# Output that may wait for a slow reader of ours, in bytes: what memory does not hold is in a file.
+# It is acknowledged on receipt, for the agent gives the last of it four seconds in all; beyond this
+# the node has to wait.
+SPILL_LIMIT = 256 * 1024 * 1024
+
 # The node's -1: a signal ended the command there. Which one it does not say.
 EXIT_BY_SIGNAL = 255
 
@@ -62,6 +67,9 @@ class CommandRunner(Runner):
         self._was_resumed = False
         self._progress = -1
         self._write_until = 0.0
+
+    def start(self) -> None:
+        self.session.channel.spill_output(SPILL_LIMIT)
 
     def output(self, payload_type: int, data: bytes) -> None:
         streams = self.session.streams

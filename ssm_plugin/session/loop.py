@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..terminal.signals import Signalled, consumed
 from ..transport.data_channel import Disconnected
+from ..transport.spill import Spilled
 from ..transport.worker import Worker, WorkerFailed
 from . import notices
 from .alarms import Alarm
@@ -68,6 +69,7 @@ class EventLoop:
         self._last_error: Optional[SsmPluginError] = None
         self._handlers: Dict[type, Callable[[Any], Optional[int]]] = {
             Output: self._on_output,
+            Spilled: lambda event: self._on_output(event.load()),
             Started: self._on_started,
             KeyRequested: self._on_key_requested,
             Completed: self._on_completed,

@@ -22,6 +22,17 @@ class Consumer:
         self._waiting = 0
         self._changed = threading.Condition()
 
+    def limit(self, high: int) -> None:
+        """Let so many bytes wait from now on."""
+        with self._changed:
+            self._high, self._low = high, high // 2
+            self._changed.notify_all()
+
+    @property
+    def undelivered(self) -> int:
+        """Bytes that wait for it."""
+        return self._undelivered
+
     def add(self, size: int) -> None:
         """So many bytes of output are on their way to it."""
         with self._changed:

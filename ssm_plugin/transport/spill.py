@@ -1,13 +1,15 @@
-"""Output that waits for a slow reader, in a temporary file: a node that ends a command gives its last
-output four seconds to be acknowledged, so that must not wait for the reader.
+"""Output that waits for a slow reader, in a temporary file: a node that ends a command gives its
+last output four seconds to be acknowledged, so that must not wait for the reader.
 
 The events stay in their queue, in their order; what is in the file is only their data. Neighbours
 of one type become one event.
 """
 
+import errno
+import os
 import tempfile
 import threading
-from typing import IO, Any, Optional
+from typing import IO, Any, List, Optional
 
 from ..channel.events import Output
 
@@ -22,14 +24,26 @@ class _Segment:
     """One file, without a name. The lock of the spill guards it."""
 
     def __init__(self) -> None:
-        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="ssm-plugin-")
+        self.file: IO[bytes] = tempfile.TemporaryFile(buffering=0, prefix="ssm-plugin-")
         self.written = 0
         self.unread = 0
-        self.is_full = False
 
-    def close_if_done(self) -> None:
-        if self.is_full and not self.unread:
-            self.file.close()
+    @property
+    def is_full(self) -> bool:
+        return self.written >= SEGMENT
+
+    def add(self, data: bytes) -> None:
+        self.file.seek(self.written)
+        if self.file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.written += len(data)
+        self.unread += len(data)
+
+    def take(self, start: int, size: int) -> bytes:
+        self.file.seek(start)
+        data = self.file.read(size)
+        self.unread -= size
+        return data
 
 
 class Spilled:
@@ -51,7 +65,7 @@ class Spill:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._segment: Optional[_Segment] = None
+        self._segments: List[_Segment] = []
         self._last: Optional[Spilled] = None
         self._closed = False
 
@@ -80,37 +94,30 @@ class Spill:
             if self._closed:
                 return b""
             segment = spilled.segment
-            segment.file.seek(spilled.start)
-            data = segment.file.read(spilled.size)
-            segment.unread -= spilled.size
-            segment.close_if_done()
-            if segment.file.closed and self._segment is segment:
-                self._segment = None
+            data = segment.take(spilled.start, spilled.size)
+            if not segment.unread:
+                self._segments.remove(segment)
+                segment.file.close()
             return data
 
     def close(self) -> None:
         """Nobody wants the rest."""
         with self._lock:
             self._closed = True
-            self._segment = self._last = None
+            self._last = None
+            for segment in self._segments:
+                segment.file.close()
+            self._segments = []
 
     def _keep(self, event: Output) -> Any:
-        segment, last = self._segment, self._last
-        if segment is None or segment.is_full:
-            segment = self._segment = _Segment()
-            last = None
-        segment.file.seek(segment.written)
-        segment.file.write(event.data)
-        segment.file.flush()
-        if last is not None and (
-            last.payload_type != event.payload_type or last.size >= PIECE
-        ):
+        if not self._segments or self._segments[-1].is_full:
+            self._segments.append(_Segment())
+            self._last = None
+        segment, last = self._segments[-1], self._last
+        if last and (last.payload_type != event.payload_type or last.size >= PIECE):
             last = None
         spilled = last or Spilled(self, segment, event.payload_type)
-        size = len(event.data)
-        spilled.size += size
-        segment.written += size
-        segment.unread += size
-        segment.is_full = segment.written >= SEGMENT
-        self._last = None if segment.is_full else spilled
+        segment.add(event.data)
+        spilled.size += len(event.data)
+        self._last = spilled
         return None if last else spilled
