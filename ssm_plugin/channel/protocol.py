@@ -16,7 +16,7 @@ from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
 from .cipher import Cipher
-from .events import Acknowledged, ChannelClosed, Failed, Output, Started
+from .events import Acknowledged, ChannelClosed, Failed, Output, Started, Terminating
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
@@ -233,6 +233,10 @@ class ChannelProtocol:
             self._outbound.pause(now)
         elif message.message_type == wire.START_PUBLICATION:
             self._outbound.end_pause()
+        elif message.message_type == wire.AGENT_SESSION_STATE:
+            if payloads.parse_session_state(message.payload) == payloads.TERMINATING:
+                self._deliver(now)
+                self._events.append(Terminating())
         else:
             log.debug("ignored %s", message)
 
