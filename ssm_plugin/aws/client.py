@@ -163,6 +163,16 @@ class ServiceClient:
         answer = self._perform(_Call("ssm", operation, {"SessionId": session_id}))
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
+    def is_over(self, session_id: str) -> bool:
+        """Whether the session is among those that have ended. Changes nothing."""
+        operation = Operation("ssm:DescribeSessions", session_id)
+        filters = [{"key": "SessionId", "value": session_id}]
+        request = {"State": "History", "Filters": filters}
+        sessions = self._perform(_Call("ssm", operation, request)).get("Sessions")
+        return isinstance(sessions, list) and any(
+            isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
+        )
+
     def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
         """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
 

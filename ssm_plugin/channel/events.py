@@ -51,6 +51,10 @@ class ChannelClosed(NamedTuple):
     reason: str
 
 
+class Terminating:
+    """The agent has told the service, and by some relay us too, that it leaves the session."""
+
+
 class Failed(NamedTuple):
     """The session cannot go on."""
 

@@ -26,6 +26,7 @@ class Inbound:
         self._limit = limit
         self._most_bytes = most_bytes
         self._early_bytes = 0
+        self._known = 0  # there are messages up to this number, itself not among them
         self._early: Dict[int, Delivery] = {}
         self._ready: List[Delivery] = []
 
@@ -44,7 +45,7 @@ class Inbound:
         if sequence < self.expected or sequence in self._early:
             self.duplicates += 1
             return True
-        if len(self._early) >= self._limit or sequence > self.expected + 10 * self._limit:
+        if not self.note(sequence) or len(self._early) >= self._limit:
             return False
         if self._early_bytes + len(payload) > self._most_bytes:
             return False
@@ -52,6 +53,18 @@ class Inbound:
         # A copy: the slice would keep its whole receive buffer alive.
         self._early[sequence] = (payload_type, bytes(payload))
         return True
+
+    def note(self, sequence: int) -> bool:
+        """There is a message of this number. False for one out of all proportion: a mistake."""
+        if sequence > self.expected + 10 * self._limit:
+            return False
+        self._known = max(self._known, sequence + 1)
+        return True
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a message is missing for certain: a later one was seen, kept or not."""
+        return self.expected < self._known
 
     def take(self) -> List[Delivery]:
         ready, self._ready = self._ready, []

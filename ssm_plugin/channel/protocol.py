@@ -16,7 +16,7 @@ from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
 from .cipher import Cipher
-from .events import Acknowledged, ChannelClosed, Failed, Output, Started
+from .events import Acknowledged, ChannelClosed, Failed, Output, Started, Terminating
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
@@ -201,6 +201,11 @@ class ChannelProtocol:
         return len(self._outbound)
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether something of what the other end has sent is missing, and known to be."""
+        return self._inbound.is_incomplete
+
+    @property
     def ended(self) -> bool:
         return self._ended
 
@@ -211,6 +216,7 @@ class ChannelProtocol:
         too_long = len(message.payload) > LONGEST_EARLY_PAYLOAD
         if too_long and message.sequence > inbound.expected:
             log.warning("%s is too long to wait for its turn here", message)
+            inbound.note(message.sequence)
             return
         if not inbound.accept(message.sequence, message.payload_type, message.payload):
             log.warning("no room for %s ahead of its turn", message)
@@ -234,6 +240,10 @@ class ChannelProtocol:
             self._outbound.pause(now)
         elif message.message_type == wire.START_PUBLICATION:
             self._outbound.end_pause()
+        elif message.message_type == wire.AGENT_SESSION_STATE:
+            if payloads.parse_session_state(message.payload) == payloads.TERMINATING:
+                self._deliver(now)
+                self._events.append(Terminating())
         else:
             log.debug("ignored %s", message)
 

@@ -189,7 +189,7 @@ class RemoteCommand:
             return session.run()
         except SsmPluginError:
             # With its status known the command has ended, and all of its output was here before.
-            if self._record.status is None:
+            if self._record.status is None or self._record.lacks_code:
                 raise
             return self._record.status
 
@@ -197,6 +197,8 @@ class RemoteCommand:
         record = self._record
         if record.input_error:
             raise record.input_error
+        if record.missing and record.ended_by is None:
+            raise SessionLost("the command on %s has ended: %s" % (self.name, record.missing))
         if record.ended_by is None and record.status is not None and status != EXIT_OUTPUT_GONE:
             return record.status, record.service_reason
         if status in (NO_STATUS, EXIT_FAILED, 0):

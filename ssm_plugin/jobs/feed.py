@@ -107,6 +107,7 @@ class InputFeed:
     def _fail(self, error: SsmPluginError) -> None:
         failure = SessionLost("the input did not reach the command: %s" % error)
         failure.__cause__ = error
+        self._record.was_fed = self._progress.has_begun
         self._record.feed_error = failure
         self._command_events.put(InputFailed())
 
@@ -116,6 +117,7 @@ class _Progress:
         self.read = read
         self.ready = ready
         self.seen = b""
+        self.has_begun = False
         self.complete = False
 
     def said(self) -> str:
@@ -133,6 +135,7 @@ class _FeedRunner(Runner):
         progress = self._progress
         progress.seen = (progress.seen + data)[-4096:]
         if self._pump is None and progress.ready in progress.seen:
+            progress.has_begun = True
             self._pump = Worker("input", self._pump_input, self.session.events)
             self._pump.start()
 

@@ -6,16 +6,18 @@ command's line is read by a shell, which the same quoting suits. The script
 
 - runs the command in a process group of its own. An interrupt, or what else ends the script,
   reaches only the script itself: it ends the whole group, in three steps within two seconds;
-- has a second process watch over it, which ends the group when the script was killed, as the agent
-  does with a terminated session;
-- prints the trailer with the exit status, which the plain form of a document does not report;
+- has a second process watch over it, from before the command begins, which ends the group when the
+  script was killed, as the agent does with a terminated session;
+- prints the trailer with the exit status, which the plain form of a document does not report, and
+  a ``+`` behind it where output is live, that is where the document separates it;
 - where output is live, then waits for an interrupt, which says that all of it has arrived, for as
   long as a lost connection may take to come back. Once a command has ended, the agent gives its
   last output two seconds to arrive, which is not much after megabytes on a bad line.
 
 It needs ``sh`` and, for all of this, ``bash``: a plain shell has no job control without a terminal.
-There ``setsid`` makes the group; the command then ignores SIGINT, so it is SIGTERM that ends it,
-and nothing watches over the script.
+There ``setsid`` makes the group; the command then ignores SIGINT, so it is SIGTERM that ends it.
+The process that watches looks into /proc every half a second whether the command is still the
+script's child.
 """
 
 import os
@@ -35,27 +37,35 @@ _SCRIPT = """\
 m=$2$1 d=$3; shift 3
 if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
 exec 4>&2 2>/dev/null
-p= g= x=
-stop() { [ "$g" ] || exit 130; trap "" INT QUIT TERM HUP; x=1
+p= g= x= o=
+stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || exit 130
+trap "" INT QUIT TERM HUP; x=1
 for s in "$1" TERM; do kill -s "$s" -- "$g"; n=0
 while [ $n -lt 7 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
 kill -s KILL -- "$g"; }
 for s in INT QUIT TERM HUP; do trap "stop $s" "$s"; done
-if [ "$BASH_VERSION" ]; then set -m
-(exec 2>&4 3>&- 4>&-; exec -- "$@") & p=$! g=-$p
-eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r x || {
+if [ "$BASH_VERSION" ]; then
+eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r g && read -r x || {
 kill -s TERM -- "$g"; [ "$d" ] && rm -rf "$d"; sleep 1; kill -s KILL -- "$g"; }) <&0 3>&- 4>&- &)'
+set -m; o=$!
+(echo "-${BASHPID:-$(exec sh -c 'echo "$PPID"')}" >&9
+exec 2>&4 3>&- 4>&- 9>&-; exec -- "$@") & p=$! g=-$p
 elif command -v setsid >/dev/null; then
-setsid sh -c 'exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$@" & p=$! g=-$p
+setsid sh -c '(setsid sh -c "$3" ssm-plugin "$$" "$1" "$2" >/dev/null 3>&- 4>&- &)
+shift 3; exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$$" "$d" 'trap "" INT QUIT TERM HUP
+while q=; while read -r k v; do [ "$k" != PPid: ] || q=$v; done <"/proc/$1/status"
+[ "$q" = "$2" ]; do sleep .5 || sleep 1; done; [ "$q" ] || exit
+kill -s TERM -- "-$1"; [ "$3" ] && rm -rf "$3"; sleep 1; kill -s KILL -- "-$1"' "$@" & p=$! g=-$p
 else (exec 2>&4 3>&- 4>&-; exec "$@") & p=$! g=$p; fi
 wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
 [ -z "$BASH_VERSION" ] || echo >&9
-z= n=900
+z= n=900 l=
+[ ! -p /dev/fd/1 ] || l=+
 if [ -z "$x" ] && [ -p /dev/fd/1 ]; then n=0
 trap '[ -z "$z" ] || kill "$z"; exit "$s"' INT QUIT TERM HUP; fi
-printf "%s:%d\\n" "$m" "$s"
+printf "%s:%d%s\\n" "$m" "$s" "$l"
 while [ $n -lt 900 ]; do
 sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\""""
 

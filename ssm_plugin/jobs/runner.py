@@ -6,12 +6,13 @@ from ..channel.events import Started
 from ..errors import SsmPluginError
 from ..plugins.base import BuiltInPlugin
 from ..plugins.command import INTERRUPT, CommandRunner, status_of
+from ..session.alarms import Alarm
 from ..session.notices import Notices
 from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.streams import Streams
-from ..session.types import SessionType
+from ..session.types import SessionStatus, SessionType
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
 from ..wire import payloads
@@ -21,9 +22,15 @@ from .trailer import Trailer
 # What ``Session.run`` returns where the session ended and no status came.
 NO_STATUS = -1
 
+# Seconds that a command may take to be over after the session that carried its input. Of a command
+# that needed no more input the node tells just then, and the two sessions overtake each other.
+FEED_LIMIT = 5.0
+
 # After the trailer nothing more is to come but what processes print that the command left behind.
 # The session ends after so many quiet seconds.
 QUIET_LIMIT = 5.0
+
+_NO_INPUT = "no input"
 
 
 class InputFailed:
@@ -32,8 +39,9 @@ class InputFailed:
 
 class Record:
     """What is known of a command while its session runs; outlives the runner. ``status`` is the
-    command's own, ``ended_by`` the one of an end that came from here. ``feed_error`` is why the
-    input ended early, if it did; it becomes ``input_error`` where that matters to the command."""
+    command's own, ``ended_by`` the one of an end that came from here; ``missing`` is what output is
+    known to be missing, in words. ``was_fed``: the input had begun to flow. ``feed_error`` is why
+    it ended early, if it did; it becomes ``input_error`` where that matters to the command."""
 
     def __init__(self, marker: bytes) -> None:
         self.trailer = Trailer(marker)
@@ -43,8 +51,16 @@ class Record:
         self.stdout_bytes = 0
         self.stderr_bytes = 0
         self.service_reason = ""
+        self.missing = ""
+        self.code_came = False
+        self.was_fed = False
         self.feed_error: Optional[SsmPluginError] = None
         self.input_error: Optional[SsmPluginError] = None
+
+    @property
+    def lacks_code(self) -> bool:
+        """Whether the trailer came, but not the exit code that was to follow it."""
+        return self.trailer.status is not None and self.trailer.was_live and not self.code_came
 
 
 class TrailerRunner(CommandRunner):
@@ -56,7 +72,7 @@ class TrailerRunner(CommandRunner):
     def start(self) -> None:
         super().start()
         if self._record.feed_error:
-            self._end_without_input()  # its event came before there was a runner
+            self._miss_input()  # its event came before there was a runner
 
     def output(self, payload_type: int, data: bytes) -> None:
         record = self._record
@@ -71,22 +87,47 @@ class TrailerRunner(CommandRunner):
             super().output(payload_type, data)
         elif payload_type == payloads.EXIT_CODE:
             super().output(payload_type, data)
+            record.code_came = self.code_came
             self._take_status(record.trailer.status)
 
-    def interrupt(self, status: int, key: bytes = INTERRUPT) -> None:
+    def interrupt(self, status: int, key: bytes) -> None:
         super().interrupt(status, key)
         self._record.ended_by = self.ended_by
+
+    def leave(self, status: int) -> None:
+        super().leave(status)
+        self._record.ended_by = status
 
     def event(self, event: Any) -> None:
         if isinstance(event, TimeUp):
             event.taken.set()
-            self.interrupt(EXIT_TIME_UP)
+            self.leave(EXIT_TIME_UP)
         elif isinstance(event, InputFailed):
+            self._miss_input()
+
+    def alarm(self, alarm: Alarm) -> None:
+        if alarm.name == _NO_INPUT:
             self._end_without_input()
+        else:
+            super().alarm(alarm)
 
     def exit_status(self) -> int:
         known = self.ended_by is not None or self.exit_code is not None
         return super().exit_status() if known else NO_STATUS
+
+    def missing(self, reason: str) -> str:
+        """Of live output the trailer ends stdout alone: the exit code ends both."""
+        record = self._record
+        if self.ended_by is not None:
+            return ""
+        record.missing = Runner.missing(self, reason)
+        if not record.missing and not reason and record.lacks_code:
+            record.missing = "the node's exit code, which ends both outputs, never came"
+        return record.missing
+
+    def silent_loss(self) -> str:
+        self._record.missing = super().silent_loss()
+        return self._record.missing
 
     def stop(self) -> None:
         rest = self._record.trailer.rest()
@@ -97,10 +138,15 @@ class TrailerRunner(CommandRunner):
         except (OutputGone, Interrupted):
             pass  # nobody takes it any more, and why we stop is known already
 
+    def _miss_input(self) -> None:
+        self.session.set_alarm(_NO_INPUT, FEED_LIMIT if self._record.was_fed else 0.0)
+
     def _end_without_input(self) -> None:
-        if self.exit_code is None and self.ended_by is None:
+        if self.session.status is SessionStatus.RESUMING:
+            self.session.set_alarm(_NO_INPUT, FEED_LIMIT)
+        elif self.exit_code is None and self.ended_by is None:
             self._record.input_error = self._record.feed_error
-            self.interrupt(255)
+            self.leave(255)
 
     def _look_for_status(self) -> None:
         status = self._record.trailer.status

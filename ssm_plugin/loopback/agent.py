@@ -43,7 +43,7 @@ log = logs.logger("loopback")
 
 HANDSHAKE_FAILED = "\n----------ERROR-------\nEncountered error while initiating handshake. "
 
-# Seconds. The first is what a real agent gives its client to acknowledge the last output.
+# Seconds. The first is what a real agent gives its client, twice, to acknowledge the last output.
 DRAIN_LIMIT = 2.0
 CLOSE_LIMIT = 2.0
 JOIN_LIMIT = 3.0
@@ -106,6 +106,8 @@ class Agent(RunningAgent):
         """End the session, and raise what failed in a thread of it unexpectedly."""
         self.events.put(WorkDone())
         self._worker.join(seconds)
+        if self._work is not None:
+            self._work.sweep()
         if not self._failures.empty():
             raise self._failures.get().error
 
@@ -192,7 +194,9 @@ class Agent(RunningAgent):
         if assignment.session_type == INTERACTIVE:
             return PtyWork(self, assignment.argv)
         if assignment.session_type == NON_INTERACTIVE:
-            return CommandWork(self, assignment.argv, assignment.separate_output)
+            return CommandWork(
+                self, assignment.argv, assignment.separate_output, assignment.mistake
+            )
         if assignment.session_type == PORT:
             # Only a port session pays for what it needs.
             work: Work = import_module(".agent_port", __package__).PortWork(self)
@@ -207,6 +211,8 @@ class Agent(RunningAgent):
             self._finish(event.reason)
         elif isinstance(event, (WorkerFailed, Failed)):
             raise event.error
+        elif self._work is not None and self._work.is_deaf:
+            return True  # it does not know yet
         elif not isinstance(event, (ChannelClosed, Disconnected)):
             log.debug("ignored %s", event)
             return True
@@ -224,7 +230,9 @@ class Agent(RunningAgent):
         """All output is on its way: let the client acknowledge it."""
         self.link.reason = reason
         self.link.release()
-        self.channel.drain(DRAIN_LIMIT)
+        # A real agent waits when its work is done, and once more when it closes the channel.
+        if not self.channel.drain(DRAIN_LIMIT):
+            self.channel.drain(DRAIN_LIMIT)
 
     def _leave(self) -> None:
         work = self._work

@@ -9,12 +9,13 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from typing import IO, TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
 from ..errors import SessionLost
 from ..transport.worker import Worker
 from ..wire import payloads
-from .agent_process import KILL_AFTER, environment, signal_group
+from .agent_process import environment, kill_session
 from .agent_pump import PIECE, OutputPump, Signal
 from .agent_work import Work, WorkDone
 
@@ -27,25 +28,45 @@ INTERRUPTS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
 EXIT_NOT_STARTED = 1
 EXIT_BY_SIGNAL = -1
 
+# Seconds until a real agent tells why a command did not start, and why its line cannot be split.
+ERROR_DELAY = 1.0
+SPLIT_ERROR_DELAY = 3.0
+
 
 class CommandWork(Work):
-    """``separate``: output and errors live and apart, then the exit code."""
+    """``separate``: output and errors live and apart, then the exit code. ``mistake``: why the
+    command line cannot be split into words, if it cannot.
 
-    def __init__(self, agent: "Agent", argv: Sequence[str], separate: bool) -> None:
+    The end of the session kills the command itself, and nobody else: what it has started lives on,
+    as at a real node. The local service ends that too, but only with itself."""
+
+    def __init__(
+        self, agent: "Agent", argv: Sequence[str], separate: bool, mistake: str = ""
+    ) -> None:
         super().__init__(agent)
         self._argv = list(argv)
+        self._mistake = mistake
         self._separate = separate
         self._ended = Signal()
         self._process: "Optional[subprocess.Popen[bytes]]" = None
+        self._why = ""
         self._streams: List[IO[bytes]] = []
         self._pumps: List[OutputPump] = []
+        self._interrupted = False
+        self._killed = False
+        self._stopped = threading.Event()
         self._waiter = Worker("command", self._wait, agent.events)
+        self._complaint = Worker("complaint", self._complain, agent.events)
 
     def start(self) -> None:
+        if self._mistake:
+            self._complaint.start()
+            return
         try:
             self._process = self._spawn()
         except (OSError, ValueError) as error:
-            self._not_started(_why_not_started(self._argv[0], error))
+            self._why = _why_not_started(self._argv[0], error)
+            self._complaint.start()
             return
         # A real agent comes back from an interrupt only when the command has ended.
         self.agent.link.unanswered = bytes(INTERRUPTS)
@@ -60,13 +81,23 @@ class CommandWork(Work):
                     self._interrupt(INTERRUPTS[byte])
         self.agent.taken(len(data))
 
+    @property
+    def is_deaf(self) -> bool:
+        return self._interrupted and not self._ended.is_set
+
     def stop(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            self._signal_group(number)
+        self._stopped.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            self._killed = True
+            process.kill()
+
+    def sweep(self) -> None:
+        if self._process is not None and self._killed:
+            kill_session(self._process.pid)
 
     def join(self, seconds: float) -> None:
-        if not self._waiter.join(min(KILL_AFTER, seconds)):
-            self._signal_group(signal.SIGKILL)
+        self._complaint.join(seconds)
         if self._waiter.join(seconds):
             self._ended.close()
             for stream in self._streams:
@@ -105,6 +136,7 @@ class CommandWork(Work):
         assert self._process is not None
         status = self._process.wait()
         self._ended.set()
+        self.agent.link.listen()
         for pump in self._pumps:
             pump.join()
         try:
@@ -126,21 +158,28 @@ class CommandWork(Work):
             text.send(data)
         text.send(b"")
 
-    def _not_started(self, reason: str) -> None:
+    def _complain(self) -> None:
+        """Say why there is no command, as late as a real agent does: after the exit code."""
         send = self.agent.channel.send_input_data
-        send(reason.encode("utf-8", "replace"), payloads.STDERR)
-        if self._separate:
-            send(payloads.build_exit_code(EXIT_NOT_STARTED), payloads.EXIT_CODE)
-        self.agent.events.put(WorkDone())
+        try:
+            if self._separate and not self._mistake:
+                send(payloads.build_exit_code(EXIT_NOT_STARTED), payloads.EXIT_CODE)
+            self._stopped.wait(SPLIT_ERROR_DELAY if self._mistake else ERROR_DELAY)
+            text = self._mistake or self._why
+            send(text.encode("utf-8", "replace"), payloads.STDERR)
+        except SessionLost:
+            pass  # nobody wants to know any more
+        self.agent.events.put(WorkDone(self._mistake))
 
     def _interrupt(self, number: int) -> None:
+        """A real agent waits for the command's end then, in the thread that takes messages."""
         process = self._process
         if process is not None and process.poll() is None:
+            self._interrupted = True
+            self.agent.link.go_deaf()
             process.send_signal(number)
-
-    def _signal_group(self, number: int) -> None:
-        if self._process is not None and self._process.returncode is None:
-            signal_group(self._process.pid, number)
+            if self._ended.is_set:
+                self.agent.link.listen()  # it ended at the same moment
 
 
 class _Text:

@@ -47,12 +47,14 @@ PORT_PARAMETERS = (
 
 class Assignment(NamedTuple):
     """What an agent is to do. ``properties`` is what the handshake tells of it: None but for
-    ports. ``argv`` is empty for a shell."""
+    ports. ``argv`` is empty for a shell. ``mistake``: why the command cannot be split into words,
+    which an agent finds out only once the session is open."""
 
     session_type: str
     properties: Optional[Dict[str, Any]]
     argv: Tuple[str, ...]
     separate_output: bool
+    mistake: str = ""
 
     @property
     def wants_handshake(self) -> bool:
@@ -65,11 +67,13 @@ def assign(request: SessionRequest, documents: Mapping[str, Document]) -> Assign
     document = documents.get(request.document_name)
     if document is None:
         raise UsageError("the document %s does not exist" % request.document_name)
+    argv, mistake = _argv(document, request.parameters)
     return Assignment(
         document.session_type,
         _port(document, request.parameters) if document.session_type == PORT else None,
-        _argv(document, request.parameters),
+        argv,
         _separate(document, request.parameters),
+        mistake,
     )
 
 
@@ -81,18 +85,22 @@ def _port(document: Document, parameters: Mapping[str, Sequence[str]]) -> Dict[s
     return properties
 
 
-def _argv(document: Document, parameters: Mapping[str, Sequence[str]]) -> Tuple[str, ...]:
-    """On a terminal a shell runs the command line; without one it is only split like one would."""
+def _argv(
+    document: Document, parameters: Mapping[str, Sequence[str]]
+) -> Tuple[Tuple[str, ...], str]:
+    """The words, or why there are none. On a terminal a shell runs the command line; without one
+    it is only split like one would."""
     if document.session_type not in (INTERACTIVE, NON_INTERACTIVE):
-        return ()
+        return (), ""
     line = " ".join(parameters.get("command", ()))
-    try:
-        words = tuple(shlex.split(line))
-    except ValueError as error:
-        raise UsageError("the command cannot be split into words: %s" % error) from error
-    if not words:
+    if not line.strip():
         raise UsageError("the session type %s needs a command" % document.session_type)
-    return words if document.session_type == NON_INTERACTIVE else ("sh", "-c", line)
+    if document.session_type == INTERACTIVE:
+        return ("sh", "-c", line), ""
+    try:
+        return tuple(shlex.split(line)), ""
+    except ValueError as error:
+        return (), "Unable to start command: Failed to parse commands input: %s\n" % error
 
 
 def _separate(document: Document, parameters: Mapping[str, Sequence[str]]) -> bool:

@@ -44,9 +44,20 @@ class AgentLink:
         self._behind = 0
         self._answering = False
         self._released = False
+        self._hearing = threading.Event()
+        self._hearing.set()
+
+    def go_deaf(self) -> None:
+        """Take no more messages, the end of the session included, until told to listen."""
+        self._hearing.clear()
+
+    def listen(self) -> None:
+        self._hearing.set()
 
     def receive(self) -> List[bytes]:
+        self._hearing.wait()
         messages = self._link.receive()
+        self._hearing.wait()
         if self.unanswered and any(map(self._is_unanswered, messages)):
             self._answering = True
         return messages
@@ -70,6 +81,7 @@ class AgentLink:
 
     def abort(self) -> None:
         self._link.abort(self.reason)
+        self.listen()
 
     def close(self) -> None:
         self.abort()

@@ -1,6 +1,7 @@
 """What the programs that an agent starts have in common."""
 
 import os
+import signal
 from typing import Dict
 
 # Seconds between asking a program to end and killing it.
@@ -25,3 +26,18 @@ def signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
         pass  # all of it has ended; macOS says the latter of a group of zombies
+
+
+def kill_session(leader: int) -> None:
+    """Kill what is left of the session that a process had begun which has ended. Only where /proc
+    tells which processes these are: a number may be another one's by now."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            if os.getsid(number) == leader and number != leader:
+                os.kill(number, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended

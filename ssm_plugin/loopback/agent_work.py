@@ -32,6 +32,14 @@ class Work:
         thread, once its target has it, or at once where it has none."""
         self.agent.taken(len(data))
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the agent hears nothing for now, the end of its session included."""
+        return False
+
+    def sweep(self) -> None:
+        """The local service ends: so does what a real node would let live on. From any thread."""
+
     def stop(self) -> None:
         """End what runs, wake all threads. Called once, on every way out, before the channel is
         closed: do not wait for a thread that may be sending."""

@@ -1,24 +1,25 @@
 """Commands without a terminal: output and errors apart, an exit status, and no input.
 
 The agent gives such a command no standard input, so ours is not read: a loop around us keeps its
-own. What a signal here means to the node is one byte, 0x03 (interrupt) or 0x1c (quit), which the
-agent turns into that signal for the command itself.
+own. What a typed signal here means to the node is one byte, 0x03 (interrupt) or 0x1c (quit), which
+the agent turns into that signal for the command itself. It then hears nothing until the command has
+ended, not even the end of the session. So every other end of ours is TerminateSession alone, which
+kills the command at once.
 """
 
-import queue
 import select
 import signal
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .. import logs
-from ..channel.events import Output, Started
+from ..channel.events import Started
 from ..errors import MessageError
 from ..session.alarms import Alarm
-from ..session.runner import Runner
+from ..session.runner import EXIT_LOST, Runner
 from ..session.session import ENDING_SIGNALS, Session
 from ..session.streams import Streams
-from ..session.types import SessionType
+from ..session.types import SessionStatus, SessionType
 from ..terminal.signals import Signalled
 from ..wire import payloads
 from .base import BuiltInPlugin
@@ -28,13 +29,21 @@ log = logs.logger("plugin")
 INTERRUPT = b"\x03"
 QUIT = b"\x1c"
 
+_KEYS: Dict[int, bytes] = {signal.SIGINT: INTERRUPT, signal.SIGQUIT: QUIT}
+
 # How long an interrupted command may take to end by itself, in seconds. After that the session is
-# terminated, and the agent kills the command.
+# terminated.
 INTERRUPT_LIMIT = 2.0
 
-# The exit code is the last thing that an agent sends. It then tells the service, which tells us;
-# where that gets lost the session ends without it, after so many seconds.
-CLOSE_LIMIT = 2.0
+# Seconds. After the exit code an agent may still tell why the command could not start (a second
+# later) and repeat what was lost (for four). It then tells the service, which tells us; where that
+# gets lost the session ends without it, after so much silence.
+CLOSE_LIMIT = 6.0
+
+# Output that may wait for a slow reader of ours, in bytes: what memory does not hold is in a file.
+# It is acknowledged on receipt, for the agent gives the last of it four seconds in all; beyond this
+# the node has to wait.
+SPILL_LIMIT = 256 * 1024 * 1024
 
 # The node's -1: a signal ended the command there. Which one it does not say.
 EXIT_BY_SIGNAL = 255
@@ -46,12 +55,21 @@ def status_of(exit_code: int) -> int:
 
 
 class CommandRunner(Runner):
-    """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's."""
+    """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's, and
+    ``code_came`` whether it came as such."""
+
+    needs_termination = True
 
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
         self.ended_by: Optional[int] = None
+        self.code_came = False
+        self._was_resumed = False
+        self._progress = -1
         self._write_until = 0.0
+
+    def start(self) -> None:
+        self.session.channel.spill_output(SPILL_LIMIT)
 
     def output(self, payload_type: int, data: bytes) -> None:
         streams = self.session.streams
@@ -62,17 +80,25 @@ class CommandRunner(Runner):
             self._write(1, streams.output, data)
         elif payload_type == payloads.STDERR:
             self._write(2, streams.error, data)
+            if self.code_came:
+                self.session.set_alarm("over", CLOSE_LIMIT)
         elif payload_type == payloads.EXIT_CODE:
             self._take_exit_code(data)
 
     def signalled(self, event: Signalled) -> None:
-        if event.signum not in ENDING_SIGNALS:
-            return
-        key = QUIT if event.signum == signal.SIGQUIT else INTERRUPT
-        self.interrupt(128 + event.signum, key)
+        if event.signum in _KEYS:
+            self.interrupt(128 + event.signum, _KEYS[event.signum])
+        elif event.signum in ENDING_SIGNALS:
+            self.leave(128 + event.signum)
 
-    def interrupt(self, status: int, key: bytes = INTERRUPT) -> None:
-        """End the command, then the session with this status. The second time: the session."""
+    def leave(self, status: int) -> None:
+        """End the session with this status, and the command with it."""
+        self.ended_by = status
+        self.session.end(status)
+
+    def interrupt(self, status: int, key: bytes) -> None:
+        """Pass a key on to the command, and end the session with this status once it has ended.
+        The second time: the session at once."""
         if self.ended_by is not None:
             self.session.end(self.ended_by)
             return
@@ -84,9 +110,17 @@ class CommandRunner(Runner):
 
     def alarm(self, alarm: Alarm) -> None:
         if alarm.name == "interrupted" and self.ended_by is not None:
+            self.session.notices.warn(
+                "the command has not ended %g s after the interrupt, and may go on at the node"
+                % INTERRUPT_LIMIT
+            )
             self.session.end(self.ended_by)
         elif alarm.name == "over":
-            self.session.end(self.exit_status())
+            self._end_in_silence()
+
+    def closed(self, reason: str) -> int:
+        told = self.exit_code is not None or self.ended_by is not None
+        return self.exit_status() if told else super().closed(reason)
 
     def exit_status(self) -> int:
         """0 where a document reports none, as AWS's client has it."""
@@ -94,16 +128,38 @@ class CommandRunner(Runner):
             return self.ended_by
         return status_of(self.exit_code or 0)
 
+    def resumed(self) -> None:
+        self._was_resumed = True
+
+    def missing(self, reason: str) -> str:
+        """Without the exit code nobody knows whether the last output was lost. A document that
+        separates the outputs sends it last. Whether this one does is what its parameter says; of
+        one that decides for itself we do not know before the code has come, so there it is taken
+        for the plain form, which has no code."""
+        if self.ended_by is not None:
+            return ""
+        gap = super().missing(reason)
+        if gap or reason or self.code_came:
+            return gap
+        if _separates(self.session.config.parameters):
+            return "the output may be incomplete: the command's exit code never came"
+        if self._was_resumed:
+            self.session.notices.warn(
+                "the connection was lost meanwhile, and this session document reports no exit "
+                "code: nothing tells whether the output is complete"
+            )
+        return ""
+
     def farewell(self) -> None:
-        """We are leaving in the middle, as after a broken pipe: the command is not to go on. The
-        agent acknowledges the byte once the command has ended."""
-        if self.ended_by is not None or self.exit_code is not None:
-            return
-        channel = self.session.channel
-        channel.send_control(payloads.OUTPUT, INTERRUPT)
-        until = time.monotonic() + INTERRUPT_LIMIT
-        while channel.is_open and not channel.drain(0.05) and time.monotonic() < until:
-            self._discard_output()
+        """The service is told next. Without credentials nobody can tell it."""
+        service = self.session.environment.service
+        if service is None or service.unsigned:
+            self.not_terminated()
+
+    def not_terminated(self) -> None:
+        """An interrupt is the only other way to end the command."""
+        if self.exit_code is None:
+            self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
 
     def _write(self, fd: int, write: Callable[[bytes], object], data: bytes) -> None:
         """The last words of an interrupted command are worth waiting for, but not for ever."""
@@ -117,23 +173,37 @@ class CommandRunner(Runner):
                 return
             write(data[start:start + select.PIPE_BUF])
 
-    def _discard_output(self) -> None:
-        """Nobody wants it, and acknowledgements wait behind it."""
-        try:
-            while True:
-                event = self.session.events.get_nowait()
-                if isinstance(event, Output):
-                    self.session.channel.delivered(len(event.data))
-        except queue.Empty:
-            pass
-
     def _take_exit_code(self, data: Any) -> None:
         try:
             self.exit_code = payloads.parse_exit_code(data)
         except MessageError as error:
             log.warning("%s", error)
             return
+        self.code_came = True
         self.session.set_alarm("over", CLOSE_LIMIT)
+
+    def _end_in_silence(self) -> None:
+        """All is told, but that the session is over: unless something is still on its way."""
+        channel, before = self.session.channel, self._progress
+        self._progress = channel.progress
+        resuming = self.session.status is SessionStatus.RESUMING and not self.code_came
+        if resuming or (channel.is_incomplete and channel.progress != before):
+            self.session.set_alarm("over", CLOSE_LIMIT)
+            return
+        missing = self.silent_loss()
+        if missing:
+            self.session.notices.warn(missing)
+        self.session.end(EXIT_LOST if missing else self.exit_status())
+
+    def silent_loss(self) -> str:
+        return Runner.missing(self, "")
+
+
+def _separates(parameters: Mapping[str, Any]) -> bool:
+    value = parameters.get("separateOutputStream")
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else ""
+    return str(value).lower() == "true"
 
 
 class CommandPlugin(BuiltInPlugin):

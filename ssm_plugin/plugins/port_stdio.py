@@ -8,7 +8,6 @@ from typing import Any, Optional
 from ..channel.events import Started
 from ..errors import SessionLost
 from ..session.alarms import Alarm
-from ..session.loop import EXIT_LOST
 from ..session.session import Session
 from ..session.streams import Streams
 from ..terminal.input import InputReader
@@ -37,7 +36,6 @@ class StdioRunner(PortRunner):
         self._reader: Optional[InputReader] = None
         self._input_ended = False
         self._quiet_since = 0.0
-        self._answered = False
 
     def start(self) -> None:
         streams = self.session.streams
@@ -53,7 +51,6 @@ class StdioRunner(PortRunner):
             handler = self.session.client_config.output_stream_message_handler
             handler(data) if handler else self.session.streams.output(data)
             self._quiet_since = time.monotonic()
-            self._answered = True
         elif payload_type == payloads.FLAG:
             self.flagged(data)
 
@@ -74,10 +71,6 @@ class StdioRunner(PortRunner):
         if self._input_ended:
             self._quiet_since = time.monotonic()
             self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
-
-    def closed(self, reason: str) -> int:
-        """A reason before the first byte says that the node could not reach the port."""
-        return EXIT_LOST if reason and not self._answered else 0
 
     def signalled(self, event: Signalled) -> None:
         if event.signum == signal.SIGHUP:

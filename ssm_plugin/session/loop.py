@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional
 
 from .. import logs
-from ..channel.events import ChannelClosed, Failed, KeyRequested, Output, Started
+from ..channel.events import ChannelClosed, Failed, KeyRequested, Output, Started, Terminating
 from ..errors import (
+    CredentialsError,
     DeadlineError,
     HandshakeError,
     LocalError,
@@ -22,12 +23,15 @@ from ..errors import (
 from ..shortage import explain
 from ..terminal.signals import Signalled, consumed
 from ..transport.data_channel import Disconnected
+from ..transport.spill import Spilled
 from ..transport.worker import Worker, WorkerFailed
 from . import notices
 from .alarms import Alarm
 from .background import Completed, in_background
 from .encryption import generate_data_key
+from .quiet import INTERVAL, Quiet
 from .resumption import Resumption, cannot_heal
+from .runner import EXIT_LOST, Runner
 from .state import Event
 from .types import SessionStatus, SessionType
 
@@ -44,13 +48,14 @@ FIRST_MESSAGE_LIMIT = 60.0
 # handshake would have begun within a second or two.
 QUIET_COMMAND_LIMIT = 10.0
 
+# From the agent's word that it leaves to the service's: it repeats lost output for four seconds.
+TERMINATING_LIMIT = 6.0
+
 # For finding credentials, which come between connecting and the upgrade.
 SIGNING_LIMIT = 20.0
 
 # How long whoever reads our output may take for the last line, where we were told to end.
 LAST_LINE_LIMIT = 1.0
-
-EXIT_LOST = 255
 
 # Documents that open a shell. What others open is not known before the agent says so, if it does.
 _SHELL_DOCUMENTS = (None, "", "SSM-SessionManagerRunShell")
@@ -68,14 +73,17 @@ class EventLoop:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._resumption = Resumption(0.0)
+        self._quiet = Quiet(0.0)
         self._last_error: Optional[SsmPluginError] = None
         self._handlers: Dict[type, Callable[[Any], Optional[int]]] = {
             Output: self._on_output,
+            Spilled: lambda event: self._on_output(event.load()),
             Started: self._on_started,
             KeyRequested: self._on_key_requested,
             Completed: self._on_completed,
             Disconnected: self._on_disconnected,
             ChannelClosed: self._on_closed,
+            Terminating: self._on_terminating,
             Failed: self._on_failed,
             WorkerFailed: self._on_worker_failed,
             Signalled: self._on_signalled,
@@ -138,6 +146,8 @@ class EventLoop:
         session.cancel_alarm("handshake")
         runner = session.make_runner(self._type_of(event), event)
         session.notices.aside = session.notices.aside or runner.output_is_stream
+        self._quiet = Quiet(time.monotonic())
+        session.set_alarm("quiet", INTERVAL)
         session.notices.show(notices.START)
         if event.customer_message:
             session.notices.message(event.customer_message)
@@ -175,6 +185,8 @@ class EventLoop:
     def _on_completed(self, event: Completed) -> Optional[int]:
         if event.task == "resume":
             return self._on_resumed(event)
+        if event.task == "over":
+            return self._on_told_whether_over(event)
         if event.task == "key":
             self._on_key(event)
         else:
@@ -188,7 +200,7 @@ class EventLoop:
         else:
             self._session.end_by_signal(event.signum)
 
-    def _on_alarm(self, event: Alarm) -> None:
+    def _on_alarm(self, event: Alarm) -> Optional[int]:
         if event.name == "first message":
             self._on_silence()
         elif event.name == "handshake":
@@ -199,8 +211,13 @@ class EventLoop:
             in_background("resume", self._session.connector.resume, self._session.events)
         elif event.name == "give up":
             self._give_up()
+        elif event.name == "quiet":
+            self._look_whether_over()
+        elif event.name == "terminating":
+            return self._on_closed(ChannelClosed(""))
         elif self._session.runner:
             self._session.runner.alarm(event)
+        return None
 
     def _on_silence(self) -> None:
         session = self._session
@@ -223,6 +240,28 @@ class EventLoop:
     def _on_other(self, event: Any) -> None:
         if self._session.runner:
             self._session.runner.event(event)
+
+    # An end that nobody tells
+
+    def _on_terminating(self, event: Terminating) -> None:
+        self._session.set_alarm("terminating", TERMINATING_LIMIT)
+
+    def _look_whether_over(self) -> None:
+        session = self._session
+        session.set_alarm("quiet", INTERVAL)
+        service, channel = session.environment.service, session.channel
+        if service is None or session.status is not SessionStatus.CONNECTED:
+            return
+        if self._quiet.asks(time.monotonic(), channel.progress, not channel.drain(0.0)):
+            in_background("over", lambda: service.is_over(session.session_id), session.events)
+
+    def _on_told_whether_over(self, event: Completed) -> Optional[int]:
+        if event.error:
+            if cannot_heal(event.error) or isinstance(event.error, CredentialsError):
+                self._quiet.denied()
+        elif event.value and self._session.status is SessionStatus.CONNECTED:
+            return self._on_over()
+        return None
 
     # A lost connection
 
@@ -265,11 +304,9 @@ class EventLoop:
         """There is nothing to resume any more."""
         session = self._session
         session.over_at_service = True
-        # A command has told its exit code before the connection broke: it ended, and so did we.
+        # A command has told its exit code before the connection broke: it ended, and so do we.
         if session.runner and session.runner.exit_code is not None:
-            status = session.runner.exit_status()
-            self._say_goodbye("")
-            return status
+            return self._end(session.runner, session.runner.exit_status(), "")
         session.stop_runner()
         session.notices.show(notices.TIMED_OUT)
         return EXIT_LOST
@@ -300,9 +337,16 @@ class EventLoop:
                 "the service ended session %s before it started: %s"
                 % (session.session_id, event.reason or "no reason was given")
             )
-        status = session.runner.closed(event.reason)
-        self._say_goodbye(event.reason)
-        return status
+        return self._end(session.runner, session.runner.closed(event.reason), event.reason)
+
+    def _end(self, runner: Runner, status: int, reason: str) -> int:
+        """An end that did not come from here. With output missing it is no good one."""
+        missing = runner.missing(reason)
+        self._say_goodbye(reason)
+        if not missing:
+            return status
+        self._session.notices.warn(missing)
+        return EXIT_LOST
 
     def _on_end_requested(self, event: EndRequested) -> int:
         self.leave(event.line)

@@ -13,6 +13,8 @@ from .alarms import Alarm
 if TYPE_CHECKING:
     from .session import Session
 
+EXIT_LOST = 255
+
 
 class Runner:
     # Whether stdout carries a stream and nothing else, so that notices go to stderr.
@@ -52,8 +54,16 @@ class Runner:
         """The connection is back; nothing was lost."""
 
     def closed(self, reason: str) -> int:
-        """The status of a session that the service ended, with its reason in words, or none."""
-        return self.exit_status()
+        """The status of a session that the service ended, with its reason in words, or none. A
+        reason in place of the session's own end is a failure."""
+        return EXIT_LOST if reason else self.exit_status()
+
+    def missing(self, reason: str) -> str:
+        """What is known to be missing of a session that has ended by itself, in words, or nothing.
+        Output is numbered without holes, so a hole at the end is a loss."""
+        if self.session.channel.is_incomplete:
+            return "the output is incomplete: the session ended before all of it had arrived"
+        return ""
 
     def exit_status(self) -> int:
         """The status of a session that the service ended."""
@@ -61,6 +71,13 @@ class Runner:
 
     def farewell(self) -> None:
         """We are leaving a session that is still open: tell the agent, if there is a way."""
+
+    # Whether what runs at the node ends only if the service agrees to end the session.
+    needs_termination = False
+
+    def not_terminated(self) -> None:
+        """With :attr:`needs_termination`: the service has refused, or does not answer. Called
+        after :meth:`stop`; the channel is still there."""
 
     def stop(self) -> None:
         """End threads, restore the terminal. Called once, on every way out, errors included."""

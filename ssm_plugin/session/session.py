@@ -10,7 +10,7 @@ from .. import logs
 from ..channel.events import Started
 from ..channel.protocol import ChannelProtocol
 from ..channel.role import Role
-from ..errors import ConnectError, SessionPropertyError
+from ..errors import ConnectError, SessionPropertyError, SsmPluginError
 from ..terminal.output import OutputGone
 from ..terminal.signals import Interrupted
 from ..transport.data_channel import DataChannel
@@ -55,6 +55,7 @@ class Session(ISession):
         self.client_config = client_config
         self.events: "queue.Queue[Any]" = events or queue.Queue()
         self.runner: Optional[Runner] = None
+        self._stopped_runner: Optional[Runner] = None
         self.over_at_service = False
         self._registry = registry or get_session_registry()
         self._status = SessionStatus.CREATED
@@ -232,6 +233,7 @@ class Session(ISession):
     def stop_runner(self) -> None:
         runner, self.runner = self.runner, None
         if runner:
+            self._stopped_runner = runner
             if not self.over_at_service:
                 runner.farewell()
             runner.stop()
@@ -266,11 +268,19 @@ class Session(ISession):
             self.connector.close()
             self._begin_termination()
             try:
+                self._interrupt_if_needed(ends_at)
                 if self._channel:
                     self._channel.close()
             finally:
                 if self._termination:
                     self._termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
+
+    def _interrupt_if_needed(self, ends_at: float) -> None:
+        runner = self._stopped_runner
+        if self._termination and runner and runner.needs_termination:
+            self._termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
+            if not self._termination.confirmed:
+                runner.not_terminated()
 
     def _begin_termination(self) -> None:
         service = self.environment.service

@@ -14,14 +14,21 @@ log = logs.logger("session")
 
 class Termination:
     """TerminateSession, in a thread of its own while the owner ends other things; or, if that one
-    failed for want of threads, descriptors or memory, once more in the owner's thread."""
+    failed for want of threads, descriptors or memory, once more in the owner's thread.
+
+    Attributes:
+        confirmed: the service has agreed
+        fell_short: it could not be asked, for want of threads, descriptors or memory
+    """
 
     def __init__(self, service: Any, session_id: str) -> None:
+        self.confirmed = False
+        self.fell_short = False
         self._service = service
         self._session_id = session_id
         self._done: "queue.Queue[Any]" = queue.Queue()
         self._worker: Optional[Worker] = None
-        self.fell_short = False  # for want of threads, descriptors or memory
+        self._is_finished = False
 
     def begin(self) -> None:
         try:
@@ -31,6 +38,9 @@ class Termination:
 
     def finish(self, seconds: float) -> None:
         """Wait for the service to confirm it, at most so long. A failure changes nothing."""
+        if self._is_finished:
+            return
+        self._is_finished = True
         if self._worker is None:
             self.once_more(seconds)
         elif not self._worker.join(seconds):
@@ -40,12 +50,14 @@ class Termination:
 
     def _terminate(self) -> None:
         self._service.terminate_session(self._session_id)
+        self.confirmed = True
 
     def once_more(self, seconds: float) -> None:
         """In this thread. A failure changes nothing but :attr:`fell_short`."""
         self.fell_short = False
         try:
             self._service.terminate_session(self._session_id, max(0.5, seconds))
+            self.confirmed = True
         # Whatever it is, the session's own error is the one to be told.
         except (SsmPluginError, OSError, ImportError, RuntimeError, MemoryError) as error:
             self.fell_short = explain(error) is not None

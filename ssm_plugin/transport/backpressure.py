@@ -29,21 +29,27 @@ class Backpressure:
         self._events = events
         self._high = high
         self._low = low
-        self._output = 0  # bytes that wait for their consumer
+        self.output = 0  # bytes that wait for their consumer
         self._answers = 0  # bytes that wait for the writer
         self._waiting_for_output = False
         self._changed = threading.Condition()
 
     # Output
 
+    def limit_output(self, high: int) -> None:
+        """Let so many bytes wait from now on."""
+        with self._changed:
+            self._high, self._low = high, high // 2
+            self._changed.notify_all()
+
     def output_came(self, size: int) -> None:
         with self._changed:
-            self._output += size
+            self.output += size
 
     def output_left(self, size: int) -> bool:
         """Whether a reader that waited for this goes on."""
         with self._changed:
-            self._output -= size
+            self.output -= size
             if not self._waiting_for_output or not self._consumer_has_caught_up():
                 return False
             self._changed.notify_all()
@@ -71,7 +77,7 @@ class Backpressure:
     def wait(self, given_up: Callable[[], bool]) -> None:
         """Wait while too much has piled up, or until :meth:`wake` finds ``given_up()``."""
         with self._changed:
-            if self._output >= self._high or self._events.qsize() >= EVENTS_HIGH:
+            if self.output >= self._high or self._events.qsize() >= EVENTS_HIGH:
                 self._waiting_for_output = True
                 while not self._consumer_has_caught_up() and not given_up():
                     self._changed.wait()
@@ -86,4 +92,4 @@ class Backpressure:
             self._changed.notify_all()
 
     def _consumer_has_caught_up(self) -> bool:
-        return self._output <= self._low and self._events.qsize() <= EVENTS_LOW
+        return self.output <= self._low and self._events.qsize() <= EVENTS_LOW

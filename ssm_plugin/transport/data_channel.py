@@ -28,6 +28,7 @@ from ..wire import payloads
 from ..wire.message import Buffer
 from .backpressure import Backpressure
 from .link import Link, LinkOwner
+from .spill import Spill
 from .worker import Worker
 
 log = logs.logger("transport")
@@ -80,6 +81,8 @@ class DataChannel(LinkOwner):
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
         self.backpressure = Backpressure(events, high_water, high_water // 2)
+        self._in_memory = high_water
+        self._spill: Optional[Spill] = None
         self._link: Optional[Link] = None
         self._closed = False
         self._beating = False
@@ -119,6 +122,8 @@ class DataChannel(LinkOwner):
             self._closed = True
             self._changed.notify_all()
             link, self._link = self._link, None
+            if self._spill:
+                self._spill.close()
         self._wake.set()
         if link:
             link.finish(deadline - self.clock())
@@ -184,6 +189,13 @@ class DataChannel(LinkOwner):
             self._pass_on()
             self._changed.notify_all()
 
+    def spill_output(self, limit: int) -> None:
+        """From now on, output beyond the high water waits in a file, as ``Spilled`` events, so that
+        the reader pauses, and acknowledgements with it, only once ``limit`` bytes wait in all."""
+        with self._mutex:
+            self._spill = Spill()
+            self.backpressure.limit_output(limit)
+
     def delivered(self, size: int) -> None:
         """So many bytes of output were passed on: there is room for more."""
         if self.backpressure.output_left(size):
@@ -193,6 +205,11 @@ class DataChannel(LinkOwner):
     def progress(self) -> int:
         """Grows with each message that gets through, in either direction."""
         return self._protocol.progress
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether output is missing, and known to be: its numbers have a gap."""
+        return self._protocol.is_incomplete
 
     def drain(self, seconds: float) -> bool:
         """Wait until everything sent is acknowledged, at most ``seconds`` s; whether it is."""
@@ -218,13 +235,27 @@ class DataChannel(LinkOwner):
         for event in self._protocol.events():
             if type(event) is Output:
                 self.backpressure.output_came(len(event.data))
-            self.events.put(event)
+                event = self._spilled(event) if self._spill else event
+            if event is not None:
+                self.events.put(event)
         messages = self._protocol.data_to_send()
         if messages and self._link:
             self._link.put(messages, is_answer)
         timer = self._protocol.next_timer()
         if timer is not None and timer < self._wakes_at:
             self._wake.set()  # the heartbeat is to come earlier than it would
+
+    def _spilled(self, event: Output) -> Any:
+        """What to queue in its place, if anything. Writing to a file goes into the page cache: it
+        does not block for long under the mutex."""
+        assert self._spill is not None
+        if self.backpressure.output <= self._in_memory:
+            self._spill.other()
+            return event
+        kept = self._spill.keep(event)
+        if kept is event:
+            self.backpressure.limit_output(self._in_memory)
+        return kept
 
     def _new_link(self, connection: Any) -> Link:
         now = self.clock()

@@ -35,6 +35,8 @@ SUCCESS = 1
 FAILED = 2
 UNSUPPORTED = 3
 
+TERMINATING = "Terminating"  # a session's state
+
 SESSION_TYPE_ACTION = "SessionType"
 KMS_ENCRYPTION_ACTION = "KMSEncryption"
 
@@ -278,6 +280,10 @@ def build_session_state(session_id: str, state: str) -> bytes:
     """``agent_session_state``; ``state`` is ``Connected`` or ``Terminating``."""
     fields = {"SchemaVersion": 1, "SessionState": state, "SessionId": session_id}
     return _compact(fields).encode("utf-8")
+
+
+def parse_session_state(payload: Buffer) -> str:
+    return str(_field(_object(payload), "SessionState", str))
 
 
 def _compact(fields: Dict[str, Any]) -> str:

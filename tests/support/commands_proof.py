@@ -1,18 +1,29 @@
 """Commands with random exit codes and outputs, and whether all of it came back."""
 
 import hashlib
+import queue
 import random
 import sys
+import threading
 from typing import NamedTuple
 
 from ssm_plugin.jobs.command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.session.streams import CallableStreams
+from ssm_plugin.session.types import SessionType
 
 from . import commands_text
 from .commands import Node
+from .running import RunningSession
 
 FAULTS = "lose=2%,double=2%,reorder=2%"
+
+# What may end a command's output early. The numbers are drawn from the seed.
+ENDINGS = {
+    "loss": "down.lose=5%,seed={0}",
+    "drops": "drop-every={1},seed={0}",
+    "pause": "seed={0}",
+}
 
 # Seconds that a command without output may take in all.
 SETTLE_LIMIT = 1.5
@@ -60,6 +71,56 @@ class Proof:
 
     def _size(self, source):
         return 0 if source.random() < 0.3 else int(self._largest ** source.random())
+
+
+def truth(service, seed, kind, size, drop_in=False, pause=0.0):
+    """Let a command print ``size`` bytes under the faults of that kind. What is wrong, or nothing:
+    it is complete with its status, or 255 and says so; and which of the two."""
+    faults = ENDINGS[kind].format(seed, 150 + 17 * seed)
+    script = "yes 0123456789abcde | head -c %d; exit 7" % size
+    got, waiting = [0], [pause]
+
+    def take(data):
+        seconds, waiting[0] = waiting[0], 0.0
+        threading.Event().wait(seconds)
+        got[0] += len(data)
+
+    if drop_in:
+        status, said = _as_drop_in(service, faults, script, take)
+    else:
+        command, _ = Node(service).command("sh", "-c", script, on_output=take)
+        command.events = _Misbehaving(service, faults, command)
+        result = command.run()
+        status, said = result.status, result.reason
+    if status == 7 and got[0] == size:
+        return "", "complete"
+    if status == 255 and said:
+        return "", "said: " + said
+    return "%s, seed %d: status %s, %d bytes, %r" % (kind, seed, status, got[0], said), ""
+
+
+def _as_drop_in(service, faults, script, take):
+    parameters = {"command": "sh -c '%s'" % script, "separateOutputStream": "true"}
+    kind = SessionType.NON_INTERACTIVE_COMMANDS
+    document = "AWS-StartNonInteractiveCommand"
+    with RunningSession(service, document, parameters, kind, faults, on_output=take) as running:
+        status = running.finish(120)
+    notices = running.errors + running.notices[running.notices.find(b"Session: "):]
+    return status, bytes(notices).decode()
+
+
+class _Misbehaving(queue.Queue):
+    """The command's events: with the first one, its session begins to misbehave."""
+
+    def __init__(self, service, faults, command):
+        super().__init__()
+        self._arguments = service, faults, command
+
+    def put(self, *arguments, **options):
+        super().put(*arguments, **options)
+        if self._arguments and self._arguments[2].session_id:
+            (service, faults, command), self._arguments = self._arguments, None
+            service.session(command.session_id).misbehave(faults)
 
 
 def _digest(seed, size):

@@ -171,7 +171,7 @@ def _finish(playground, local, schedule, running, outcome):
     outcome.connections = running.at_service.connections
     ends = {
         "ours": (7, "Exiting session with sessionId: {}."),
-        "service": (0, "SessionId: {} : enough of it"),
+        "service": (255, "SessionId: {} : enough of it"),
         "over": (255, "Session: {} timed out."),
         "node": (0, "Exiting session with sessionId: {}."),
         "denied": (None, None),
@@ -189,7 +189,8 @@ def _finish(playground, local, schedule, running, outcome):
         _finish_denied(running)
         return
     got = running.finish(TIME_LIMIT)
-    if got == 255 and schedule.end in ("service", "node") and schedule.cuts:
+    over = ends["over"][1].format(running.session.session_id) in running.notices.decode()
+    if over and schedule.end in ("service", "node") and schedule.cuts:
         # Whoever is not connected at that moment learns from ResumeSession alone that it is over.
         outcome.unknown = True
         status, line = ends["over"]
@@ -275,8 +276,8 @@ def _play_command(playground, schedule, outcome):
         status = running.finish(TIME_LIMIT)
         promise(running.output == out, "stdout differs")
         promise(running.errors == err, "stderr differs")
-        # 255: it was over when we came back; 0: the node had stopped waiting for us to come back.
-        outcome.unknown = schedule.cuts and status in (0, 255)
+        # It was over when we came back, or the node had stopped waiting for us to come back.
+        outcome.unknown = schedule.cuts and status == 255
         promise(
             status == 42 or outcome.unknown,
             "status %s, notices %r" % (status, bytes(running.notices)),

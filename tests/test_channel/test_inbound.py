@@ -88,3 +88,24 @@ def test_any_order_with_any_repetition_comes_out_in_order_and_once():
             found += payloads(inbound)
         assert found == [b"%d" % number for number in range(200)]
         assert inbound.duplicates == 100
+
+
+def test_a_hole_is_known_by_what_came_after_it_kept_or_not():
+    inbound = Inbound(limit=2)
+    assert not inbound.is_incomplete
+    inbound.accept(0, 1, b"a")
+    assert not inbound.is_incomplete
+    for sequence in (2, 3, 4):
+        inbound.accept(sequence, 1, b"x")
+    assert inbound.is_incomplete
+    inbound.accept(1, 1, b"b")
+    assert inbound.expected == 4
+    assert inbound.is_incomplete, "the last one was refused"
+    inbound.accept(4, 1, b"x")
+    assert not inbound.is_incomplete
+
+
+def test_a_number_out_of_all_proportion_proves_no_hole():
+    inbound = Inbound()
+    inbound.accept(1 << 40, 1, b"x")
+    assert not inbound.is_incomplete

@@ -13,6 +13,7 @@ from ssm_plugin.commands import parent
 from ssm_plugin.commands.dropin import parse, session_arguments
 from ssm_plugin.errors import UsageError
 from ssm_plugin.session.types import SessionType
+from tests.support.commands import wait_until_gone
 from tests.support.drop_in import VARIABLE, DropIn
 from tests.support.service import local_service
 
@@ -168,11 +169,37 @@ def test_the_services_reason_is_shown(drop_in):
         head = read_until(process.stdout, b"ready")
         started.session.terminate("Your session has expired.")
         stdout, stderr = process.communicate(timeout=15)
-    assert process.returncode == 0
+    assert process.returncode == 255
     assert (head + stdout).endswith(
         b"\n\nSessionId: %s : Your session has expired.\n\n" % started.session_id.encode("ascii")
     )
     assert stderr == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_is_gone_at_the_node(drop_in, number, tmp_path):
+    mark = "mark-" + tmp_path.name
+    parameters = {"command": ["sh -c 'echo on; sleep 1000; true' " + mark]}
+    parameters["separateOutputStream"] = ["true"]
+    started = drop_in.start("AWS-StartNonInteractiveCommand", parameters)
+    with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
+        read_until(process.stdout, b"on\n")
+        process.send_signal(number)
+        assert wait_until_gone(mark, 2)
+        assert process.wait(10) == 128 + number
+
+
+def test_output_that_is_missing_is_no_success(drop_in):
+    parameters = {"command": ["sh -c 'echo on; yes'"], "separateOutputStream": ["true"]}
+    started = drop_in.start("AWS-StartNonInteractiveCommand", parameters)
+    with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
+        read_until(process.stdout, b"on\n")
+        started.session.misbehave("down.lose=50%")
+        read_until(process.stdout, b"y\n" * 2000)
+        started.session.terminate()
+        _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 255
+    assert b"the output is incomplete" in stderr or b"exit code never came" in stderr
 
 
 def test_a_session_that_cannot_be_resumed_any_more_has_timed_out(drop_in):

@@ -127,6 +127,27 @@ def test_an_empty_token_means_that_the_session_is_over(service):
     assert running.notices.decode().endswith(expected)
 
 
+def test_a_shell_ends_by_the_agents_word_if_the_end_of_its_channel_is_lost(service):
+    with RunningSession(service, faults="lose-channel-closed") as running:
+        running.expect(PROMPT)
+        began = time.monotonic()
+        running.send(b"exit\n")
+        assert running.finish() == 0
+    assert time.monotonic() - began < 12
+    assert running.at_service.connections == 1
+
+
+def test_a_shell_whose_agent_says_nothing_either_ends_by_the_services_word(service):
+    """Within 20 s if there is input that nobody acknowledges."""
+    with RunningSession(service, faults="lose-channel-closed") as running:
+        running.expect(PROMPT)
+        running.at_service.terminate()
+        running.send(b"hello?\n")
+        assert running.finish(25) == 255
+    assert running.at_service.connections == 1
+    assert len(service.ssm.calls("DescribeSessions")) >= 1
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DoesNotExistException"])
 def test_a_refusal_that_cannot_heal_ends_the_session_at_once(service, code):
     with RunningSession(service) as running:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.commands_proof import FAULTS, Proof
+from tests.support.commands_proof import FAULTS, Proof, truth
 from tests.support.service import local_service
 
 
@@ -14,3 +14,14 @@ def test_every_byte_and_every_status_is_right_over_a_bad_line(seed):
         outcomes = list(pool.map(Proof(service, 100000).run, range(seed, seed + 20)))
     assert [one for one in outcomes if one.problem] == []
     assert any(one.size for one in outcomes) and not all(one.size for one in outcomes)
+
+
+@pytest.mark.parametrize("drop_in", [False, True])
+@pytest.mark.parametrize("kind", ["loss", "drops", "pause"])
+def test_no_command_ends_well_with_less_than_all_of_its_output(kind, drop_in):
+    pause = 1.0 if kind == "pause" else 0.0
+    with local_service() as service, ThreadPoolExecutor(3) as pool:
+        told = pool.map(
+            lambda seed: truth(service, seed, kind, 200000, drop_in, pause), range(1, 4)
+        )
+        assert [problem for problem, _ in told if problem] == []

@@ -178,7 +178,7 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
     assert result.status == 124
     assert isinstance(result.error, SessionInterrupted)
     assert "time limit of 0.5 s" in result.reason
-    assert wait_until_gone(mark, 1)
+    assert wait_until_gone(mark, 2)
     assert result.seconds < 4
 
 
@@ -326,3 +326,12 @@ def test_a_node_that_opens_something_else_for_the_input_is_an_error():
         result, stdout, _ = Node(service).run("wc", "-c", read_input=reader(b"x"))
     assert (result.status, stdout) == (255, b"")
     assert "input did not reach the command" in result.reason
+
+
+def test_a_command_that_wants_no_more_input_gives_its_status_also_on_a_plain_document(node):
+    """Its end and that of the session which carries the input overtake each other."""
+    for _ in range(15):
+        result, stdout, _ = node.run(
+            "head", "-c", "5", document_name="Plain", read_input=reader(*[b"x" * 65536] * 20)
+        )
+        assert (result.status, result.reason, stdout) == (0, "", b"xxxxx")

@@ -29,7 +29,7 @@ AWKWARD = [
     "\x01\x7f",
 ]
 SHOW = [sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))"]
-TRAILER = re.compile(br"(BBAA|[0-9a-f]{40}):[0-9]+\n\Z")
+TRAILER = re.compile(br"(BBAA|[0-9a-f]{40}):[0-9]+[+]?\n\Z")
 SHELLS = [shell for shell in ("bash", "dash", "busybox") if shutil.which(shell)]
 
 
@@ -60,7 +60,7 @@ def test_arguments_arrive_as_they_were_given():
     line = remote_line(SHOW + AWKWARD)
     status, output, errors = run(shlex.split(line.text))
     assert (status, errors) == (0, b"")
-    assert output == ascii(AWKWARD).encode() + b"\n" + line.marker + b":0\n"
+    assert output == ascii(AWKWARD).encode() + b"\n" + line.marker + b":0+\n"
 
 
 def test_a_shell_reads_the_line_as_the_agent_splits_it():
@@ -99,10 +99,10 @@ def test_quotes_are_put_only_where_they_are_needed():
 @pytest.mark.parametrize(
     "script, status, output, errors",
     [
-        ("echo out; echo err >&2; exit 7", 7, b"out\nBBAA:7\n", b"err\n"),
-        ("kill -KILL $$", 137, b"BBAA:137\n", b""),
-        ("printf unfinished", 0, b"unfinishedBBAA:0\n", b""),
-        ("exit 255", 255, b"BBAA:255\n", b""),
+        ("echo out; echo err >&2; exit 7", 7, b"out\nBBAA:7+\n", b"err\n"),
+        ("kill -KILL $$", 137, b"BBAA:137+\n", b""),
+        ("printf unfinished", 0, b"unfinishedBBAA:0+\n", b""),
+        ("exit 255", 255, b"BBAA:255+\n", b""),
     ],
 )
 def test_the_wrapper_reports_in_every_shell(shell, script, status, output, errors):
@@ -112,7 +112,7 @@ def test_the_wrapper_reports_in_every_shell(shell, script, status, output, error
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_command_that_is_not_there_gives_127_and_says_so(shell):
     status, output, errors = run(wrapped(shell, ["no-such-command"]))
-    assert (status, output) == (127, b"BBAA:127\n")
+    assert (status, output) == (127, b"BBAA:127+\n")
     assert b"no-such-command" in errors
 
 
@@ -120,7 +120,7 @@ def test_a_command_that_is_not_there_gives_127_and_says_so(shell):
 def test_words_of_the_shell_are_no_commands(shell):
     """``echo -e`` is one program here, whatever the shell's own echo would do."""
     status, output, _ = run(wrapped(shell, ["printf", "%s", "-e"]))
-    assert (status, output) == (0, b"-eBBAA:0\n")
+    assert (status, output) == (0, b"-eBBAA:0+\n")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -139,20 +139,20 @@ def test_a_signal_to_the_wrapper_ends_all_that_the_command_started(shell, number
         assert process.stdout.readline() == b"on\n"
         process.send_signal(number)
         assert process.wait(5) == 137
-        assert process.stdout.read() == b"BBAA:137\n"
+        assert process.stdout.read() == b"BBAA:137+\n"
         assert process.stderr.read() == b""
     assert wait_until_gone(mark, 1)
 
 
-@pytest.mark.skipif("bash" not in SHELLS, reason="needs bash")
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("whole_group", [False, True])
-def test_a_killed_wrapper_takes_the_command_with_it(whole_group, tmp_path):
+def test_a_killed_wrapper_takes_the_command_with_it(shell, whole_group, tmp_path):
     mark = "mark-" + tmp_path.name
     directory = str(tmp_path / "input")
     # After a moment, in which the process that watches leaves the wrapper's group.
     script = "trap '' INT TERM; sleep .3; echo on; sleep 1000"
     process = subprocess.Popen(
-        wrapped("bash", ["sh", "-c", script, mark], directory),
+        wrapped(shell, ["sh", "-c", script, mark], directory),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -162,8 +162,27 @@ def test_a_killed_wrapper_takes_the_command_with_it(whole_group, tmp_path):
         assert len(processes_with(mark)) >= 1
         (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
         process.wait(5)
-        assert wait_until_gone(mark, 3)
+        assert wait_until_gone(mark, 4)
     assert not os.path.exists(directory)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_a_command_leaves_behind_is_not_ended(shell, tmp_path):
+    mark = "mark-" + tmp_path.name
+    script = "sh -c 'sleep 2.5; true' %s >/dev/null 2>&1 &" % mark
+    assert run(wrapped(shell, ["sh", "-c", script]))[0] == 0
+    assert not wait_until_gone(mark, 1.5)
+    assert wait_until_gone(mark, 4)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_trailer_tells_whether_the_output_was_live(shell, tmp_path):
+    path = tmp_path / "out"
+    with path.open("wb") as out, subprocess.Popen(
+        wrapped(shell, ["true"]), stdin=subprocess.DEVNULL, stdout=out
+    ) as process:
+        assert process.wait(10) == 0
+    assert path.read_bytes() == b"BBAA:0\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -178,5 +197,5 @@ def test_a_program_gets_an_interrupt_before_anything_worse(shell, tmp_path):
     with process:
         assert process.stdout.readline() == b"on\n"
         process.send_signal(signal.SIGINT)
-        assert process.stdout.read() == b"bye\nBBAA:5\n"
+        assert process.stdout.read() == b"bye\nBBAA:5+\n"
         assert process.wait(5) == 5

@@ -30,13 +30,26 @@ def test_only_what_may_become_a_trailer_is_held_back():
     assert trailer.feed(b"x") == b"0123x"
 
 
-@pytest.mark.parametrize("output", [MARKER, MARKER + b":", MARKER + b":1", MARKER[:5]])
-def test_an_unfinished_trailer_is_output_after_all(output):
+def test_what_only_began_like_a_trailer_is_output_after_all():
     trailer = Trailer(MARKER)
-    shown = trailer.feed(output)
-    assert shown + trailer.rest() == output
+    shown = trailer.feed(MARKER[:5])
+    assert shown + trailer.rest() == MARKER[:5]
     assert trailer.status is None
     assert trailer.rest() == b""
+
+
+@pytest.mark.parametrize("cut", [MARKER, MARKER + b":", MARKER + b":1", MARKER[:17]])
+def test_half_a_trailer_is_not_shown(cut):
+    trailer = Trailer(MARKER)
+    assert trailer.feed(b"out" + cut) + trailer.rest() == b"out"
+    assert trailer.status is None
+
+
+@pytest.mark.parametrize("tail, live", [(b":3+\n", True), (b":3\n", False)])
+def test_a_trailer_tells_whether_output_was_live(tail, live):
+    trailer = Trailer(MARKER)
+    assert b"".join(trailer.feed(piece) for piece in pieces(MARKER + tail, 1)) == b""
+    assert (trailer.status, trailer.was_live) == (3, live)
 
 
 @pytest.mark.parametrize("wrong", [b":\n", b":1234\n", b":x\n", b" :1\n"])

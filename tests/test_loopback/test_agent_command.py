@@ -9,6 +9,7 @@ import pytest
 
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from tests.support.channel_client import ChannelClient
+from tests.support.commands import processes_with, wait_until_gone
 from tests.support.service import local_service
 
 DOCUMENT = "AWS-StartNonInteractiveCommand"
@@ -205,11 +206,56 @@ def test_a_command_that_ignores_requests_to_end_is_killed(service):
         assert time.monotonic() < deadline, "the command was not ended"
 
 
-def test_a_client_that_acknowledges_nothing_gets_two_seconds():
+def test_a_client_that_acknowledges_nothing_gets_two_seconds_twice():
     with local_service(faults="up.no-acknowledge") as service:
         began = time.monotonic()
         assert run(service, "echo out").output == b"out\n"
-        assert 1.9 < time.monotonic() - began < 5
+        assert 3.9 < time.monotonic() - began < 7
+
+
+def test_why_a_command_cannot_start_is_told_a_second_after_its_exit_code(service):
+    with command(service, "/no/such/binary") as client:
+        client.wait_for(lambda: client.exit_code == 1)
+        began = time.monotonic()
+        assert client.errors == b""
+        client.wait_for(lambda: client.errors)
+        assert 0.7 < time.monotonic() - began < 3
+        assert client.wait_closed() == ""
+
+
+def test_a_line_that_cannot_be_split_gives_no_code_but_a_reason(service):
+    began = time.monotonic()
+    with command(service, "echo 'a") as client:
+        reason = client.wait_closed()
+        assert 2.9 < time.monotonic() - began < 6
+        assert reason.startswith("Unable to start command: Failed to parse commands input")
+        assert (client.errors.decode(), client.exit_code) == (reason, None)
+
+
+def test_the_end_of_a_session_kills_the_command_and_nothing_else(service, tmp_path):
+    mark = "mark-" + tmp_path.name
+    script = "sh -c 'sleep 1000; true' %s & echo on; wait" % mark
+    with command(service, shell(script) + " direct-" + mark) as client:
+        client.expect(b"on\n")
+        client.session.terminate()
+        assert wait_until_gone("direct-" + mark, 2)
+        assert processes_with(mark)
+        client.session.close(5)
+        assert wait_until_gone(mark, 1)
+
+
+def test_after_an_interrupt_that_it_survives_the_command_cannot_be_ended(service, tmp_path):
+    """The agent waits for it in the thread that takes messages."""
+    mark, path = "mark-" + tmp_path.name, tmp_path / "go"
+    script = "trap 'echo caught' INT; echo ready; until test -e '%s'; do sleep .05; done" % path
+    with command(service, shell(script) + " " + mark) as client:
+        client.expect(b"ready\n")
+        client.send(b"\x03")
+        client.expect(b"caught\n")
+        client.session.terminate()
+        assert not wait_until_gone(mark, 1)
+        path.write_text("")
+        assert wait_until_gone(mark, 2)
 
 
 def test_a_document_of_ones_own_may_fix_the_form():

@@ -19,19 +19,19 @@ def assignment(name, **parameters):
 
 @pytest.mark.parametrize("name", ["", "SSM-SessionManagerRunShell"])
 def test_a_shell_needs_no_handshake(name):
-    assert assignment(name) == (STANDARD_STREAM, None, (), False)
+    assert assignment(name) == (STANDARD_STREAM, None, (), False, "")
     assert not assignment(name).wants_handshake
 
 
 def test_an_interactive_command_is_run_by_a_shell():
     found = assignment("AWS-StartInteractiveCommand", command="a && b")
-    assert found == (INTERACTIVE, None, ("sh", "-c", "a && b"), False)
+    assert found == (INTERACTIVE, None, ("sh", "-c", "a && b"), False, "")
     assert not found.wants_handshake
 
 
 def test_any_other_command_is_split_into_words():
     found = assignment("AWS-StartNonInteractiveCommand", command="a 'b c' && d")
-    assert found == (NON_INTERACTIVE, None, ("a", "b c", "&&", "d"), False)
+    assert found == (NON_INTERACTIVE, None, ("a", "b c", "&&", "d"), False, "")
     assert found.wants_handshake
 
 
@@ -50,11 +50,17 @@ def test_a_document_may_have_decided_that(separate):
     assert assign(request, documents).separate_output is separate
 
 
-@pytest.mark.parametrize("line", ["", "  ", "'"])
+@pytest.mark.parametrize("line", ["", "  "])
 @pytest.mark.parametrize("name", ["AWS-StartInteractiveCommand", "AWS-StartNonInteractiveCommand"])
 def test_a_command_that_is_none_is_an_error(name, line):
     with pytest.raises(UsageError):
         assignment(name, command=line)
+
+
+def test_a_line_that_cannot_be_split_is_found_out_by_the_agent():
+    found = assignment("AWS-StartNonInteractiveCommand", command="echo 'a")
+    assert found.argv == ()
+    assert found.mistake.startswith("Unable to start command: Failed to parse commands input")
 
 
 def test_an_unknown_document_is_an_error():
@@ -91,5 +97,5 @@ def test_an_unknown_document_is_an_error():
 )
 def test_the_parameters_of_a_port_become_its_properties(name, parameters, properties):
     found = assignment(name, **parameters)
-    assert found == ("Port", properties, (), False)
+    assert found == ("Port", properties, (), False, "")
     assert found.wants_handshake

@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 import time
@@ -62,7 +63,15 @@ def test_a_command_that_a_signal_ended_at_the_node_gives_255(command):
 def test_a_command_that_cannot_start_gives_1_and_the_reason(command):
     with command("/no/such/program") as running:
         assert running.finish() == 1
-    assert b"no such file" in running.errors
+    assert b"no such file" in running.errors, "it comes a second after the exit code"
+
+
+def test_a_reason_in_place_of_the_sessions_own_end_is_a_failure(command):
+    with command("echo 'a") as running:
+        assert running.finish() == 255
+    assert b"Failed to parse commands input" in running.errors
+    line = "\n\nSessionId: %s : Unable to start command" % running.session.session_id
+    assert line.encode() in running.notices
 
 
 def test_characters_come_out_whole(command):
@@ -78,8 +87,8 @@ def test_output_is_live(command):
         assert running.finish() == 143
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_typed_signal_is_passed_on_before_anything_else_is_done(command, number):
     script = "trap 'kill $!; echo interrupted; exit 3' INT QUIT; sleep 1000 & echo on; wait"
     with command('sh -c "{}"'.format(script)) as running:
         running.expect(b"on\n")
@@ -88,15 +97,41 @@ def test_a_signal_is_passed_on_before_anything_else_is_done(command, number):
     assert running.output == b"on\ninterrupted\n"
 
 
-def test_a_stubborn_command_is_given_up_and_killed(command, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
+    service, command, number, tmp_path
+):
+    """After an interrupt that it survives the command could not be ended any more."""
     mark = "mark-" + tmp_path.name
-    with command("sh -c \"trap '' INT; echo on; sleep 1000\" " + mark) as running:
+    script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
+    with command('sh -c "{}" {}'.format(script, mark)) as running:
+        running.expect(b"on\n")
+        running.session.events.put(Signalled(number))
+        assert running.finish() == 128 + number
+        assert running.output == b"on\n"
+    assert wait_until_gone(mark, 2)
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_without_leave_to_terminate_an_interrupt_is_better_than_nothing(service, command):
+    seconds = "1000.%d" % os.getpid()
+    with command("sh -c 'echo on; exec sleep %s'" % seconds) as running:
+        running.expect(b"on\n")
+        service.answer_with("TerminateSession", "AccessDeniedException")
+        running.session.events.put(Signalled(signal.SIGTERM))
+        assert running.finish() == 143
+    assert wait_until_gone(seconds, 2)
+
+
+def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(command):
+    """Nothing that a client can say reaches the node's agent then."""
+    with command("sh -c \"trap '' INT; echo on; sleep 1000\"") as running:
         running.expect(b"on\n")
         start = time.monotonic()
         running.session.events.put(Signalled(signal.SIGINT))
         assert running.finish() == 130
         assert 1.5 < time.monotonic() - start < 6
-    assert wait_until_gone(mark, 3)
+    assert b"has not ended 2 s after the interrupt, and may go on at the node\n" in running.errors
 
 
 def test_a_second_signal_does_not_wait(command):
@@ -155,6 +190,67 @@ def test_a_slow_reader_gets_everything(command):
     with command("sh -c 'yes | head -c 3000000; exit 2'", on_output=take) as running:
         assert running.finish() == 2
     assert b"".join(seen) == b"y\n" * 1500000
+
+
+def test_a_reader_that_pauses_gets_all_of_what_the_node_has_ended_long_ago(service, command):
+    """The agent waits four seconds for the last acknowledgements, not for our reader."""
+    sizes, over = [], threading.Event()
+
+    def take(data):
+        assert over.wait(20)
+        sizes.append(len(data))
+
+    line = "sh -c 'yes | head -c 20000000; yes | head -c 1000 >&2; exit 2'"
+    with command(line, on_output=take) as running:
+        service.wait_for(lambda: running.at_service.is_over)
+        over.set()
+        assert running.finish() == 2
+    assert (sum(sizes), len(running.errors)) == (20000000, 1000)
+
+
+INCOMPLETE = b"the output is incomplete: the session ended before all of it had arrived\n"
+
+
+def test_output_with_a_hole_gives_255_and_says_so(command):
+    with command("sh -c 'echo on; yes'") as running:
+        running.expect(b"on\n")
+        running.at_service.misbehave("down.lose=50%")
+        running.wait_for(lambda: running.session.channel.is_incomplete)
+        running.at_service.terminate()
+        assert running.finish() == 255
+    assert running.errors == INCOMPLETE
+
+
+def test_separate_output_without_the_exit_code_gives_255_and_says_so(command):
+    with command("sh -c 'echo on; sleep 1000'") as running:
+        running.expect(b"on\n")
+        running.at_service.terminate()
+        assert running.finish() == 255
+    assert running.errors == b"the output may be incomplete: the command's exit code never came\n"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resumed, tmp_path):
+    path = tmp_path / "go"
+    line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
+    with command(line, separate=False) as running:
+        running.wait_for(lambda: running.session.runner)
+        if resumed:
+            running.at_service.drop_connection()
+            service.wait_for(lambda: running.at_service.connections == 2)
+        path.write_text("")
+        assert running.finish() == 0
+    assert running.output == b"done\n"
+    assert (b"nothing tells whether the output is complete" in running.errors) is resumed
+
+
+def test_a_signal_of_ours_is_no_loss(command):
+    with command("sh -c 'echo on; yes'") as running:
+        running.expect(b"on\n")
+        running.at_service.misbehave("down.lose=50%")
+        running.session.events.put(Signalled(signal.SIGTERM))
+        assert running.finish() == 143
+    assert running.errors == b""
 
 
 @pytest.mark.parametrize("code, status", [(0, 0), (7, 7), (255, 255), (256, 0), (-1, 255)])
