@@ -3,7 +3,7 @@
 import select
 import signal
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import SessionLost
@@ -12,7 +12,6 @@ from ..session.loop import EXIT_LOST
 from ..session.session import Session
 from ..session.streams import Streams
 from ..terminal.input import InputReader
-from ..terminal.signals import Signalled
 from ..transport.worker import Worker
 from ..wire import payloads
 from .port_runner import PortRunner
@@ -79,12 +78,10 @@ class StdioRunner(PortRunner):
         """A reason before the first byte says that the node could not reach the port."""
         return EXIT_LOST if reason and not self._answered else 0
 
-    def signalled(self, event: Signalled) -> None:
-        if event.signum == signal.SIGHUP:
-            # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
-            self.session.end(128 + event.signum, "")
-        else:
-            super().signalled(event)
+    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+        status, line = super().signal_end(signum)
+        # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
+        return status, "" if signum == signal.SIGHUP else line
 
     def stop(self) -> None:
         if self._reader:

@@ -283,7 +283,9 @@ def test_a_command_ends_with_the_aws_cli_that_was_killed(drop_in):
     parameters["separateOutputStream"] = ["true"]  # without it, all output comes at the end
     started = drop_in.start(NON_INTERACTIVE, parameters)
     aws = (
-        "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "import signal, subprocess, sys; "
+        "[signal.signal(getattr(signal, name), signal.SIG_IGN) for name in "
+        "('SIGINT', 'SIGQUIT', 'SIGTSTP')]; "
         "subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)"
     )
     argv = [sys.executable, "-c", aws] + drop_in.argv(started)
