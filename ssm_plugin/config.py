@@ -41,6 +41,8 @@ class NetworkSettings(NamedTuple):
     stream_endpoint: Optional[str] = None
     window: int = 4096  # messages: the ceiling of the send window
     pace: Optional[float] = None  # messages a second; None: as fast as the window allows
+    first_output_timeout: float = 60.0  # without a terminal: for a shell's first byte
+    local_host: Optional[str] = None  # where the drop-in's port sessions listen; None: loopback
 
     def __repr__(self) -> str:
         return _shown(self, hidden="proxy")  # its URL may hold a password
@@ -201,6 +203,9 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
         # The search for credentials reads these itself; naming a profile would put it first.
         settings = settings._replace(profile=None)
+    local_host = converted("SSM_PLUGIN_LOCAL_HOST", _line)
+    if local_host:
+        settings = settings._replace(network=settings.network._replace(local_host=local_host))
     return settings.override(
         region=chosen("AWS_REGION", "AWS_DEFAULT_REGION"),
         endpoint_url=chosen("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
@@ -355,6 +360,8 @@ _FILE_SCHEMA = section_of(
         stream_endpoint=_TEXT,
         window=_count(1, 10000),
         pace=scalar_of("a number", _from(0.1, 1e6, float), "int", "float"),
+        first_output_timeout=_PERIOD,
+        local_host=_TEXT,
     ),
     targets=mapping_of(_line, _TEXT),
     jobs=mapping_of(

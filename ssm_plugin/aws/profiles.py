@@ -24,6 +24,10 @@ _SECRET_KEYS = ("aws_secret_access_key", "aws_session_token", "aws_security_toke
 _PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 
 
+class ProfileNotFound(NoCredentialsError):
+    """The profile that was named is in neither file."""
+
+
 class Profile(NamedTuple):
     """One profile. ``settings`` is both files together; ``config`` and ``credentials`` each alone.
 
@@ -72,7 +76,7 @@ def profile_name(profile: Optional[str], environ: Mapping[str, str]) -> Optional
 def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ) -> Profile:
     """The profile named by ``profile``, else by AWS_PROFILE, else ``default``, which may be absent.
 
-    CredentialsError if a named profile exists in neither file, or if a file is not valid.
+    ProfileNotFound if a named profile exists in neither file, CredentialsError if one is not valid.
     """
     wanted = profile_name(profile, environ)
     name = wanted or "default"
@@ -87,6 +91,12 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
     settings = dict(config)
     settings.update(credentials)
     return Profile(name, settings, config, credentials, _services(config_file, settings))
+
+
+def without_profiles(environ: Mapping[str, str]) -> Dict[str, str]:
+    """``environ`` for who is to have no profile at all, not the default one either."""
+    left = {name: value for name, value in environ.items() if name not in _PROFILE_VARIABLES}
+    return dict(left, **{CONFIG_FILE: os.devnull, CREDENTIALS_FILE: os.devnull})
 
 
 def file_path(variable: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -193,9 +203,9 @@ def _broken(path: str, line: Optional[int], why: str) -> CredentialsError:
     return CredentialsError(f"the AWS file {where} cannot be understood: {why}; correct the line")
 
 
-def _missing(name: str, *files: _File) -> NoCredentialsError:
+def _missing(name: str, *files: _File) -> ProfileNotFound:
     looked = " and ".join(f"{file.path} ({file.problem or 'does not have it'})" for file in files)
-    return NoCredentialsError(
+    return ProfileNotFound(
         f"the AWS profile {name!r} was not found: looked in {looked}; check --profile, AWS_PROFILE "
         f"and the spelling, or make it with 'aws configure --profile {name}'"
     )

@@ -13,14 +13,18 @@ import json
 import os
 import re
 from contextlib import ExitStack
-from typing import Any, Dict, List, MutableMapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, MutableMapping, NamedTuple, Optional, Tuple
+from urllib.parse import unquote, urlsplit
 
 from .. import config, logs
-from ..errors import SsmPluginError, UsageError
+from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
+from ..errors import SessionInterrupted, SsmPluginError, UsageError
+from ..session.environment import Environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.surroundings import make_environment
 from ..session.types import SessionType
+from ..terminal.output import write_all
 from .faces import RESPONSE_VARIABLE
 from .frame import check_status_setting
 from .new_session import run_in_foreground
@@ -32,29 +36,44 @@ USAGE = (
 )
 
 # What AWS's own documents open. Others open what the handshake says.
+_SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
+_SSH_DOCUMENT = "AWS-StartSSHSession"
 _DOCUMENT_TYPES = {
+    _SHELL_DOCUMENT: SessionType.STANDARD_STREAM,
     "AWS-StartInteractiveCommand": SessionType.INTERACTIVE_COMMANDS,
     "AWS-StartNonInteractiveCommand": SessionType.NON_INTERACTIVE_COMMANDS,
-    "AWS-StartSSHSession": SessionType.PORT,
+    _SSH_DOCUMENT: SessionType.PORT,
     "AWS-StartPortForwardingSession": SessionType.PORT,
     "AWS-StartPortForwardingSessionToRemoteHost": SessionType.PORT,
     "AWS-StartPortForwardingSessionToSocket": SessionType.PORT,
 }
 
-
 # ``aws ecs execute-command`` passes the endpoint that it has called itself, which knows nothing of
-# sessions. SSM's own, in the same region, is to be called then.
-_ECS_ENDPOINT = re.compile(r"https://(?:[^/]*\.)?ecs(?:-fips)?\.")
+# sessions. SSM's own, in the same region, is to be called then; likewise for Packer, which passes
+# the stream's URL.
+_ECS_ENDPOINT = re.compile(r"https://(?:[^/]*\.)?ecs(?:-fips|-a-[0-9]+)?\.", re.IGNORECASE)
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+
+# ecsta passes the endpoint at which the agents of ECS poll. Its requests name the target alone,
+# also where it has asked for a tunnel.
+_POLL_ENDPOINT = re.compile(r"https://ecs-a-[0-9]+\.", re.IGNORECASE)
+
+# A profile that does not exist under this name is as good as none: many callers always pass it.
+_NO_PROFILE = "default"
 
 
 class Invocation(NamedTuple):
-    """What the arguments say. ``repr`` would show the token: there is none."""
+    """What the arguments say. ``repr`` would show the token: there is none.
+
+    ``names_nothing``: the caller has said neither what it asked for nor that it was a shell.
+    """
 
     response: Dict[str, Any]
     region: str
     profile: Optional[str]
     request: Dict[str, Any]
     endpoint_url: Optional[str]
+    names_nothing: bool = False
 
     def __repr__(self) -> str:
         return "Invocation(%s)" % self.region
@@ -69,12 +88,15 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
     )
     if operation != "StartSession":
         raise UsageError("operation %r is not StartSession: %s" % (operation[:50], USAGE))
+    asked = {} if request.strip() in ("", "null") else _object(request, "the request")
+    is_ecsta = bool(_POLL_ENDPOINT.match(endpoint_url)) and not asked.get("DocumentName")
     return Invocation(
         _object(_response_text(response, environ), "the response"),
         region,
         profile or None,
-        _object(request or "{}", "the request"),
-        None if _ECS_ENDPOINT.match(endpoint_url) else endpoint_url or None,
+        asked,
+        _endpoint(endpoint_url),
+        not asked or is_ecsta,
     )
 
 
@@ -83,7 +105,7 @@ def session_arguments(invocation: Invocation) -> Dict[str, Any]:
     response, request = invocation.response, invocation.request
     document = _text(request, "DocumentName")
     return {
-        "sessionId": _either(response, "SessionId"),
+        "sessionId": _session_id(response),
         "streamUrl": _either(response, "StreamUrl"),
         "tokenValue": _either(response, "TokenValue"),
         "target": _text(request, "Target"),
@@ -97,27 +119,64 @@ def run(arguments: List[str]) -> int:
     spelled = _token_as_written(os.environ.get(arguments[0], arguments[0]) if arguments else "")
     invocation = parse(arguments, os.environ)
     overwrite(spelled)
+    given = session_arguments(invocation)
+    handler = SessionHandler(environment=_environment(invocation, given["documentName"]))
+    session = handler.create_session(given)
+    assert isinstance(session, Session)
+    _check_status_setting(session)
+    command = session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS
+    with ExitStack() as stack:
+        if _forwards(given["documentName"]):
+            _bind_first(session, stack)
+        # A killed AWS CLI passes nothing on, and nothing is to go on without it.
+        from .parent import parent_watch
+
+        stack.enter_context(parent_watch(session.events, aws_cli_only=not command))
+        try:
+            return run_in_foreground(session)
+        except SessionInterrupted as interruption:
+            if interruption.exit_status:
+                raise
+            return 0
+
+
+def _environment(invocation: Invocation, document: Optional[str]) -> Environment:
+    profile, environ = _identity(invocation.profile)
     # Whose session it is, and where, was for the AWS CLI to say: defaults of our own configuration
     # could be another identity's.
     settings = config.load()._replace(
-        profile=invocation.profile,
-        region=invocation.region or None,
-        endpoint_url=invocation.endpoint_url,
+        profile=profile, region=invocation.region or None, endpoint_url=invocation.endpoint_url
     )
     logs.configure(settings.log, os.environ)
-    handler = SessionHandler(environment=make_environment(settings))
-    session = handler.create_session(session_arguments(invocation))
-    assert isinstance(session, Session)
-    _check_status_setting(session)
-    with ExitStack() as stack:
-        if session.client_config.session_type is SessionType.PORT:
-            _bind_first(session, stack)
-        elif session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS:
-            # A killed AWS CLI passes nothing on, and its command is not to go on without it.
-            from .parent import parent_watch
+    known = document in _DOCUMENT_TYPES
+    return make_environment(settings, environ=environ)._replace(
+        # The AWS CLI turns any other status into ten lines, with the session's token.
+        port_signal_status=0,
+        # What a document of the user's own opens, only the node can say.
+        may_listen=not known if document else invocation.names_nothing,
+        start_line_first=os.isatty(1) or (known and document != _SSH_DOCUMENT),
+    )
 
-            stack.enter_context(parent_watch(session.events, called_by_aws=True))
-        return run_in_foreground(session)
+
+def _identity(profile: Optional[str]) -> Tuple[Optional[str], Mapping[str, str]]:
+    """The profile, if it exists, and the environment to find credentials in. With one that does
+    not, there is no other profile to be taken, nor the machine's own role, which may be somebody
+    else: what the environment says, or nothing."""
+    try:
+        read_profile(profile, os.environ)
+        return profile, os.environ
+    except ProfileNotFound as error:
+        line = "ssm-plugin: warning: %s; going on with the environment's credentials, if any\n"
+        write_all(2, (line % str(error).partition(":")[0]).encode("utf-8", "backslashreplace"))
+    environ = without_profiles(os.environ)
+    if profile != _NO_PROFILE:
+        environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    return None, environ
+
+
+def _forwards(document: Optional[str]) -> bool:
+    """Whether the document is one of AWS's for local ports."""
+    return document != _SSH_DOCUMENT and _DOCUMENT_TYPES.get(document or "") is SessionType.PORT
 
 
 def _check_status_setting(session: Session) -> None:
@@ -132,12 +191,15 @@ def _check_status_setting(session: Session) -> None:
 def _bind_first(session: Session, stack: ExitStack) -> None:
     """A port that is taken is told at once. The session, which the AWS CLI has started already, is
     not left behind for that."""
-    from ..plugins.local_end import bind_local_end, names_local_end
+    from ..plugins.local_end import bind_local_end, exposure_warnings, names_local_end
 
+    parameters, host = session.config.parameters, session.environment.network.local_host
     try:
-        if names_local_end(session.config.parameters):
-            listener = stack.enter_context(bind_local_end(session.config.parameters))
+        if names_local_end(parameters):
+            listener = stack.enter_context(bind_local_end(parameters, host))
             session.use(session.environment._replace(listener=listener))
+            for line in exposure_warnings(listener):
+                session.notices.warn(line)
     except SsmPluginError:
         session.terminate_session()
         raise
@@ -168,13 +230,29 @@ def _token_as_written(response: str) -> str:
     return found.group(1) if found else ""
 
 
+def _either(response: Dict[str, Any], name: str) -> Any:
+    """The field, in the spelling of ``ssm`` or of ``ecs``."""
+    value = response.get(name)
+    return response.get(name[0].lower() + name[1:]) if value is None else value
+
+
+def _session_id(response: Dict[str, Any]) -> Any:
+    """VS Code's ``ec2_connect`` passes the token in its place, by mistake: the URL has it."""
+    session_id = _either(response, "SessionId")
+    if session_id is None or session_id != _either(response, "TokenValue"):
+        return session_id
+    try:
+        return unquote(urlsplit(_either(response, "StreamUrl")).path.rpartition("/")[2]) or None
+    except (ValueError, TypeError, AttributeError):
+        return None  # no URL at all, which is told where it is read
+
+
 def _text(request: Dict[str, Any], name: str) -> Optional[str]:
     value = request.get(name)
     if value is not None and not isinstance(value, str):
-        raise UsageError("%s of the request is not text: %s" % (name, USAGE))
+        raise UsageError("%s in the request is not text: %s" % (name, USAGE))
     return value or None
 
 
-def _either(response: Dict[str, Any], name: str) -> Any:
-    """The field, in the spelling of ``ssm`` or of ``ecs``."""
-    return response.get(name, response.get(name[0].lower() + name[1:]))
+def _endpoint(url: str) -> Optional[str]:
+    return url if _HTTP.match(url) and not _ECS_ENDPOINT.match(url) else None

@@ -1,4 +1,4 @@
-"""A command in the foreground ends with the process that waits for it.
+"""What a process waits for ends with that process.
 
 Killed with SIGKILL, a parent passes nothing on, and what it had started would go on by itself.
 """
@@ -15,21 +15,27 @@ from ..terminal.signals import Signalled
 from ..terminal.wake import WakePipe, readable
 from ..transport.worker import Worker
 
+# The AWS CLI, which always waits for us, has these ignored when it starts us. A shell that starts a
+# program in the background ignores the first two alone.
+IGNORED_BY_AWS_CLI = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
+
 # The same on every Linux machine but Alpha; ``os.pidfd_open`` came with Python 3.9.
 _PIDFD_OPEN = 434
 
 
 @contextmanager
-def parent_watch(events: "queue.Queue[Any]", called_by_aws: bool = False) -> Iterator[None]:
+def parent_watch(events: "queue.Queue[Any]", aws_cli_only: bool = False) -> Iterator[None]:
     """Meanwhile, the end of our parent is a SIGHUP in ``events``.
 
-    Not where we are meant to outlive it: started with ``nohup``, with ``setsid``, by ``init``, or
-    in the background, which the shell of a script marks by ignoring SIGINT (as the AWS CLI does,
-    which always waits for us) and a terminal by another foreground group. Nothing is watched where
-    the system has no way to do so without looking again and again (Linux before 5.3).
+    That is for the AWS CLI and, unless ``aws_cli_only``, for whoever else seems to wait for us. Not
+    where we are meant to outlive it: as leader of a session (``setsid``), under ``init``, with
+    ``nohup``, or in the background, which the shell of a script marks by ignoring SIGINT and a
+    terminal by another foreground group. (The AWS CLI itself may be under ``nohup``: it waits all
+    the same.) Nothing is watched where the system has no way to do so without looking again and
+    again (Linux before 5.3).
     """
     parent = os.getppid()
-    if parent <= 1 or not _belongs_to_parent(called_by_aws):
+    if parent <= 1 or not _belongs_to_parent(aws_cli_only):
         yield
         return
     descriptor = _open(parent)
@@ -49,12 +55,18 @@ def parent_watch(events: "queue.Queue[Any]", called_by_aws: bool = False) -> Ite
         os.close(descriptor)
 
 
-def _belongs_to_parent(called_by_aws: bool) -> bool:
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN or os.getsid(0) == os.getpid():
+def _belongs_to_parent(aws_cli_only: bool) -> bool:
+    if os.getsid(0) == os.getpid():
         return False
-    if called_by_aws:
+    if all(_is_ignored(signum) for signum in IGNORED_BY_AWS_CLI):
         return True
-    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN and not _in_background()
+    if aws_cli_only or _is_ignored(signal.SIGHUP) or _is_ignored(signal.SIGINT):
+        return False
+    return not _in_background()
+
+
+def _is_ignored(signum: int) -> bool:
+    return signal.getsignal(signum) == signal.SIG_IGN
 
 
 def _in_background() -> bool:

@@ -1,9 +1,8 @@
 """What a local end is called, and who can reach it."""
 
-import ipaddress
 from typing import List, NamedTuple, Union
 
-from ..plugins.local_end import LocalEnd
+from ..plugins.local_end import LocalEnd, is_loopback
 
 
 class LocalAddress(NamedTuple):
@@ -28,8 +27,4 @@ def exposed_addresses(local_end: LocalEnd) -> List[LocalAddress]:
     if local_end.path is not None:
         return []
     found = [LocalAddress(*sock.getsockname()[:2]) for sock in local_end.sockets]
-    return [one for one in found if not _is_loopback(one.host)]
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    return [one for one in found if not is_loopback(one.host)]

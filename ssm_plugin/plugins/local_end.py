@@ -63,9 +63,28 @@ def names_local_end(parameters: Mapping[str, Any]) -> bool:
     return wanted or bool(_text(parameters, "localUnixSocket"))
 
 
-def bind_local_end(parameters: Mapping[str, Any]) -> LocalEnd:
+def exposure_warnings(local_end: LocalEnd) -> List[str]:
+    """A line for each address that other machines can reach."""
+    return [
+        "ssm-plugin: warning: whoever can reach %s port %d of this machine can use the tunnel"
+        % sock.getsockname()[:2]
+        for sock in local_end.sockets
+        if local_end.path is None and not is_loopback(sock.getsockname()[0])
+    ]
+
+
+def is_loopback(address: str) -> bool:
+    if address in LOOPBACK:
+        return True
+    import ipaddress  # only who listens elsewhere needs it
+
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def bind_local_end(parameters: Mapping[str, Any], host: Optional[str] = None) -> LocalEnd:
     """What ``localPortNumber`` (missing, empty and 0 mean any port) or ``localConnectionType`` and
     ``localUnixSocket`` ask for. Values are text, or lists of one text as StartSession takes them.
+    ``host`` is the address to listen on; None: loopback.
 
     LocalError names the address, the reason and what to do; SessionPropertyError a wrong value.
     """
@@ -74,7 +93,7 @@ def bind_local_end(parameters: Mapping[str, Any]) -> LocalEnd:
         if not path:
             raise SessionPropertyError("localUnixSocket is missing: a path to listen at")
         return bind_unix(path)
-    return bind_tcp(_port_number(_text(parameters, "localPortNumber")))
+    return bind_tcp(_port_number(_text(parameters, "localPortNumber")), host)
 
 
 def bind_tcp(port: int = 0, host: Optional[str] = None) -> LocalEnd:
@@ -237,7 +256,7 @@ def _port_number(text: str) -> int:
         return 0
     if not re.match(r"[0-9]{1,5}\Z", text) or int(text) > 65535:
         raise SessionPropertyError(
-            "localPortNumber %r is no port: it must be a number from 0 to 65535" % text
+            "localPortNumber %r is no port: it must be a number from 0 to 65535" % text[:50]
         )
     return int(text)
 

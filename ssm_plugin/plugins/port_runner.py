@@ -1,6 +1,6 @@
 """What port sessions share: their end by a signal, the node's flags, local connections."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import MessageError
@@ -12,7 +12,7 @@ from ..version import TERMINATE_FLAG_AFTER, newer_than
 from ..wire import payloads
 from .inbox import Inbox
 from .local_connection import Holdings
-from .local_end import LocalEnd, bind_local_end
+from .local_end import LocalEnd, bind_local_end, exposure_warnings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter
 
@@ -32,7 +32,13 @@ class PortRunner(Runner):
 
     def signalled(self, event: Signalled) -> None:
         if event.signum in ENDING_SIGNALS:
-            self.session.end(128 + event.signum, notices.TERMINATE_SIGNAL)
+            self.session.end(*self.signal_end(event.signum))
+
+    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+        status = self.session.environment.port_signal_status
+        if status is None:
+            return 128 + signum, notices.TERMINATE_SIGNAL
+        return status, notices.TERMINATE_SIGNAL + notices.END
 
     def farewell(self) -> None:
         self._leaving = True
@@ -85,7 +91,7 @@ class ListeningRunner(PortRunner):
     def start(self) -> None:
         local_end = self.session.environment.listener
         if local_end is None:
-            local_end = self._own = bind_local_end(self.started.properties)
+            local_end = self._own = self._bind()
         inbox, events = Inbox(), self.session.events
         self._writer = LocalWriter(self.holdings, inbox, events)
         self._reader = LocalReader(
@@ -100,6 +106,18 @@ class ListeningRunner(PortRunner):
         self._writer.start()
         self._reader.start()
         self.announce(local_end)
+
+    def _bind(self) -> LocalEnd:
+        """Where *we* were told to listen. The node's word counts only where nobody has asked for
+        anything by name, and of it the number alone: no path, and no address."""
+        session = self.session
+        parameters = session.config.parameters
+        if session.environment.may_listen and not session.config.document_name:
+            parameters = {"localPortNumber": self.started.properties.get("localPortNumber")}
+        local_end = bind_local_end(parameters, session.environment.network.local_host)
+        for line in exposure_warnings(local_end):
+            session.notices.warn(line)
+        return local_end
 
     @property
     def writer(self) -> LocalWriter:

@@ -3,7 +3,7 @@
 import select
 import signal
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import SessionLost
@@ -11,7 +11,6 @@ from ..session.alarms import Alarm
 from ..session.session import Session
 from ..session.streams import Streams
 from ..terminal.input import InputReader
-from ..terminal.signals import Signalled
 from ..transport.worker import Worker
 from ..wire import payloads
 from .port_runner import PortRunner
@@ -72,12 +71,10 @@ class StdioRunner(PortRunner):
             self._quiet_since = time.monotonic()
             self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
 
-    def signalled(self, event: Signalled) -> None:
-        if event.signum == signal.SIGHUP:
-            # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
-            self.session.end(128 + event.signum, "")
-        else:
-            super().signalled(event)
+    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+        status, line = super().signal_end(signum)
+        # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
+        return status, "" if signum == signal.SIGHUP else line
 
     def stop(self) -> None:
         if self._reader:

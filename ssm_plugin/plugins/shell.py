@@ -28,6 +28,8 @@ _LONGEST_REPEAT = 30.0
 class ShellRunner(Runner):
     """On a terminal: raw, with escapes, its size told. Without: input as it comes, then 0x04."""
 
+    awaits_output = True
+
     def __init__(self, session: Session, started: Started) -> None:
         super().__init__(session, started)
         self._streams = session.streams

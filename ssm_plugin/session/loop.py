@@ -25,7 +25,7 @@ from ..terminal.signals import Signalled, consumed
 from ..transport.data_channel import Disconnected
 from ..transport.spill import Spilled
 from ..transport.worker import Worker, WorkerFailed
-from . import notices
+from . import notices, patience
 from .alarms import Alarm
 from .background import Completed, in_background
 from .encryption import generate_data_key
@@ -42,7 +42,6 @@ log = logs.logger("session")
 
 # Seconds. The agent waits 15 s for our part of the handshake, and for each of its own steps.
 HANDSHAKE_LIMIT = 30.0
-FIRST_MESSAGE_LIMIT = 60.0
 
 # A command that waits for input prints nothing, and input waits for the node's first message. A
 # handshake would have begun within a second or two.
@@ -74,6 +73,7 @@ class EventLoop:
         self._session = session
         self._resumption = Resumption(0.0)
         self._quiet = Quiet(0.0)
+        self._patience = patience.Patience(session)
         self._last_error: Optional[SsmPluginError] = None
         self._handlers: Dict[type, Callable[[Any], Optional[int]]] = {
             Output: self._on_output,
@@ -100,8 +100,9 @@ class EventLoop:
         """Take events until one ends the session; returns the exit status."""
         session = self._session
         interactive = session.client_config.session_type is SessionType.INTERACTIVE_COMMANDS
-        limit = QUIET_COMMAND_LIMIT if interactive else FIRST_MESSAGE_LIMIT
-        session.set_alarm("first message", limit)
+        limit = session.environment.network.first_output_timeout
+        session.set_alarm("first message", QUIET_COMMAND_LIMIT if interactive else limit)
+        self._patience.begin_first_output()
         self._resumption = Resumption(session.environment.network.reconnect_timeout)
         self._resumption.connected(time.monotonic(), session.channel.progress)
         while True:
@@ -114,27 +115,34 @@ class EventLoop:
         """The result of the background task, while nothing but an end can come in between."""
         limit = 2 * self._session.environment.network.connect_timeout + SIGNING_LIMIT
         self._session.set_alarm(task, limit)
+        self._patience.begin(patience.CONNECTING)
         while True:
             event = self._session.next_event()
             if isinstance(event, Completed) and event.task == task:
                 self._session.cancel_alarm(task)
+                self._patience.end()
                 if event.error:
                     raise event.error
                 return event.value
-            if isinstance(event, Alarm):
+            if event == Alarm(patience.ALARM):
+                self._patience.explain()
+            elif isinstance(event, Alarm):
                 raise DeadlineError(
                     "the data channel did not open within %d s: check the network, the firewall "
                     "and the proxy settings" % limit
                 )
-            if isinstance(event, EndRequested):
+            elif isinstance(event, EndRequested):
+                if event.line:
+                    self.leave(event.line)
                 raise SessionInterrupted("interrupted while connecting", event.status)
-            if isinstance(event, (Signalled, WorkerFailed)):
+            elif isinstance(event, (Signalled, WorkerFailed)):
                 self._handlers[type(event)](event)
 
     # The session's work
 
     def _on_output(self, event: Output) -> None:
         runner = self._session.runner
+        self._patience.end()
         if runner:
             runner.output(event.payload_type, event.data)
         if not (runner and runner.keeps_output):
@@ -148,7 +156,9 @@ class EventLoop:
         session.notices.aside = session.notices.aside or runner.output_is_stream
         self._quiet = Quiet(time.monotonic())
         session.set_alarm("quiet", INTERVAL)
-        session.notices.show(notices.START)
+        session.notices.start()
+        if not runner.awaits_output:
+            self._patience.end()
         if event.customer_message:
             session.notices.message(event.customer_message)
         runner.start()
@@ -203,6 +213,8 @@ class EventLoop:
     def _on_alarm(self, event: Alarm) -> Optional[int]:
         if event.name == "first message":
             self._on_silence()
+        elif event.name == patience.ALARM:
+            self._patience.explain()
         elif event.name == "handshake":
             raise HandshakeError(
                 "the node did not finish the handshake within %d s" % HANDSHAKE_LIMIT
@@ -224,18 +236,30 @@ class EventLoop:
         if session.status is SessionStatus.RESUMING:
             self._give_up()
         if not self._may_be_command():
+            if self._is_awaited_shell():
+                return
             raise DeadlineError(
-                "the node sent nothing within %d s; check that its SSM Agent runs"
-                % FIRST_MESSAGE_LIMIT
+                "the node sent nothing within %g s; check that its SSM Agent runs, or allow more "
+                "by 'first_output_timeout' below 'network' in the configuration"
+                % session.environment.network.first_output_timeout
             )
         # A command that has printed nothing yet is no reason to keep the user's keys from it.
         session.channel.assume_started()
 
     def _may_be_command(self) -> bool:
         """Whether silence is no bad sign: a shell prints a prompt, a command may print nothing."""
-        if self._session.client_config.session_type is SessionType.INTERACTIVE_COMMANDS:
+        expected = self._session.client_config.session_type
+        if expected is SessionType.INTERACTIVE_COMMANDS:
             return True
+        if expected is not SessionType.STANDARD_STREAM:
+            return False  # these begin with a handshake, which comes at once
         return self._session.config.document_name not in _SHELL_DOCUMENTS
+
+    def _is_awaited_shell(self) -> bool:
+        """Whether a person waits for a shell, who sees that nothing comes, and can end it."""
+        session = self._session
+        shell = session.client_config.session_type is SessionType.STANDARD_STREAM
+        return shell and session.streams.is_watched
 
     def _on_other(self, event: Any) -> None:
         if self._session.runner:
@@ -329,7 +353,7 @@ class EventLoop:
         session = self._session
         session.over_at_service = True
         if session.runner is None and not event.reason and self._may_be_command():
-            session.notices.show(notices.START)
+            session.notices.start()
             session.notices.show(notices.END)
             return 0
         if session.runner is None:

@@ -28,6 +28,13 @@ class Notices:
         self._streams = streams
         self._session_id = session_id
         self.raw = False  # on a raw terminal a line ends in CR LF
+        self._started = False
+
+    def start(self) -> None:
+        """The start line; once, whoever comes first."""
+        if not self._started:
+            self._started = True
+            self.show(START)
 
     def show(self, text: str, **fields: object) -> None:
         """One of the lines above, filled in."""

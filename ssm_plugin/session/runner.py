@@ -4,7 +4,7 @@ A runner lives in the session's thread. It starts its own pump threads, gets the
 every event that the session does not handle itself, and is stopped on every way out.
 """
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 from ..channel.events import Started
 from ..terminal.signals import Signalled
@@ -19,6 +19,9 @@ EXIT_LOST = 255
 class Runner:
     # Whether stdout carries a stream and nothing else, so that notices go to stderr.
     output_is_stream = False
+
+    # Whether a person waits for the node's first output once the session is open.
+    awaits_output = False
 
     # How the command in it ended, once the node has told.
     exit_code: Optional[int] = None
@@ -46,6 +49,11 @@ class Runner:
     def signalled(self, event: Signalled) -> None:
         """A signal came. An ending one ends the session, unless a runner does better."""
         self.session.end_by_signal(event.signum)
+
+    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+        """The exit status of a session that this signal ends, and a notice in place of the usual
+        one."""
+        return 128 + signum, None
 
     def paused(self) -> None:
         """The connection was lost and is being resumed."""

@@ -4,7 +4,7 @@ import datetime
 import queue
 import signal
 import time
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from .. import logs
 from ..channel.events import Started
@@ -19,7 +19,7 @@ from .background import in_background
 from .connector import Connector
 from .environment import Environment
 from .loop import EndRequested, EventLoop
-from .notices import Notices
+from .notices import END, TERMINATE_SIGNAL, Notices
 from .protocols import IDataChannel, ISession
 from .registry import SessionPluginRegistry, get_session_registry
 from .runner import Runner
@@ -119,6 +119,8 @@ class Session(ISession):
         """Connect. Raises what prevented it; the session has failed then."""
         self.advance(Event.EXECUTE)
         try:
+            if self.environment.start_line_first:
+                self.notices.start()
             if not self.open_data_channel():
                 raise ConnectError("the data channel of session %s did not open" % self.session_id)
             self.advance(Event.CONNECT)
@@ -217,7 +219,7 @@ class Session(ISession):
     def end_by_signal(self, signum: int) -> None:
         """End if the signal is one that ends; others, such as a change of size, do nothing."""
         if signum in ENDING_SIGNALS:
-            self.end(128 + signum)
+            self.end(*self._signal_end(signum))
 
     def make_runner(self, session_type: SessionType, started: Started) -> Runner:
         """The runner of the type that the agent has chosen."""
@@ -256,8 +258,17 @@ class Session(ISession):
         except OutputGone:
             return EXIT_OUTPUT_GONE
         except Interrupted as interruption:
-            self._loop.leave()
-            return 128 + interruption.signum
+            status, line = self._signal_end(interruption.signum)
+            self._loop.leave(line)
+            return status
+
+    def _signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+        if self.runner:
+            return self.runner.signal_end(signum)
+        status = self.environment.port_signal_status
+        if status is None or self.client_config.session_type is not SessionType.PORT:
+            return 128 + signum, None
+        return status, TERMINATE_SIGNAL + END
 
     def _finish(self) -> None:
         """Leave nothing behind, within five seconds."""

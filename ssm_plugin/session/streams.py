@@ -25,6 +25,11 @@ class Streams:
         """Whether a person types the input and sees the output."""
         return self.stdin is not None and _is_terminal(self.stdin)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person types the input and reads standard error."""
+        return self.on_terminal and _is_terminal(2)
+
 
 class CallableStreams(Streams):
     """Output for a program that embeds us. ``stdin`` stays closed unless given."""
@@ -38,6 +43,10 @@ class CallableStreams(Streams):
         self.stdin = stdin
         self._output = output
         self._error = error or super().error
+
+    @property
+    def is_watched(self) -> bool:
+        return False
 
     def output(self, data: bytes) -> None:
         self._output(data)

@@ -15,7 +15,7 @@ CHILD = """
 import queue, sys
 from ssm_plugin.commands.parent import parent_watch
 events = queue.Queue()
-with parent_watch(events, called_by_aws=sys.argv[1] == "aws"):
+with parent_watch(events, aws_cli_only=sys.argv[1] == "aws"):
     sys.stdout.write("ready\\n")
     sys.stdout.flush()
     try:
@@ -47,8 +47,10 @@ def heard(prefix, caller="nobody", seconds="0.5"):
 
 
 IGNORING = """%s -c 'import os, signal, sys
-signal.signal(signal.%s, signal.SIG_IGN)
+for name in "%s".split():
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
 os.execvp(sys.argv[1], sys.argv[1:])'"""
+AWS_CLI = "SIGINT SIGQUIT SIGTSTP"
 
 
 @pytest.mark.skipif(parent._open(os.getppid()) is None, reason="this system has no way to watch")
@@ -57,14 +59,20 @@ def test_the_end_of_a_parent_is_a_hangup():
 
 
 @pytest.mark.skipif(parent._open(os.getppid()) is None, reason="this system has no way to watch")
-def test_the_aws_cli_ignores_sigint_and_counts_all_the_same():
-    ignoring = IGNORING % (sys.executable, "SIGINT")
-    assert heard(ignoring, "aws", "10") == "Signalled(signum=%r)" % signal.SIGHUP
+@pytest.mark.parametrize("ignored", [AWS_CLI, AWS_CLI + " SIGHUP"])
+@pytest.mark.parametrize("caller", ["aws", "nobody"])
+def test_the_aws_cli_waits_though_it_ignores_sigint_and_also_under_nohup(caller, ignored):
+    ignoring = IGNORING % (sys.executable, ignored)
+    assert heard(ignoring, caller, "10") == "Signalled(signum=%r)" % signal.SIGHUP
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGHUP"])
-def test_a_child_in_the_background_or_under_nohup_is_not_told(number):
-    assert heard(IGNORING % (sys.executable, number)) == "nothing"
+@pytest.mark.parametrize("ignored", ["SIGINT SIGQUIT", "SIGHUP"])
+def test_a_child_in_the_background_or_under_nohup_is_not_told(ignored):
+    assert heard(IGNORING % (sys.executable, ignored)) == "nothing"
+
+
+def test_who_asks_for_the_aws_cli_is_not_told_of_another_parent():
+    assert heard("", "aws") == "nothing"
 
 
 def test_the_leader_of_a_session_is_not_told():

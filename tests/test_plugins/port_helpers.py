@@ -66,6 +66,7 @@ class RunningSession:
             self.gateway_session.token,
             TARGET,
             document,
+            {name: [value] for name, value in parameters.items()},
         )
         self.session = Session(
             config,
