@@ -13,7 +13,6 @@ from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.demo import demo_service
-from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
 from ..terminal.signals import Interrupted, Signalled
 from .faces import HELP

@@ -22,7 +22,7 @@ from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..session.environment import Environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..session.types import SessionType
 from ..terminal.output import write_all
 from .faces import RESPONSE_VARIABLE
@@ -191,7 +191,7 @@ def _check_status_setting(session: Session) -> None:
 def _bind_first(session: Session, stack: ExitStack) -> None:
     """A port that is taken is told at once. The session, which the AWS CLI has started already, is
     not left behind for that."""
-    from ..plugins.local_end import bind_local_end, exposure_warnings, names_local_end
+    from ..net.local_end import bind_local_end, exposure_warnings, names_local_end
 
     parameters, host = session.config.parameters, session.environment.network.local_host
     try:

@@ -25,7 +25,7 @@ from ..jobs.results import as_object, as_objects, table, worst
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
 from ..session.environment import Environment
 from ..session.streams import CallableStreams, Streams
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..terminal.input import InputReader
 from ..terminal.output import write_all
 from .new_session import signals_into

@@ -52,7 +52,7 @@ def run_in_foreground(session: Session) -> int:
 def signals_into(events: "queue.Queue[Any]") -> Iterator[None]:
     """This process's signals are events, from the first moment on, also while connecting."""
     with SignalWatch(events) as watch:
-        signals = Worker("signals", watch.forward, events)
+        signals = Worker("signals", watch.forward, events.put)
         signals.start()
         yield
     signals.join(1.0)

@@ -45,7 +45,7 @@ def parent_watch(events: "queue.Queue[Any]", aws_cli_only: bool = False) -> Iter
     wake = WakePipe()
     if os.getppid() != parent:
         events.put(Signalled(signal.SIGHUP))  # it was faster
-    watch = Worker("parent", lambda: _wait(descriptor, wake, events), events)
+    watch = Worker("parent", lambda: _wait(descriptor, wake, events.put), events)
     watch.start()
     try:
         yield

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..terminal.output import write_all
 from .new_session import signals_into
 from .parent import parent_watch

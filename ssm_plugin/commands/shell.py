@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..session.types import SessionType
 from .new_session import SessionRequest, run_new_session
 

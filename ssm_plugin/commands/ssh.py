@@ -23,7 +23,7 @@ from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..session.types import SessionType
 from .new_session import signals_into
 

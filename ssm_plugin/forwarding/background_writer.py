@@ -24,7 +24,7 @@ class BackgroundWriter:
         self._events = events
         self._closing = False
         self._waiting: "queue.Queue[Optional[bytes]]" = queue.Queue(LIMIT)
-        self._worker = Worker("output %d" % fd, self._run, events)
+        self._worker = Worker("output %d" % fd, self._run, events.put)
         self._worker.start()
 
     def write(self, data: bytes) -> None:

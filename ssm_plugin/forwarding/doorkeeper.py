@@ -35,7 +35,7 @@ class Doorkeeper:
         self._turns_away_at: Optional[float] = None  # None: it is open
         self._ended = False
         self._inbox = Inbox()
-        self._worker = Worker("doorkeeper", self._run, events)
+        self._worker = Worker("doorkeeper", self._run, events.put)
 
     def __enter__(self) -> "Doorkeeper":
         self._worker.start()

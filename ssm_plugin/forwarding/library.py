@@ -15,7 +15,7 @@ from .. import config
 from ..errors import UsageError
 from ..session.environment import Environment
 from ..session.streams import CallableStreams
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..transport.worker import WorkerFailed
 from .addresses import LocalAddress
 from .reports import ENDED, READY, Report

@@ -16,7 +16,7 @@ import time
 from typing import Any, Callable, Optional
 
 from ..errors import RemoteError, SessionInterrupted, SsmPluginError
-from ..plugins.local_end import LocalEnd
+from ..net.local_end import LocalEnd
 from ..session.environment import Environment
 from ..session.loop import EXIT_LOST, EndRequested
 from ..session.starting import SessionRequest, make_session, start_session
@@ -81,7 +81,7 @@ class Tunnel:
         self._record: Optional[Record] = None
         self.patience = patience
         self._trouble = ""
-        self._worker = Worker("tunnel %s" % (self.address,), self._run, reports)
+        self._worker = Worker("tunnel %s" % (self.address,), self._run, reports.put)
 
     def start(self) -> None:
         self._worker.start()

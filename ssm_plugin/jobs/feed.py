@@ -66,7 +66,7 @@ class InputFeed:
         ready = "".join(reversed(self._halves)).encode("ascii")
         self._progress = _Progress(request.read_input, ready)
         self._events: "queue.Queue[Any]" = queue.Queue()
-        self._worker = Worker("input feed", self._run, events)
+        self._worker = Worker("input feed", self._run, events.put)
 
     def __enter__(self) -> "InputFeed":
         self._worker.start()
@@ -136,7 +136,7 @@ class _FeedRunner(Runner):
         progress.seen = (progress.seen + data)[-4096:]
         if self._pump is None and progress.ready in progress.seen:
             progress.has_begun = True
-            self._pump = Worker("input", self._pump_input, self.session.events)
+            self._pump = Worker("input", self._pump_input, self.session.events.put)
             self._pump.start()
 
     def _pump_input(self) -> None:

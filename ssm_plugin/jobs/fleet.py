@@ -5,7 +5,6 @@ import time
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 from ..errors import SessionInterrupted
-from ..session.session import ENDING_SIGNALS
 from ..terminal.signals import Signalled, consumed
 from ..transport.worker import Worker, WorkerFailed
 from .command import RemoteCommand
@@ -46,7 +45,7 @@ class Fleet:
         for number in range(len(self._commands)):
             self._waiting.put(number)
         workers = [
-            Worker("command %d" % number, self._work, self._events)
+            Worker("command %d" % number, self._work, self._events.put)
             for number in range(self._parallel)
         ]
         for worker in workers:

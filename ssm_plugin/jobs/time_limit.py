@@ -45,7 +45,7 @@ class TimeLimit:
         self._signals = signals
         self._events = events
         self._over = threading.Event()
-        self._worker = Worker("time limit", self._wait, events)
+        self._worker = Worker("time limit", self._wait, events.put)
 
     def __enter__(self) -> "TimeLimit":
         if self.seconds is not None:

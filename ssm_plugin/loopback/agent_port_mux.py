@@ -40,7 +40,7 @@ class MuxWork(Work):
             self._streams, inbox, self._writer, agent.events, grace=0, blind_grace=0, linger=0
         )
         self._to_connect: "queue.Queue[Optional[Connection]]" = queue.Queue()
-        self._connector = Worker("connector", self._connect_all, agent.events)
+        self._connector = Worker("connector", self._connect_all, agent.events.put)
 
     @property
     def stream_count(self) -> int:

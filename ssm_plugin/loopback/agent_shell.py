@@ -56,7 +56,7 @@ class PtyWork(Work):
             "pty output", self._master, self._ended, self._send, failures
         )
         self._input = InputPump("pty input", self._master, self._ended, agent.taken, failures)
-        self._waiter = Worker("pty program", self._wait, failures)
+        self._waiter = Worker("pty program", self._wait, failures.put)
 
     def start(self) -> None:
         self._output.start()

@@ -164,7 +164,7 @@ class HttpServer:
         self._open: Dict[_Connection, Worker] = {}
         self._finished: List[Worker] = []
         self._accepted = 0
-        self._acceptor = Worker(name + " accept", self._accept_all, failures)
+        self._acceptor = Worker(name + " accept", self._accept_all, failures.put)
 
     @property
     def port(self) -> int:
@@ -208,7 +208,7 @@ class HttpServer:
         self._join_finished()
         self._accepted += 1
         worker = Worker(
-            "%s %d" % (self._name, self._accepted), partial(self._run, connection), self._failures
+            "%s %d" % (self._name, self._accepted), partial(self._run, connection), self._failures.put
         )
         with self._lock:
             self._open[connection] = worker

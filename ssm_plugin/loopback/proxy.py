@@ -101,7 +101,7 @@ class ConnectProxy:
         return hmac.compare_digest(authorization.encode(), expected.encode())
 
     def _tunnel(self, target: Stream, client: Stream, received: bytes) -> None:
-        back = Worker("proxy tunnel", partial(_copy, target, client, b""), self.failures)
+        back = Worker("proxy tunnel", partial(_copy, target, client, b""), self.failures.put)
         back.start()
         try:
             _copy(client, target, received)

@@ -17,7 +17,7 @@ from ..channel.events import Started
 from ..errors import MessageError
 from ..session.alarms import Alarm
 from ..session.runner import EXIT_LOST, Runner
-from ..session.session import ENDING_SIGNALS, Session
+from ..session.session import Session
 from ..session.streams import Streams
 from ..session.types import SessionStatus, SessionType
 from ..terminal.signals import Signalled

@@ -32,7 +32,7 @@ from ..errors import LocalError, SessionLost
 from ..transport.worker import Worker
 from .inbox import Inbox
 from .local_connection import Connection
-from .local_end import LocalEnd
+from ..net.local_end import LocalEnd
 from .local_writer import LocalWriter
 from .peer import PeerLookup
 
@@ -118,7 +118,7 @@ class LocalReader:
         self._peers = PeerLookup()
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.reader, selectors.EVENT_READ)
-        self._worker = Worker("local-reader", self._run, events)
+        self._worker = Worker("local-reader", self._run, events.put)
 
     def start(self) -> None:
         self._started = True

@@ -41,7 +41,7 @@ class LocalWriter:
         self._started = False
         self._finishing = False
         self._aborted = False
-        self._worker = Worker("local-writer", self._run, events)
+        self._worker = Worker("local-writer", self._run, events.put)
 
     def start(self) -> None:
         self._started = True

@@ -10,7 +10,7 @@ from ..session.session import Session
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from .local_connection import Connection
-from .local_end import LocalEnd
+from ..net.local_end import LocalEnd
 from .local_reader import Uplink
 from .mux_streams import MuxStreams
 from .port_runner import ListeningRunner

@@ -6,13 +6,13 @@ from ..channel.events import Started
 from ..errors import MessageError
 from ..session import notices
 from ..session.runner import Runner
-from ..session.session import ENDING_SIGNALS, Session
+from ..session.session import Session
 from ..terminal.signals import Signalled
 from ..version import TERMINATE_FLAG_AFTER, newer_than
 from ..wire import payloads
 from .inbox import Inbox
 from .local_connection import Holdings
-from .local_end import LocalEnd, bind_local_end, exposure_warnings
+from ..net.local_end import LocalEnd, bind_local_end, exposure_warnings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter
 

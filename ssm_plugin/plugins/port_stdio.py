@@ -43,7 +43,7 @@ class StdioRunner(PortRunner):
             self._reader = InputReader(streams.stdin)
             read = self._reader.read
         if read is not None:
-            Worker("input", lambda: self._pump(read), self.session.events).start()
+            Worker("input", lambda: self._pump(read), self.session.events.put).start()
 
     def output(self, payload_type: int, data: bytes) -> None:
         if payload_type == payloads.OUTPUT:

@@ -52,7 +52,7 @@ class ShellRunner(Runner):
         if read:
             pump = KeyPump if self._interactive else InputPump
             self._pump = pump(self.session, read)
-            Worker("input", self._pump.run, self.session.events).start()
+            Worker("input", self._pump.run, self.session.events.put).start()
 
     def output(self, payload_type: int, data: bytes) -> None:
         handler = self.session.client_config.output_stream_message_handler

@@ -61,7 +61,7 @@ class KeyPump(InputPump):
         self._escapes = EscapeFilter()
         self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue(TYPE_AHEAD)
         self._stopped = False
-        self._sender = Worker("keys", self._send_keys, session.events)
+        self._sender = Worker("keys", self._send_keys, session.events.put)
 
     def run(self) -> None:
         self._sender.start()

@@ -65,6 +65,12 @@ class Connector:
             raise
         return connection
 
+    def dial_first(self) -> "WebSocketConnection":
+        """The same for who takes it at once."""
+        connection = self.dial()
+        self.taken()
+        return connection
+
     def taken(self) -> None:
         """Whoever asked for the last connection has it now."""
         with self._lock:

@@ -1,13 +1,12 @@
 """The end of a session at the service, which is owed whatever happens here."""
 
-import queue
-from typing import Any, Optional
+from typing import Optional
 
 from .. import logs
+from ..aws.client import ServiceClient
 from ..errors import LocalError, SsmPluginError
 from ..shortage import explain
-from ..transport.worker import Worker
-from .background import in_background
+from ..transport.worker import Worker, WorkerFailed
 
 log = logs.logger("session")
 
@@ -18,21 +17,21 @@ class Termination:
 
     Attributes:
         confirmed: the service has agreed
-        fell_short: it could not be asked, for want of threads, descriptors or memory
     """
 
-    def __init__(self, service: Any, session_id: str) -> None:
+    def __init__(self, service: ServiceClient, session_id: str) -> None:
         self.confirmed = False
-        self.fell_short = False
         self._service = service
         self._session_id = session_id
-        self._done: "queue.Queue[Any]" = queue.Queue()
+        self._error: Optional[BaseException] = None
         self._worker: Optional[Worker] = None
         self._is_finished = False
 
     def begin(self) -> None:
+        worker = Worker("terminate", self._terminate, self._failed)
         try:
-            self._worker = in_background("terminate", self._terminate, self._done)
+            worker.start()
+            self._worker = worker
         except LocalError as error:
             log.info("the session is ended without a thread: %s", error)
 
@@ -42,23 +41,26 @@ class Termination:
             return
         self._is_finished = True
         if self._worker is None:
-            self.once_more(seconds)
+            self._once_more(seconds)
         elif not self._worker.join(seconds):
             log.warning("the service did not confirm the end of the session in time")
-        elif not self._done.empty() and explain(self._done.get().error):
-            self.once_more(seconds)
+        elif explain(self._error):
+            self._once_more(seconds)
+        elif self._error is not None:
+            log.warning("the session could not be ended at the service: %s", self._error)
 
     def _terminate(self) -> None:
         self._service.terminate_session(self._session_id)
         self.confirmed = True
 
-    def once_more(self, seconds: float) -> None:
-        """In this thread. A failure changes nothing but :attr:`fell_short`."""
-        self.fell_short = False
+    def _failed(self, event: WorkerFailed) -> None:
+        self._error = event.error
+
+    def _once_more(self, seconds: float) -> None:
+        """In this thread. A failure changes nothing."""
         try:
             self._service.terminate_session(self._session_id, max(0.5, seconds))
             self.confirmed = True
         # Whatever it is, the session's own error is the one to be told.
-        except (SsmPluginError, OSError, ImportError, RuntimeError, MemoryError) as error:
-            self.fell_short = explain(error) is not None
+        except (SsmPluginError, OSError, ImportError, MemoryError) as error:
             log.warning("the session could not be ended at the service: %s", error)

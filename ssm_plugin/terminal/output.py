@@ -3,9 +3,13 @@
 import errno
 import os
 import select
+import signal
 
 from ..errors import LocalError
 from .signals import interruptible
+
+
+EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
 
 
 class OutputGone(Exception):

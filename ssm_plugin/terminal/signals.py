@@ -6,7 +6,7 @@ the handlers put nothing. CPython's C-level handler writes each signal's number 
 (``signal.set_wakeup_fd``), and a thread reads it and fills the queue::
 
     with SignalWatch(events) as watch:
-        worker = Worker("signals", watch.forward, events)
+        worker = Worker("signals", watch.forward, events.put)
         worker.start()
         ...
     worker.join(1.0)
@@ -47,6 +47,10 @@ WATCHED = (
     signal.SIGWINCH,
     signal.SIGUSR1,
 )
+
+# Those that end a session, unless its runner makes something else of one.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 ENDING: FrozenSet[int] = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 # Ignored by default and used by next to nobody, so a stray one does no harm.

@@ -53,7 +53,7 @@ class ChannelClient:
         self.events = queue.Queue()
         self.protocol = ChannelProtocol(Role.CLIENT, supported, window)
         self._connections = []
-        self.channel = DataChannel(self.protocol, self.events, self.dial)
+        self.channel = DataChannel(self.protocol, self.events.put, self.events.qsize, self.dial)
         self.channel.open()
 
     def __enter__(self):

@@ -44,7 +44,7 @@ class HostileAgent(RunningAgent):
         self._script = script
         self._events = queue.Queue()
         self._link = AgentLink(link, session.session_id, self._events)
-        self._channel = DataChannel(ChannelProtocol(Role.AGENT), self._events)
+        self._channel = DataChannel(ChannelProtocol(Role.AGENT), self._events.put, self._events.qsize)
         self.worker = Worker("agent " + session.session_id, self._run, queue.Queue())
 
     def close(self, seconds: float) -> None:

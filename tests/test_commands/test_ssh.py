@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from tests.support.drop_in import TIME_LIMIT, DropIn, Finished
 from tests.support.echo import EchoServer
 from tests.support.service import local_service

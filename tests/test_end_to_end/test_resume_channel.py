@@ -61,12 +61,13 @@ class Ends:
         protocol = ChannelProtocol(Role.CLIENT, ("Port",))
         self.client = DataChannel(
             protocol,
-            self.events,
+            self.events.put,
+            self.events.qsize,
             ping_interval=ping_interval,
             clock=self.clock,
             high_water=high_water,
         )
-        self.node = DataChannel(ChannelProtocol(Role.AGENT), self.node_events, ping_interval=60)
+        self.node = DataChannel(ChannelProtocol(Role.AGENT), self.node_events.put, self.node_events.qsize, ping_interval=60)
         self.link = self.connect()
         self.node.send_input_data(b"$")
         self.next(Started)

@@ -34,7 +34,7 @@ from ssm_plugin.errors import SsmPluginError
 from ssm_plugin.net.address import Address
 from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.exchange import exchange
-from ssm_plugin.plugins.local_end import names_local_end
+from ssm_plugin.net.local_end import names_local_end
 from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.wire import message, payloads, smux
 

@@ -14,7 +14,7 @@ from ssm_plugin.errors import RemoteError, SsmPluginError, UsageError  # noqa: E
 from ssm_plugin.loopback import fault_plan, http  # noqa: E402
 from ssm_plugin.loopback.websocket_server import accept_upgrade  # noqa: E402
 from ssm_plugin.net import address, proxy  # noqa: E402
-from ssm_plugin.plugins.local_end import names_local_end  # noqa: E402
+from ssm_plugin.net.local_end import names_local_end  # noqa: E402
 from ssm_plugin.terminal.escapes import EscapeFilter, Send  # noqa: E402
 from ssm_plugin.version import newer_than  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.port_mux import STUCK_LIMIT
 from ssm_plugin.session.alarms import Alarm
 from ssm_plugin.terminal.signals import Signalled

@@ -106,7 +106,7 @@ def reader(*pieces):
 
 def run(pump):
     failures = queue.Queue()
-    worker = Worker("pump", pump.run, failures)
+    worker = Worker("pump", pump.run, failures.put)
     worker.start()
     assert worker.join(10)
     assert failures.empty()

@@ -32,7 +32,7 @@ def test_an_interface_is_these_names_and_cannot_be_made(interface, names):
 
 
 def test_our_own_classes_are_what_the_interfaces_say():
-    assert isinstance(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue()), IDataChannel)
+    assert isinstance(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize), IDataChannel)
     config = SessionConfig("s-1", "wss://host/", "t")
     session = Session(config, ClientConfig("c-1", SessionType.PORT))
     assert isinstance(session, ISession)

@@ -133,7 +133,7 @@ def test_a_channel_of_our_own_may_be_given_with_its_dial():
         raise ConnectError("refused")
 
     session = Session(CONFIG, CLIENT, environment=quiet())
-    session.set_data_channel(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue(), dial))
+    session.set_data_channel(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize, dial))
     with pytest.raises(ConnectError, match="refused"):
         session.execute()
     assert session.status is SessionStatus.FAILED

@@ -34,7 +34,7 @@ class Watched:
     def __init__(self, *arguments):
         self.events = queue.Queue()
         self.watch = SignalWatch(self.events, *arguments)
-        self.worker = Worker("signals", self.watch.forward, self.events)
+        self.worker = Worker("signals", self.watch.forward, self.events.put)
 
     def __enter__(self):
         self.watch.__enter__()
@@ -84,7 +84,7 @@ def test_the_worker_ends_with_the_watch_even_if_it_starts_late(handlers):
     events = queue.Queue()
     with SignalWatch(events) as watch:
         pass
-    worker = Worker("signals", watch.forward, events)
+    worker = Worker("signals", watch.forward, events.put)
     worker.start()
     assert worker.join(5)
     assert events.empty()
@@ -251,7 +251,7 @@ from ssm_plugin.terminal.signals import SignalWatch
 from ssm_plugin.transport.worker import Worker
 events = queue.Queue()
 with SignalWatch(events) as watch:
-    worker = Worker("signals", watch.forward, events)
+    worker = Worker("signals", watch.forward, events.put)
     worker.start()
     print("watching, SIGHUP", signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, flush=True)
     signum = events.get().signum
@@ -304,7 +304,7 @@ from ssm_plugin.terminal.signals import Interrupted, SignalWatch, interruptible
 from ssm_plugin.transport.worker import Worker
 events = queue.Queue()
 with SignalWatch(events) as watch, raw_mode(0):
-    Worker("signals", watch.forward, events).start()
+    Worker("signals", watch.forward, events.put).start()
     os.write(2, b"writing\\r\\n")
     try:
         while True:
