@@ -55,9 +55,12 @@ def test_what_follows_the_operation_may_be_missing_or_empty():
         "https://ecs-fips.us-east-1.amazonaws.com",
         "https://ecs.eu-west-1.api.aws",
         "https://vpce-0a1b.ecs.eu-west-1.vpce.amazonaws.com",
+        "https://ecs-a-12.eu-west-1.amazonaws.com/",
+        "wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/s-1",
+        "ssm.eu-west-1.amazonaws.com",
     ],
 )
-def test_the_endpoint_of_ecs_is_not_asked_about_sessions(endpoint):
+def test_an_endpoint_of_ecs_or_of_no_api_is_not_asked_about_sessions(endpoint):
     assert parse(ORDINARY + ["", "", endpoint], {}).endpoint_url is None
 
 
@@ -110,6 +113,26 @@ def test_the_request_says_target_document_and_what_to_expect_of_it():
     assert (found["target"], found["documentName"]) == ("i-1", INTERACTIVE)
     assert found["parameters"] == {"command": ["top"]}
     assert found["sessionType"] is SessionType.INTERACTIVE_COMMANDS
+
+
+def test_a_token_in_place_of_the_id_is_seen_and_the_id_is_in_the_url():
+    url = "wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/ann%40x-0a1?role=x"
+    text = json.dumps({"sessionId": "secret", "streamUrl": url, "tokenValue": "secret"})
+    found = session_arguments(parse([text] + ORDINARY[1:], {}))
+    assert (found["sessionId"], found["tokenValue"]) == ("ann@x-0a1", "secret")
+
+
+@pytest.mark.parametrize("url", [5, None, [], "wss://[", "wss://host/"])
+def test_a_url_without_the_id_gives_none(url):
+    text = json.dumps({"sessionId": "secret", "streamUrl": url, "tokenValue": "secret"})
+    assert session_arguments(parse([text] + ORDINARY[1:], {}))["sessionId"] is None
+
+
+@pytest.mark.parametrize("request_text", ["null", "{}", '{"DocumentName": null, "Target": null}'])
+def test_null_is_as_absent(request_text):
+    text = json.dumps(dict(RESPONSE, SessionId=None, sessionId="s-2"))
+    found = session_arguments(parse([text] + ORDINARY[1:] + ["", request_text], {}))
+    assert (found["sessionId"], found["target"], found["documentName"]) == ("s-2", None, None)
 
 
 # The program
@@ -237,6 +260,42 @@ def test_a_wrong_response_is_one_line_without_the_token(drop_in, response, said)
     assert said.encode("ascii") in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert b"secret-token" not in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [5, True, 1.5, [], ["x"], {}, {"x": 1}])
+@pytest.mark.parametrize(
+    "name", ["DocumentName", "Target", "Parameters", "localPortNumber", "SessionId", "TokenValue"]
+)
+def test_a_wrong_type_anywhere_is_one_clear_line_or_ignored(drop_in, name, wrong):
+    started = drop_in.start("AWS-StartPortForwardingSession", {"portNumber": ["9"]})
+    request, response = dict(started.request), dict(started.response, StreamUrl="wss://x/")
+    if name == "localPortNumber":
+        request["Parameters"] = {name: wrong}
+    else:
+        (response if name in response else request)[name] = wrong
+    argv = drop_in.program + [json.dumps(response), "eu-west-1", "StartSession", ""]
+    done = drop_in.call(argv + [json.dumps(request), drop_in.service.endpoint_url])
+    started.session.terminate()
+    assert (done.status, done.stderr.count(b"\n")) == (255, 1)
+    assert b"internal error" not in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_profile_that_does_not_exist_is_a_warning(drop_in):
+    drop_in.home.config("[default]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
+    for profile, environ, status in (
+        ("nosuch", {}, 0),
+        ("nosuch", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, 0),
+        ("", {"AWS_PROFILE": "nosuch"}, 0),
+    ):
+        started = command(drop_in, "printf hello")
+        argv = drop_in.argv(started)
+        argv[argv.index("StartSession") + 1] = profile
+        done = drop_in.call(argv, environ=drop_in.variables(started, **environ))
+        assert (done.status, done.stdout) == (status, lines_of(started, "hello"))
+        assert done.stderr == (
+            b"ssm-plugin: warning: the AWS profile 'nosuch' was not found; going on with the "
+            b"environment's credentials, if any\n"
+        )
 
 
 def test_wrong_arguments_are_one_line_and_status_255_or_0_for_old_scripts(tmp_path):
