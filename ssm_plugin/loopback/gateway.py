@@ -122,7 +122,7 @@ class Gateway:
 def _is_open_message(fields: Mapping[str, Any]) -> bool:
     """As lenient as the real service: the version may be a number, the client's id absent."""
     version = fields.get("MessageSchemaVersion")
-    if version != "1.0" and (isinstance(version, bool) or version != 1):
+    if version != "1.0" and (version != 1 or type(version) is not int):
         return False
     return isinstance(fields.get("RequestId"), str) and isinstance(fields.get("ClientId", ""), str)
 

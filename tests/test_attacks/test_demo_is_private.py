@@ -1,4 +1,4 @@
-"""Another user of this machine, or a web page, beside a running demo: no request of theirs succeeds.
+"""Another user of this machine, or a web page, beside a running demo: no request succeeds.
 
 All that they have is the port, which /proc/net/tcp tells everybody, and time.
 """
@@ -195,7 +195,8 @@ def test_a_second_host_does_not_hide_the_first(port):
 def running(tmp_path, arguments):
     """A demo at work, and the process of it."""
     caller = DropIn(tmp_path)
-    process = caller.spawn(DEMO + arguments, environ=dict(caller.environ, SHELL="/bin/sh"))
+    environ = {k: v for k, v in caller.environ.items() if not k.startswith("AWS_")}
+    process = caller.spawn(DEMO + arguments, environ=dict(environ, SHELL="/bin/sh"))
     try:
         yield process
     finally:
@@ -232,7 +233,7 @@ def demo(request, tmp_path):
         "serve": (["serve"], "stdout", b"i-demo\n\n"),
         "shell": (["shell"], "stderr", b"Starting session"),
         "exec": (["exec", "--", "sh", "-c", "echo ready; exec sleep 60"], "stdout", b"ready"),
-        "forward": (["forward", "0:127.0.0.1:9"], "stderr", b"ort "),
+        "forward": (["forward", "0:9"], "stderr", b"127.0.0.1:"),
     }[request.param]
     with running(tmp_path, arguments) as process:
         read_until(getattr(process, stream), sign_of_life)
@@ -256,17 +257,12 @@ def test_no_request_to_a_running_demo_succeeds(demo):
 
 def test_the_keys_are_in_no_argument_list_and_no_environment(demo):
     process, _ = demo
-    secrets = 0
     for pid in [process.pid] + children(process.pid):
         for name in ("cmdline", "environ"):
             with open("/proc/%d/%s" % (pid, name), "rb") as file:
                 text = file.read()
-            # The environment of these tests has keys of its own.
-            text = text.replace(b"demo-secret-key-of-no-value", b"")
-            assert text.count(b"AWS_SECRET_ACCESS_KEY=") <= 1
-            assert b"AWS_SECRET_ACCESS_KEY=\0" in text or b"AWS_SECRET_ACCESS_KEY" not in text
-            secrets += 1
-    assert secrets >= 2
+            assert text
+            assert b"AKIA" not in text and b"SECRET" not in text
 
 
 def children(pid):
