@@ -143,6 +143,13 @@ def test_an_alias_stands_for_what_it_names(load):
     assert jobs["b"].environment == {"A": "b"}
 
 
+def test_where_port_sessions_listen_and_how_long_a_shell_may_take(load):
+    network = load("network: {first_output_timeout: 5m, local_host: 0.0.0.0}").network
+    assert (network.first_output_timeout, network.local_host) == (300.0, "0.0.0.0")
+    network = load("network: {local_host: a}", SSM_PLUGIN_LOCAL_HOST="127.0.0.2").network
+    assert network.local_host == "127.0.0.2"
+
+
 def test_the_network_can_be_tuned(load):
     network = load("network: {window: 100, pace: 12.5, reconnect_timeout: 0, no_proxy: x}").network
     assert (network.window, network.pace, network.reconnect_timeout) == (100, 12.5, 0.0)

@@ -1,7 +1,10 @@
-"""Try everything on this machine: a local stand-in for AWS, and any command against it.
+"""Try everything on this machine: a local stand-in for AWS, and any command
+against it.
 
-'demo serve' only runs the service, for the AWS CLI and other clients; Ctrl-C ends it. Any other
-command is run against a service of its own; where a TARGET is wanted, i-demo will do.
+'demo serve' only runs the service, for the AWS CLI and other clients; Ctrl-C
+ends it. Any other command is run against a service of its own; where a TARGET
+is wanted, i-demo will do. The keys to the service are made afresh each time,
+and other users of this machine cannot use it.
 """
 
 import argparse
@@ -9,95 +12,159 @@ import os
 import queue
 from typing import Any, Dict, List, Mapping, Optional
 
+from ..aws.keys import Credentials
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
-from ..loopback.demo import demo_service
+from ..loopback.agent import AgentOptions
+from ..loopback.demo import new_keys, private_service
+from ..loopback.fault_plan import FAULTS
+from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
 from ..terminal.signals import Interrupted, Signalled
+from . import exec as exec_command
 from .faces import HELP
 from .new_session import signals_into
-from .own import Parser, run_command
+from .own import Parser, add_common_options, run_command
 
-EXAMPLE = """\
+EXAMPLE = (
+    """\
 examples:
   ssm-plugin demo shell
   ssm-plugin demo exec -- uname -a
   ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
+
+faults, with commas in between:
 """
+    + FAULTS
+)
 
 DEMO_TARGET = "i-demo"
 DEMO_REGION = "us-east-1"
-DEMO_KEYS = {
-    "AWS_ACCESS_KEY_ID": "AKIADEMODEMODEMODEMO",
-    "AWS_SECRET_ACCESS_KEY": "demo-secret-key-of-no-value",
-}
+KEYS_SUFFIX = ".env"  # of the file beside the ready file
 _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
+
+# All of it may be pasted.
+_GUIDE = """\
+# The local service listens at %s. Its keys are good until it ends:
+%s
+# Then, with this file on PATH as session-manager-plugin, and as ssm-plugin:
+#   aws ssm start-session --target %s
+#   ssm-plugin shell %s
+
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_service_options(parser)
-    parser.add_argument("command", metavar="COMMAND", help="serve, shell, exec, forward, ssh")
+    parser.set_defaults(print_help=parser.print_help)
+    parser.add_argument(
+        "command", nargs="?", metavar="COMMAND", help="serve, shell, exec, forward, ssh"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
 
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--faults", help="how the service shall misbehave")
-    parser.add_argument("--ready-file", metavar="FILE", help="with serve: gets the URL to use")
+    parser.add_argument("--faults", help="how the service shall misbehave: see below")
+    parser.add_argument(
+        "--port", metavar="N", type=_port, default=0, help="where it listens; 0 is any free port"
+    )
+    parser.add_argument(
+        "--ready-file",
+        metavar="FILE",
+        help="with serve: gets the URL to use; FILE%s gets the keys too, for you alone"
+        % KEYS_SUFFIX,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("%r is not a port, from 0 to 65535" % text[:20])
+    return int(text)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    if options.command is None:
+        options.print_help()
+        return 0
     if options.command == "demo":
         raise UsageError("a demo of the demo is the demo")
     if options.command == "serve":
         # The options after a command are that command's, and here the command is ours.
-        parser = Parser(prog="ssm-plugin demo serve")
-        _add_service_options(parser)
-        parser.parse_args(options.arguments, options)
-    with demo_service(faults=options.faults or "") as service:
+        _serve_parser().parse_args(options.arguments, options)
+    keys = new_keys()
+    faults = options.faults or ""
+    with private_service(keys, faults=faults, port=options.port, options=_agents()) as service:
         if options.command == "serve":
-            return _serve(service.endpoint_url, options.ready_file)
+            return _serve(service.endpoint_url, keys, options.ready_file)
         arguments = [options.command] + _with_target(options.command, options.arguments)
-        return run_command(arguments, _environ(environ, service.endpoint_url), prefix="demo ")
+        return run_command(arguments, _environ(environ, service.endpoint_url, keys), "demo ")
 
 
-def _environ(environ: Mapping[str, str], endpoint_url: str) -> Dict[str, str]:
+def _serve_parser() -> Parser:
+    parser = Parser(
+        prog="ssm-plugin demo serve",
+        epilog="faults, with commas in between:\n" + FAULTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_service_options(parser)
+    return parser
+
+
+def _agents() -> AgentOptions:
+    """Without a terminal here, the node's shell must not take ours for one: codes for editing
+    lines, which it would print then, are in the way of whoever reads its output."""
+    if os.isatty(0) and os.isatty(1):
+        return AgentOptions()
+    return AgentOptions(term="dumb")
+
+
+def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -> Dict[str, str]:
     """Nothing of the user's AWS configuration: the demo must not reach a real account."""
     demo = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
-    demo.update(DEMO_KEYS, AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
+    demo.update(AWS_ACCESS_KEY_ID=keys.access_key, AWS_SECRET_ACCESS_KEY=keys.secret_key)
+    demo.update(AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
     demo.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     return demo
 
 
 def _with_target(command: str, arguments: List[str]) -> List[str]:
-    """A demo has one node: it need not be named, unless options of exec come first, where only exec
-    can tell an option's value from a target."""
+    """A demo has one node: it need not be named."""
     first = arguments[0] if arguments else "--"
     is_option = first.startswith("-") and first != "--"
     if command not in _TAKES_TARGET or _is_target(first) or first in HELP:
         return arguments
-    if is_option and (command == "exec" or any(map(_is_target, arguments))):
+    if is_option and command == "exec":
+        return arguments if _names_target(arguments) else [DEMO_TARGET] + arguments
+    if is_option and any(map(_is_target, arguments)):
         return arguments
     return [DEMO_TARGET] + arguments
+
+
+def _names_target(arguments: List[str]) -> bool:
+    """Whether a target follows the options of exec: only its parser knows an option's value from
+    a word."""
+    parser = Parser(prog="ssm-plugin demo exec", add_help=False)
+    exec_command.add_arguments(parser)
+    add_common_options(parser)
+    # With a target in place, all words are the command.
+    found = parser.parse_args(arguments, argparse.Namespace(target="", targets_file=None))
+    return bool(found.targets_file) or any(map(_is_target, found.command[:1]))
 
 
 def _is_target(argument: str) -> bool:
     return argument.startswith(("i-", "mi-"))
 
 
-def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
-    variables = dict(DEMO_KEYS, AWS_DEFAULT_REGION=DEMO_REGION)
-    settings = " ".join("%s=%s" % pair for pair in sorted(variables.items()))
-    text = (
-        "The local service listens at %s. Try, with this file on PATH as "
-        "session-manager-plugin:\n\n  %s \\\n  aws ssm start-session --target %s "
-        "--endpoint-url %s\n\n" % (endpoint_url, settings, DEMO_TARGET, endpoint_url)
-    )
+def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
+    exports = _exports(endpoint_url, keys)
     events: "queue.Queue[Any]" = queue.Queue()
     with signals_into(events):
         if ready_file:
-            _announce(ready_file, endpoint_url)
+            _write(ready_file + KEYS_SUFFIX, exports)
+            _write(ready_file, endpoint_url + "\n")
         try:
+            text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
             write_all(1, text.encode("utf-8"))
         except Interrupted:
             return 0
@@ -107,8 +174,20 @@ def _serve(endpoint_url: str, ready_file: Optional[str]) -> int:
                 return 0
 
 
-def _announce(path: str, endpoint_url: str) -> None:
+def _exports(endpoint_url: str, keys: Credentials) -> str:
+    """Lines for a shell. The AWS CLI wants a region; it takes the endpoint from the environment
+    since its versions 1.29 and 2.13."""
+    return (
+        "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
+        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\n"
+        % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url)
+    )
+
+
+def _write(path: str, text: str) -> None:
+    """All at once, in place of whatever is there, and for nobody else to read."""
     try:
-        replace_whole(path, endpoint_url + "\n")
+        replace_whole(path, text)
     except OSError as error:
         raise LocalError("cannot write %s: %s" % (path, error.strerror)) from error
+

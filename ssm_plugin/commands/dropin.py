@@ -88,10 +88,12 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
     )
     if operation != "StartSession":
         raise UsageError("operation %r is not StartSession: %s" % (operation[:50], USAGE))
+    # First of all: whatever is wrong with the rest, nobody else is to find it in the environment.
+    answer = _object(_response_text(response, environ), "the response")
     asked = {} if request.strip() in ("", "null") else _object(request, "the request")
     is_ecsta = bool(_POLL_ENDPOINT.match(endpoint_url)) and not asked.get("DocumentName")
     return Invocation(
-        _object(_response_text(response, environ), "the response"),
+        answer,
         region,
         profile or None,
         asked,

@@ -121,8 +121,9 @@ class _Progress:
         self.complete = False
 
     def said(self) -> str:
-        """What the second session printed in place of what was expected."""
-        return " ".join(self.seen.decode("utf-8", "replace").split())[:200]
+        """What the second session printed in place of what was expected, or besides."""
+        words = self.seen.replace(self.ready, b"").decode("utf-8", "replace").split()
+        return " ".join(words)[:200]
 
 
 class _FeedRunner(Runner):

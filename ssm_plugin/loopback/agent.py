@@ -34,7 +34,7 @@ from .agent_documents import (
 )
 from .agent_handshake import AgentHandshake, Encryption
 from .agent_link import CONNECTED, AgentLink
-from .agent_shell import PtyWork
+from .agent_shell import TERM, PtyWork
 from .agent_work import Work, WorkDone
 from .link import Link
 from .session import GatewaySession, RunningAgent
@@ -56,7 +56,7 @@ HIGH_WATER = 64 * 1024 * 1024
 class AgentOptions(NamedTuple):
     """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
     own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
-    from a terminal, as at a real node."""
+    from a terminal, as at a real node. ``term`` is the kind of terminal that programs are told."""
 
     shell: Optional[Tuple[str, ...]] = None
     documents: Mapping[str, Document] = {}
@@ -64,6 +64,7 @@ class AgentOptions(NamedTuple):
     agent_version: str = "3.3.0.0"
     handshake_limit: float = 15.0
     realistic_pace: bool = False
+    term: str = TERM
 
 
 def agent_factory(

@@ -99,7 +99,7 @@ class PtyWork(Work):
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment(TERM=TERM, LANG=os.environ.get("LANG") or LANG),
+            env=environment(TERM=self.agent.options.term, LANG=os.environ.get("LANG") or LANG),
             start_new_session=True,
         )
 

@@ -1,7 +1,10 @@
 """The local service with real agents: for demonstrations, and for tests of everything above it."""
 
+import base64
+import secrets
 from typing import Any, Mapping, Optional
 
+from ..aws.keys import Credentials
 from .agent import AgentOptions, agent_factory
 from .agent_handshake import Encryption
 from .kms import KmsApi
@@ -30,3 +33,20 @@ def demo_service(
     keys = KmsApi(local.signatures)
     local.serve_also("TrentService", keys)
     return local
+
+
+def private_service(keys: Credentials, **options: Any) -> LocalService:
+    """For whoever has ``keys``, and nobody else on this machine, by a browser or otherwise.
+    ``options`` are those of :func:`demo_service`."""
+    return demo_service(
+        secret_keys={keys.access_key: keys.secret_key},
+        require_signatures=True,
+        own_host_only=True,
+        **options
+    )
+
+
+def new_keys() -> Credentials:
+    """Random keys of the form that AWS gives them."""
+    access_key = "AKIA" + base64.b32encode(secrets.token_bytes(10)).decode("ascii")
+    return Credentials(access_key, base64.b64encode(secrets.token_bytes(30)).decode("ascii"))

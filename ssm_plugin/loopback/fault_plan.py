@@ -3,18 +3,9 @@
 Items are separated by commas. Per message, for both directions or, with ``down.`` (agent to client)
 or ``up.`` in front, for one::
 
-    lose=A  double=A  reorder=A  corrupt=A  no-acknowledge=A  delay=A[:DURATION]
+    lose  double  reorder  corrupt  no-acknowledge  delay  pause
 
-where the amount A is a rate (``5%``, ``0.05``), a count of messages from the first one on (``3``),
-or missing: all. For the whole session, N counting the messages of both directions::
-
-    drop-after=N  bye-after=N    once: reset the client's connection, or close it with 1000 Bye
-    drop-every=N  bye-every=N    the same again on each further connection
-    silent=[N:]DURATION          the network swallows everything for so long, after N messages
-    pause=[N:]DURATION           pause_publication, then start_publication; N counts the agent's
-    refuse-token[=A]  refuse-upgrade[=A]
-    skip-handshake  force-handshake  lose-channel-closed
-    seed=N                       of the random numbers; 0 without
+The others are for the whole session. ``FAULTS`` says what each does and takes.
 """
 
 import re
@@ -23,6 +14,33 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 from ..errors import UsageError
 
 DEFAULT_DELAY = 0.02
+
+# For users: one line each.
+FAULTS = """\
+  lose=A               lose messages
+  double=A             send messages twice
+  reorder=A            let a message overtake the one before it
+  corrupt=A            flip a bit of messages
+  no-acknowledge=A     lose acknowledgements only
+  delay=A[:D]          keep messages back for D; 20ms without
+  pause=[N:]D          pause_publication for D, after N messages of the agent
+  silent=[N:]D         the network swallows everything for D, after N messages
+  drop-after=N         reset the client's connection once, after N messages
+  drop-every=N         reset each connection after N messages
+  bye-after=N          close the client's connection with 1000 Bye, once
+  bye-every=N          close each connection so after N messages
+  refuse-token[=A]     do not accept the token of a connection
+  refuse-upgrade[=A]   answer the WebSocket request with 403
+  skip-handshake       the agent begins without its handshake
+  force-handshake      the agent begins with it, whatever the session
+  lose-channel-closed  the end of the session is not told
+  seed=N               of the random numbers; 0 without
+
+A is a rate (5%, 0.05), a count from the first one on (3), or missing: all.
+N is a number of messages, D a duration such as 20ms, 1.5s or 2m. The faults
+before pause are for both directions, or with down. (from the node) or up. in
+front for one: down.lose=5%.
+"""
 
 
 class Amount(NamedTuple):

@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import OrderedDict
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Mapping, Optional, Sequence, Union
 from urllib.parse import parse_qs
 
 from ..errors import ConnectionLost
@@ -97,7 +97,7 @@ class Gateway:
 
     def answer(self, request: Request) -> Union[Response, Upgrade]:
         """The answer to a request below ``DATA_CHANNEL``: an upgrade, if all is in order."""
-        refused = self._signatures.refusal(self._signatures.check(request, "ssmmessages"))
+        refused = self._signatures.check(request, "ssmmessages").error
         session = self.find(request.path[len(DATA_CHANNEL):])
         if refused is not None or (session is not None and session.refuses_upgrade()):
             return Response(403, b"forbidden\n")
@@ -117,6 +117,14 @@ class Gateway:
         over = [session for session in self._sessions.values() if session.is_over]
         for session in over[:max(0, len(over) - HISTORY)]:
             del self._sessions[session.session_id]
+
+
+def _is_open_message(fields: Mapping[str, Any]) -> bool:
+    """As lenient as the real service: the version may be a number, the client's id absent."""
+    version = fields.get("MessageSchemaVersion")
+    if version != "1.0" and (version != 1 or type(version) is not int):
+        return False
+    return isinstance(fields.get("RequestId"), str) and isinstance(fields.get("ClientId", ""), str)
 
 
 def _cell_number(session: GatewaySession) -> str:
@@ -144,9 +152,7 @@ def _token(text: str) -> Optional[str]:
         fields = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(fields, dict) or fields.get("MessageSchemaVersion") != "1.0":
-        return None
-    if not all(isinstance(fields.get(name), str) for name in ("RequestId", "ClientId")):
+    if not isinstance(fields, dict) or not _is_open_message(fields):
         return None
     token = fields.get("TokenValue")
     return token if isinstance(token, str) and re.match(r"[!-~]+\Z", token) else None

@@ -15,6 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from ..errors import LocalError
 from ..transport.worker import Worker
 from .stream import Stream, open_stream
 
@@ -144,7 +145,8 @@ class _Connection:
 class HttpServer:
     """Listens from construction on; ``start`` begins to accept, ``close`` ends every connection.
 
-    Unexpected failures of a connection's thread are put into ``failures``.
+    ``port`` 0 is any free one; :class:`LocalError` if the one asked for cannot be had. Unexpected
+    failures of a connection's thread are put into ``failures``.
     """
 
     def __init__(
@@ -153,12 +155,13 @@ class HttpServer:
         handler: Handler,
         failures: "queue.Queue[BaseException]",
         tls: Optional[ssl.SSLContext] = None,
+        port: int = 0,
     ) -> None:
         self._name = name
         self._handler = handler
         self._failures = failures
         self._tls = tls
-        self._listener = _listen()
+        self._listener = _listen(port)
         self._woken, self._wake = socket.socketpair()
         self._lock = threading.Lock()
         self._open: Dict[_Connection, Worker] = {}
@@ -266,9 +269,17 @@ def _body_length(headers: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _listen() -> socket.socket:
+def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(128)
+    try:
+        # The connections of a service that has just ended keep their port for a minute.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise LocalError(
+            "cannot listen on port %d of 127.0.0.1: %s" % (port, error.strerror)
+        ) from error
     listener.setblocking(False)
     return listener

@@ -8,7 +8,7 @@ import json
 import threading
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .http import Request, Response
 from .signatures import SignatureCheck
@@ -71,19 +71,20 @@ class JsonApi:
 
     def handle(self, request: Request) -> Response:
         operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
-        verdict = self._signatures.check(request, self._service)
+        judgement = self._signatures.check(request, self._service)
         error = ""
         try:
-            status, fields = 200, self._perform(operation, verdict, request)
+            status, fields = 200, self._perform(operation, judgement.error, request)
         except ApiError as failed:
             error, status = failed.code, failed.status
             fields = {"__type": failed.code, "message": str(failed)}
         with self._lock:
-            self._calls.append(Call(operation, verdict, error))
+            self._calls.append(Call(operation, judgement.verdict, error))
         return _json_response(status, fields)
 
-    def _perform(self, operation: str, verdict: str, request: Request) -> Fields:
-        refusal = self._signatures.refusal(verdict)
+    def _perform(
+        self, operation: str, refusal: Optional[Tuple[str, str]], request: Request
+    ) -> Fields:
         if refusal is not None:
             raise ApiError(*refusal)
         if request.method != "POST" or operation not in self._operations:

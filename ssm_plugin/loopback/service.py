@@ -24,6 +24,8 @@ from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
 
+_NAMES = ("127.0.0.1", "localhost")
+
 
 class LocalService:
     """A context manager; ``close`` may be called instead, and more than once.
@@ -31,6 +33,8 @@ class LocalService:
     ``agent_factory(session, link)`` starts the agent of a session. ``faults`` is the text that
     :mod:`fault_plan` describes. ``tls`` is a server's context, for https and wss. ``secret_keys``
     by access key make it verify signatures. ``resumed_url`` is one of ``gateway.RESUMED_URLS``.
+    With ``own_host_only`` a request with another Host than the service's address, or with any
+    Origin, is refused: it comes from a browser. ``port`` 0 is any.
     """
 
     def __init__(
@@ -42,15 +46,21 @@ class LocalService:
         require_signatures: bool = False,
         targets: Optional[Container[str]] = None,
         resumed_url: str = CELL_NUMBER,
+        own_host_only: bool = False,
+        port: int = 0,
     ) -> None:
         if resumed_url not in RESUMED_URLS:
             raise UsageError("resumed_url is one of %s" % ", ".join(RESUMED_URLS))
         plan = parse_faults(faults)
         self.failures: "queue.Queue[Any]" = queue.Queue()
-        self._servers = [HttpServer("loopback", self._handle, self.failures, tls)]
+        self._servers = [HttpServer("loopback", self._handle, self.failures, tls, port)]
         if resumed_url == OTHER_PORT:
             self._servers.append(HttpServer("loopback 2", self._handle, self.failures, tls))
         self._secure = "s" if tls else ""
+        self._own_host_only = own_host_only
+        self._hosts = frozenset(
+            "%s:%d" % (name, one.port) for one in self._servers for name in _NAMES
+        )
         bases = ["ws%s://127.0.0.1:%d" % (self._secure, one.port) for one in self._servers]
         self.signatures = SignatureCheck(secret_keys or {}, require_signatures)
         self.gateway = Gateway(
@@ -138,7 +148,14 @@ class LocalService:
                 self.gateway.changed.wait(left)
 
     def _handle(self, request: Request) -> Union[Response, Upgrade]:
+        if self._own_host_only and self._is_foreign(request):
+            return Response(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
         api = self._apis.get(request.headers.get("x-amz-target", "").partition(".")[0], self.ssm)
         return api.handle(request) if request.path == "/" else Response(404)
+
+    def _is_foreign(self, request: Request) -> bool:
+        """Whether a web page may be behind it, or a name that was made to mean this machine."""
+        host = request.headers.get("host", "").lower()
+        return host not in self._hosts or "origin" in request.headers

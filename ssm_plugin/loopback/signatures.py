@@ -1,29 +1,52 @@
-"""Whether a request was signed, and whether the signature is right, as far as keys are known."""
+"""Whether a request was signed, and whether the signature is right, as far as keys are known.
+
+Refusals have the codes and the messages of AWS, so that errors in credentials can be tried.
+"""
 
 import hashlib
 import threading
 from collections import Counter
-from datetime import datetime, timezone
-from typing import Dict, Mapping, Optional, Tuple
+from datetime import datetime, timedelta, timezone
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import ServiceError
 from .http import Request
 
 UNSIGNED = "unsigned"
-SIGNED = "signed"  # by the look of it: presigned, or no keys are known to calculate with
+SIGNED = "signed"  # by the look of it: no keys are known to calculate with
 VERIFIED = "verified"
 WRONG = "wrong"
 
-_REFUSALS = {
-    UNSIGNED: ("MissingAuthenticationTokenException", "Missing Authentication Token"),
-    WRONG: ("InvalidSignatureException", "the signature does not match the request"),
-}
+TOLERANCE = 300.0  # seconds that a signature may be old, or ahead
+
+_MISSING = ("MissingAuthenticationTokenException", "Missing Authentication Token")
+_UNKNOWN_KEY = (
+    "UnrecognizedClientException",
+    "The security token included in the request is invalid.",
+)
+_INCOMPLETE = (
+    "IncompleteSignatureException",
+    "The request signature does not conform to AWS standards.",
+)
+_INVALID = "InvalidSignatureException"
+_DOES_NOT_MATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your "
+    "AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+
+
+class Judgement(NamedTuple):
+    """``verdict`` is one of the above; ``error`` the code and message to refuse with, if any."""
+
+    verdict: str
+    error: Optional[Tuple[str, str]] = None
 
 
 class SignatureCheck:
     """``secret_keys`` by access key; empty: look, but do not calculate.
 
-    With ``required`` an unsigned request is refused; a wrong signature always is.
+    With ``required`` an unsigned request is refused; a wrong signature always is. Where keys are
+    known, so is a presigned URL: the service gives none out, and has nothing to compare it with.
     """
 
     def __init__(self, secret_keys: Mapping[str, str], required: bool) -> None:
@@ -32,49 +55,74 @@ class SignatureCheck:
         self._lock = threading.Lock()
         self._counts: Dict[str, int] = Counter()
 
-    def check(self, request: Request, service: str) -> str:
-        """One of the verdicts above, which is counted. ``service`` as signatures name it."""
-        verdict = self._judge(request, service)
+    def check(self, request: Request, service: str) -> Judgement:
+        """The verdict is counted. ``service`` as signatures name it."""
+        judgement = self._judge(request, service)
         with self._lock:
-            self._counts[verdict] += 1
-        return verdict
-
-    def refusal(self, verdict: str) -> Optional[Tuple[str, str]]:
-        """The error code and message with which to refuse such a request, if it is refused."""
-        if verdict == UNSIGNED and not self._required:
-            return None
-        return _REFUSALS.get(verdict)
+            self._counts[judgement.verdict] += 1
+        return judgement
 
     def counts(self) -> Dict[str, int]:
         """How many requests had which verdict."""
         with self._lock:
             return dict(self._counts)
 
-    def _judge(self, request: Request, service: str) -> str:
-        if "X-Amz-Signature=" in request.query:
-            return SIGNED
-        if not request.headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 "):
-            return UNSIGNED
+    def _judge(self, request: Request, service: str) -> Judgement:
+        signed = request.headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 ")
+        presigned = "X-Amz-Signature=" in request.query
+        if not (signed or presigned):
+            return Judgement(UNSIGNED, _MISSING if self._required else None)
         if not self._secret_keys:
-            return SIGNED
-        return VERIFIED if self._verifies(request, service) else WRONG
+            return Judgement(SIGNED)
+        error = self._refusal(request, service) if signed else _INCOMPLETE
+        return Judgement(WRONG if error else VERIFIED, error)
 
-    def _verifies(self, request: Request, service: str) -> bool:
+    def _refusal(self, request: Request, service: str) -> Optional[Tuple[str, str]]:
         from ..aws import verify  # only a service that was given keys needs it
 
+        now = datetime.now(timezone.utc)
         try:
             claim = verify.authorization(request.headers)
             secret_key = self._secret_keys.get(claim.access_key)
-            if secret_key is None or claim.scope.service != service:
-                return False
+            if secret_key is None:
+                return _UNKNOWN_KEY
+            if claim.scope.service != service:
+                return _INVALID, "Credential should be scoped to correct service: %r." % service
             verify.verify(
                 request.method,
                 request.target,
                 request.headers,
                 hashlib.sha256(request.body).hexdigest(),
                 secret_key,
-                datetime.now(timezone.utc),
+                now,
+                TOLERANCE,
             )
-        except ServiceError:
-            return False
-        return True
+        except ServiceError as error:
+            return _as_aws_says(error.code, request.headers, now)
+        return None
+
+
+def _as_aws_says(code: str, headers: Mapping[str, str], now: datetime) -> Tuple[str, str]:
+    if code == "SignatureDoesNotMatch":
+        return _INVALID, _DOES_NOT_MATCH
+    if code == "RequestExpired":
+        return _INVALID, _about_time(headers["x-amz-date"], now)
+    return _INCOMPLETE
+
+
+def _about_time(signed_at: str, now: datetime) -> str:
+    tolerance = timedelta(seconds=TOLERANCE)
+    earliest, present, latest = map(_timestamp, (now - tolerance, now, now + tolerance))
+    minutes = TOLERANCE // 60
+    # Timestamps of this form are in the order of time.
+    if signed_at < earliest:
+        text = "Signature expired: %s is now earlier than %s (%s - %d min.)"
+        return text % (signed_at, earliest, present, minutes)
+    if signed_at > latest:
+        text = "Signature not yet current: %s is still later than %s (%s + %d min.)"
+        return text % (signed_at, latest, present, minutes)
+    return "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of the date"
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%SZ")

@@ -12,7 +12,14 @@ import time
 import uuid
 from urllib.parse import urlsplit
 
-from ssm_plugin.channel.events import ChannelClosed, Failed, KeyRequested, Output, Started
+from ssm_plugin.channel.events import (
+    ChannelClosed,
+    Failed,
+    KeyRequested,
+    Output,
+    Started,
+    Terminating,
+)
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.loopback.session import SessionRequest
@@ -123,7 +130,7 @@ class ChannelClient:
         elif isinstance(event, Failed):
             raise event.error
         else:
-            assert isinstance(event, Disconnected), event
+            assert isinstance(event, (Disconnected, Terminating)), event
 
     def _take_output(self, payload_type, data):
         if payload_type == payloads.OUTPUT:

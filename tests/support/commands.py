@@ -6,6 +6,7 @@
 """
 
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -39,6 +40,20 @@ class Node:
         command, (stdout, stderr) = self.command(*argv, **fields)
         result = command.run()
         return result, b"".join(stdout), b"".join(stderr)
+
+
+class Misbehaving(queue.Queue):
+    """The command's events: with the first one, its session begins to misbehave."""
+
+    def __init__(self, service, faults, command):
+        super().__init__()
+        self._arguments = service, faults, command
+
+    def put(self, *arguments, **options):
+        super().put(*arguments, **options)
+        if self._arguments and self._arguments[2].session_id:
+            (service, faults, command), self._arguments = self._arguments, None
+            service.session(command.session_id).misbehave(faults)
 
 
 class Cli:

@@ -1,7 +1,6 @@
 """Commands with random exit codes and outputs, and whether all of it came back."""
 
 import hashlib
-import queue
 import random
 import sys
 import threading
@@ -13,7 +12,7 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
 
 from . import commands_text
-from .commands import Node
+from .commands import Misbehaving, Node
 from .running import RunningSession
 
 FAULTS = "lose=2%,double=2%,reorder=2%"
@@ -89,7 +88,7 @@ def truth(service, seed, kind, size, drop_in=False, pause=0.0):
         status, said = _as_drop_in(service, faults, script, take)
     else:
         command, _ = Node(service).command("sh", "-c", script, on_output=take)
-        command.events = _Misbehaving(service, faults, command)
+        command.events = Misbehaving(service, faults, command)
         result = command.run()
         status, said = result.status, result.reason
     if status == 7 and got[0] == size:
@@ -107,20 +106,6 @@ def _as_drop_in(service, faults, script, take):
         status = running.finish(120)
     notices = running.errors + running.notices[running.notices.find(b"Session: "):]
     return status, bytes(notices).decode()
-
-
-class _Misbehaving(queue.Queue):
-    """The command's events: with the first one, its session begins to misbehave."""
-
-    def __init__(self, service, faults, command):
-        super().__init__()
-        self._arguments = service, faults, command
-
-    def put(self, *arguments, **options):
-        super().put(*arguments, **options)
-        if self._arguments and self._arguments[2].session_id:
-            (service, faults, command), self._arguments = self._arguments, None
-            service.session(command.session_id).misbehave(faults)
 
 
 def _digest(seed, size):

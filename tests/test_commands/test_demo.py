@@ -1,12 +1,16 @@
 """The demo: any command against a local service, which leaves nothing behind."""
 
 import os
+import re
 import signal
+import stat
 import sys
 
 import pytest
 
+from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.commands import demo
+from ssm_plugin.loopback.fault_plan import FAULTS
 from tests.support.drop_in import DropIn
 from tests.support.pty import PtyProcess
 
@@ -53,6 +57,10 @@ def test_the_node_may_be_named_and_options_passed_on(caller):
         ["--", "echo", "hi"],
         ["i-other", "echo", "hi"],
         ["--timeout", "50s", "i-other", "echo", "hi"],
+        ["i-other", "--timeout", "50s", "--", "echo", "hi"],
+        ["--timeout", "50s", "--", "echo", "hi"],
+        ["--timeout", "50s", "echo", "hi"],
+        ["--shell", "echo hi"],
     ],
 )
 def test_a_command_runs_on_the_node_whether_it_is_named_or_not(caller, arguments):
@@ -68,7 +76,7 @@ def test_faults_are_the_services(caller):
 
 def test_the_users_own_aws_configuration_is_left_out(caller):
     environ = {"AWS_ENDPOINT_URL_SSM": "https://real.example", "AWS_PROFILE": "real", "X": "1"}
-    kept = demo._environ(environ, "http://127.0.0.1:5")
+    kept = demo._environ(environ, "http://127.0.0.1:5", Credentials("AKIDEXAMPLE", "secret"))
     assert "real" not in repr(kept)
     assert (kept["X"], kept["AWS_ENDPOINT_URL"]) == ("1", "http://127.0.0.1:5")
     caller.home.config("[default]\nignore_configured_endpoint_urls = true\n")
@@ -83,11 +91,11 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
     argv = DEMO + ["serve", "--ready-file", str(ready)] + options
     with caller.spawn(argv) as process:
         text = b""
-        while not text.endswith(b"\n\n") or text.count(b"\n") < 5:
+        while not text.endswith(b"i-demo\n\n"):
             piece = os.read(process.stdout.fileno(), 65536)
             assert piece
             text += piece
-        assert b"aws ssm start-session --target i-demo --endpoint-url http://127.0.0.1:" in text
+        assert b"aws ssm start-session --target i-demo\n" in text
         process.send_signal(signum)
         _, stderr = process.communicate(timeout=15)
     assert (process.returncode, stderr) == (0, b"")
@@ -99,7 +107,8 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
     [
         (["demo"], b"a demo of the demo is the demo"),
         (["nonsense"], b"there is no command 'nonsense'"),
-        (["exec", "--timeout", "5s", "--", "ls"], b"there is no TARGET"),
+        (["exec", "--timeout", "soon", "--", "ls"], b"argument --timeout"),
+        (["serve", "--port", "65536"], b"'65536' is not a port, from 0 to 65535"),
         (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo s"),
         (["serve", "--faults", "nonsense"], b"cannot read fault 'nonsense'"),
         (["serve", "--ready-file", "/nowhere/at/all"], b"cannot write /nowhere/at/all"),
@@ -110,3 +119,121 @@ def test_mistakes_are_one_line(caller, arguments, said):
     assert done.status == 255
     assert said in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"]])
+def test_its_help_lists_the_faults_in_80_columns(caller, arguments):
+    done = call(caller, arguments, COLUMNS="80")
+    assert (done.status, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert text.startswith("usage: ssm-plugin demo")
+    assert FAULTS.strip() in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_shell_without_a_terminal_gets_no_codes_for_one(caller):
+    environ = dict(caller.environ, SHELL="/bin/bash", TERM="xterm-256color")
+    done = caller.call(DEMO + ["shell"], b"echo kind=$TERM; exit\n", environ)
+    assert b"kind=dumb" in done.stdout
+    assert b"\x1b" not in done.stdout
+
+
+class Serving:
+    """``demo serve`` with a ready file; ``exports`` is what it printed for clients."""
+
+    def __init__(self, caller, folder, *options):
+        self.ready = folder / "ready"
+        argv = DEMO + list(options) + ["serve", "--ready-file", str(self.ready)]
+        self.process = caller.spawn(argv)
+        text = b""
+        while not text.endswith(b"i-demo\n\n"):
+            piece = os.read(self.process.stdout.fileno(), 65536)
+            assert piece, self.process.stderr.read()
+            text += piece
+        lines = text.decode().splitlines(True)
+        self.exports = "".join(line for line in lines if line.startswith("export "))
+        self.variables = dict(
+            pair.split("=", 1) for pair in self.exports.split() if pair != "export"
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=15)
+
+
+def test_serve_prints_three_lines_and_writes_them_for_its_user_alone(caller, tmp_path):
+    with Serving(caller, tmp_path) as serving:
+        keys_file = tmp_path / "ready.env"
+        assert serving.exports.count("\n") == 3
+        assert keys_file.read_text() == serving.exports
+        assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
+        url = serving.ready.read_text()
+        assert url == serving.variables["AWS_ENDPOINT_URL_SSM"] + "\n"
+        environ = dict(caller.environ, **serving.variables)
+        script = '. "%s" && exec "$0" -m ssm_plugin exec i-demo -- echo hi' % keys_file
+        done = caller.call(["/bin/sh", "-c", script, sys.executable], environ=caller.environ)
+        assert (done.status, done.stdout) == (0, b"hi\n"), done.stderr
+        environ["AWS_SECRET_ACCESS_KEY"] = "another"
+        done = caller.call([sys.executable, "-m", "ssm_plugin", "shell", "i-demo"], b"", environ)
+        assert done.status == 255
+        assert b"InvalidSignatureException: The request signature we calculated" in done.stderr
+
+
+def test_keys_are_new_for_each_run_and_of_the_form_of_awss(caller, tmp_path):
+    found = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        with Serving(caller, tmp_path / name) as serving:
+            found.append(serving.variables)
+    for name, form in (("ACCESS_KEY_ID", "AKIA[A-Z2-7]{16}"), ("SECRET_ACCESS_KEY", "[+/\\w]{40}")):
+        one, other = (each["AWS_" + name] for each in found)
+        assert one != other
+        assert re.match(form + r"\Z", one)
+
+
+def test_the_file_of_keys_is_never_written_through_a_link(caller, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    (tmp_path / "ready.env").symlink_to(victim)
+    with Serving(caller, tmp_path) as serving:
+        assert victim.read_text() == "untouched"
+        assert (tmp_path / "ready.env").read_text() == serving.exports
+
+
+def test_neither_secret_nor_token_is_in_the_log(caller, tmp_path):
+    log = tmp_path / "log"
+    options = ["--log-level", "debug", "--log-file", str(log)]
+    with Serving(caller, tmp_path, *options) as serving:
+        environ = dict(caller.environ, **serving.variables)
+        argv = [sys.executable, "-m", "ssm_plugin", "exec", "i-demo"] + options + ["--", "ls"]
+        assert caller.call(argv, b"", environ).status == 0
+    assert serving.variables["AWS_SECRET_ACCESS_KEY"] not in log.read_text()
+    assert "TokenValue" not in log.read_text()
+
+
+def test_the_port_can_be_chosen_and_one_in_use_is_said_in_one_line(caller, tmp_path):
+    with Serving(caller, tmp_path) as serving:
+        port = serving.ready.read_text().strip().rpartition(":")[2]
+        done = call(caller, ["serve", "--port", port])
+        said = "cannot listen on port %s of 127.0.0.1: Address already in use\n" % port
+        assert (done.status, done.stderr.decode()) == (255, "ssm-plugin: " + said)
+    with Serving(caller, tmp_path, "--port", port) as serving:
+        assert serving.ready.read_text() == "http://127.0.0.1:%s\n" % port
+
+
+def test_the_aws_cli_needs_no_more_than_the_three_lines(caller, tmp_path, aws_cli):
+    with Serving(caller, tmp_path) as serving:
+        environ = dict(caller.environ, **serving.variables)
+        argv = [aws_cli, "ssm", "describe-sessions", "--state", "Active", "--output", "text"]
+        done = caller.call(argv, b"", environ)
+        assert (done.status, done.stderr) == (0, b"")
+        for name, value, said in (
+            ("AWS_SECRET_ACCESS_KEY", "another", b"(InvalidSignatureException)"),
+            ("AWS_ACCESS_KEY_ID", "AKIAOTHER", b"(UnrecognizedClientException)"),
+        ):
+            done = caller.call(argv, b"", dict(environ, **{name: value}))
+            assert done.status != 0
+            assert said in done.stderr

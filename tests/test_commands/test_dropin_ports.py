@@ -117,6 +117,24 @@ def test_also_while_connecting(drop_in):
     drop_in.wait_until_over()
 
 
+def test_packers_tunnel_survives_the_hourly_good_bye(drop_in):
+    started = forwarding(drop_in)
+    argv = drop_in.argv(started)[:-1] + [started.response["StreamUrl"]]
+    environ = drop_in.variables(started, AWS_ENDPOINT_URL_SSM=drop_in.service.endpoint_url)
+    with drop_in.spawn(argv, environ) as process:
+        said = read_until(process.stdout, b"Waiting for connections...\n")
+        port = int(said.split(b"Port ")[1].split()[0])
+        started.session.misbehave("bye-after=1")
+        with socket.create_connection(("127.0.0.1", port), 15) as connection:
+            connection.sendall(b"through")
+            assert connection.recv(7) == b"through"
+        assert started.session.connections == 2
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
+    assert process.returncode == 0
+    drop_in.wait_until_over()
+
+
 # Where it listens
 
 

@@ -222,7 +222,7 @@ def metadata():
 def test_without_a_signature_of_ours_the_end_looks_for_no_credentials(
     tmp_path, metadata, query, searches
 ):
-    with AwsSide(tmp_path, require_signatures=False) as aws:
+    with AwsSide(tmp_path, secret_keys={}, require_signatures=False) as aws:
         aws.environ["AWS_EC2_METADATA_DISABLED"] = "false"
         aws.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.url
         started = aws.started_session()

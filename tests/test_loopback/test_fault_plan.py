@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from ssm_plugin.errors import UsageError
 from ssm_plugin.loopback.fault_plan import (
     ALWAYS,
+    FAULTS,
     Amount,
     DirectionPlan,
     FaultPlan,
@@ -92,3 +95,11 @@ def test_a_pause_is_for_the_client():
 def test_what_cannot_be_read_is_named(text, complaint):
     with pytest.raises(UsageError, match=complaint):
         parse_faults("double=1%," + text)
+
+
+def test_the_text_for_users_names_every_fault_and_no_other():
+    lines = FAULTS.partition("\n\n")[0].splitlines()
+    named = [re.match(r"  ([a-z-]+)", line).group(1) for line in lines]
+    with pytest.raises(UsageError) as known:
+        parse_faults("nonsense")
+    assert sorted(named) == sorted(str(known.value).rpartition("known are ")[2].split(", "))

@@ -1,3 +1,4 @@
+import json
 import socket
 import ssl
 import threading
@@ -12,7 +13,18 @@ from ssm_plugin.loopback.session import SessionRequest
 from ssm_plugin.wire import message
 from tests.support.certificates import Authority
 
-from .helpers import Agents, Client, SilentAgent, acknowledgement, call, data, number, resume, start
+from .helpers import (
+    Agents,
+    Client,
+    SilentAgent,
+    acknowledgement,
+    call,
+    data,
+    number,
+    open_message,
+    resume,
+    start,
+)
 
 BIG = b"x" * 60000
 
@@ -146,7 +158,7 @@ def test_a_wrong_token_is_refused(service, agents, token):
         "no JSON",
         "[]",
         '{"MessageSchemaVersion": 1.0, "RequestId": "a", "ClientId": "b", "TokenValue": "%s"}',
-        '{"MessageSchemaVersion": "1.0", "RequestId": "a", "TokenValue": "%s"}',
+        '{"MessageSchemaVersion": "1.0", "ClientId": "b", "TokenValue": "%s"}',
     ],
 )
 def test_an_open_message_must_be_complete(service, text):
@@ -472,3 +484,31 @@ def test_the_same_over_tls(tmp_path):
 
 def request_for(target):
     return SessionRequest(target, "", {}, "")
+
+
+@pytest.mark.parametrize(
+    "changes, accepted",
+    [
+        ({}, True),
+        ({"MessageSchemaVersion": 1}, True),
+        ({"ClientId": None}, True),
+        ({"MessageSchemaVersion": 2}, False),
+        ({"MessageSchemaVersion": True}, False),
+        ({"MessageSchemaVersion": None}, False),
+        ({"ClientId": 5}, False),
+        ({"RequestId": None}, False),
+    ],
+)
+def test_open_messages_are_accepted_as_by_aws(service, changes, accepted):
+    opening = start(service)
+    fields = dict(json.loads(open_message(opening["TokenValue"])), **changes)
+    text = json.dumps({name: value for name, value in fields.items() if value is not None})
+    peer = websocket.create_connection(opening["StreamUrl"], timeout=10)
+    try:
+        peer.send(text)
+        peer.send_binary(data(0))
+        opcode, payload = peer.recv_data()
+    finally:
+        peer.shutdown()
+    assert (opcode == websocket.ABNF.OPCODE_BINARY) is accepted
+    assert payload == data(0) if accepted else payload[:2] == b"\x03\xf0"

@@ -148,7 +148,7 @@ def test_a_refusal_of_a_signed_dial_names_the_permission(tmp_path):
 
 
 def test_a_presigned_url_is_left_alone_and_cannot_be_resumed(tmp_path):
-    with AwsSide(tmp_path) as aws:
+    with AwsSide(tmp_path, secret_keys={}) as aws:
         started = aws.started_session()
         url = started["StreamUrl"] + "&X-Amz-Signature=" + "0" * 64
         made = connector(aws, keys={"AWS_ACCESS_KEY_ID": "x"}, **dict(started, StreamUrl=url))
