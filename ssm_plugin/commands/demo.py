@@ -10,7 +10,7 @@ and other users of this machine cannot use it.
 import argparse
 import os
 import queue
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Union
 
 from ..aws.keys import Credentials
 from ..config import Settings
@@ -19,9 +19,9 @@ from ..files import replace_whole
 from ..loopback.agent import AgentOptions
 from ..loopback.demo import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
-from ..session.session import ENDING_SIGNALS
 from ..terminal.output import write_all
-from ..terminal.signals import Interrupted, Signalled
+from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..transport.worker import WorkerFailed
 from . import exec as exec_command
 from .faces import HELP
 from .new_session import signals_into
@@ -158,19 +158,19 @@ def _is_target(argument: str) -> bool:
 
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
     exports = _exports(endpoint_url, keys)
-    events: "queue.Queue[Any]" = queue.Queue()
-    with signals_into(events):
+    text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
+    if ready_file:
+        _write(ready_file + KEYS_SUFFIX, exports)
+    write_all(1, text.encode("utf-8"))
+    events: "queue.Queue[Union[Signalled, WorkerFailed]]" = queue.Queue()
+    with signals_into(events.put, events.put):
         if ready_file:
-            _write(ready_file + KEYS_SUFFIX, exports)
             _write(ready_file, endpoint_url + "\n")
-        try:
-            text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
-            write_all(1, text.encode("utf-8"))
-        except Interrupted:
-            return 0
         while True:
             event = events.get()
-            if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+            if isinstance(event, WorkerFailed):
+                raise event.as_error()
+            if event.signum in ENDING_SIGNALS:
                 return 0
 
 

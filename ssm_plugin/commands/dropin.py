@@ -19,10 +19,9 @@ from urllib.parse import unquote, urlsplit
 from .. import config, logs
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
 from ..errors import SessionInterrupted, SsmPluginError, UsageError
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
-from ..session.environment import make_environment
 from ..session.types import SessionType
 from ..terminal.output import write_all
 from .faces import RESPONSE_VARIABLE
@@ -133,9 +132,10 @@ def run(arguments: List[str]) -> int:
         # A killed AWS CLI passes nothing on, and nothing is to go on without it.
         from .parent import parent_watch
 
-        stack.enter_context(parent_watch(session.events, aws_cli_only=not command))
+        watch = parent_watch(session.signal, session.events.put, aws_cli_only=not command)
+        stack.enter_context(watch)
         try:
-            return run_in_foreground(session)
+            return run_in_foreground(session).status
         except SessionInterrupted as interruption:
             if interruption.exit_status:
                 raise

@@ -23,9 +23,8 @@ from ..jobs.fleet import PARALLEL, Fleet
 from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
 from ..jobs.results import as_object, as_objects, table, worst
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams
-from ..session.environment import make_environment
 from ..terminal.input import InputReader
 from ..terminal.output import write_all
 from .new_session import signals_into

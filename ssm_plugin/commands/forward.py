@@ -30,8 +30,7 @@ from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor
 from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
-from ..session.environment import Environment
-from ..session.environment import make_environment
+from ..session.environment import Environment, make_environment
 from ..terminal.output import write_all
 from .new_session import signals_into
 

@@ -17,13 +17,12 @@ from ..channel.events import Started
 from ..config import Settings
 from ..errors import SessionLost, SessionPropertyError, UsageError
 from ..plugins.port import LOCAL_FORWARDING, PortPlugin
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.notices import END_REASON, Notices
 from ..session.registry import SessionPluginRegistry
 from ..session.runner import Runner
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
-from ..session.environment import make_environment
 from ..session.types import SessionType
 from .new_session import signals_into
 

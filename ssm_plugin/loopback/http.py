@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import LocalError
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .stream import Stream, open_stream
 
 HEADER_LIMIT = 64 * 1024
@@ -153,7 +153,7 @@ class HttpServer:
         self,
         name: str,
         handler: Handler,
-        failures: "queue.Queue[BaseException]",
+        failures: "queue.Queue[WorkerFailed]",
         tls: Optional[ssl.SSLContext] = None,
         port: int = 0,
     ) -> None:

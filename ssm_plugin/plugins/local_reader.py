@@ -29,10 +29,10 @@ import time
 from typing import Any, Callable, List, NamedTuple, Optional, Set
 
 from ..errors import LocalError, SessionLost
+from ..net.local_end import LocalEnd
 from ..transport.worker import Worker
 from .inbox import Inbox
 from .local_connection import Connection
-from ..net.local_end import LocalEnd
 from .local_writer import LocalWriter
 from .peer import PeerLookup
 

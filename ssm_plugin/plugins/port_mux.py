@@ -4,13 +4,13 @@ import time
 
 from ..channel.events import Started
 from ..channel.role import Role
+from ..net.local_end import LocalEnd
 from ..session import notices
 from ..session.alarms import Alarm
 from ..session.session import Session
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from .local_connection import Connection
-from ..net.local_end import LocalEnd
 from .local_reader import Uplink
 from .mux_streams import MuxStreams
 from .port_runner import ListeningRunner

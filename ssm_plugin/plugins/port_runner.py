@@ -4,6 +4,7 @@ from typing import Any, Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import MessageError
+from ..net.local_end import LocalEnd, bind_local_end, exposure_warnings
 from ..session import notices
 from ..session.runner import Runner
 from ..session.session import Session
@@ -12,7 +13,6 @@ from ..version import TERMINATE_FLAG_AFTER, newer_than
 from ..wire import payloads
 from .inbox import Inbox
 from .local_connection import Holdings
-from ..net.local_end import LocalEnd, bind_local_end, exposure_warnings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter
 

@@ -1,4 +1,4 @@
-"""What a session has done aside, since it blocks on the network: each errand brings one event back."""
+"""What a session has done aside, since it blocks on the network. Each brings one event back."""
 
 import queue
 from typing import Callable, Optional

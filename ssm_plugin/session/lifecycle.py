@@ -1,12 +1,12 @@
 """A session's life: what can happen to it, what follows, and what is known of it meanwhile.
 
-This is the one place that decides. It does no input or output and has no thread: the session tells
-it what happened and what time it is, and does what it answers.
+This is the one place that decides. It does no input or output and has no thread: the session
+tells it what happened and what time it is, and does what it answers.
 
-A session lives in two worlds at once. *Here* it is a connection, a plugin's runner, a thread. *At the
-service* it is a record that outlives our connection: it ends when the node's program ends, when its
-time is over, or when somebody calls TerminateSession. Most of what can go wrong is that the two
-worlds disagree, so every state says where the session stands in both::
+A session lives in two worlds at once. *Here* it is a connection, a plugin's runner, a thread. *At
+the service* it is a record that outlives our connection: it ends when the node's program ends,
+when its time is over, or when somebody calls TerminateSession. Most of what can go wrong is that
+the two worlds disagree, so every state says where the session stands in both::
 
     state         here                                        at the service
     CREATED       nothing yet                                 waits for a client
@@ -17,31 +17,33 @@ worlds disagree, so every state says where the session stands in both::
     REOPENING     the connection was lost while OPENING       goes on, we believe
     RESUMING      the connection was lost while RUNNING       goes on, we believe
     LEAVING       we end it: threads, terminal, connection    goes on, and is to be terminated
-    CLOSING       the same                                    is over: nothing is left to be done there
+    CLOSING       the same                                    is over: nothing is left to do there
     TERMINATED    nothing is left                             is over
     FAILED        nothing is left, and something went wrong   is over
 
-**The way of a good session** is CREATED, CONNECTING, OPENING, RUNNING, CLOSING, TERMINATED. CLOSING is
-reached when the service says that the session is over, in ``channel_closed`` or in its answer to
-ResumeSession.
+**The way of a good session** is CREATED, CONNECTING, OPENING, RUNNING, CLOSING, TERMINATED.
+CLOSING is reached when the service says that the session is over, in ``channel_closed`` or in its
+answer to ResumeSession.
 
-**A lost connection is no end.** The session asks the service for a new token and connects again, with
-growing pauses, until ``reconnect`` seconds have passed since the loss. A connection that was lost again
-before it had been of any use does not start that time afresh. Losses that no attempt can heal (no
-credentials, a presigned URL, a service that says no) are failures at once.
+**A lost connection is no end.** The session asks the service for a new token and connects again,
+with growing pauses, until ``reconnect`` seconds have passed since the loss. A connection that was
+lost again before it had been of any use does not start that time afresh. Losses that no attempt
+can heal (no credentials, a presigned URL, a service that says no) are failures at once.
 
-**Silence** is judged by what is awaited. Connecting has a limit, and so has a handshake that has begun.
-A node that says nothing at all has a limit where nobody waits at a terminal. Where silence is no bad
-sign, since a command may print nothing, it ends the wait for a handshake that will not come.
+**Silence** is judged by what is awaited. Connecting has a limit, and so has a handshake that has
+begun. A node that says nothing at all has a limit where nobody waits at a terminal. Where silence
+is no bad sign, since a command may print nothing, it ends the wait for a handshake that will not
+come.
 
-**Every end goes through LEAVING or CLOSING**, where threads are ended and the terminal is restored,
-whatever the reason: the service's, ours, a signal's, an error's. The first reason counts: it is the
-outcome. What goes wrong while cleaning up makes a failure of an end that was none.
+**Every end goes through LEAVING or CLOSING**, where threads are ended and the terminal is
+restored, whatever the reason: the service's, ours, a signal's, an error's. The first reason
+counts: it is the outcome. What goes wrong while cleaning up makes a failure of an end that was
+none.
 
-**Ends overtake each other.** The service hangs up once it knows that we leave; a resumption that was
-under way succeeds after the end; several parties ask for the end at once. Such pairs of state and
-event change nothing, and are listed. Any other pair that is not in the table is a mistake in this
-program, and an error.
+**Ends overtake each other.** The service hangs up once it knows that we leave; a resumption that
+was under way succeeds after the end; several parties ask for the end at once. Such pairs of state
+and event change nothing, and are listed. Any other pair that is not in the table is a mistake in
+this program, and an error.
 """
 
 import enum
@@ -326,9 +328,8 @@ class Lifecycle:
         if timer is Timer.GIVE_UP or self.state is State.REOPENING:
             self._give_up()
         elif timer is Timer.HANDSHAKE:
-            self.fail(
-                HandshakeError("the node did not finish the handshake within %g s" % HANDSHAKE_LIMIT)
-            )
+            late = "the node did not finish the handshake within %g s" % HANDSHAKE_LIMIT
+            self.fail(HandshakeError(late))
         else:
             self.fail(_too_late(timer, self._limits))
         return None
@@ -336,7 +337,7 @@ class Lifecycle:
     # Inside
 
     def _advance(self, event: Event) -> State:
-        """The state after ``event``. StateError for what cannot happen; nothing has changed then."""
+        """The state after ``event``. StateError, and no change, for what cannot happen."""
         if (self.state, event) not in IGNORED:
             following = TRANSITIONS.get((self.state, event))
             if following is None:
@@ -363,7 +364,7 @@ class Lifecycle:
             self._timers.pop(timer, None)
 
     def _retry(self, now: float) -> None:
-        """At once after a good connection, then with growing pauses, for the last time at the limit."""
+        """At once after a good connection, then with growing pauses, last at the limit."""
         if now >= self._gives_up_at:
             self._give_up()
         else:
@@ -384,7 +385,8 @@ def _too_late(timer: Timer, limits: Limits) -> DeadlineError:
             "proxy settings" % limits.connect
         )
     return DeadlineError(
-        "the node sent nothing within %g s; check that its SSM Agent runs" % (limits.first_output or 0)
+        "the node sent nothing within %g s; check that its SSM Agent runs, or allow more by "
+        "'first_output_timeout' below 'network' in the configuration" % (limits.first_output or 0)
     )
 
 

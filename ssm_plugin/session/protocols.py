@@ -142,7 +142,7 @@ class IRunner(abc.ABC):
         """The node has got a control message whose sender wanted to know."""
 
     def signalled(self, event: Signalled) -> bool:
-        """A signal came; whether it was dealt with. Else one that ends programs ends the session."""
+        """A signal came; whether it was dealt with. Else an ending one ends the session."""
         return False
 
     def paused(self) -> None:

@@ -37,7 +37,8 @@ class Session(IRunnerSession):
 
     Args:
         registry: has the plugins that make the runner; the one of the process if not given
-        environment: what the session uses of the world around it
+        environment: what the session uses of the world around it; without one there is no service
+            and nothing is said
         runner: makes the runner in place of a plugin, for the expected type of session alone
         events: the queue that everything comes into; one of the session's own if not given
     """
@@ -60,7 +61,7 @@ class Session(IRunnerSession):
         self._changed = threading.Condition()
         self._leave_by: Optional[float] = None
         self._worker: Optional[Worker] = None
-        self.use(environment or Environment())
+        self.use(Environment(silent=True) if environment is None else environment)
 
     def use(self, environment: Environment) -> None:
         """Take another environment; before :meth:`execute`."""

@@ -20,7 +20,7 @@ _REQUIRED = ("sessionId", "streamUrl", "tokenValue")
 
 
 class SessionHandler:
-    """Keeps the sessions that it started while they live. Its methods may be called from any thread."""
+    """Keeps the sessions that it started while they live. For any thread."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class SessionHandler:
         ``cli_args`` has ``sessionId``, ``streamUrl``, ``tokenValue`` and, optionally, ``target``,
         ``documentName``, ``parameters``, ``sessionType``, ``clientId``.
 
-        :raises SessionPropertyError: (a ValueError) names what is missing or wrong, or an id that an
-            active session has
+        :raises SessionPropertyError: (a ValueError) names what is missing or wrong, or an id that
+            an active session has
         :raises RuntimeError: the session could not be connected
         """
         session = self.create_session(cli_args)
@@ -60,7 +60,7 @@ class SessionHandler:
         return session
 
     def terminate_session(self, session_id: str) -> None:
-        """End one session, here and at the service. One that is not known is logged and passed over."""
+        """End one session, here and at the service; an unknown one is passed over."""
         with self._lock:
             session = self._sessions.get(session_id)
         if session is None:

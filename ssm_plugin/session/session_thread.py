@@ -22,12 +22,12 @@ from ..channel.events import (
 )
 from ..channel.protocol import ChannelProtocol
 from ..channel.role import Role
-from ..errors import ConnectError, SessionLost, SsmPluginError
+from ..errors import ConnectError, SessionLost
 from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel, Disconnected
 from ..transport.spill import Spilled
-from ..transport.worker import Worker, WorkerFailed
+from ..transport.worker import WorkerFailed
 from . import notices, patience
 from .connector import Connector
 from .environment import Environment

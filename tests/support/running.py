@@ -45,7 +45,7 @@ class RunningSession:
     of ``Environment``.
 
     What came: ``output``, ``errors`` (stderr), ``notices``. What became of it, after ``finish``:
-    ``status``, or ``error``, what ``run`` raised. ``at_service`` is the gateway's side.
+    ``outcome``, and of it ``status``, or ``error``. ``at_service`` is the gateway's side.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class RunningSession:
         self.notices = bytearray()
         self.status = None
         self.error = None
+        self.outcome = None
         self._on_output = on_output
         self._seen = 0
         self._changed = threading.Condition()
@@ -143,13 +144,15 @@ class RunningSession:
         return self.status
 
     def _run(self):
+        status = error = None
         try:
             self.session.execute()
-            status, error = self.session.run(), None
+            self.outcome = self.session.wait()
+            status, error = self.outcome.status, self.outcome.error
         except BaseException as caught:
-            status, error = None, caught
+            error = caught
         with self._changed:
-            self.status, self.error = status, error
+            self.status, self.error = None if error else status, error
             self._changed.notify_all()
 
     def _read(self):
