@@ -14,7 +14,7 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
-from ssm_plugin.session.alarms import Alarm
+
 from ssm_plugin.session.types import SessionStatus, SessionType
 from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
