@@ -303,10 +303,6 @@ class Lifecycle:
         return self.state in _ENDED
 
     @property
-    def is_connected(self) -> bool:
-        return self.state in (State.OPENING, State.RUNNING)
-
-    @property
     def goes_on_at_service(self) -> bool:
         """Whether TerminateSession is needed for its end there."""
         return self.state not in (State.CLOSING,) + _ENDED

@@ -20,16 +20,14 @@ from ..channel.events import (
     Started,
     Terminating,
 )
-from ..channel.protocol import ChannelProtocol
-from ..channel.role import Role
 from ..errors import ConnectError, SessionLost
 from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 from ..terminal.signals import ENDING_SIGNALS, Signalled
-from ..transport.data_channel import DataChannel, Disconnected
+from ..transport.data_channel import Disconnected
 from ..transport.spill import Spilled
 from ..transport.worker import WorkerFailed
 from . import notices, patience
-from .connector import Connector
+from .connector import Connector, OwnDataChannel
 from .environment import Environment
 from .errands import Errands
 from .events import (
@@ -46,11 +44,11 @@ from .events import (
     SessionEvent,
 )
 from .expectations import limits_of, may_be_silent
-from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome
+from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner
 from .quiet import Quiet
-from .termination import Termination
+from .termination import Termination, close_session
 from .timers import Timers
 from .types import ClientConfig, SessionConfig, SessionType
 
@@ -64,10 +62,6 @@ TERMINATE_LIMIT = 3.0
 TERMINATING_LIMIT = 5.0
 
 TIMED_OUT = "timed out"
-
-
-class OwnDataChannel(DataChannel, IDataChannel):
-    """Ours, by the interface that foreign ones are written to: the transport cannot name it."""
 
 
 class SessionThread:
@@ -164,7 +158,9 @@ class SessionThread:
         """Connect the data channel, if it is not yet. Blocks; raises what prevented it."""
         channel = self.channel
         if channel is None:
-            channel = self.channel = self._own_channel = self._new_channel()
+            channel = self.channel = self._own_channel = self.connector.new_channel(
+                self._supported(), self._events
+            )
         elif self._own_channel is None:
             channel.deliver_to(self._events.put)
         if not channel.is_open and channel.open() is False:
@@ -289,17 +285,6 @@ class SessionThread:
         if self.runner:
             self.runner.resumed()
 
-    def _new_channel(self) -> OwnDataChannel:
-        network = self._environment.network
-        protocol = ChannelProtocol(Role.CLIENT, self._supported(), network.window, network.pace)
-        return OwnDataChannel(
-            protocol,
-            self._events.put,
-            self._events.qsize,
-            self.connector.dial_first,
-            ping_interval=network.ping_interval,
-        )
-
     @property
     def _progress(self) -> int:
         return self._own_channel.progress if self._own_channel else 0
@@ -308,7 +293,7 @@ class SessionThread:
 
     def _ask_whether_over(self) -> None:
         service, channel = self._environment.service, self._own_channel
-        if service is None or channel is None or not self.lifecycle.is_connected:
+        if service is None or channel is None or self.lifecycle.state is not State.RUNNING:
             return
         if self._quiet.asks(time.monotonic(), channel.progress, not channel.drain(0.0)):
             self._errands.ask_whether_over()
@@ -396,28 +381,13 @@ class SessionThread:
         if not self._closing.acquire(False):
             return
         try:
-            self._connector_and_service(ends_at)
+            self.connector.close()
+            service = self._environment.service if self.lifecycle.goes_on_at_service else None
+            termination = service and Termination(service, self._config.session_id)
+            limit = min(time.monotonic() + TERMINATE_LIMIT, ends_at)
+            close_session(termination, self._stopped_runner, self.channel, limit)
         finally:
             self._is_closed.set()
-
-    def _connector_and_service(self, ends_at: float) -> None:
-        self.connector.close()
-        service = self._environment.service
-        termination: Optional[Termination] = None
-        if service is not None and self.lifecycle.goes_on_at_service:
-            termination = Termination(service, self._config.session_id)
-            termination.begin()
-        try:
-            runner = self._stopped_runner
-            if termination and runner and runner.needs_termination:
-                termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
-                if not termination.confirmed:
-                    runner.not_terminated()
-            if self.channel:
-                self.channel.close()
-        finally:
-            if termination:
-                termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
 
     def _ended(self, error: Optional[BaseException]) -> None:
         self.lifecycle.cleaned(error)

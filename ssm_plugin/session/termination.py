@@ -1,5 +1,6 @@
 """The end of a session at the service, which is owed whatever happens here."""
 
+import time
 from typing import Optional
 
 from .. import logs
@@ -7,8 +8,32 @@ from ..aws.client import ServiceClient
 from ..errors import LocalError, SsmPluginError
 from ..shortage import explain
 from ..transport.worker import Worker, WorkerFailed
+from .protocols import IDataChannel, IRunner
 
 log = logs.logger("session")
+
+
+def close_session(
+    termination: "Optional[Termination]",
+    runner: Optional[IRunner],
+    channel: Optional[IDataChannel],
+    deadline: float,
+) -> None:
+    """End the session at the service, if that is owed, and close its channel meanwhile.
+
+    ``runner`` has been stopped; ``deadline`` is of ``time.monotonic``."""
+    if termination:
+        termination.begin()
+    try:
+        if termination and runner and runner.needs_termination:
+            termination.finish(deadline - time.monotonic())
+            if not termination.confirmed:
+                runner.not_terminated()
+        if channel:
+            channel.close()
+    finally:
+        if termination:
+            termination.finish(deadline - time.monotonic())
 
 
 class Termination:
