@@ -383,7 +383,7 @@ class SessionThread:
         try:
             self.connector.close()
             service = self._environment.service if self.lifecycle.goes_on_at_service else None
-            termination = service and Termination(service, self._config.session_id)
+            termination = Termination(service, self._config.session_id) if service else None
             limit = min(time.monotonic() + TERMINATE_LIMIT, ends_at)
             close_session(termination, self._stopped_runner, self.channel, limit)
         finally:
