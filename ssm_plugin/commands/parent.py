@@ -3,7 +3,6 @@
 Killed with SIGKILL, a parent passes nothing on, and what it had started would go on by itself.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -89,6 +88,8 @@ def _open(pid: int) -> Any:
     """A descriptor that becomes readable once the process ends, or None."""
     if hasattr(select, "kqueue"):  # pragma: no cover (macOS)
         return _open_kqueue(pid)
+    import ctypes  # most sessions have nobody to watch
+
     try:
         opened: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_OPEN, pid, 0)
     except (OSError, AttributeError):
