@@ -9,7 +9,7 @@ exchanges the two data message types and leaves the handshake to its owner.
 import time
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Callable, Collection, List, Optional, Set, Tuple
+from typing import Callable, Collection, List, Optional, Set, Tuple
 
 from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError

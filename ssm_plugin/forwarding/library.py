@@ -13,9 +13,8 @@ from typing import Any, Iterator, Optional, Union
 
 from .. import config
 from ..errors import UsageError
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams
-from ..session.environment import make_environment
 from ..transport.worker import WorkerFailed
 from .addresses import LocalAddress
 from .reports import ENDED, READY, Report

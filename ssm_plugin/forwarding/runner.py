@@ -6,8 +6,8 @@ from typing import Any, Optional, Type
 
 from ..channel.events import Started
 from ..errors import MessageError, SessionPropertyError
-from ..plugins.base import BuiltInPlugin
 from ..net.local_end import LocalEnd
+from ..plugins.base import BuiltInPlugin
 from ..plugins.port import LOCAL_FORWARDING
 from ..plugins.port_basic import BasicRunner
 from ..plugins.port_mux import MuxRunner

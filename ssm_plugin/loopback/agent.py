@@ -94,7 +94,9 @@ class Agent(RunningAgent):
         self.events: "queue.Queue[Any]" = queue.Queue()
         self.link = AgentLink(link, session.session_id, self.events)
         self._protocol = ChannelProtocol(Role.AGENT)
-        self.channel = DataChannel(self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER)
+        self.channel = DataChannel(
+            self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER
+        )
         self._work: Optional[Work] = None
         self._failure: Optional[BaseException] = None
         self._failures: "queue.Queue[Any]" = queue.Queue()

@@ -210,9 +210,8 @@ class HttpServer:
             return  # it left before it was accepted
         self._join_finished()
         self._accepted += 1
-        worker = Worker(
-            "%s %d" % (self._name, self._accepted), partial(self._run, connection), self._failures.put
-        )
+        name = "%s %d" % (self._name, self._accepted)
+        worker = Worker(name, partial(self._run, connection), self._failures.put)
         with self._lock:
             self._open[connection] = worker
         worker.start()

@@ -194,7 +194,8 @@ class GatewaySession:
             over = self._over
             first = self._relay is None and self._reason is None and not over
             if first:
-                self._relay = Worker(self.session_id + " down", self._relay_down, self._failures.put)
+                name = self.session_id + " down"
+                self._relay = Worker(name, self._relay_down, self._failures.put)
         if older is not None:
             older.abort()
         if over:

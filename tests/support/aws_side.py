@@ -19,11 +19,11 @@ from urllib.parse import quote
 from ssm_plugin.loopback.agent import AgentOptions, agent_factory
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.loopback.kms import KmsApi
-from ssm_plugin.loopback.proxy import ConnectProxy
 from ssm_plugin.loopback.service import LocalService
 from ssm_plugin.loopback.session import SessionRequest
-from ssm_plugin.loopback.tls import NAMES, ThrowAwayAuthority
 from ssm_plugin.wire import message, payloads
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.throw_away_authority import NAMES, ThrowAwayAuthority
 
 from .aws_home import AwsHome
 from .pty import ROOT

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ssm_plugin.aws.container import container_credentials
-from ssm_plugin.loopback.metadata import MetadataService, RoleKeys
+from tests.support.metadata_service import MetadataService, RoleKeys
 from ssm_plugin.net.deadline import Deadline
 
 KEYS = RoleKeys("AKIDROLE", "a-secret", "a-session-token", 600.0)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.loopback.proxy import ConnectProxy
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.certificates import Authority
 
 TIMEOUT = 10

@@ -7,7 +7,7 @@ import pytest
 from ssm_plugin.errors import LocalError
 from ssm_plugin.loopback.service import LocalService
 from ssm_plugin.loopback.session import SessionRequest
-from ssm_plugin.loopback.tls import ThrowAwayAuthority
+from tests.support.throw_away_authority import ThrowAwayAuthority
 
 from .helpers import Agents, Client, data
 

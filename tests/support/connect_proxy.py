@@ -12,9 +12,9 @@ import threading
 from functools import partial
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..transport.worker import Worker
-from .http import HttpServer, Request, Response, Upgrade
-from .stream import Stream, open_stream
+from ssm_plugin.loopback.http import HttpServer, Request, Response, Upgrade
+from ssm_plugin.loopback.stream import Stream, open_stream
+from ssm_plugin.transport.worker import Worker
 
 _DIAL_TIMEOUT = 10.0
 _JOIN_TIMEOUT = 5.0

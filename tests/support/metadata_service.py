@@ -11,7 +11,7 @@ import secrets
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .http import HttpServer, Request, Response
+from ssm_plugin.loopback.http import HttpServer, Request, Response
 
 TOKEN_PATH = "/latest/api/token"
 ROLES_PATH = "/latest/meta-data/iam/security-credentials/"
