@@ -158,8 +158,8 @@ def test_once_ends_with_the_first_session(forward, service, echo):
         assert ask(command.event("ready")["port"]) == b"hello"
         command.event("connection")
         service.session().terminate("maximum duration")
-        assert command.event("ended")["status"] == 0
-        assert command.finish() == 0
+        assert command.event("ended")["status"] == 255, "a reason is a failure"
+        assert command.finish() == 255
 
 
 def test_a_unix_socket(forward, echo, tmp_path):
