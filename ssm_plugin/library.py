@@ -12,8 +12,8 @@ from . import config
 from .errors import SsmPluginError, UsageError
 from .jobs.command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
+from .session.environment import make_environment
 from .session.streams import CallableStreams
-from .session.surroundings import make_environment
 
 _PIECE = 65536
 

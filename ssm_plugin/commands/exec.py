@@ -19,7 +19,7 @@ from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.command import RemoteCommand
-from ..jobs.fleet import PARALLEL, Fleet
+from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
 from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
 from ..jobs.results import as_object, as_objects, table, worst
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
@@ -114,23 +114,22 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             for name in names
         ]
         environment = make_environment(settings, environ=environ)
-        events: "queue.Queue[Any]" = queue.Queue()
-        exits.enter_context(signals_into(events))
-        exits.enter_context(parent_watch(events))
-        if len(requests) > 1:
-            return _run_many(options, requests, environment, events, settings.quiet)
-        return _run_one(options, requests[0], environment, events, settings.quiet)
+        run = _run_many if len(requests) > 1 else _run_one
+        return run(options, requests, environment, exits, settings.quiet)
 
 
 def _run_one(
     options: argparse.Namespace,
-    request: CommandRequest,
+    requests: List[CommandRequest],
     environment: Environment,
-    events: "queue.Queue[Any]",
+    exits: ExitStack,
     quiet: bool,
 ) -> int:
-    streams, finish = _streams_for_one(options, request.name)
-    result = RemoteCommand(request, environment, streams, events, is_program=True).run()
+    streams, finish = _streams_for_one(options, requests[0].name)
+    command = RemoteCommand(requests[0], environment, streams)
+    exits.enter_context(signals_into(command.signal, command.failed))
+    exits.enter_context(parent_watch(command.signal, command.failed))
+    result = command.run()
     finish()
     if options.json:
         _print_object(as_object(result))
@@ -144,9 +143,12 @@ def _run_many(
     options: argparse.Namespace,
     requests: List[CommandRequest],
     environment: Environment,
-    events: "queue.Queue[Any]",
+    exits: ExitStack,
     quiet: bool,
 ) -> int:
+    events: "queue.Queue[FleetEvent]" = queue.Queue()
+    exits.enter_context(signals_into(events.put, events.put))
+    exits.enter_context(parent_watch(events.put, events.put))
     lock = threading.Lock()
     streams: List[Any] = []
     for request in requests:

@@ -2,10 +2,10 @@
 
 import queue
 import time
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 from ..errors import SessionInterrupted
-from ..terminal.signals import Signalled, consumed
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
 from .command import RemoteCommand
 from .request import CommandResult
@@ -24,6 +24,9 @@ class Finished(NamedTuple):
     result: CommandResult
 
 
+FleetEvent = Union[Finished, WorkerFailed, Signalled]
+
+
 class Fleet:
     """``run`` gives the results in the order of ``commands``; a failure of one is in its result
     and stops no other. A ``Signalled`` in ``events`` ends those that run, and no more are begun."""
@@ -32,11 +35,11 @@ class Fleet:
         self,
         commands: Sequence[RemoteCommand],
         parallel: int = PARALLEL,
-        events: "Optional[queue.Queue[Any]]" = None,
+        events: "Optional[queue.Queue[FleetEvent]]" = None,
     ) -> None:
         self._commands = list(commands)
         self._parallel = max(1, min(parallel, len(self._commands)))
-        self._events: "queue.Queue[Any]" = events or queue.Queue()
+        self._events: "queue.Queue[FleetEvent]" = events or queue.Queue()
         self._waiting: "queue.Queue[int]" = queue.Queue()
         self._results: List[Optional[CommandResult]] = [None] * len(self._commands)
         self._ended_by: Optional[int] = None
@@ -74,9 +77,8 @@ class Fleet:
             if isinstance(event, Finished):
                 self._results[event.number] = event.result
             elif isinstance(event, WorkerFailed):
-                raise event.error
+                raise event.as_error()
             elif isinstance(event, Signalled):
-                consumed(event.signum)
                 if event.signum in ENDING_SIGNALS:
                     self._end(event)
                     leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
@@ -88,7 +90,7 @@ class Fleet:
         self._ended_by = 128 + event.signum
         for command, result in zip(self._commands, self._results):
             if result is None:
-                command.events.put(event)
+                command.signal(event)
 
     def _collect(self) -> None:
         """What the workers told before they ended."""
