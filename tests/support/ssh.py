@@ -28,6 +28,8 @@ PermitRootLogin yes
 MaxSessions 100
 PrintMotd no
 PrintLastLog no
+PermitUserRC no
+SetEnv HOME={folder}
 LogLevel ERROR
 Subsystem sftp internal-sftp
 """
