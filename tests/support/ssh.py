@@ -14,7 +14,7 @@ import subprocess
 import threading
 
 HOST = "i-0123456789abcdef0"
-TIME_LIMIT = 20.0
+TIME_LIMIT = 40.0
 
 _SERVER = """\
 HostKey {folder}/host_key
