@@ -30,7 +30,7 @@ from .runner import NO_STATUS, KeptNotices, Record, registry_for
 from .starting import ending_status, start_command
 from .time_limit import EXIT_TIME_UP, TimeLimit
 
-log = logs.logger("command")
+log = logs.logger(__name__)
 
 EXIT_FAILED = 255
 

@@ -24,7 +24,7 @@ from ..terminal.signals import Signalled
 from ..wire import payloads
 from .base import BuiltInPlugin
 
-log = logs.logger("plugin")
+log = logs.logger(__name__)
 
 INTERRUPT = b"\x03"
 QUIT = b"\x1c"

@@ -38,7 +38,7 @@ from .types import SessionStatus, SessionType
 if TYPE_CHECKING:
     from .session import Session
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 # Seconds. The agent waits 15 s for our part of the handshake, and for each of its own steps.
 HANDSHAKE_LIMIT = 30.0

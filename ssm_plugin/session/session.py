@@ -27,7 +27,7 @@ from .state import Event, advance
 from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 # Seconds. For all that is to be done at the end, and for the service to confirm it.
 FINISH_LIMIT = 4.0

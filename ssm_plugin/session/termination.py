@@ -9,7 +9,7 @@ from ..shortage import explain
 from ..transport.worker import Worker
 from .background import in_background
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 
 class Termination:

@@ -31,7 +31,7 @@ from .link import Link, LinkOwner
 from .spill import Spill
 from .worker import Worker
 
-log = logs.logger("transport")
+log = logs.logger(__name__)
 
 # Bytes numbered and sealed under the mutex at a time: about a third of a millisecond.
 PIECE = 65536
