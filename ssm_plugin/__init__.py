@@ -4,7 +4,7 @@ from .version import __version__
 
 MYPY = False
 if MYPY:
-    from typing import Any, ContextManager, Sequence, Union
+    from typing import IO, Callable, ContextManager, Optional, Sequence, Union
 
     from .forwarding.addresses import LocalAddress
     from .library import CompletedCommand
@@ -13,25 +13,77 @@ __all__ = ["__version__", "forward", "run"]
 
 
 def run(
-    target: str, argv: "Union[str, Sequence[str]]", **options: "Any"
+    target: str,
+    argv: "Union[str, Sequence[str]]",
+    *,
+    stdin: "Union[None, bytes, IO[bytes]]" = None,
+    timeout: "Optional[float]" = None,
+    check: bool = False,
+    stdout: "Optional[Callable[[bytes], object]]" = None,
+    stderr: "Optional[Callable[[bytes], object]]" = None,
+    profile: "Optional[str]" = None,
+    region: "Optional[str]" = None,
+    endpoint_url: "Optional[str]" = None,
+    document_name: "Optional[str]" = None,
+    reason: "Optional[str]" = None,
+    config_file: "Optional[str]" = None
 ) -> "CompletedCommand":
     """Run a command on a node: status, stdout, stderr, session_id, reason.
 
-    ``options`` and errors are those of :func:`ssm_plugin.library.run`.
+    Arguments and errors are those of :func:`ssm_plugin.library.run`.
     """
     from . import library
 
-    return library.run(target, argv, **options)
+    return library.run(
+        target,
+        argv,
+        stdin=stdin,
+        timeout=timeout,
+        check=check,
+        stdout=stdout,
+        stderr=stderr,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )
 
 
 def forward(
-    target: str, remote_port: int, **options: "Any"
+    target: str,
+    remote_port: int,
+    *,
+    local_port: int = 0,
+    host: "Optional[str]" = None,
+    bind: "Optional[str]" = None,
+    unix_socket: "Optional[str]" = None,
+    profile: "Optional[str]" = None,
+    region: "Optional[str]" = None,
+    endpoint_url: "Optional[str]" = None,
+    document_name: "Optional[str]" = None,
+    reason: "Optional[str]" = None,
+    config_file: "Optional[str]" = None
 ) -> "ContextManager[Union[LocalAddress, str]]":
     """A tunnel to a port of a node, or of a host behind it, for the length of a ``with`` block.
 
-    It yields the local address. ``options`` and errors are those of
+    It yields the local address. Arguments and errors are those of
     :func:`ssm_plugin.forwarding.library.forward`.
     """
     from .forwarding import library
 
-    return library.forward(target, remote_port, **options)
+    return library.forward(
+        target,
+        remote_port,
+        local_port=local_port,
+        host=host,
+        bind=bind,
+        unix_socket=unix_socket,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )

@@ -7,51 +7,44 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .display import shown
 from .files import is_regular, open_private
+from .masking import mask
 
+_LINE = "%(asctime)s.%(msecs)03dZ %(process)d %(levelname)s %(name)s %(threadName)s: %(message)s"
 _DATE = "%Y-%m-%dT%H:%M:%S"
 
 
-def make(
-    file: Optional[str], max_bytes: int, backups: int, line: str, mask: Callable[[str], str]
-) -> logging.Handler:
-    """A handler for ``file``, else for stderr, that passes each record through ``mask``.
+def make(file: Optional[str], max_bytes: int, backups: int) -> logging.Handler:
+    """A handler for ``file``, else for stderr. Its records have been masked by their loggers.
 
     :raises OSError: if the file cannot be opened
     """
-    formatter = _Formatter(line, mask)
     if file:
         # To rotate a device or a pipe would rename it.
         limit = max_bytes if is_regular(file) else 0
         handler: logging.Handler = _FileHandler(file, limit, backups)
     else:
         handler = _StderrHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Formatter(_LINE, _DATE))
     return handler
 
 
 class _Formatter(logging.Formatter):
     """Times are UTC. What a node sent cannot start a line of its own or move the cursor."""
 
-    def __init__(self, line: str, mask: Callable[[str], str]) -> None:
-        super().__init__(line, _DATE)
-        self.mask = mask
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self.mask(super().format(record))
-
     def formatTime(self, record: logging.LogRecord, datefmt: Optional[str] = None) -> str:
         return time.strftime(datefmt or "", time.gmtime(record.created))
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return shown(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         """The lines after a record's own are indented: none can be taken for another record."""
-        return "\n".join("    " + shown(line) for line in super().formatException(ei).split("\n"))
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        more = "\n".join(filter(None, (record.exc_text, record.stack_info)))
+        indented = ["    " + shown(line) for line in more.split("\n") if line]
+        return "\n".join([shown(self.formatMessage(record))] + indented)
 
 
 class _SaysOnce(logging.Handler):
@@ -67,7 +60,6 @@ class _SaysOnce(logging.Handler):
             self.told = True
             why = "{0.__name__}: {1}".format(*sys.exc_info()[:2])
             text = "ssm-plugin: a log record was lost: {}".format(shown(why))
-            mask = getattr(self.formatter, "mask", str)
             with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
                 sys.stderr.write(mask(text) + "\n")
 

@@ -1,153 +1,105 @@
-"""Logging: off unless asked for, to a private file or to stderr, with secrets masked.
+"""Logging: each module's logger, and what a program of ours does with their records.
 
-Modules say ``log = logs.logger("channel")``. While logging is off, a call compares two numbers
-and returns; the ``logging`` module is not even imported. Its global state is left alone when
-logging is on: an application that embeds this package keeps its own loggers as they are.
+Modules say ``log = logs.logger(__name__)``. That is ``logging.getLogger(__name__)``, a child of the
+logger ``ssm_plugin``, with a filter that masks secrets. The filter is on each logger for these
+reasons: Python asks the filters of the logger that was called, and not those of its parents; and
+handlers are the embedding program's to add, to replace and to remove. So a record is masked before
+any handler sees it, whoever the handler belongs to.
+
+As a library we do no more: ``ssm_plugin`` has a ``NullHandler``, records propagate, and levels are
+left alone. Only a program calls :func:`configure`.
 """
 
-import re
-from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Mapping, Optional, Tuple
+import logging
+from typing import Mapping, Optional, Tuple
 
 from .errors import LocalError
+from .masking import mask, register_secret
 
-if TYPE_CHECKING:
-    import logging
+_TOP = logging.getLogger("ssm_plugin")
+_TOP.addHandler(logging.NullHandler())
 
-DEBUG, INFO, WARNING, ERROR, OFF = 10, 20, 30, 40, 100  # as in ``logging``
-_LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "off": OFF}
+_OFF = logging.CRITICAL + 1
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "off": _OFF,
+}
 
-_FORMAT = "%(asctime)s.%(msecs)03dZ %(process)d %(levelname)s %(name)s %(threadName)s: %(message)s"
 
+class Masking(logging.Filter):
+    """Masks secrets in a record's message, traceback and stack, for all handlers at once.
 
-class Logger:
-    """``enabled`` says whether debug records are written: ask it before costly arguments.
-
-    The arguments are put into ``text`` with ``%``, and only if the record is written.
+    All three become text here, because arguments, and an exception with the variables of its
+    frames, may hold secrets. So ``args`` is empty and ``exc_info`` is None; ``exc_text`` has the
+    traceback, which formatters print as usual. ``logging.handlers.QueueHandler`` does the same.
     """
 
-    enabled = False
-    threshold = OFF  # of the class: one for all, so that loggers may be made before configure()
-    handler: "Optional[logging.Handler]" = None
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def debug(self, text: str, *args: Any) -> None:
-        if self.threshold <= DEBUG:
-            self._write(DEBUG, text, args)
-
-    def info(self, text: str, *args: Any) -> None:
-        if self.threshold <= INFO:
-            self._write(INFO, text, args)
-
-    def warning(self, text: str, *args: Any) -> None:
-        if self.threshold <= WARNING:
-            self._write(WARNING, text, args)
-
-    def error(self, text: str, *args: Any) -> None:
-        if self.threshold <= ERROR:
-            self._write(ERROR, text, args)
-
-    def exception(self, text: str, *args: Any) -> None:
-        """An error; with the traceback of the exception being handled if debug is on."""
-        if self.threshold <= ERROR:
-            self._write(ERROR, text, args, traceback=self.enabled)
-
-    def _write(self, level: int, text: str, args: Tuple[Any, ...], traceback: bool = False) -> None:
-        import logging
-        import sys
-
-        handler = self.handler
-        if handler:
-            error = sys.exc_info() if traceback and sys.exc_info()[0] else None
-            handler.handle(logging.LogRecord(self.name, level, "", 0, text, args, error))
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask(_message(record)), ()
+        if record.exc_info:
+            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = mask(record.stack_info)
+        return True
 
 
-def logger(name: str) -> Logger:
-    return Logger(name)
+def _message(record: logging.LogRecord) -> str:
+    """A record that cannot be formatted must not end a session: what fails is left out."""
+    try:
+        return record.getMessage()
+    except Exception as error:
+        return "%s (its arguments cannot be shown: %s)" % (record.msg, type(error).__name__)
+
+
+_masking = Masking()
+_handler: Optional[logging.Handler] = None  # of configure()
+
+
+def logger(name: str) -> logging.Logger:
+    """``logging.getLogger(name)`` with the filter; ``name`` is the module's ``__name__``."""
+    log = logging.getLogger(name)
+    log.addFilter(_masking)
+    return log
 
 
 def configure(
     settings: Tuple[Optional[str], Optional[str], int, int],
     environ: Mapping[str, str] = {},
 ) -> None:
-    """Turn logging on or off as ``config.LogSettings`` says: level, file, max_bytes, backups.
+    """Log as ``config.LogSettings`` says: level, file, max_bytes, backups. For programs.
 
     Without a file, records go to stderr. Secrets found in ``environ`` are masked from now on.
+    The handler is on the logger ``ssm_plugin``; the root logger is left alone.
+
     :raises LocalError: if the file cannot be opened for writing
     """
     level, file, max_bytes, backups = settings
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         register_secret(environ.get(name, ""))
     threshold = _LEVELS[level or ("info" if file else "off")]
-    _install(OFF, None)
-    if threshold != OFF:
+    _install(_OFF, None)
+    if threshold != _OFF:
+        # Loaded here: most sessions log nothing, and logging.handlers takes long to load.
         from . import log_handlers
 
         try:
-            handler = log_handlers.make(file, max_bytes, backups, _FORMAT, mask)
+            handler = log_handlers.make(file, max_bytes, backups)
         except OSError as error:
             why = error.strerror or error
             raise LocalError("the log file {} cannot be opened: {}".format(file, why)) from error
         _install(threshold, handler)
 
 
-def _install(threshold: int, handler: "Optional[logging.Handler]") -> None:
-    previous = Logger.handler
-    Logger.threshold, Logger.handler, Logger.enabled = threshold, handler, threshold <= DEBUG
+def _install(threshold: int, handler: Optional[logging.Handler]) -> None:
+    global _handler
+    previous, _handler = _handler, handler
+    _TOP.setLevel(threshold)
+    if handler:
+        _TOP.addHandler(handler)
     if previous:
+        _TOP.removeHandler(previous)
         previous.close()
-
-
-# --- Masking
-
-MASK = "***"
-
-# Bounded; each resume and each refresh of credentials brings new ones, and old ones expire.
-_secrets: Deque[str] = deque(maxlen=200)
-
-# Between a name and its value: ``=``, ``: ``, ``": "``, ``', '``, with quotes escaped or not.
-_SEPARATOR = r"\\*(?:[\"']\s*[:=,]|\s*[:=])\s*b?"
-_NAMES = (
-    "token_?value|session_?token|security-?token|token|secret_?access_?key|secret_?key"
-    "|plaintext|password|signature"
-)
-_PATTERNS = (
-    (r"(://[^/\s:@]*:)[^/\s@]+@", r"\1" + MASK + "@"),
-    # A whole header: the value ends with the line, or with the quote around it.
-    (r"(?i)(authorization" + _SEPARATOR + r"\\*[\"']?)[^\"'\r\n]+", r"\1" + MASK),
-    (
-        r"(?i)((?:" + _NAMES + ")" + _SEPARATOR + ")"
-        r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\\*[\"']?[^\s\"',;&})]+)",
-        r"\1" + MASK,
-    ),
-    (r"\b(A[KS]IA)[A-Z0-9]{12}([A-Z0-9]{4})\b", r"\1" + MASK + r"\2"),
-)
-_compiled: Optional[Tuple[Tuple[Any, str], ...]] = None
-
-
-def register_secret(value: str) -> None:
-    """Mask ``value`` literally wherever it turns up. Very short ones would mask plain words."""
-    if len(value) >= 8 and value not in _secrets:
-        _secrets.append(value)
-
-
-def mask(text: str) -> str:
-    """``text`` without registered secrets, tokens, keys, signatures and passwords in URLs."""
-    global _compiled
-    if _compiled is None:
-        _compiled = tuple((re.compile(pattern), into) for pattern, into in _PATTERNS)
-    for secret in sorted(tuple(_secrets), key=len, reverse=True):
-        for written in _spellings(secret):
-            text = text.replace(written, MASK)
-    for pattern, into in _compiled:
-        text = pattern.sub(into, text)
-    return text
-
-
-def _spellings(secret: str) -> Tuple[str, ...]:
-    """As it is, as in a URL, and as in JSON, where some write a solidus as ``\\/``."""
-    from urllib.parse import quote
-
-    return (secret, quote(secret, safe="", errors="backslashreplace"), secret.replace("/", "\\/"))

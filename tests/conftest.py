@@ -10,6 +10,8 @@ from typing import Any, Generator
 
 import pytest
 
+from tests.support.home import empty_home
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # The oldest Pythons have no cryptography and no botocore: what needs them is skipped there.
@@ -20,6 +22,13 @@ STRICT = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
 for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
     if signal.getsignal(_signal) == signal.SIG_IGN:
         signal.signal(_signal, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_tests() -> Generator[str, None, None]:
+    """The home of all that the tests start: shells there run nothing of the user's."""
+    with empty_home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

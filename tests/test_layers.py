@@ -14,7 +14,8 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 # From the bottom up. What stands in one row may not import its neighbours, only what is below.
 LAYERS = (
     {"errors", "version", "files", "display", "unpacked"},
-    {"strict_yaml", "log_handlers", "unpacked", "shortage"},
+    {"strict_yaml", "masking", "unpacked", "shortage"},
+    {"log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},
     {"transport", "terminal", "aws"},
@@ -113,6 +114,21 @@ def test_one_file_imports_websocket_client():
         for name, line in imports(tree, file):
             if name.split(".")[0] == "websocket" and file not in MAY_IMPORT_WEBSOCKET:
                 yield "{}:{}".format(file, line)
+
+    assert offenders(rule) == []
+
+
+def test_every_logger_has_the_masking_filter():
+    """Loggers come from logs.py alone, and are called as their modules are."""
+
+    def rule(tree, file):
+        asked = {line for name, line in calls(tree) if name.split(".")[-1] == "getLogger"}
+        if asked and file != "logs.py":
+            yield "{}:{}".format(file, min(asked))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ("logs.logger", node.lineno) in calls(node):
+                if [getattr(argument, "id", "") for argument in node.args] != ["__name__"]:
+                    yield "{}:{}".format(file, node.lineno)
 
     assert offenders(rule) == []
 

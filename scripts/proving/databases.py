@@ -10,10 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.ssh import find
+from tests.support.ssh import check, find
 from tests.test_plugins.port_helpers import TargetServer, read_exactly
 
-from .tunnels import Place, check
+from .tunnels import Place
 
 ROWS = 200000
 

@@ -1,41 +1,20 @@
 """OpenSSH through its ProxyCommand, at full size. Each returns a line about what it saw."""
 
-import contextlib
 import os
-import shlex
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-from tests.support.drop_in import DropIn
-from tests.support.pty import ROOT, PtyProcess
-from tests.support.service import local_service
-from tests.support.ssh import HOST, SshClient, SshServer
+from tests.support.files import MIB, random_file, sha256
+from tests.support.pty import PtyProcess
+from tests.support.ssh import HOST, check, ssh_through_a_session
 
-from .tunnels import MIB, check, fetch, random_file, sha256, web_server
-
-OURS = "%s -m ssm_plugin ssh --quiet %%h %%p" % shlex.quote(sys.executable)
-
-
-@contextlib.contextmanager
-def ssh_client(folder, proxy_command=OURS, **service):
-    with local_service(**service) as running, SshServer(Path(folder)) as server:
-        (Path(folder) / "home").mkdir()
-        environ = dict(
-            DropIn(Path(folder) / "home", running).environ,
-            AWS_ENDPOINT_URL=running.endpoint_url,
-            AWS_REGION="us-east-1",
-            PYTHONPATH=ROOT,
-        )
-        client = SshClient(Path(folder), server, proxy_command, environ)
-        client.service = running
-        yield client
+from .tunnels import fetch, web_server
 
 
 def ssh_login(folder):
-    with ssh_client(folder) as client:
+    with ssh_through_a_session(folder) as client:
         argv = client.argv("ssh", "-tt", "PS1='ready> ' sh -i")
         with PtyProcess(argv, env=client.environ) as program:
             for line in (b"echo $((6*7))\r", b"tput cols; seq 1 20000 | tail -1\r"):
@@ -52,7 +31,7 @@ def ssh_copies(folder, size=200 * MIB):
     folder = Path(folder)
     digest = random_file(folder / "file", size)
     said = []
-    with ssh_client(folder) as client:
+    with ssh_through_a_session(folder) as client:
         def timed(name, *arguments, **options):
             began = time.monotonic()
             check(client.run(*arguments, timeout=600, **options))
@@ -78,7 +57,7 @@ def ssh_dynamic(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with web_server(folder, 50) as (web, digests), ssh_client(folder) as client:
+    with web_server(folder, 50) as (web, digests), ssh_through_a_session(folder) as client:
         with client.spawn("ssh", "-D%d" % port, "echo up; cat",
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:
             assert ssh.stdout.readline() == b"up\n"
@@ -89,7 +68,7 @@ def ssh_dynamic(folder):
 
 
 def ssh_master(folder, sessions=50):
-    with ssh_client(folder) as client:
+    with ssh_through_a_session(folder) as client:
         with client.spawn("ssh", "-M", "-N") as master:
             while client.run("ssh", "-Ocheck").returncode:
                 assert master.poll() is None

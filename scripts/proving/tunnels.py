@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import queue
 import random
 import shutil
@@ -14,44 +13,24 @@ import threading
 import time
 from pathlib import Path
 
+from tests.support.files import MIB, random_file, sha256
+from tests.support.measure import usage
 from tests.support.service import local_service
-from tests.support.ssh import find
+from tests.support.ssh import check, find
 from tests.support.tunnels import ForwardCommand
 from tests.test_plugins.port_helpers import TargetServer, echo, read_exactly
 
-MIB = 1 << 20
 EVERY_FAULT = "lose=2%,double=2%,reorder=2%,corrupt=2%,no-acknowledge=2%,delay=2%"
 
 
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(str(path), "rb") as file:
-        for piece in iter(lambda: file.read(MIB), b""):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def random_file(path, size):
-    with open(str(path), "wb") as file:
-        for _ in range(size // MIB):
-            file.write(os.urandom(MIB))
-        file.write(os.urandom(size % MIB))
-    return sha256(path)
-
-
-def check(done, status=0):
-    assert done.returncode == status, (done.args, done.returncode, done.stderr)
-    return done.stdout
-
-
-def rss(pid):
+def peak(pid):
     """The most memory that it had, in MiB."""
-    with open("/proc/%d/status" % pid) as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+    return usage(pid).peak / MIB
 
 
 def threads_and_descriptors(pid):
-    return len(os.listdir("/proc/%d/task" % pid)), len(os.listdir("/proc/%d/fd" % pid))
+    now = usage(pid)
+    return now.threads, now.descriptors
 
 
 class Place:
@@ -120,7 +99,7 @@ def curl_many(folder, files=500, parallel=100):
             began = time.monotonic()
             fetch(folder, port, digests, parallel)
             seconds = time.monotonic() - began
-            memory = rss(command.process.pid)
+            memory = peak(command.process.pid)
     return "curl: %d files over %d parallel connections in %.1f s, all equal; %.0f MiB RSS" % (
         files, parallel, seconds, memory)
 
@@ -153,7 +132,7 @@ def one_does_not_read(folder, seconds=60, size=24 * MIB):
             with socket.create_connection(("127.0.0.1", port)) as stuck:
                 stuck.sendall(b"f")
                 worst, count = slowest(port, time.monotonic() + seconds)
-                memory = rss(command.process.pid)
+                memory = peak(command.process.pid)
                 assert read_exactly(stuck, size) == bytes(size)
     return (
         "one connection not reading for %d s: %d others meanwhile, the slowest took %.0f ms "
@@ -189,7 +168,7 @@ def churn(folder, connections=1000, at_once=200):
             command.said(b" 0 connections open, %d so far" % (connections + at_once))
             streams = sum(s._agent._work._work.stream_count for s in place.service.open_sessions())
             assert streams == 0, streams
-            memory = rss(pid)
+            memory = peak(pid)
             assert memory < 80, memory
     return (
         "%d connections one after the other, %d at once: %d threads and %d descriptors before and "
@@ -282,7 +261,7 @@ def faults(folder, seconds=60, size=2 * MIB, faults=EVERY_FAULT, drop_every=5.0)
             if not failures.empty():
                 raise failures.get()
             sessions = len(place.service.sessions())
-            memory = rss(command.process.pid)
+            memory = peak(command.process.pid)
     assert sessions == 1, sessions
     return (
         "%s, and the connection dropped %d times in %d s: %d transfers of %d MiB each way, all "

@@ -52,7 +52,7 @@ _TARGET_PREFIXES = {"ssm": "AmazonSSM", "kms": "TrentService"}
 
 _DEFAULTS = NetworkSettings()
 
-_log = logs.logger("aws")
+_log = logs.logger(__name__)
 
 
 class StartedSession(NamedTuple):

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Callable, Mapping, Optional, Sequence
 
-from .. import logs
+from .. import masking
 from ..errors import CredentialsError, DeadlineError, NoCredentialsError
 from ..net.deadline import Deadline
 from . import delegation
@@ -131,8 +131,8 @@ class CredentialProvider:
             if current is not None and _left(current, now) > USELESS_BEFORE:
                 return current
             raise
-        logs.register_secret(found.secret_key)
-        logs.register_secret(found.token or "")
+        masking.register_secret(found.secret_key)
+        masking.register_secret(found.token or "")
         return found
 
     def _next_renewal(self, credentials: Credentials, now: float) -> float:

@@ -17,7 +17,7 @@ import subprocess
 import time
 from typing import Mapping, Sequence, Set, Tuple
 
-from .. import logs
+from .. import masking
 from ..errors import CredentialsError
 from ..files import MIB
 from ..net.deadline import Deadline
@@ -56,7 +56,7 @@ def run(
 
 def masked(text: str) -> str:
     """``text`` with each word that could be a key or a token replaced."""
-    return _SECRET.sub(logs.MASK, logs.mask(text))
+    return _SECRET.sub(masking.MASK, masking.mask(text))
 
 
 def _read(output: bytes, source: str) -> Credentials:

@@ -23,7 +23,7 @@ from .outbound import STALL_LIMIT, Outbound
 from .role import Role
 from .window import CEILING
 
-log = logs.logger("channel")
+log = logs.logger(__name__)
 
 # Payload bytes in one message: what the agent's own buffers are made for.
 MAXIMUM_PAYLOAD = 1024

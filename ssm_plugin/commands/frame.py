@@ -1,11 +1,12 @@
 """Around every command: errors become one line, and everything becomes an exit status."""
 
 import importlib
+import logging
 import os
 import sys
 from typing import List, Mapping
 
-from .. import logs
+from .. import logs, masking
 from ..display import shown
 from ..errors import ConfigurationError, LocalError, SessionInterrupted, SsmPluginError
 from ..shortage import explain
@@ -22,7 +23,7 @@ LEGACY = "legacy"
 # keystroke takes, there and back, beside a transfer.
 SWITCH_INTERVAL = 0.001
 
-log = logs.logger("command")
+log = logs.logger(__name__)
 
 
 def run(name: str, arguments: List[str]) -> int:
@@ -91,8 +92,8 @@ def fail(shortage: LocalError) -> int:
 
 
 def _say(error: Exception, prefix: str = "") -> None:
-    log.exception("%s%s", prefix, error)
-    line = "ssm-plugin: %s\n" % shown(" ".join(logs.mask(prefix + str(error)).split()))
+    log.error("%s%s", prefix, error, exc_info=log.isEnabledFor(logging.DEBUG))
+    line = "ssm-plugin: %s\n" % shown(" ".join(masking.mask(prefix + str(error)).split()))
     try:
         os.write(2, line.encode("utf-8", "backslashreplace"))
     except OSError:

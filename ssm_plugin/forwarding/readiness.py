@@ -8,7 +8,7 @@ from .. import logs
 from ..errors import LocalError
 from ..files import remove_own, replace_whole
 
-log = logs.logger("forwarding")
+log = logs.logger(__name__)
 
 # Where nobody takes them, notifications get lost after so many seconds, and hold up nothing.
 _NOTIFY_LIMIT = 0.5

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import Any, Dict, Optional, Sequence, Set
 
-from .. import logs
+from .. import masking
 from ..display import encoded, shown
 from ..errors import SsmPluginError
 from ..session.loop import EXIT_LOST
@@ -174,11 +174,11 @@ class Supervisor:
             self._complain(text)
 
     def _complain(self, text: str) -> None:
-        self._stderr.write(encoded(logs.mask(text)))
+        self._stderr.write(encoded(masking.mask(text)))
 
     def _print(self, report: Report) -> None:
         line = json.dumps(as_object(report, time.time()))
-        self._stdout.write(logs.mask(line).encode("utf-8") + b"\n")
+        self._stdout.write(masking.mask(line).encode("utf-8") + b"\n")
 
 
 def as_object(report: Report, now: float) -> Dict[str, Any]:

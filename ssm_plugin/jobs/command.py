@@ -33,7 +33,7 @@ from .request import CommandRequest, CommandResult
 from .starting import start_command
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
 
-log = logs.logger("command")
+log = logs.logger(__name__)
 
 EXIT_FAILED = 255
 

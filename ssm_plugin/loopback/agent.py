@@ -39,7 +39,7 @@ from .agent_work import Work, WorkDone
 from .link import Link
 from .session import GatewaySession, RunningAgent
 
-log = logs.logger("loopback")
+log = logs.logger(__name__)
 
 HANDSHAKE_FAILED = "\n----------ERROR-------\nEncountered error while initiating handshake. "
 

@@ -19,7 +19,7 @@ from .agent_work import Work
 if TYPE_CHECKING:
     from .agent import Agent
 
-log = logs.logger("loopback")
+log = logs.logger(__name__)
 
 # Bytes of all streams that may pile up here before acknowledgements are held back.
 SHARED_BUFFER = 4 * 1024 * 1024

@@ -21,7 +21,7 @@ from .agent_work import Work, WorkDone
 if TYPE_CHECKING:
     from .agent import Agent
 
-log = logs.logger("loopback")
+log = logs.logger(__name__)
 
 COLUMNS, ROWS = 80, 24  # until the client tells its own
 TERM = "xterm-256color"

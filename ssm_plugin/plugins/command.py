@@ -20,7 +20,7 @@ from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner
 
-log = logs.logger("plugin")
+log = logs.logger(__name__)
 
 INTERRUPT = b"\x03"
 QUIT = b"\x1c"

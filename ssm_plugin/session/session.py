@@ -24,7 +24,7 @@ from .streams import Streams
 from .timers import Timer
 from .types import ClientConfig, SessionConfig, SessionStatus
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 # Seconds in which a session that was told to end does so by itself. One that does not is stuck in
 # writing to something that nobody reads; it is then cleaned up without its thread, in so many more.

@@ -10,7 +10,7 @@ from ..shortage import explain
 from ..transport.worker import Worker, WorkerFailed
 from .protocols import IDataChannel, IRunner
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 
 def close_session(

@@ -30,7 +30,7 @@ from .link import Link, LinkOwner
 from .spill import Spill, Spilled
 from .worker import Worker, WorkerFailed
 
-log = logs.logger("transport")
+log = logs.logger(__name__)
 
 # Bytes numbered and sealed under the mutex at a time: about a third of a millisecond.
 PIECE = 65536

@@ -163,7 +163,7 @@ class AwsSide:
         calls = self.service.ssm.calls() + self.kms.calls()
         return [call.operation for call in calls]
 
-    def wait_until_no_session_is_open(self, seconds=10.0):
+    def wait_until_no_session_is_open(self, seconds=40.0):
         self.service.wait_for(lambda: not self.service.open_sessions(), seconds)
 
 
@@ -207,7 +207,7 @@ class Finished(NamedTuple):
     seconds: float
 
 
-def run(argv, environ, stdin=b"", timeout=20.0):
+def run(argv, environ, stdin=b"", timeout=40.0):
     """A program without a terminal, to its end. The checkout is on its PYTHONPATH."""
     start = time.monotonic()
     process = subprocess.Popen(

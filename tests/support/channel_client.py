@@ -29,7 +29,7 @@ from ssm_plugin.wire import payloads
 
 TARGET = "i-0123456789abcdef0"
 TYPES = ("Standard_Stream", "InteractiveCommands", "NonInteractiveCommands", "Port")
-TIME_LIMIT = 10.0
+TIME_LIMIT = 40.0
 
 
 class ChannelClient:

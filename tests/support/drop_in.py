@@ -20,7 +20,7 @@ VARIABLE = "AWS_SSM_START_SESSION_RESPONSE"
 NAME = "session-manager-plugin"
 TARGET = "i-demo"
 REGION = "us-east-1"
-TIME_LIMIT = 15.0
+TIME_LIMIT = 40.0
 
 _PROGRAM = """\
 #!{python}

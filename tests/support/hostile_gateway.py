@@ -212,7 +212,7 @@ class HostileGateway:
             body = json.dumps({"Plaintext": key, "CiphertextBlob": key}).encode("ascii")
             head = "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
             peer.socket.sendall(head.encode("ascii") + body)
-        except (OSError, KeyError, ValueError):
+        except (OSError, LookupError, ValueError):
             pass  # the client is gone
 
     def _serve(self, sock):
@@ -221,7 +221,7 @@ class HostileGateway:
                 peer.accept()
                 peer.read()
                 self._send(peer.socket)
-            except (OSError, KeyError):
+            except (OSError, LookupError):
                 pass  # the client has had enough
             finally:
                 self.done.set()

@@ -7,9 +7,11 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """``memory`` is resident, in bytes; ``cpu`` in seconds, user and system together."""
+    """``memory`` is resident, ``peak`` the most that was, in bytes; ``cpu`` in seconds, user and
+    system together."""
 
     memory: int
+    peak: int
     threads: int
     descriptors: int
     cpu: float
@@ -23,6 +25,7 @@ def usage(pid):
         times = file.read().rpartition(")")[2].split()
     return Usage(
         int(fields["VmRSS"].split()[0]) * 1024,
+        int(fields["VmHWM"].split()[0]) * 1024,
         int(fields["Threads"]),
         len(os.listdir(folder + "fd")),
         (int(times[11]) + int(times[12])) / _TICK,

@@ -23,7 +23,7 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 
 TARGET = "i-0123456789abcdef0"
-TIME_LIMIT = 15.0
+TIME_LIMIT = 40.0
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "of-no-value"}
 NETWORK = NetworkSettings(connect_timeout=5.0, ping_interval=5.0, reconnect_timeout=20.0)
 

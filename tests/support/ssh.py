@@ -1,20 +1,27 @@
 """OpenSSH at both ends, of this machine, with keys and settings of its own::
 
-    with SshServer(tmp_path) as server:
-        client = SshClient(tmp_path, server, "ssm-plugin ssh %h %p", environ)
+    with ssh_through_a_session(tmp_path) as client:
         assert client.run("ssh", "true").returncode == 0
 """
 
+import contextlib
 import getpass
 import os
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import threading
+from pathlib import Path
+
+from .drop_in import REGION, DropIn
+from .pty import ROOT
+from .service import local_service
 
 HOST = "i-0123456789abcdef0"
-TIME_LIMIT = 20.0
+TIME_LIMIT = 40.0
+OURS = "%s -m ssm_plugin ssh --quiet %%h %%p" % shlex.quote(sys.executable)
 
 _SERVER = """\
 HostKey {folder}/host_key
@@ -28,6 +35,8 @@ PermitRootLogin yes
 MaxSessions 100
 PrintMotd no
 PrintLastLog no
+PermitUserRC no
+SetEnv HOME={folder}
 LogLevel ERROR
 Subsystem sftp internal-sftp
 """
@@ -56,6 +65,31 @@ def find(program):
 
         pytest.skip("no %s here" % program)
     return path
+
+
+def check(done, status=0):
+    """What a finished program wrote to stdout; it ended with ``status``."""
+    assert done.returncode == status, (done.args, done.returncode, done.stderr)
+    return done.stdout
+
+
+@contextlib.contextmanager
+def ssh_through_a_session(folder, proxy_command=OURS, **service):
+    """A client that reaches its server through a local service: ``client.service``."""
+    folder = Path(str(folder))
+    with local_service(**service) as running, SshServer(folder) as server:
+        home = folder / "home"
+        home.mkdir()
+        environ = dict(
+            DropIn(home, running).environ,
+            AWS_ENDPOINT_URL=running.endpoint_url,
+            AWS_REGION=REGION,
+            PYTHONPATH=ROOT,
+        )
+        client = SshClient(folder, server, proxy_command, environ)
+        client.service = running
+        yield client
+        running.wait_for(lambda: not running.open_sessions())
 
 
 class SshServer:

@@ -20,7 +20,7 @@ from .drop_in import DropIn
 from .pty import ROOT
 from .running import NETWORK, TARGET, service_client
 
-TIME_LIMIT = 15.0
+TIME_LIMIT = 40.0
 
 
 def assert_threads_end(*names):

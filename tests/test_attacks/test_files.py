@@ -39,7 +39,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a 
 def write_log(path: str) -> None:
     try:
         logs.configure(config.LogSettings("info", path))
-        logs.logger("x").info("ours")
+        logs.logger("ssm_plugin.test").info("ours")
     finally:
         logs.configure(config.LogSettings())
 

@@ -464,7 +464,7 @@ def test_the_end_of_an_unsigned_session_waits_for_no_credentials(tmp_path, url):
         start = time.monotonic()
         with pytest.raises(CredentialsError, match="ssm:TerminateSession on s-1 needs"):
             client.terminate_session("s-1")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 0.9  # the service would be waited for for a second
 
 
 def test_the_log_holds_no_bodies_and_no_secrets(make_client, log_file):

@@ -209,15 +209,15 @@ def test_a_time_limit_gives_124_and_says_so(cli, tmp_path):
     status, _, stderr = cli.exec("--timeout", "500ms", "--", "sh", "-c", "sleep 1000", mark)
     assert status == 124
     assert b"time limit of 0.5 s" in stderr
-    assert time.monotonic() - start < 4
-    assert wait_until_gone(mark, 2)
+    assert time.monotonic() - start < 30
+    assert wait_until_gone(mark, 10)
 
 
 def test_a_time_limit_holds_while_nobody_reads_our_output(cli, tmp_path):
     mark = "mark-" + tmp_path.name
     with cli.start("exec", TARGET, "--timeout", "1s", "--", "yes", mark) as process:
         assert process.wait(TIME_LIMIT) == 124
-    assert wait_until_gone(mark, 2)
+    assert wait_until_gone(mark, 10)
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(cli, service):

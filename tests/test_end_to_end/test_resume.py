@@ -17,7 +17,7 @@ from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
 
 from ssm_plugin.session.types import SessionStatus, SessionType
 from ssm_plugin.transport.link import Link
-from tests.support.running import RunningSession, service_client
+from tests.support.running import TIME_LIMIT, RunningSession, service_client
 from tests.support.service import local_service
 
 PROMPT = b"ready> "
@@ -157,7 +157,7 @@ def test_a_refusal_that_cannot_heal_ends_the_session_at_once(service, code):
         running.at_service.drop_connection()
         with pytest.raises(SessionLost) as caught:
             running.finish()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 12  # of the 20 s for which it would go on trying
     assert "cannot be resumed" in str(caught.value)
     assert isinstance(caught.value.__cause__, ServiceError)
     assert running.session.status is SessionStatus.FAILED
@@ -183,7 +183,7 @@ def test_where_there_are_no_credentials_a_loss_is_the_end_and_told_at_once(servi
         getattr(running.at_service, loss)()
         with pytest.raises(SessionLost) as caught:
             running.finish()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 12  # of the 20 s for which it would go on trying
     running.at_service.terminate()  # nobody else may
     service.wait_for(lambda: running.at_service.is_over)
     message = str(caught.value)
@@ -209,7 +209,7 @@ def test_resumptions_that_lead_nowhere_come_at_growing_intervals(service):
         running.at_service.drop_connection()
         with pytest.raises(SessionLost):
             running.finish()
-    assert 2.0 < time.monotonic() - began < 5.5
+    assert 2.0 < time.monotonic() - began < 20
     assert 2 <= len(counting.resumed_at) <= 7
 
 
@@ -241,7 +241,7 @@ def test_lost_connections_leave_no_descriptor_open(service):
             for number in range(20):
                 running.at_service.drop_connection()
                 still_works(running, b"%d" % number)
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + TIME_LIMIT
             while not settled() and time.monotonic() < deadline:
                 still_works(running, b"settling")  # threads of the last connection are leaving
             assert settled(), sockets()
@@ -258,10 +258,16 @@ def test_lost_connections_are_freed_without_the_collector_of_garbage(service):
             for number in range(10):
                 running.at_service.drop_connection()
                 still_works(running, b"%d" % number)
-            links = [one for one in gc.get_objects() if type(one) is Link]
+            deadline = time.monotonic() + TIME_LIMIT
+            while count_of(Link) > 5:  # threads of the last connections are still leaving
+                assert time.monotonic() < deadline, "%d links are left" % count_of(Link)
+                still_works(running, b"leaving")
         finally:
             gc.enable()
-    assert len(links) < 6  # its own, the node's, and those whose threads are still leaving
+
+
+def count_of(kind):
+    return sum(type(one) is kind for one in gc.get_objects())
 
 
 class Listener:
@@ -312,7 +318,7 @@ def test_a_connection_that_is_still_being_made_at_the_end_is_dropped(service):
             running.session.end(0)
             assert running.finish() == 0
             read_to_end(half_open)
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 4  # of the 5 s that connecting may take
 
 
 def test_a_session_ends_at_once_while_it_resumes(service):
@@ -325,7 +331,7 @@ def test_a_session_ends_at_once_while_it_resumes(service):
         began = time.monotonic()
         running.session.end(7)
         assert running.finish() == 7
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 12
     service.wait_for(lambda: running.at_service.is_over)
 
 

@@ -1,53 +1,26 @@
 """A real OpenSSH client and server, with the local service in between."""
 
-import hashlib
 import os
-import shlex
 import socket
 import subprocess
-import sys
 
 import pytest
 
-from tests.support.drop_in import DropIn
-from tests.support.pty import ROOT, PtyProcess
-from tests.support.service import local_service
-from tests.support.ssh import HOST, SshClient, SshServer, find
+from tests.support.files import random_file, sha256
+from tests.support.pty import PtyProcess
+from tests.support.ssh import HOST, check, find, ssh_through_a_session
 from tests.test_plugins.port_helpers import TargetServer, read_all, read_exactly
 
 pytestmark = pytest.mark.e2e
 
 SIZE = 4 * 1024 * 1024
-OURS = "%s -m ssm_plugin ssh --quiet %%h %%p" % shlex.quote(sys.executable)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A client that reaches its server through the local service."""
-    folder = tmp_path_factory.mktemp("ssh")
-    with local_service() as service, SshServer(folder) as server:
-        environ = DropIn(folder, service).environ
-        environ.update(
-            AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1", PYTHONPATH=ROOT
-        )
-        client = SshClient(folder, server, OURS, environ)
-        client.service = service
+    with ssh_through_a_session(tmp_path_factory.mktemp("ssh")) as client:
         yield client
-        service.wait_for(lambda: not service.open_sessions())
-
-
-def random_file(path, size=SIZE):
-    path.write_bytes(os.urandom(size))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def check(done, wanted=0):
-    assert done.returncode == wanted, done.stderr
-    return done.stdout
 
 
 def test_a_command_has_its_input_its_output_and_its_exit_status(place):
@@ -76,7 +49,7 @@ def test_an_interactive_login(place):
 
 
 def test_scp_both_ways(place, tmp_path):
-    digest = random_file(tmp_path / "there")
+    digest = random_file(tmp_path / "there", SIZE)
     for source, target in (("there", "copy"), ("copy", "back")):
         names = [str(tmp_path / source), "%s:%s" % (HOST, tmp_path / target)]
         check(place.run("scp", "-q", *names))

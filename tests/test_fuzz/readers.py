@@ -173,7 +173,7 @@ def http(source):
     response = answered(source.mixed(good, generated))
     assert len(response.body) <= 65536
     for understand in (
-        lambda: client._answer(response, Operation("ssm:StartSession", "i-1")),
+        lambda: client._fields(response, Operation("ssm:StartSession", "i-1")),
         lambda: keys.from_document("it", instance_services.document(response, "it"), "Token"),
         lambda: metadata._keys(instance_services.document(response, "it")),
         lambda: process._read(response.body, "it"),

@@ -39,7 +39,7 @@ def test_output_errors_and_status_come_back(node, service):
     assert result.reason == ""
     assert result.error is None
     assert result.session_id == service.session().session_id
-    assert 0 < result.seconds < 5
+    assert 0 < result.seconds < 30
 
 
 @pytest.mark.parametrize("text", ["", "x", "line\n", "é€😀" * 3000, "\n\n"])
@@ -179,8 +179,8 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
     assert result.status == 124
     assert isinstance(result.error, SessionInterrupted)
     assert "time limit of 0.5 s" in result.reason
-    assert wait_until_gone(mark, 2)
-    assert result.seconds < 4
+    assert wait_until_gone(mark, 10)
+    assert result.seconds < 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -194,7 +194,7 @@ def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
     assert seen.wait(10)
     assert processes_with(mark)
     command.events.put(Signalled(number))
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     thread.join(10)
     assert results[0].status == 128 + number
     assert results[0].reason == "ended by signal %d here" % number
@@ -241,9 +241,9 @@ def test_megabytes_survive_a_bad_line(service):
 
 
 def test_what_a_command_leaves_behind_holds_nobody_up_for_long(node):
-    result, stdout, _ = node.run("sh", "-c", "sleep 9 & echo done; exit 4")
+    result, stdout, _ = node.run("sh", "-c", "sleep 30 & echo done; exit 4")
     assert (result.status, stdout) == (4, b"done\n")
-    assert result.seconds < 8
+    assert result.seconds < 25
 
 
 def test_eight_threads_run_commands_at_once(node):
@@ -269,7 +269,7 @@ def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, ser
     command, _ = node.command("sh", "-c", "echo x; sleep 1000", mark, on_output=refuse)
     with pytest.raises(KeyError):
         command.run()
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 

@@ -72,7 +72,7 @@ def test_a_signal_ends_all_that_run_and_begins_no_more(service, tmp_path):
     assert sorted(one.reason for one in results) == ["ended by signal 15 here"] * 2 + (
         ["not begun"] * 3
     )
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 

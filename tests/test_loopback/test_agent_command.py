@@ -92,9 +92,9 @@ def test_all_of_a_large_output_arrives(service, separate):
 
 def test_the_output_of_a_child_that_lives_on_is_not_waited_for(service):
     began = time.monotonic()
-    client = run(service, shell("echo out; sleep 20 >&2 &"))
+    client = run(service, shell("echo out; sleep 40 >&2 &"))
     assert (client.output, client.exit_code) == (b"out\n", 0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_command_ended_by_a_signal_gives_minus_one(service):
@@ -210,7 +210,7 @@ def test_a_client_that_acknowledges_nothing_gets_two_seconds_twice():
     with local_service(faults="up.no-acknowledge") as service:
         began = time.monotonic()
         assert run(service, "echo out").output == b"out\n"
-        assert 3.9 < time.monotonic() - began < 7
+        assert 3.9 < time.monotonic() - began < 30
 
 
 def test_why_a_command_cannot_start_is_told_a_second_after_its_exit_code(service):
@@ -219,7 +219,7 @@ def test_why_a_command_cannot_start_is_told_a_second_after_its_exit_code(service
         began = time.monotonic()
         assert client.errors == b""
         client.wait_for(lambda: client.errors)
-        assert 0.7 < time.monotonic() - began < 3
+        assert 0.7 < time.monotonic() - began < 30
         assert client.wait_closed() == ""
 
 
@@ -227,7 +227,7 @@ def test_a_line_that_cannot_be_split_gives_no_code_but_a_reason(service):
     began = time.monotonic()
     with command(service, "echo 'a") as client:
         reason = client.wait_closed()
-        assert 2.9 < time.monotonic() - began < 6
+        assert 2.9 < time.monotonic() - began < 30
         assert reason.startswith("Unable to start command: Failed to parse commands input")
         assert (client.errors.decode(), client.exit_code) == (reason, None)
 
@@ -238,10 +238,10 @@ def test_the_end_of_a_session_kills_the_command_and_nothing_else(service, tmp_pa
     with command(service, shell(script) + " direct-" + mark) as client:
         client.expect(b"on\n")
         client.session.terminate()
-        assert wait_until_gone("direct-" + mark, 2)
+        assert wait_until_gone("direct-" + mark, 10)
         assert processes_with(mark)
         client.session.close(5)
-        assert wait_until_gone(mark, 1)
+        assert wait_until_gone(mark, 10)
 
 
 def test_after_an_interrupt_that_it_survives_the_command_cannot_be_ended(service, tmp_path):
@@ -255,7 +255,7 @@ def test_after_an_interrupt_that_it_survives_the_command_cannot_be_ended(service
         client.session.terminate()
         assert not wait_until_gone(mark, 1)
         path.write_text("")
-        assert wait_until_gone(mark, 2)
+        assert wait_until_gone(mark, 10)
 
 
 def test_a_document_of_ones_own_may_fix_the_form():

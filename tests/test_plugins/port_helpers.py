@@ -19,7 +19,7 @@ TARGET = "i-0123456789abcdef0"
 FORWARDING = "AWS-StartPortForwardingSession"
 REMOTE_FORWARDING = "AWS-StartPortForwardingSessionToRemoteHost"
 SSH = "AWS-StartSSHSession"
-TIME_LIMIT = 15.0
+TIME_LIMIT = 40.0
 REGISTRY = {SessionType.PORT: "ssm_plugin.plugins.port:PortPlugin"}
 
 

@@ -109,7 +109,7 @@ def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
         running.session.events.put(Signalled(number))
         assert running.finish() == 128 + number
         assert running.output == b"on\n"
-    assert wait_until_gone(mark, 2)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -120,7 +120,7 @@ def test_without_leave_to_terminate_an_interrupt_is_better_than_nothing(service,
         service.answer_with("TerminateSession", "AccessDeniedException")
         running.session.events.put(Signalled(signal.SIGTERM))
         assert running.finish() == 143
-    assert wait_until_gone(seconds, 2)
+    assert wait_until_gone(seconds, 10)
 
 
 def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(command):
@@ -130,7 +130,7 @@ def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(comm
         start = time.monotonic()
         running.session.events.put(Signalled(signal.SIGINT))
         assert running.finish() == 130
-        assert 1.5 < time.monotonic() - start < 6
+        assert 1.5 < time.monotonic() - start < 30
     assert b"has not ended 2 s after the interrupt, and may go on at the node\n" in running.errors
 
 
@@ -158,7 +158,7 @@ def test_leaving_in_the_middle_ends_the_command(command, tmp_path):
         assert processes_with(mark)
         running.session.end(0)
         assert running.finish() == 0
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
 
 
 def test_the_status_is_enough_if_the_service_does_not_say_that_it_is_over(command):

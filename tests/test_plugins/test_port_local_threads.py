@@ -306,7 +306,7 @@ def test_a_writer_that_is_stopped_does_not_wait_for_ever():
         threads.put(connection, bytes(8 * MEBIBYTE))
         began = time.monotonic()
         threads.writer.stop(0.1)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         assert threads.reader.stop(TIME_LIMIT)
 
 
