@@ -87,7 +87,7 @@ class RunningSession:
 
     @property
     def runner(self):
-        return self.session.runner
+        return self.session._life.runner
 
     def wait_open(self):
         """Wait until its local end is announced."""
@@ -108,10 +108,9 @@ class RunningSession:
         assert not self._thread.is_alive()
 
     def _run(self):
-        try:
-            self.status = self.session.run()
-        except Exception as error:
-            self.error = error
+        outcome = self.session.wait()
+        self.error = outcome.error
+        self.status = None if outcome.error else outcome.status
 
 
 class TargetServer:

@@ -9,9 +9,9 @@ import pytest
 
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.inbox import Inbox
 from ssm_plugin.plugins.local_connection import Holdings
-from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.local_writer import LocalWriter
 from ssm_plugin.plugins.port_basic import _OneConnection
 from ssm_plugin.terminal.signals import Signalled
@@ -114,7 +114,7 @@ def test_while_the_connection_is_lost_the_next_one_is_not_taken():
     """What the node sends again afterwards belongs to the one that ended."""
     channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize)
     inbox = Inbox()
-    writer = LocalWriter(Holdings(channel.delivered), inbox, queue.Queue())
+    writer = LocalWriter(Holdings(channel.delivered), inbox, queue.Queue().put)
     uplink = _OneConnection(channel, writer, limit=0.05)
     ended = threading.Thread(target=uplink.closed, args=(uplink.current,))
     ended.start()

@@ -16,7 +16,6 @@ import pytest
 from ssm_plugin.errors import LocalError
 from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.port_mux import STUCK_LIMIT
-from ssm_plugin.session.alarms import Alarm
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
 
@@ -165,12 +164,12 @@ def test_a_stuck_peer_that_holds_up_all_others_is_cut_off_in_the_end():
             session.wait_open()
             runner = session.runner
             with session.connect() as stuck:
-                wait_until(lambda: runner.holdings.is_full and runner._watching)
+                wait_until(lambda: runner.holdings.is_full and runner._stuck.at is not None)
                 runner.cut_stuck(time.monotonic() + STUCK_LIMIT)
                 assert runner._streams.count == 1  # it holds up nobody
                 with session.connect() as other:
                     wait_until(lambda: runner._streams.count == 2)
-                    runner.alarm(Alarm("stuck connections"))
+                    runner._stuck.due()
                     assert runner._streams.count == 2  # it may recover yet
                     runner.cut_stuck(time.monotonic() + 2 * STUCK_LIMIT)
                     assert len(read_exactly(other, MEBIBYTE)) == MEBIBYTE
@@ -332,7 +331,7 @@ def test_an_agent_that_needs_keep_alives_gets_them(service, target):
             assert 9 < runner._streams.next_timer() <= 10
             runner.paused()
             runner.resumed()
-            runner.alarm(Alarm("keep-alive"))  # too early: nothing happens
+            runner._keep_alive.due()  # too early: nothing happens
             with session.connect() as connection:
                 check_echo(connection, 10)
     with RunningSession(service, portNumber=str(target.port)) as session:

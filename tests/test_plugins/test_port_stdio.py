@@ -109,7 +109,7 @@ def test_a_silent_target_is_left_after_a_grace_time(service, stdin):
             assert time.monotonic() < deadline
         runner.paused()
         runner.resumed()
-        assert session.session.runner is runner
+        assert session.runner is runner
         runner._check(GRACE - 1)
         runner._check(GRACE)
         session.join()
