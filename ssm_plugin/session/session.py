@@ -243,8 +243,13 @@ class Session(IRunnerSession):
         kind = type_of(started, expected)
         if kind != expected.value:
             log.info("the agent opened a %s session", kind)
-        if self._factory is not None:
+        if self._factory is not None and kind == expected.value:
             return self._factory(self, started)
+        if self._factory is not None:
+            raise SessionPropertyError(
+                "the node opened a %s session, where a %s session was expected"
+                % (kind, expected.value)
+            )
         plugin = self._registry.get_plugin(kind)
         if plugin is None:
             raise SessionPropertyError("no plugin is registered for session type %s" % kind)

@@ -16,6 +16,9 @@ from .session import Session
 from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionType
 
+# The exit status where the time was over, as of timeout(1).
+EXIT_TIME_UP = 124
+
 # Seconds that an interrupted start may take to tell us the session that it made, so that it can
 # be terminated, and that this may take.
 _ABANDON_LIMIT = 3.0
@@ -79,15 +82,13 @@ def wait_for_start(
         if isinstance(event, StartFailed):
             raise event.error
         if isinstance(event, WorkerFailed):
+            _abandon(service, events)
             raise event.as_error()
         if event is not None:
             status = ends(event)
         if status is not None:
             _abandon(service, events)
             raise SessionInterrupted("interrupted while the session was being started", status)
-
-
-EXIT_TIME_UP = 124
 
 
 def make_session(

@@ -1,12 +1,11 @@
 """Commands at a local service: in this process, and through the command line.
 
-    with local_service() as service:
-        result = Node(service).run("uname", "-a")
-        done = Cli(tmp_path, service).exec("--", "uname", "-a")
+with local_service() as service:
+    result = Node(service).run("uname", "-a")
+    done = Cli(tmp_path, service).exec("--", "uname", "-a")
 """
 
 import os
-import queue
 import subprocess
 import sys
 import threading
@@ -43,20 +42,6 @@ class Node:
         return result, b"".join(stdout), b"".join(stderr)
 
 
-class Misbehaving(queue.Queue):
-    """The command's events: with the first one, its session begins to misbehave."""
-
-    def __init__(self, service, faults, command):
-        super().__init__()
-        self._arguments = service, faults, command
-
-    def put(self, *arguments, **options):
-        super().put(*arguments, **options)
-        if self._arguments and self._arguments[2].session_id:
-            (service, faults, command), self._arguments = self._arguments, None
-            service.session(command.session_id).misbehave(faults)
-
-
 class Cli:
     """``ssm-plugin`` with a home of its own and an environment as bare as cron's."""
 
@@ -87,7 +72,7 @@ class Cli:
             cwd=str(self.folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **options
+            **options,
         )
 
     def run(self, *words, **options):

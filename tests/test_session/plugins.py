@@ -64,13 +64,13 @@ class OtherPlugin(ISessionPlugin):
     """``failure`` is what its sessions raise when they are executed."""
 
     def __init__(self, *session_types, failure=None):
-        self._types = list(session_types or SessionType)
+        self._types = [kind.value for kind in session_types or SessionType]
         self._failure = failure
 
     def get_supported_session_types(self):
         return list(self._types)
 
-    def create_session(self, config, client_config=None):
+    def create_session(self, config, client_config):
         return OtherSession(config, client_config, self._failure)
 
     def validate_session_properties(self, config):

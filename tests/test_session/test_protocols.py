@@ -4,11 +4,11 @@ import pytest
 
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
+from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.protocols import IDataChannel, ISession, ISessionPlugin
 from ssm_plugin.session.registry import get_session_registry
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
-from ssm_plugin.transport.data_channel import DataChannel
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,9 @@ def test_an_interface_is_these_names_and_cannot_be_made(interface, names):
 
 
 def test_our_own_classes_are_what_the_interfaces_say():
-    assert isinstance(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize), IDataChannel)
+    events = queue.Queue()
+    channel = OwnDataChannel(ChannelProtocol(Role.CLIENT), events.put, events.qsize)
+    assert isinstance(channel, IDataChannel)
     config = SessionConfig("s-1", "wss://host/", "t")
     session = Session(config, ClientConfig("c-1", SessionType.PORT))
     assert isinstance(session, ISession)

@@ -9,11 +9,11 @@ from ssm_plugin.channel.role import Role
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ConnectError, StateError, UpgradeError, UsageError
 from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
-from ssm_plugin.transport.data_channel import DataChannel
 from tests.support.service import local_service
 
 from .plugins import OtherChannel
@@ -133,7 +133,9 @@ def test_a_channel_of_our_own_may_be_given_with_its_dial():
         raise ConnectError("refused")
 
     session = Session(CONFIG, CLIENT, environment=quiet())
-    session.set_data_channel(DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize, dial))
+    events = queue.Queue()
+    protocol = ChannelProtocol(Role.CLIENT)
+    session.set_data_channel(OwnDataChannel(protocol, events.put, events.qsize, dial))
     with pytest.raises(ConnectError, match="refused"):
         session.execute()
     assert session.status is SessionStatus.FAILED
@@ -168,33 +170,24 @@ class Node:
         self.streams = CallableStreams(self._add_notice, self._add_notice)
         client = ClientConfig("c-1", session_type, self._input.get, self._add_output)
         self.session = Session(self.config, client, environment=Environment(streams=self.streams))
-        self.results = []
 
     def type(self, data):
         self._input.put(data)
 
     def start(self):
-        """Execute, and run in a thread."""
+        """Connect; it lives in a thread of its own."""
         self.session.execute()
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
 
     def wait_for(self, wanted):
         with self.changed:
             assert self.changed.wait_for(lambda: wanted in self.output, LIMIT), self.output
 
     def join(self):
-        """The exit status, or what was raised."""
+        """The exit status, or the error."""
         self._input.put(b"")
-        self.thread.join(LIMIT)
-        assert not self.thread.is_alive()
-        return self.results[0]
-
-    def _run(self):
-        try:
-            self.results.append(self.session.run())
-        except Exception as error:
-            self.results.append(error)
+        outcome = self.session.wait(LIMIT)
+        assert outcome is not None, "it does not end"
+        return outcome.error or outcome.status
 
     def _add_output(self, data):
         with self.changed:
@@ -250,7 +243,7 @@ def test_a_session_that_ends_itself_gives_the_status_that_was_asked_for(service)
     assert node.notices.endswith(b"A line of its own\n")
 
 
-def test_what_a_handler_raises_ends_the_session_and_comes_out_of_run(service):
+def test_what_a_handler_raises_ends_the_session_and_is_in_its_outcome(service):
     broken = ValueError("broken handler")
 
     def fail(data):
@@ -269,9 +262,9 @@ def test_a_token_that_is_not_good_is_refused(service):
     config = node.config._replace(token_value="wrong")
     session = Session(config, CLIENT, environment=quiet())
     session.execute()
-    with pytest.raises(Exception) as caught:
-        session.run()
-    assert "wrong" not in str(caught.value)
+    error = session.wait(LIMIT).error
+    assert error is not None
+    assert "wrong" not in str(error)
     assert session.status is SessionStatus.FAILED
     node.session.terminate_session()
 

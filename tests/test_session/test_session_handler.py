@@ -17,7 +17,8 @@ ARGUMENTS = {"sessionId": "s-1", "streamUrl": "wss://host/path", "tokenValue": "
 
 def handler(**options):
     registry = SessionPluginRegistry()
-    registry.register_plugin(OtherPlugin(**options))
+    for session_type in SessionType:
+        registry.register_plugin(session_type, OtherPlugin(**options))
     return SessionHandler(registry)
 
 
@@ -37,7 +38,12 @@ def test_a_session_is_made_of_the_arguments_and_connected():
     session = handler().validate_input_and_start_session(given)
     assert session.status is SessionStatus.CONNECTED
     assert session.config == (
-        "s-1", "wss://host/path", "the-token", "i-1", "doc", {"command": ["ls"]}
+        "s-1",
+        "wss://host/path",
+        "the-token",
+        "i-1",
+        "doc",
+        {"command": ["ls"]},
     )
     assert session.client_config[:2] == ("c-1", SessionType.INTERACTIVE_COMMANDS)
 
@@ -109,41 +115,51 @@ def test_a_session_that_was_refused_is_not_active():
     refusing = handler()
     with pytest.raises(SessionPropertyError, match="target is forbidden"):
         refusing.validate_input_and_start_session(arguments(target="forbidden"))
-    assert refusing.get_active_sessions() == {}
+    assert refusing.get_active_sessions() == []
 
 
 def test_a_session_that_could_not_connect_is_not_active():
     failing = handler(failure=ConnectError("refused"))
     with pytest.raises(ConnectError, match="refused"):
         failing.validate_input_and_start_session(ARGUMENTS)
-    assert failing.get_active_sessions() == {}
+    assert failing.get_active_sessions() == []
 
 
-def test_active_sessions_are_known_by_their_id():
+def test_active_sessions_are_told_with_their_properties():
     starting = handler()
-    one = starting.validate_input_and_start_session(arguments(sessionId="s-1"))
-    other = starting.validate_input_and_start_session(arguments(sessionId="s-2"))
+    for name in ("s-1", "s-2"):
+        starting.validate_input_and_start_session(arguments(sessionId=name))
     active = starting.get_active_sessions()
-    assert active == {"s-1": one, "s-2": other}
+    assert [one["session_id"] for one in active] == ["s-1", "s-2"]
+    assert {one["status"] for one in active} == {SessionStatus.CONNECTED.value}
     active.clear()
     assert len(starting.get_active_sessions()) == 2
+
+
+def test_an_id_that_is_active_is_not_started_again():
+    starting = handler()
+    session = starting.validate_input_and_start_session(ARGUMENTS)
+    with pytest.raises(SessionPropertyError, match="s-1 is active"):
+        starting.validate_input_and_start_session(ARGUMENTS)
+    session.terminate_session()
+    assert starting.validate_input_and_start_session(ARGUMENTS) is not session
 
 
 def test_a_session_that_ended_by_itself_is_not_active():
     starting = handler()
     session = starting.validate_input_and_start_session(ARGUMENTS)
     session.terminate_session()
-    assert starting.get_active_sessions() == {}
+    assert starting.get_active_sessions() == []
 
 
 def test_a_session_is_terminated_by_its_id_once():
     starting = handler()
     session = starting.validate_input_and_start_session(ARGUMENTS)
-    assert starting.terminate_session("s-1") is True
+    starting.terminate_session("s-1")
     assert session.status is SessionStatus.TERMINATED
-    assert starting.get_active_sessions() == {}
-    assert starting.terminate_session("s-1") is False
-    assert starting.terminate_session("unknown") is False
+    assert starting.get_active_sessions() == []
+    starting.terminate_session("s-1")
+    starting.terminate_session("unknown")
     assert session.terminated == 1
 
 
@@ -156,7 +172,7 @@ def test_all_sessions_are_terminated_even_if_one_is_unwilling():
     with pytest.raises(ConnectError, match="unwilling"):
         starting.terminate_all_sessions()
     assert [session.terminated for session in sessions] == [1, 1, 1]
-    assert starting.get_active_sessions() == {}
+    assert starting.get_active_sessions() == []
     starting.terminate_all_sessions()
 
 

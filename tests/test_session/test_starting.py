@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from ssm_plugin.errors import ServiceError, SessionInterrupted
-from ssm_plugin.session.loop import EndRequested
+from ssm_plugin.errors import ServiceError, SessionInterrupted, SsmPluginError
+from ssm_plugin.session.events import EndRequested
 from ssm_plugin.session.starting import SessionRequest, ending_status, start_session
 from ssm_plugin.session.types import SessionType
 from ssm_plugin.terminal.signals import Signalled
@@ -55,9 +55,7 @@ def test_what_the_service_says_is_raised(service):
         start_session(service_client(service), REQUEST, queue.Queue())
 
 
-@pytest.mark.parametrize(
-    "event, status", [(Signalled(signal.SIGTERM), 143), (EndRequested(7), 7)]
-)
+@pytest.mark.parametrize("event, status", [(Signalled(signal.SIGTERM), 143), (EndRequested(7), 7)])
 def test_an_end_terminates_the_session_that_is_made_all_the_same(service, event, status):
     client, events = SlowClient(service), queue.Queue()
     events.put(Signalled(signal.SIGWINCH))
@@ -83,10 +81,9 @@ def test_an_end_of_a_start_that_fails(service):
 def test_a_failed_thread_fails_the_start(service):
     events = queue.Queue()
     events.put(WorkerFailed("signals", KeyError("x")))
-    with pytest.raises(KeyError):
+    with pytest.raises(SsmPluginError, match="internal error in thread signals"):
         start_session(service_client(service), REQUEST, events)
-    service.wait_for(lambda: service.open_sessions())
-    service.session().terminate()
+    service.wait_for(lambda: not service.open_sessions())
 
 
 def test_what_ends_and_what_does_not():
