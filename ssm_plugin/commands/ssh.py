@@ -61,8 +61,7 @@ def _run(request: SessionRequest, environment: Environment) -> int:
         started = start_session(environment.service, request, events)
         session = make_session(request, started, environment, events, _stream_runner)
         outcome = foreground.run(session)
-    # SSH ends its connections itself, and then there is no reason: any is an error here.
-    if outcome.reason:
+    if environment.silent and outcome.reason:  # else a notice has told it
         port = request.parameters["portNumber"][0]
         raise SessionLost(
             "the session with port %s of %s was ended: %s" % (port, request.target, outcome.reason)

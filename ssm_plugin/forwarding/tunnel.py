@@ -177,11 +177,13 @@ class Tunnel:
         opening = Report(kind, self, started.session_id)
         current = TunnelSession(self._tell, opening, self.destination, doorkeeper, self._advice)
         environment = environment._replace(
-            listener=self.local_end, streams=current.streams, silent=False, tells_end=False
+            listener=self.local_end,
+            streams=current.streams,
+            aside=False,  # warnings are errors here, other lines are not
+            silent=False,
+            tells_end=False,
         )
-        session = make_session(
-            self.request, started, environment, events, current.make_runner
-        )
+        session = make_session(self.request, started, environment, events, current.make_runner)
         self._current = current
         session.execute()
         outcome = session.wait()
