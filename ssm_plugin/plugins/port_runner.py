@@ -60,7 +60,11 @@ class PortRunner(BuiltInRunner):
         except MessageError:
             return
         if flag == payloads.CONNECT_TO_PORT_ERROR:
-            self.session.notices.show(notices.CONNECT_FAILED)
+            self.refused()
+
+    def refused(self) -> None:
+        """The node could not connect to its port."""
+        self.session.notices.show(notices.CONNECT_FAILED)
 
 
 class ListeningRunner(PortRunner):
@@ -129,6 +133,15 @@ class ListeningRunner(PortRunner):
     def writer(self) -> LocalWriter:
         assert self._writer is not None, "the runner has been started"
         return self._writer
+
+    @property
+    def reader(self) -> LocalReader:
+        assert self._reader is not None, "the runner has been started"
+        return self._reader
+
+    @property
+    def open_connections(self) -> int:
+        return self._reader.count if self._reader else 0
 
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, Accepted):

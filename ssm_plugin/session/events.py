@@ -108,4 +108,9 @@ SessionEvent = Union[
     RunnerEvent,
 ]
 
+# What comes over a connection, or tells of its end: there was one, even if nobody has said so yet.
+SHOWS_CONNECTION = (
+    Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Terminating, Disconnected
+)
+
 Tell = Callable[[SessionEvent], object]

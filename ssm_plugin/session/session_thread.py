@@ -31,6 +31,7 @@ from .connector import Connector, OwnDataChannel
 from .environment import Environment
 from .errands import Errands
 from .events import (
+    SHOWS_CONNECTION,
     EndRequested,
     FoundAlive,
     FoundOver,
@@ -188,6 +189,8 @@ class SessionThread:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
             return
+        if self.lifecycle.state is State.CONNECTING and isinstance(event, SHOWS_CONNECTION):
+            self._react(Opened())  # another thread tells it, and was slower
         self._react(event)
 
     def _react(self, event: SessionEvent) -> None:
@@ -256,7 +259,8 @@ class SessionThread:
     ) -> None:
         if isinstance(event, Opened):
             self._patience.end()
-            if self.lifecycle.connected(now, self._progress):
+            if self.lifecycle.state is State.CONNECTING:
+                self.lifecycle.connected(now, self._progress)
                 self._patience.begin_first_output()
         elif isinstance(event, OpenFailed):
             raise event.error

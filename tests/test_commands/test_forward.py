@@ -69,6 +69,8 @@ class Served:
             assert self.process.poll() is None
             os.sched_yield()
         self.endpoint_url = url_file.read_text().strip()
+        words = (folder / "url.env").read_text().split()
+        self.exports = dict(word.split("=", 1) for word in words if "=" in word)
 
     def __enter__(self):
         return self
@@ -195,7 +197,7 @@ def test_a_service_that_dies_shows_at_once_in_every_place(tmp_path, echo):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, Served(tmp_path) as served:
         manager.settimeout(10)
         manager.bind(str(tmp_path / "notify"))
-        more = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        more = dict(served.exports, NOTIFY_SOCKET=str(tmp_path / "notify"))
         words = ["i-demo", "0:%d" % echo.port, "--json", "--quiet"]
         with ForwardCommand(tmp_path, served, *words, more=more) as command:
             ready = command.event("ready")

@@ -78,6 +78,26 @@ def test_a_closed_port_is_one_line_and_a_failure(call, service):
     service.wait_for(lambda: not service.open_sessions())
 
 
+def test_a_session_that_timed_out_is_one_line_and_a_failure(call, service):
+    environ = dict(
+        call.drop_in.environ, AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1"
+    )
+    with EchoServer() as echo:
+        argv = COMMAND + ["ssh", "i-1", str(echo.port), "--quiet"]
+        with call.drop_in.spawn(argv, environ=environ) as process:
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            assert process.stdout.read(1) == b"x"
+            session = service.session()
+            session.misbehave("lose-channel-closed")
+            session.terminate()
+            session.drop_connection()
+            stderr = process.stderr.read()
+            assert process.wait(TIME_LIMIT) == 255
+    line = "ssm-plugin: the session with port %d of i-1 was ended: timed out\n" % echo.port
+    assert stderr == line.encode("ascii")
+
+
 def test_an_unknown_target_is_one_line_and_a_failure(call):
     done = call("ssh", "i-2")
     assert (done.status, done.stdout) == (255, b"")
