@@ -79,13 +79,13 @@ class RemoteCommand:
         except SsmPluginError as raised:
             error, reason = raised, str(raised)
             status = getattr(raised, "exit_status", EXIT_FAILED)
-        if status == EXIT_TIME_UP and self._is_late and self._record.ended_by in (None, EXIT_TIME_UP):
+        record = self._record
+        if status == EXIT_TIME_UP and self._is_late and record.ended_by in (None, EXIT_TIME_UP):
             reason = "the time limit of %g s for the command on %s has passed" % (
                 self.request.timeout or 0.0,
                 self.name,
             )
             error = SessionInterrupted(reason, status)
-        record = self._record
         return CommandResult(
             self.name,
             status,

@@ -98,7 +98,8 @@ def is_unfinished(buffer: bytes, start: int, masked: bool, in_fragments: bool = 
     extent = extent_of(buffer, start, masked)
     if extent is None:
         return True
-    return not in_fragments and buffer[start] == _FINAL_BINARY and extent.end - start <= _LONGEST_CUT
+    is_one_message = buffer[start] == _FINAL_BINARY and not in_fragments
+    return is_one_message and extent.end - start <= _LONGEST_CUT
 
 
 def join_messages(messages: List[bytes], masked: bool) -> bytes:

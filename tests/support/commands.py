@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 from ssm_plugin.jobs.command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
@@ -31,15 +32,36 @@ class Node:
 
     def command(self, *argv, on_output=None, **fields):
         """The command, and the two lists that its output goes to."""
+        return self._command(RemoteCommand, argv, on_output, fields)
+
+    def misbehaving(self, service, faults, *argv, on_output=None, **fields):
+        """The same, and the node's session has these faults."""
+        return self._command(partial(MisbehavingCommand, service, faults), argv, on_output, fields)
+
+    def _command(self, make, argv, on_output, fields):
         outputs = [], []
         streams = CallableStreams(on_output or outputs[0].append, outputs[1].append)
         request = CommandRequest(TARGET, argv, **fields)
-        return RemoteCommand(request, self.environment, streams), outputs
+        return make(request, self.environment, streams), outputs
 
     def run(self, *argv, **fields):
         command, (stdout, stderr) = self.command(*argv, **fields)
         result = command.run()
         return result, b"".join(stdout), b"".join(stderr)
+
+
+class MisbehavingCommand(RemoteCommand):
+    """Its session at ``service`` has these ``faults`` from the first moment on."""
+
+    def __init__(self, service, faults, request, environment, streams):
+        super().__init__(request, environment, streams)
+        self._faults = service, faults
+
+    def _start(self, text):
+        session = super()._start(text)
+        service, faults = self._faults
+        service.session(self.session_id).misbehave(faults)
+        return session
 
 
 class Cli:

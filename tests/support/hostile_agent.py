@@ -44,8 +44,9 @@ class HostileAgent(RunningAgent):
         self._script = script
         self._events = queue.Queue()
         self._link = AgentLink(link, session.session_id, self._events)
-        self._channel = DataChannel(ChannelProtocol(Role.AGENT), self._events.put, self._events.qsize)
-        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue())
+        protocol = ChannelProtocol(Role.AGENT)
+        self._channel = DataChannel(protocol, self._events.put, self._events.qsize)
+        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue().put)
 
     def close(self, seconds: float) -> None:
         self.worker.join(seconds)

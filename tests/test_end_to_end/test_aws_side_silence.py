@@ -4,12 +4,12 @@ import contextlib
 import threading
 
 import pytest
+from ssm_plugin.session.surroundings import make_environment
 
 from ssm_plugin.config import Settings
 from ssm_plugin.errors import DeadlineError, HandshakeError
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
-from ssm_plugin.session.surroundings import make_environment
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
 from tests.support.aws_side import REGION, TARGET, AwsSide
 

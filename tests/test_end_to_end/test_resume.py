@@ -14,7 +14,6 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
-
 from ssm_plugin.session.types import SessionStatus, SessionType
 from ssm_plugin.transport.link import Link
 from tests.support.running import TIME_LIMIT, RunningSession, service_client
@@ -358,9 +357,8 @@ def test_a_quiet_command_can_be_typed_into_once_the_wait_is_over(service):
         "AWS-StartInteractiveCommand",
         parameters,
         SessionType.INTERACTIVE_COMMANDS,
+        network=QUICK._replace(first_output_timeout=0.5),
     ) as running:
-        service.wait_for(lambda: running.at_service.connections == 1)
-        running.session.events.put(Alarm("first message"))
         running.send(b"hello\n")
         running.expect(b"got hello")
         assert running.notices.count(b"Starting session") == 1
@@ -369,9 +367,8 @@ def test_a_quiet_command_can_be_typed_into_once_the_wait_is_over(service):
 
 
 def test_a_session_that_never_starts_says_what_it_waited_for(service):
-    with RunningSession(service, faults="down.lose") as running:
-        service.wait_for(lambda: running.at_service.connections == 1)
-        running.session.events.put(Alarm("first message"))
+    network = QUICK._replace(first_output_timeout=0.5)
+    with RunningSession(service, faults="down.lose", network=network) as running:
         with pytest.raises(DeadlineError, match="the node sent nothing"):
             running.finish()
 

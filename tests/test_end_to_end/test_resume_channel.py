@@ -67,7 +67,8 @@ class Ends:
             clock=self.clock,
             high_water=high_water,
         )
-        self.node = DataChannel(ChannelProtocol(Role.AGENT), self.node_events.put, self.node_events.qsize, ping_interval=60)
+        protocol, events = ChannelProtocol(Role.AGENT), self.node_events
+        self.node = DataChannel(protocol, events.put, events.qsize, ping_interval=60)
         self.link = self.connect()
         self.node.send_input_data(b"$")
         self.next(Started)

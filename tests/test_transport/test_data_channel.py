@@ -427,7 +427,8 @@ def test_a_peer_that_answers_pings_lives():
 def test_a_dial_that_succeeds_opens_the_channel():
     events = queue.Queue()
     connection, peer = connect()
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), events.put, events.qsize, dial=lambda: connection)
+    protocol = ChannelProtocol(Role.CLIENT)
+    channel = DataChannel(protocol, events.put, events.qsize, dial=lambda: connection)
     assert channel.open() is True
     assert channel.is_open
     channel.close()
@@ -438,7 +439,8 @@ def test_a_dial_that_fails_says_why():
     def dial():
         raise ConnectError("refused")
 
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize, dial=dial)
+    events = queue.Queue()
+    channel = DataChannel(ChannelProtocol(Role.CLIENT), events.put, events.qsize, dial=dial)
     with pytest.raises(ConnectError, match="refused"):
         channel.open()
     assert not channel.is_open
