@@ -182,7 +182,7 @@ def test_a_port_that_never_had_a_listener_ends_the_session_with_the_reason(servi
 
 def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service):
     session.wait_open()
-    session.session.events.put(Signalled(signal.SIGTERM))
+    session.session.signal(Signalled(signal.SIGTERM))
     session.join()
     assert session.status == 128 + signal.SIGTERM
     service.wait_for(lambda: service.open_sessions() == [])

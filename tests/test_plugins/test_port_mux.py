@@ -295,7 +295,7 @@ def test_a_listener_of_the_callers_outlives_its_sessions(service, target):
 def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service, signum):
     with session.connect() as connection:
         check_echo(connection, 10)
-        session.session.events.put(Signalled(signum))
+        session.session.signal(Signalled(signum))
         session.join()
         assert session.status == 128 + signum
         assert session.notices.data.endswith(b"Terminate signal received, exiting.\n")
@@ -305,7 +305,7 @@ def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service, sig
 
 
 def test_other_signals_change_nothing(session):
-    session.session.events.put(Signalled(signal.SIGWINCH))
+    session.session.signal(Signalled(signal.SIGWINCH))
     with session.connect() as connection:
         check_echo(connection, 10)
 

@@ -167,7 +167,7 @@ def test_a_signal_ends_it_with_its_number(service, stdin, signum, line):
         session = run(service, target, stdin)
         stdin.write(b"x")
         session.notices.wait_for(b"x")
-        session.session.events.put(Signalled(signum))
+        session.session.signal(Signalled(signum))
         session.join()
     assert session.status == 128 + signum
     start = "\nStarting session with SessionId: {}\n".format(session.id)
