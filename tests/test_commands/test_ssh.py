@@ -78,6 +78,14 @@ def test_a_closed_port_is_one_line_and_a_failure(call, service):
     service.wait_for(lambda: not service.open_sessions())
 
 
+def test_without_quiet_the_reason_is_told_once_too(call):
+    with bind_tcp() as closed:
+        port = closed.port
+    done = call("ssh", "i-1", str(port))
+    assert (done.status, done.stdout) == (255, b"")
+    assert done.stderr.count(b"unable to connect") == 1
+
+
 def test_a_session_that_timed_out_is_one_line_and_a_failure(call, service):
     environ = dict(
         call.drop_in.environ, AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1"
