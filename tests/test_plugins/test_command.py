@@ -234,7 +234,7 @@ def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resu
     path = tmp_path / "go"
     line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
     with command(line, separate=False) as running:
-        running.wait_for(lambda: running.session.runner)
+        running.wait_for(lambda: b"Starting session" in running.notices)
         if resumed:
             running.at_service.drop_connection()
             service.wait_for(lambda: running.at_service.connections == 2)
