@@ -17,15 +17,15 @@ from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.agent import AgentOptions
-from ..loopback.demo import new_keys, private_service
+from ..loopback.demo_service import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
 from ..terminal.output import write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from . import exec as exec_command
-from .faces import HELP
-from .new_session import signals_into
-from .own import Parser, add_common_options, run_command
+from .command_line import Parser, add_common_options, run_command
+from .foreground import signals_into
+from .program import HELP
 
 EXAMPLE = (
     """\

@@ -24,10 +24,10 @@ from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.types import SessionType
 from ..terminal.output import write_all
-from .faces import RESPONSE_VARIABLE
-from .frame import check_status_setting
-from .new_session import run_in_foreground
+from .exit_status import check_status_setting
+from .foreground import run_in_foreground
 from .process_memory import overwrite
+from .program import RESPONSE_VARIABLE
 
 USAGE = (
     "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "

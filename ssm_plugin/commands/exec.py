@@ -27,7 +27,7 @@ from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams
 from ..terminal.input import InputReader
 from ..terminal.output import write_all
-from .new_session import signals_into
+from .foreground import signals_into
 from .parent import parent_watch
 
 EXAMPLE = """\

@@ -32,7 +32,7 @@ from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
 from ..session.environment import Environment, make_environment
 from ..terminal.output import write_all
-from .new_session import signals_into
+from .foreground import signals_into
 
 EXAMPLE = """\
 examples:

@@ -20,7 +20,7 @@ from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
 from ..session.environment import make_environment
 from ..terminal.output import write_all
-from .new_session import signals_into
+from .foreground import signals_into
 from .parent import parent_watch
 
 EXAMPLE = """\

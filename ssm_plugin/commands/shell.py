@@ -11,7 +11,7 @@ from ..config import Settings
 from ..errors import UsageError
 from ..session.environment import make_environment
 from ..session.types import SessionType
-from .new_session import SessionRequest, run_new_session
+from .foreground import SessionRequest, run_new_session
 
 EXAMPLE = """\
 examples:

@@ -23,7 +23,7 @@ from ..session.events import SessionEvent
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.starting import SessionRequest, make_session, start_session
 from ..session.types import SessionType
-from .new_session import Foreground, signals_into
+from .foreground import Foreground, signals_into
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"

@@ -12,7 +12,7 @@ from ..session.environment import Environment
 from .command import RemoteCommand
 from .fleet import Fleet, FleetEvent
 from .lock import JobLock, lock_directory
-from .output import open_output
+from .output_file import open_output
 from .remote_line import remote_line
 from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
 from .results import worst

@@ -106,7 +106,7 @@ class OutputPump:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-class InputPump:
+class TargetPump:
     """Writes what it is given to ``fd``, which is non-blocking; ``taken`` is told how much."""
 
     def __init__(

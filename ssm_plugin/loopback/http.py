@@ -1,6 +1,6 @@
 """A threaded HTTP/1.1 server on 127.0.0.1: requests within limits, keep-alive, upgrades.
 
-A handler turns a :class:`Request` into a :class:`Response`, or into an :class:`Upgrade`, which
+A handler turns a :class:`Request` into a :class:`HttpResponse`, or into an :class:`Upgrade`, which
 takes the raw connection over. Limits: 64 KiB of header, 4 MiB of body; no chunked request bodies.
 """
 
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     keep_alive: bool
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     status: int
     body: bytes = b""
     headers: Headers = ()
@@ -57,7 +57,7 @@ class Upgrade(NamedTuple):
     serve: Callable[[Stream, bytes], None]
 
 
-Handler = Callable[[Request], Union[Response, Upgrade]]
+Handler = Callable[[Request], Union[HttpResponse, Upgrade]]
 
 
 class _Refused(Exception):
@@ -82,7 +82,7 @@ class _Connection:
             while self._serve_one():
                 pass
         except _Refused as refused:
-            self._answer(Response(refused.status), keep_alive=False)
+            self._answer(HttpResponse(refused.status), keep_alive=False)
             self._drain()
 
     def _serve_one(self) -> bool:
@@ -129,7 +129,7 @@ class _Connection:
         while self.stream.recv(65536, deadline - time.monotonic()):
             pass
 
-    def _answer(self, response: Response, keep_alive: bool) -> None:
+    def _answer(self, response: HttpResponse, keep_alive: bool) -> None:
         headers = list(response.headers)
         headers.append(("Content-Length", str(len(response.body))))
         if not keep_alive:

@@ -23,7 +23,7 @@ from ..transport.buffered_socket import BufferedSocket
 from ..transport.frames import MAXIMUM_MESSAGE
 from ..transport.websocket import WebSocketConnection
 from ..wire.message import Buffer
-from .http import Request, Response, Upgrade
+from .http import HttpResponse, Request, Upgrade
 from .stream import Stream
 
 CLOSE_TIMEOUT = 2.0  # seconds that a client has to answer our close frame
@@ -43,16 +43,16 @@ T = TypeVar("T")
 
 def accept_upgrade(
     request: Request, serve: Callable[[Stream, bytes], None]
-) -> Union[Response, Upgrade]:
+) -> Union[HttpResponse, Upgrade]:
     """The answer to an upgrade request: 101, or what is wrong with the request."""
     key = request.headers.get("sec-websocket-key", "")
     wanted = "upgrade" in request.headers.get("connection", "").lower()
     if request.headers.get("upgrade", "").lower() != "websocket" or not wanted:
-        return Response(426, b"this is a WebSocket endpoint\n", (("Upgrade", "websocket"),))
+        return HttpResponse(426, b"this is a WebSocket endpoint\n", (("Upgrade", "websocket"),))
     if request.headers.get("sec-websocket-version") != "13":
-        return Response(426, b"", (("Sec-WebSocket-Version", "13"),))
+        return HttpResponse(426, b"", (("Sec-WebSocket-Version", "13"),))
     if request.method != "GET" or not _is_key(key):
-        return Response(400, b"malformed upgrade request\n")
+        return HttpResponse(400, b"malformed upgrade request\n")
     accept = base64.b64encode(hashlib.sha1(key.encode("ascii") + _KEY_SUFFIX).digest())
     headers = (
         ("Upgrade", "websocket"),

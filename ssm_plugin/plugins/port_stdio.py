@@ -24,7 +24,7 @@ GRACE = 30.0
 _CHECK_INTERVAL = 1.0
 
 
-class InputEnded(RunnerEvent):
+class StdinEnded(RunnerEvent):
     """The event: standard input is over, and all of it was sent."""
 
 
@@ -59,7 +59,7 @@ class StdioRunner(PortRunner):
             self.flagged(data)
 
     def event(self, event: RunnerEvent) -> None:
-        if isinstance(event, InputEnded):
+        if isinstance(event, StdinEnded):
             self._input_ended = True
             self.resumed()
             self._check(0.0)
@@ -99,7 +99,7 @@ class StdioRunner(PortRunner):
                 if not data:
                     break
                 self.session.channel.send_input_data(data)
-            self.session.tell(InputEnded())
+            self.session.tell(StdinEnded())
         except SessionLost:
             pass  # the session ended with input unsent; it says so itself
 

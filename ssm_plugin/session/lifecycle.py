@@ -163,7 +163,7 @@ class Outcome(NamedTuple):
     error: Optional[BaseException] = None
 
 
-class Timer(enum.Enum):
+class Awaited(enum.Enum):
     """What a session waits for, if nothing happens before."""
 
     CONNECT = "the first connection"
@@ -198,7 +198,7 @@ class Lifecycle:
         self.outcome: Optional[Outcome] = None
         self._limits = limits
         self._source = source
-        self._timers: Dict[Timer, float] = {}
+        self._timers: Dict[Awaited, float] = {}
         self._delays: Iterator[float] = iter(())
         self._gives_up_at = 0.0
         self._is_failing = False  # lost again before the last connection was of any use
@@ -213,14 +213,14 @@ class Lifecycle:
     def execute(self, now: float) -> None:
         """It is being connected for the first time."""
         self._advance(Event.EXECUTE)
-        self._timers[Timer.CONNECT] = now + self._limits.connect
+        self._timers[Awaited.CONNECT] = now + self._limits.connect
 
     def connected(self, now: float, progress: int) -> bool:
         """A connection is open, and its first message sent. False if it comes too late."""
         before = self.state
         if self._advance(Event.CONNECT) is before:
             return False
-        for timer in (Timer.CONNECT, Timer.RETRY, Timer.GIVE_UP):
+        for timer in (Awaited.CONNECT, Awaited.RETRY, Awaited.GIVE_UP):
             self._timers.pop(timer, None)
         self._await_first_message(now, before)
         self.was_connected = True
@@ -230,26 +230,26 @@ class Lifecycle:
     def negotiating(self, now: float) -> None:
         """The node has begun a handshake that takes its time."""
         self._stop_waiting_for_start()
-        self._timers[Timer.HANDSHAKE] = now + HANDSHAKE_LIMIT
+        self._timers[Awaited.HANDSHAKE] = now + HANDSHAKE_LIMIT
 
     def started(self) -> None:
         """The node has said what the session is, or has just begun with its output."""
         self._advance(Event.START)
         self._stop_waiting_for_start()
-        self._timers.pop(Timer.HANDSHAKE, None)
+        self._timers.pop(Awaited.HANDSHAKE, None)
 
     def lost(self, now: float, progress: int, error: BaseException, obstacle: str = "") -> None:
         """The connection is gone. ``obstacle`` says why no other one can be made, if none can."""
         if self._advance(Event.LOSE) in _ENDING + _ENDED:
             return
-        self._timers.pop(Timer.QUIET_START, None)
+        self._timers.pop(Awaited.QUIET_START, None)
         self.last_error = error
         was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
         if was_good or not self._is_failing:
             self._is_failing = True
             self._delays = delays(self._source)
             self._gives_up_at = now + self._limits.reconnect
-        self._timers[Timer.GIVE_UP] = self._gives_up_at + self._limits.attempt
+        self._timers[Awaited.GIVE_UP] = self._gives_up_at + self._limits.attempt
         if obstacle:
             self.fail(SessionLost("%s, and %s" % (error, obstacle)))
         else:
@@ -317,13 +317,13 @@ class Lifecycle:
         if timer is None or self._timers[timer] > now:
             return None
         del self._timers[timer]
-        if timer is Timer.RETRY:
+        if timer is Awaited.RETRY:
             return Due.RETRY
-        if timer is Timer.QUIET_START:
+        if timer is Awaited.QUIET_START:
             return Due.ASSUME_START
-        if timer is Timer.GIVE_UP or self.state is State.REOPENING:
+        if timer is Awaited.GIVE_UP or self.state is State.REOPENING:
             self._give_up()
-        elif timer is Timer.HANDSHAKE:
+        elif timer is Awaited.HANDSHAKE:
             late = "the node did not finish the handshake within %g s" % HANDSHAKE_LIMIT
             self.fail(HandshakeError(late))
         else:
@@ -351,12 +351,12 @@ class Lifecycle:
 
     def _await_first_message(self, now: float, before: State) -> None:
         if before in (State.CONNECTING, State.REOPENING) and self._limits.quiet_start is not None:
-            self._timers[Timer.QUIET_START] = now + self._limits.quiet_start
+            self._timers[Awaited.QUIET_START] = now + self._limits.quiet_start
         elif before is State.CONNECTING and self._limits.first_output is not None:
-            self._timers[Timer.FIRST_MESSAGE] = now + self._limits.first_output
+            self._timers[Awaited.FIRST_MESSAGE] = now + self._limits.first_output
 
     def _stop_waiting_for_start(self) -> None:
-        for timer in (Timer.FIRST_MESSAGE, Timer.QUIET_START):
+        for timer in (Awaited.FIRST_MESSAGE, Awaited.QUIET_START):
             self._timers.pop(timer, None)
 
     def _retry(self, now: float) -> None:
@@ -364,7 +364,7 @@ class Lifecycle:
         if now >= self._gives_up_at:
             self._give_up()
         else:
-            self._timers[Timer.RETRY] = min(now + next(self._delays), self._gives_up_at)
+            self._timers[Awaited.RETRY] = min(now + next(self._delays), self._gives_up_at)
 
     def _give_up(self) -> None:
         lost = SessionLost(
@@ -374,8 +374,8 @@ class Lifecycle:
         self.fail(lost)
 
 
-def _too_late(timer: Timer, limits: Limits) -> DeadlineError:
-    if timer is Timer.CONNECT:
+def _too_late(timer: Awaited, limits: Limits) -> DeadlineError:
+    if timer is Awaited.CONNECT:
         return DeadlineError(
             "the data channel did not open within %d s: check the network, the firewall and the "
             "proxy settings" % limits.connect

@@ -12,7 +12,7 @@ from ..terminal.signals import Signalled
 from ..wire.message import Buffer
 from .events import RunnerEvent, Tell
 from .lifecycle import Outcome
-from .timers import Timer
+from .timers import SessionTimer
 from .types import ClientConfig, SessionConfig, SessionStatus
 
 
@@ -105,7 +105,7 @@ class IRunnerSession(ISession):
         """Let :meth:`IRunner.event` have this event, in the session's thread. From any thread."""
 
     @abc.abstractmethod
-    def new_timer(self, due: Callable[[], None]) -> Timer:
+    def new_timer(self, due: Callable[[], None]) -> SessionTimer:
         """A timer that calls ``due`` in the session's thread."""
 
 

@@ -21,7 +21,7 @@ from .protocols import IDataChannel, IRunner, IRunnerSession, RunnerFactory
 from .registry import SessionPluginRegistry, get_session_registry
 from .session_thread import SessionThread
 from .streams import Streams
-from .timers import Timer
+from .timers import SessionTimer
 from .types import ClientConfig, SessionConfig, SessionStatus
 
 log = logs.logger(__name__)
@@ -186,7 +186,7 @@ class Session(IRunnerSession):
                 self._leave_by = time.monotonic() + LEAVE_LIMIT
                 self._changed.notify_all()
 
-    def new_timer(self, due: Callable[[], None]) -> Timer:
+    def new_timer(self, due: Callable[[], None]) -> SessionTimer:
         return self._life.timers.new(due)
 
     @property

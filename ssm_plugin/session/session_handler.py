@@ -13,7 +13,7 @@ from .registry import SessionPluginRegistry, get_session_registry
 from .session import Session
 from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 _ENDED = (SessionStatus.TERMINATED, SessionStatus.FAILED)
 _REQUIRED = ("sessionId", "streamUrl", "tokenValue")

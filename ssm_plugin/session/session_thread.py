@@ -53,7 +53,7 @@ from .termination import Termination, close_session
 from .timers import Timers
 from .types import ClientConfig, SessionConfig, SessionType
 
-log = logs.logger("session")
+log = logs.logger(__name__)
 
 # Seconds. For all that is to be done at the end, and for the service to confirm it.
 FINISH_LIMIT = 4.0

@@ -4,7 +4,7 @@ import time
 from typing import Callable, List, Optional
 
 
-class Timer:
+class SessionTimer:
     """Calls ``due`` once, in the session's thread, when its time has come."""
 
     def __init__(self, due: Callable[[], None]) -> None:
@@ -23,10 +23,10 @@ class Timers:
     """All of one session."""
 
     def __init__(self) -> None:
-        self._timers: List[Timer] = []
+        self._timers: List[SessionTimer] = []
 
-    def new(self, due: Callable[[], None]) -> Timer:
-        timer = Timer(due)
+    def new(self, due: Callable[[], None]) -> SessionTimer:
+        timer = SessionTimer(due)
         self._timers.append(timer)
         return timer
 

@@ -16,7 +16,7 @@ import uuid
 from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
@@ -61,7 +61,7 @@ class RunningSession:
         **environment
     ):
         values = {name: [value] for name, value in (parameters or {}).items()}
-        request = SessionRequest(TARGET, document, values, "test")
+        request = StartRequest(TARGET, document, values, "test")
         self.at_service = local.gateway.start_session(request)
         if faults:
             self.at_service.misbehave(faults)

@@ -20,7 +20,7 @@ from ssm_plugin.commands.demo import _announce
 from ssm_plugin.errors import ConfigurationError, CredentialsError, LocalError
 from ssm_plugin.forwarding.readiness import ReadyFile
 from ssm_plugin.jobs.lock import JobLock
-from ssm_plugin.jobs.output import open_output
+from ssm_plugin.jobs.output_file import open_output
 from ssm_plugin.jobs.sinks import open_fresh
 from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.local_end import bind_unix

@@ -8,7 +8,7 @@ from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ConnectError, StateError, UpgradeError, UsageError
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
@@ -159,7 +159,7 @@ class Node:
         self.changed = threading.Condition()
         self._input = queue.Queue()
         self.gateway_session = service.gateway.start_session(
-            SessionRequest("i-demo", document or "", {}, "test")
+            StartRequest("i-demo", document or "", {}, "test")
         )
         self.config = SessionConfig(
             self.gateway_session.session_id,

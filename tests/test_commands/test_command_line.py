@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ssm_plugin.commands import own
-from ssm_plugin.commands.faces import COMMANDS, choose
+from ssm_plugin.commands.program import COMMANDS, choose
 from ssm_plugin.errors import ConfigurationError, UsageError
 from tests.support.drop_in import DropIn
 
