@@ -45,7 +45,7 @@ class HostileAgent(RunningAgent):
         self._events = queue.Queue()
         self._link = AgentLink(link, session.session_id, self._events)
         self._channel = DataChannel(ChannelProtocol(Role.AGENT), self._events.put, self._events.qsize)
-        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue())
+        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue().put)
 
     def close(self, seconds: float) -> None:
         self.worker.join(seconds)

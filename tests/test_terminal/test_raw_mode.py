@@ -137,7 +137,7 @@ def test_it_is_restored_when_a_signal_ends_the_program(name):
         "from ssm_plugin.terminal.signals import SignalWatch\n"
         "from ssm_plugin.transport.worker import Worker\n"
         "events = queue.Queue()\n"
-        "with SignalWatch(events) as watch, raw_mode(0):\n"
+        "with SignalWatch(events.put) as watch, raw_mode(0):\n"
         "    Worker('signals', watch.forward, events.put).start()\n"
         "    os.write(1, b'raw\\r\\n')\n"
         "    signum = events.get().signum\n"
