@@ -278,7 +278,10 @@ class Lifecycle:
         self.end(Outcome(getattr(error, "exit_status", EXIT_LOST), error=error))
 
     def cleaned(self, error: Optional[BaseException] = None) -> None:
-        """Nothing of it is left here; ``error`` is what went wrong on the way, if anything did."""
+        """Nothing of it is left here; ``error`` is what went wrong on the way, if anything did. The
+        first who says so counts: a thread that was given up may come later."""
+        if self.has_ended:
+            return
         self.cleaning_error = error
         outcome = self.outcome or Outcome(0)
         if error is not None and outcome.error is None:

@@ -8,7 +8,7 @@ follows. It waits for nothing else, but for a slow consumer of its output.
 import queue
 import threading
 import time
-from typing import Callable, Collection, Optional, Union
+from typing import Callable, Collection, Iterable, List, Optional, Union
 
 from .. import logs
 from ..channel.events import (
@@ -22,7 +22,7 @@ from ..channel.events import (
 )
 from ..channel.protocol import ChannelProtocol
 from ..channel.role import Role
-from ..errors import ConnectError, SessionLost
+from ..errors import ConnectError, SessionLost, StateError
 from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel, Disconnected
@@ -65,6 +65,20 @@ TERMINATING_LIMIT = 5.0
 
 TIMED_OUT = "timed out"
 
+# What comes over the connection. The channel's threads may tell it before the one that has opened
+# the channel tells that it is open.
+_FROM_CHANNEL = (
+    Output,
+    Spilled,
+    Started,
+    KeyRequested,
+    Acknowledged,
+    ChannelClosed,
+    Failed,
+    Terminating,
+    Disconnected,
+)
+
 
 class OwnDataChannel(DataChannel, IDataChannel):
     """Ours, by the interface that foreign ones are written to: the transport cannot name it."""
@@ -91,7 +105,10 @@ class SessionThread:
         make_runner: Callable[[Started], IRunner],
         changed: Callable[[], None],
     ) -> None:
-        self.lifecycle = Lifecycle(limits_of(config, client_config, environment))
+        limits = limits_of(config, client_config, environment)
+        if channel is not None:
+            limits = limits._replace(first_output=None)  # it may have nothing to tell, ever
+        self.lifecycle = Lifecycle(limits)
         self.notices = Notices(
             environment.streams,
             config.session_id,
@@ -112,6 +129,9 @@ class SessionThread:
         self._make_runner = make_runner
         self._changed = changed
         self._own_channel: Optional[OwnDataChannel] = None
+        self._early: Optional[List[SessionEvent]] = []  # of an open channel that is not told yet
+        self._opening = threading.Lock()
+        self._is_told_where = False
         self._stopped_runner: Optional[IRunner] = None
         self._patience = patience.Patience(
             self.notices, self.timers, environment.streams.is_watched, self._expected
@@ -140,37 +160,40 @@ class SessionThread:
     def clean_up(self) -> None:
         """Leave nothing behind, within :data:`FINISH_LIMIT`. For a session that was never executed,
         in the caller's thread."""
-        error: Optional[BaseException] = None
         ends_at = time.monotonic() + FINISH_LIMIT
-        for step in (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at)):
-            try:
-                step()
-            except BaseException as raised:  # a safety net: the rest is to be done all the same
-                error = error if isinstance(raised, OutputGone) else error or raised
-        self._ended(error)
+        steps = (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at))
+        self._ended(_do_all(steps))
 
     def abandon(self, status: int, ends_at: float) -> None:
         """The same in another thread, since the session's own is stuck in our output: it ends with
         this status, and says nothing."""
         self.lifecycle.end(Outcome(status))
-        try:
-            self._stop_runner()
-            self._close(ends_at)
-            self._is_closed.wait(max(0.0, ends_at - time.monotonic()))
-        finally:
-            self._ended(None)
+        error = _do_all((self._stop_runner, lambda: self._close(ends_at)))
+        self._is_closed.wait(max(0.0, ends_at - time.monotonic()))
+        self._ended(error)
 
     def open_channel(self) -> None:
-        """Connect the data channel, if it is not yet. Blocks; raises what prevented it."""
-        channel = self.channel
-        if channel is None:
-            channel = self.channel = self._own_channel = self._new_channel()
-        elif self._own_channel is None:
+        """Connect the data channel, unless it was connected before. Blocks; raises what prevented
+        it."""
+        with self._opening:
+            if self.lifecycle.is_ending:
+                raise StateError("session %s has ended" % self._config.session_id)
+            if self.lifecycle.was_connected:
+                return  # it is open, or is being resumed
+            if self.channel is None:
+                self.channel = self._own_channel = self._new_channel()
+            self._open(self.channel)
+
+    def _open(self, channel: IDataChannel) -> None:
+        if self._own_channel is None and not self._is_told_where:
+            self._is_told_where = True
             channel.deliver_to(self._events.put)
         if not channel.is_open and channel.open() is False:
             raise ConnectError(
                 "the data channel of session %s did not open" % self._config.session_id
             )
+        if self.lifecycle.is_ending:
+            channel.close()  # it was closed before it was open, which is of no use
 
     # One step
 
@@ -196,7 +219,9 @@ class SessionThread:
 
     def _react(self, event: SessionEvent) -> None:
         """The most frequent first."""
-        if isinstance(event, Output):
+        if self._early is not None and isinstance(event, _FROM_CHANNEL):
+            self._early.append(event)
+        elif isinstance(event, Output):
             self._on_output(event)
         elif isinstance(event, Spilled):
             self._on_output(event.load())
@@ -259,9 +284,7 @@ class SessionThread:
         now: float,
     ) -> None:
         if isinstance(event, Opened):
-            self._patience.end()
-            if self.lifecycle.connected(now, self._progress):
-                self._patience.begin_first_output()
+            self._on_opened(now)
         elif isinstance(event, OpenFailed):
             raise event.error
         elif isinstance(event, Disconnected):
@@ -271,6 +294,16 @@ class SessionThread:
         else:
             self.lifecycle.attempt_failed(now, event.error, event.may_heal)
         self._changed()
+
+    def _on_opened(self, now: float) -> None:
+        self._patience.end()
+        if self.lifecycle.connected(now, self._progress):
+            self._patience.begin_first_output()
+        self._changed()
+        early, self._early = self._early or [], None
+        for event in early:
+            if not self.lifecycle.is_ending:
+                self._react(event)
 
     def _on_disconnected(self, event: Disconnected, now: float) -> None:
         obstacle = "its data channel cannot be resumed"
@@ -387,9 +420,11 @@ class SessionThread:
         runner, self.runner = self.runner, None
         if runner:
             self._stopped_runner = runner
-            if self.lifecycle.goes_on_at_service:
-                runner.farewell()
-            runner.stop()
+            try:
+                if self.lifecycle.goes_on_at_service:
+                    runner.farewell()
+            finally:
+                runner.stop()
 
     def _close(self, ends_at: float) -> None:
         """The network's part, once; whoever comes second does not wait for it."""
@@ -413,13 +448,27 @@ class SessionThread:
                 termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
                 if not termination.confirmed:
                     runner.not_terminated()
-            if self.channel:
-                self.channel.close()
         finally:
-            if termination:
-                termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
+            try:
+                if self.channel:
+                    self.channel.close()
+            finally:
+                if termination:
+                    termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
 
     def _ended(self, error: Optional[BaseException]) -> None:
         self.lifecycle.cleaned(error)
         log.info("session %s is %s", self._config.session_id, self.lifecycle.status.value)
         self._changed()
+
+
+def _do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
+    """All of them, whatever one of them raises; the first error, if there is one. Output that
+    nobody takes any more is none."""
+    error: Optional[BaseException] = None
+    for step in steps:
+        try:
+            step()
+        except BaseException as raised:  # a safety net: the rest is to be done all the same
+            error = error if isinstance(raised, OutputGone) else error or raised
+    return error
