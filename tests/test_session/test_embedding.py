@@ -1,4 +1,4 @@
-"""Channels, plugins and runners of somebody else's, written to the interfaces and the events alone."""
+"""Channels, plugins and runners of somebody else's, written to interfaces and events alone."""
 
 import queue
 import threading
@@ -7,7 +7,7 @@ import pytest
 
 from ssm_plugin.channel.events import ChannelClosed, Output, Started
 from ssm_plugin.config import NetworkSettings
-from ssm_plugin.errors import SessionInterrupted, SessionPropertyError
+from ssm_plugin.errors import ConnectionLost, SessionInterrupted, SessionPropertyError
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.events import RunnerEvent
 from ssm_plugin.session.protocols import IRunner, ISessionPlugin
@@ -17,6 +17,7 @@ from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
 from ssm_plugin.terminal.signals import Signalled
+from ssm_plugin.transport.data_channel import Disconnected
 
 from .sessions import LIMIT, Collected, OtherChannel, quiet, threads_left
 
@@ -28,11 +29,13 @@ ARGUMENTS = {
 }
 STARTED = Started("Port", {"portNumber": "5432"}, "3.3.0.0", "", False)
 OUTPUT = 1
+LOSS = ConnectionLost("reset")
 
 
 @pytest.fixture(autouse=True)
 def nothing_left():
     before = set(threading.enumerate())
+    del runners[:]
     yield
     assert threads_left(before) == []
 
@@ -167,6 +170,36 @@ def test_a_channel_is_told_once_where_its_events_go():
     assert session.open_data_channel()
     assert channel.tellers == 1
     session.terminate_session()
+
+
+@pytest.mark.parametrize(
+    "early, status", [([STARTED, Output(OUTPUT, b"hello")], 0), ([Disconnected(LOSS)], 255)]
+)
+def test_a_channel_may_tell_of_its_connection_before_it_is_known_to_be_open(early, status):
+    """The thread that reads may be faster than the one that has opened the channel."""
+
+    class Fast(TellingChannel):
+        def open(self):
+            opened = super().open()
+            for event in early:
+                self.tell(event)
+            return opened
+
+    channel, output = Fast(), Collected()
+    session = telling_session(channel, passing_on, output.add)
+    session.execute()
+    if not status:
+        output.wait_for(b"hello")
+        channel.tell(ChannelClosed(""))
+    outcome = session.wait(LIMIT)
+    assert outcome.status == status
+    assert (LOSS.args[0] in str(outcome.error)) is bool(status)
+    assert channel.closed == 1
+
+
+def passing_on(session, started):
+    """What a plugin without a runner of its own makes."""
+    return ISessionPlugin.create_runner(None, session, started)
 
 
 def test_the_reason_for_an_end_is_in_the_outcome():
@@ -324,7 +357,6 @@ def test_a_signal_that_the_runner_leaves_alone_ends_the_session():
     channel.tell(STARTED)
     session.signal(Signalled(15))
     assert session.wait(LIMIT) == (143, None, "", None)
-    runners.pop()
 
 
 def test_a_runner_may_end_its_session_by_terminating_it():
@@ -338,7 +370,6 @@ def test_a_runner_may_end_its_session_by_terminating_it():
     session.execute()
     channel.tell(STARTED)
     assert session.wait(LIMIT).status == 0
-    runners.pop()
 
 
 def test_a_type_that_no_plugin_serves_is_a_failure_that_names_it():
@@ -373,7 +404,7 @@ ODD = Oddity("odd")
 def test_a_channel_that_cannot_be_opened_fails_the_session(member, error):
     channel = TellingChannel(**{member: error})
     session = telling_session(channel, Echo)
-    with pytest.raises(RuntimeError, match="the data channel of session s-1 did not open") as caught:
+    with pytest.raises(RuntimeError, match="channel of session s-1 did not open") as caught:
         session.execute()
     assert caught.value.__cause__ is error
     assert session.wait(0.0).error is error
@@ -401,7 +432,6 @@ def test_a_channel_that_breaks_at_work_fails_the_session(member):
     channel.tell(Output(OUTPUT, b"hello"))
     assert session.wait(LIMIT).error is ODD
     assert channel.closed == 1
-    runners.pop()
 
 
 @pytest.mark.parametrize("method", ["start", "output", "event", "signalled", "closed", "missing"])
@@ -458,10 +488,10 @@ def test_a_runner_that_is_stuck_and_breaks_at_the_end_keeps_nothing_else_from_it
     channel.tell(STARTED)
     channel.tell(Output(OUTPUT, b"hello"))
     session.signal(Signalled(15))
-    assert session.wait(LIMIT).status == 143
+    assert session.wait(LIMIT).error is ODD
+    assert session.status is SessionStatus.FAILED
     assert channel.closed == 1
     go_on.set()
-    runners.pop()
 
 
 def test_a_factory_that_breaks_fails_the_session():

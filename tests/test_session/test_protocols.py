@@ -59,8 +59,8 @@ class Least(IRunner):
 
 def test_a_runner_that_leaves_out_what_it_may_changes_nothing_and_fails_for_a_reason_only():
     runner = Least()
-    for told in (runner.paused, runner.resumed, runner.farewell, runner.stop, runner.not_terminated):
-        told()
+    for name in ("paused", "resumed", "farewell", "stop", "not_terminated"):
+        assert getattr(runner, name)() is None
     assert runner.signalled(None) is False
     assert (runner.closed(""), runner.closed("timed out")) == (0, 255)
     assert (runner.missing(""), runner.exit_code) == ("", None)

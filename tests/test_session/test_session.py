@@ -367,8 +367,10 @@ def test_an_output_handler_may_terminate_its_session(service):
 
 
 def test_terminated_after_its_end_nothing_happens(service):
-    session = session_at(service)
+    output = Collected()
+    session = session_at(service, output.add)
     session.execute()
+    output.wait_for(b" ")
     service.session(session.session_id).terminate("the reason")
     outcome = session.wait(LIMIT)
     calls = len(service.ssm.calls())

@@ -91,7 +91,7 @@ def test_an_end_of_a_start_that_fails(service):
 def test_a_failed_thread_fails_the_start(service):
     events = queue.Queue()
     events.put(WorkerFailed("signals", KeyError("x")))
-    with pytest.raises(SsmPluginError, match="internal error in thread signals: KeyError") as caught:
+    with pytest.raises(SsmPluginError, match="in thread signals: KeyError") as caught:
         start_session(service_client(service), REQUEST, events)
     assert isinstance(caught.value.__cause__, KeyError)
     service.wait_for(lambda: service.open_sessions())
