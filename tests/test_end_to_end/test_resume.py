@@ -14,7 +14,6 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
-
 from ssm_plugin.session.types import SessionStatus, SessionType
 from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
@@ -22,6 +21,8 @@ from tests.support.service import local_service
 
 PROMPT = b"ready> "
 SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
+# Silence, of either kind, ends as soon.
+IMPATIENT = NetworkSettings(connect_timeout=5.0, first_output_timeout=0.5)
 QUICK = NetworkSettings(connect_timeout=2.0, ping_interval=0.2, reconnect_timeout=10.0)
 
 
@@ -346,15 +347,11 @@ def test_a_handshake_survives_the_loss_of_its_connection(service):
 
 
 def test_a_quiet_command_can_be_typed_into_once_the_wait_is_over(service):
+    """Where a document that is not known opens a session without a handshake."""
     parameters = {"command": "read line; echo got $line; read line"}
     with RunningSession(
-        service,
-        "AWS-StartInteractiveCommand",
-        parameters,
-        SessionType.INTERACTIVE_COMMANDS,
+        service, "AWS-StartInteractiveCommand", parameters, network=IMPATIENT
     ) as running:
-        service.wait_for(lambda: running.at_service.connections == 1)
-        running.session.events.put(Alarm("first message"))
         running.send(b"hello\n")
         running.expect(b"got hello")
         assert running.notices.count(b"Starting session") == 1
@@ -363,9 +360,7 @@ def test_a_quiet_command_can_be_typed_into_once_the_wait_is_over(service):
 
 
 def test_a_session_that_never_starts_says_what_it_waited_for(service):
-    with RunningSession(service, faults="down.lose") as running:
-        service.wait_for(lambda: running.at_service.connections == 1)
-        running.session.events.put(Alarm("first message"))
+    with RunningSession(service, faults="down.lose", network=IMPATIENT) as running:
         with pytest.raises(DeadlineError, match="the node sent nothing"):
             running.finish()
 
