@@ -1,9 +1,10 @@
 """What is expected of a session by what was asked for: how long it may be silent, and what its
 node may make of it."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from ..channel.events import Started
+from . import notices
 from .environment import Environment
 from .lifecycle import Limits
 from .types import ClientConfig, SessionConfig, SessionType
@@ -29,7 +30,10 @@ def may_be_silent(config: SessionConfig, expected: SessionType) -> bool:
 
 
 def limits_of(
-    config: SessionConfig, client_config: ClientConfig, environment: Environment
+    config: SessionConfig,
+    client_config: ClientConfig,
+    environment: Environment,
+    has_foreign_channel: bool = False,
 ) -> Limits:
     """The limits of the session's lifecycle."""
     network, expected = environment.network, client_config.session_type
@@ -41,6 +45,8 @@ def limits_of(
         quiet_start = first_output
     elif expected is SessionType.STANDARD_STREAM and environment.streams.is_watched:
         first_output = None  # a person sees that nothing comes, and can end it
+    if has_foreign_channel:
+        first_output = None  # it may have nothing to tell, ever
     return Limits(
         connect=2 * network.connect_timeout + SIGNING_LIMIT,
         first_output=first_output,
@@ -57,3 +63,14 @@ def type_of(started: Started, expected: SessionType) -> str:
     if expected is SessionType.INTERACTIVE_COMMANDS:
         return expected.value
     return SessionType.STANDARD_STREAM.value
+
+
+def signal_end(
+    environment: Environment, expected: SessionType, signum: int
+) -> Tuple[int, Optional[str]]:
+    """The exit status of a session that this signal ends, and the notice in place of the usual
+    one."""
+    status = environment.port_signal_status
+    if status is None or expected is not SessionType.PORT:
+        return 128 + signum, None
+    return status, notices.TERMINATE_SIGNAL + notices.END

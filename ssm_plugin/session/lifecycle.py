@@ -278,7 +278,10 @@ class Lifecycle:
         self.end(Outcome(getattr(error, "exit_status", EXIT_LOST), error=error))
 
     def cleaned(self, error: Optional[BaseException] = None) -> None:
-        """Nothing of it is left here; ``error`` is what went wrong on the way, if anything did."""
+        """Nothing of it is left here; ``error`` is what went wrong on the way, if anything did. The
+        first who says so counts: a thread that was given up may come later."""
+        if self.has_ended:
+            return
         self.cleaning_error = error
         outcome = self.outcome or Outcome(0)
         if error is not None and outcome.error is None:
@@ -337,9 +340,7 @@ class Lifecycle:
         if (self.state, event) not in IGNORED:
             following = TRANSITIONS.get((self.state, event))
             if following is None:
-                raise StateError(
-                    "a session that is %s cannot %s" % (self.state.value, event.value)
-                )
+                raise StateError("a session that is %s cannot %s" % (self.state.value, event.value))
             self.state = following
         return self.state
 
@@ -367,9 +368,7 @@ class Lifecycle:
             self._timers[Awaited.RETRY] = min(now + next(self._delays), self._gives_up_at)
 
     def _give_up(self) -> None:
-        lost = SessionLost(
-            "the session was lost and cannot be resumed: %s" % (self.last_error,)
-        )
+        lost = SessionLost("the session was lost and cannot be resumed: %s" % (self.last_error,))
         lost.__cause__ = self.last_error
         self.fail(lost)
 

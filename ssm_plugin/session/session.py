@@ -8,13 +8,19 @@ from typing import Any, Callable, Collection, Dict, Optional
 
 from .. import logs
 from ..channel.events import Started
-from ..errors import ConnectError, SessionInterrupted, SessionPropertyError, SsmPluginError
+from ..errors import (
+    ConnectError,
+    SessionInterrupted,
+    SessionPropertyError,
+    SsmPluginError,
+    StateError,
+)
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker
 from .environment import Environment
 from .events import EndRequested, RunnerEvent, SessionEvent
-from .expectations import type_of
+from .expectations import signal_end, type_of
 from .lifecycle import Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner, IRunnerSession, RunnerFactory
@@ -61,10 +67,12 @@ class Session(IRunnerSession):
         self._changed = threading.Condition()
         self._leave_by: Optional[float] = None
         self._worker: Optional[Worker] = None
-        self.use(Environment(silent=True) if environment is None else environment)
+        self.environment = Environment(silent=True) if environment is None else environment
+        self._life = self._new_life(None)
 
     def use(self, environment: Environment) -> None:
         """Take another environment; before :meth:`execute`."""
+        self._check_unused()
         self.environment = environment
         self._life = self._new_life(None)
 
@@ -92,6 +100,7 @@ class Session(IRunnerSession):
 
     def set_data_channel(self, data_channel: IDataChannel) -> None:
         """Use this channel in place of one of our own; before :meth:`execute`."""
+        self._check_unused()
         self._life = self._new_life(data_channel)
 
     def get_session_properties(self) -> Dict[str, Any]:
@@ -114,10 +123,12 @@ class Session(IRunnerSession):
             are RuntimeErrors
         :raises SessionInterrupted: it was told to end meanwhile; has ``exit_status``
         """
-        self._lifecycle.execute(time.monotonic())
-        self._worker = Worker("session", self._life.run, self.events.put)
+        worker = Worker("session", self._life.run, self.events.put)
+        with self._changed:  # it may be terminated at the same moment, by another thread
+            self._lifecycle.execute(time.monotonic())
+            self._worker = worker
         try:
-            self._start(self._worker)
+            self._start(worker)
             self._wait_while(lambda: self._lifecycle.state is State.CONNECTING)
         except BaseException:  # a safety net: KeyboardInterrupt above all
             self.terminate_session()
@@ -129,18 +140,21 @@ class Session(IRunnerSession):
         """Connect the data channel, if it is not yet; whether it is. Why not is in the log."""
         try:
             self._life.open_channel()
+            return self._life.channel is not None and self._life.channel.is_open
         except Exception as error:  # a safety net: a foreign channel may raise anything
             log.error("the data channel of session %s did not open: %s", self.session_id, error)
             return False
-        return True
 
     def terminate_session(self) -> None:
         """End the session, here and at the service; returns when it is over. May be called from
         any thread, in any state, and repeatedly. Raises what went wrong with the end itself."""
-        if self._worker is None:
-            self._lifecycle.end(Outcome(0))
+        with self._changed:
+            worker = self._worker
+            if worker is None:
+                self._lifecycle.end(Outcome(0))
+        if worker is None:
             self._life.clean_up()
-        elif self._worker.is_current:
+        elif worker.is_current:
             self.end(0)
             return
         else:
@@ -174,7 +188,8 @@ class Session(IRunnerSession):
     def signal(self, event: Signalled) -> None:
         """A signal came to this program. From any thread, but not from a signal handler."""
         if event.signum in ENDING_SIGNALS:
-            self.leave_soon(128 + event.signum)
+            expected = self.client_config.session_type
+            self.leave_soon(signal_end(self.environment, expected, event.signum)[0])
         self.events.put(event)
 
     def leave_soon(self, status: int) -> None:
@@ -219,6 +234,10 @@ class Session(IRunnerSession):
     @property
     def _lifecycle(self) -> Lifecycle:
         return self._life.lifecycle
+
+    def _check_unused(self) -> None:
+        if self._worker is not None or self._lifecycle.state is not State.CREATED:
+            raise StateError("session %s has been executed, or has ended" % self.session_id)
 
     def _new_life(self, channel: Optional[IDataChannel]) -> SessionThread:
         return SessionThread(

@@ -99,6 +99,9 @@ class SessionHandler:
             known = self._sessions.get(session.session_id)
             if known is not None and known.status not in _ENDED:
                 raise SessionPropertyError("session %s is active already" % session.session_id)
+            self._sessions = {
+                name: one for name, one in self._sessions.items() if one.status not in _ENDED
+            }
             self._sessions[session.session_id] = session
 
     def _forget(self, session: ISession) -> None:

@@ -20,7 +20,7 @@ from ..channel.events import (
     Started,
     Terminating,
 )
-from ..errors import ConnectError, SessionLost
+from ..errors import ConnectError, SessionLost, StateError
 from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import Disconnected
@@ -44,14 +44,14 @@ from .events import (
     RunnerEvent,
     SessionEvent,
 )
-from .expectations import limits_of, may_be_silent
+from .expectations import limits_of, may_be_silent, signal_end
 from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner
 from .quiet import Quiet
-from .termination import Termination, close_session
+from .termination import Termination, close_session, do_all
 from .timers import Timers
-from .types import ClientConfig, SessionConfig, SessionType
+from .types import ClientConfig, SessionConfig
 
 log = logs.logger(__name__)
 
@@ -86,7 +86,9 @@ class SessionThread:
         make_runner: Callable[[Started], IRunner],
         changed: Callable[[], None],
     ) -> None:
-        self.lifecycle = Lifecycle(limits_of(config, client_config, environment))
+        is_foreign = channel is not None
+        self.lifecycle = Lifecycle(limits_of(config, client_config, environment, is_foreign))
+        self._is_to_be_told = is_foreign
         self.notices = Notices(
             environment.streams,
             config.session_id,
@@ -107,6 +109,7 @@ class SessionThread:
         self._make_runner = make_runner
         self._changed = changed
         self._own_channel: Optional[OwnDataChannel] = None
+        self._opening = threading.Lock()
         self._stopped_runner: Optional[IRunner] = None
         self._patience = patience.Patience(
             self.notices, self.timers, environment.streams.is_watched, self._expected
@@ -133,41 +136,40 @@ class SessionThread:
             self.clean_up()
 
     def clean_up(self) -> None:
-        """Leave nothing behind, within :data:`FINISH_LIMIT`. For a session that was never executed,
-        in the caller's thread."""
-        error: Optional[BaseException] = None
+        """Leave nothing behind, within :data:`FINISH_LIMIT`. Never executed: in any thread."""
         ends_at = time.monotonic() + FINISH_LIMIT
-        for step in (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at)):
-            try:
-                step()
-            except BaseException as raised:  # a safety net: the rest is to be done all the same
-                error = error if isinstance(raised, OutputGone) else error or raised
-        self._ended(error)
+        steps = (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at))
+        self._ended(do_all(steps))
 
     def abandon(self, status: int, ends_at: float) -> None:
         """The same in another thread, since the session's own is stuck in our output: it ends with
         this status, and says nothing."""
         self.lifecycle.end(Outcome(status))
-        try:
-            self._stop_runner()
-            self._close(ends_at)
-            self._is_closed.wait(max(0.0, ends_at - time.monotonic()))
-        finally:
-            self._ended(None)
+        error = do_all((self._stop_runner, lambda: self._close(ends_at)))
+        self._is_closed.wait(max(0.0, ends_at - time.monotonic()))
+        self._ended(error)
 
     def open_channel(self) -> None:
-        """Connect the data channel, if it is not yet. Blocks; raises what prevented it."""
-        channel = self.channel
-        if channel is None:
-            channel = self.channel = self._own_channel = self.connector.new_channel(
-                self._supported(), self._events
-            )
-        elif self._own_channel is None:
-            channel.deliver_to(self._events.put)
-        if not channel.is_open and channel.open() is False:
-            raise ConnectError(
-                "the data channel of session %s did not open" % self._config.session_id
-            )
+        """Connect the data channel, unless it was before. Blocks; raises what prevented it."""
+        with self._opening:
+            if self.lifecycle.is_ending:
+                raise StateError("session %s has ended" % self._config.session_id)
+            if self.lifecycle.was_connected:
+                return  # it is open, or is being resumed
+            channel = self.channel
+            if channel is None:
+                supported = self._supported()
+                channel = self._own_channel = self.connector.new_channel(supported, self._events)
+                self.channel = channel
+            if self._is_to_be_told:
+                channel.deliver_to(self._events.put)
+                self._is_to_be_told = False
+            if not channel.is_open and channel.open() is False:
+                raise ConnectError(
+                    "the data channel of session %s did not open" % self._config.session_id
+                )
+            if self.lifecycle.is_ending:
+                channel.close()  # it was closed before it was open, which is of no use
 
     # One step
 
@@ -327,11 +329,8 @@ class SessionThread:
             return
         if event.signum not in ENDING_SIGNALS:
             return
-        status = self._environment.port_signal_status
-        if status is None or self._expected is not SessionType.PORT:
-            self._end(EndRequested(128 + event.signum))
-        else:
-            self._end(EndRequested(status, notices.TERMINATE_SIGNAL + notices.END))
+        status, line = signal_end(self._environment, self._expected, event.signum)
+        self._end(EndRequested(status, line))
 
     def _end(self, event: EndRequested) -> None:
         self.notices.at_end(notices.END if event.line is None else event.line)
@@ -376,9 +375,11 @@ class SessionThread:
         runner, self.runner = self.runner, None
         if runner:
             self._stopped_runner = runner
-            if self.lifecycle.goes_on_at_service:
-                runner.farewell()
-            runner.stop()
+            try:
+                if self.lifecycle.goes_on_at_service:
+                    runner.farewell()
+            finally:
+                runner.stop()
 
     def _close(self, ends_at: float) -> None:
         """The network's part, once; whoever comes second does not wait for it."""

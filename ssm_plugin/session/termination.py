@@ -1,12 +1,13 @@
 """The end of a session at the service, which is owed whatever happens here."""
 
 import time
-from typing import Optional
+from typing import Callable, Iterable, Optional
 
 from .. import logs
 from ..aws.client import ServiceClient
 from ..errors import LocalError, SsmPluginError
 from ..shortage import explain
+from ..terminal.output import OutputGone
 from ..transport.worker import Worker, WorkerFailed
 from .protocols import IDataChannel, IRunner
 
@@ -29,11 +30,13 @@ def close_session(
             termination.finish(deadline - time.monotonic())
             if not termination.confirmed:
                 runner.not_terminated()
-        if channel:
-            channel.close()
     finally:
-        if termination:
-            termination.finish(deadline - time.monotonic())
+        try:
+            if channel:
+                channel.close()
+        finally:
+            if termination:
+                termination.finish(deadline - time.monotonic())
 
 
 class Termination:
@@ -89,3 +92,15 @@ class Termination:
         # Whatever it is, the session's own error is the one to be told.
         except (SsmPluginError, OSError, ImportError, MemoryError) as error:
             log.warning("the session could not be ended at the service: %s", error)
+
+
+def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
+    """All of them, whatever one of them raises; the first error, if there is one. Output that
+    nobody takes any more is none."""
+    error: Optional[BaseException] = None
+    for step in steps:
+        try:
+            step()
+        except BaseException as raised:  # a safety net: the rest is to be done all the same
+            error = error if isinstance(raised, OutputGone) else error or raised
+    return error

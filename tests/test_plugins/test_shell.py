@@ -18,12 +18,19 @@ from tests.support.drop_in import TARGET, DropIn
 from tests.support.service import local_service
 
 CONFIG = SessionConfig("s-1", "ws://127.0.0.1:1/", "token")
-CLIENT = ClientConfig("c-1", SessionType.STANDARD_STREAM)
 
 
 def test_it_serves_shells_and_interactive_commands():
     types = ShellPlugin().get_supported_session_types()
-    assert types == ["Standard_Stream", "InteractiveCommands"]
+    assert types == [SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS]
+
+
+@pytest.mark.parametrize(
+    "session_type", [SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS]
+)
+def test_it_makes_sessions_of_the_type_that_is_expected(session_type):
+    session = ShellPlugin().create_session(CONFIG, ClientConfig("c-1", session_type))
+    assert session.client_config == ("c-1", session_type, None, None)
 
 
 @pytest.mark.parametrize("field", ["session_id", "stream_url", "token_value"])
@@ -53,7 +60,7 @@ def test_input_and_output_may_be_callables(tmp_path):
         streams = CallableStreams(lambda data: None)
         session = embedded(started, service, read, streams, silent=True)
         session.execute()
-        assert session.wait(40).status == 0
+        assert session.wait(15) == (0, None, "", None)
         assert started.session.is_over
     assert b"\r\n42\r\n" in b"".join(output)
 
@@ -64,7 +71,7 @@ def test_without_any_input_the_session_lasts_as_long_as_the_node_wants(tmp_path)
         started = DropIn(tmp_path, service).start()
         session = embedded(started, service, (), CallableStreams(notices.append))
         session.execute()
-        assert session.wait(40).status == 0
+        assert session.wait(15) == (0, None, "", None)
     assert b"".join(notices) == (
         "\nStarting session with SessionId: {0}\nhello\r\n"
         "\n\nExiting session with sessionId: {0}.\n\n"
@@ -152,7 +159,8 @@ def test_a_tilde_that_was_held_back_goes_out_at_the_end():
 
 def test_output_that_is_neither_data_nor_errors_is_left_alone():
     written = []
-    session = ShellPlugin().create_session(CONFIG, CLIENT)
+    config = ClientConfig("c-1", SessionType.STANDARD_STREAM)
+    session = ShellPlugin().create_session(CONFIG, config)
     session.use(Environment(streams=CallableStreams(written.append, written.append)))
     runner = ShellRunner(session, Started("", {}, "", "", False))
     runner.output(payloads.EXIT_CODE, b"EXIT_CODE: 0")

@@ -10,7 +10,7 @@ from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 from ssm_plugin.transport.data_channel import Disconnected
 from ssm_plugin.wire import payloads
 
-from .plugins import OtherChannel
+from .sessions import OtherChannel
 
 TIME_LIMIT = 15.0
 STARTED = Started("Port", {}, "3.3.0.0", "", False)

@@ -25,23 +25,25 @@ def test_a_registry_starts_empty():
 
 
 def test_a_plugin_serves_the_types_that_it_is_registered_for():
-    registry = SessionPluginRegistry()
-    plugin = OtherPlugin(SessionType.PORT, SessionType.STANDARD_STREAM)
+    """As texts or as members of SessionType; also a type that only the two of them know."""
+    registry, plugin = SessionPluginRegistry(), OtherPlugin()
     registry.register_plugin(SessionType.PORT, plugin)
-    registry.register_plugin("Standard_Stream", plugin)
-    for name in (SessionType.PORT, "Port", SessionType.STANDARD_STREAM, "Standard_Stream"):
+    registry.register_plugin("Telepathy", plugin)
+    for name in (SessionType.PORT, "Port", "Telepathy"):
         assert registry.get_plugin(name) is plugin
     assert registry.get_plugin(SessionType.INTERACTIVE_COMMANDS) is None
-    assert registry.get_supported_session_types() == ["Port", "Standard_Stream"]
+    supported = registry.get_supported_session_types()
+    assert sorted(supported) == ["Port", "Telepathy"]
+    assert {type(name) for name in supported} == {str}
 
 
 def test_the_plugin_registered_last_serves():
     registry = SessionPluginRegistry(BUILT_IN)
-    plugins = [OtherPlugin(SessionType.PORT) for _ in range(2)]
-    for plugin in plugins:
-        registry.register_plugin(SessionType.PORT, plugin)
+    for plugin in (OtherPlugin(), OtherPlugin()):
+        registry.register_plugin("Port", plugin)
         assert registry.get_plugin(SessionType.PORT) is plugin
     assert isinstance(registry.get_plugin(SessionType.STANDARD_STREAM), ShellPlugin)
+    assert len(registry.get_supported_session_types()) == len(SessionType)
 
 
 def test_an_entry_point_is_loaded_once_and_when_it_is_needed():
@@ -74,7 +76,7 @@ def test_the_default_registry_serves_every_type(session_type):
     registry = get_session_registry()
     assert registry is get_session_registry()
     plugin = registry.get_plugin(session_type)
-    assert session_type.value in plugin.get_supported_session_types()
+    assert session_type in plugin.get_supported_session_types()
     assert registry.create_session(CONFIG, client_config(session_type)).session_id == "s-1"
 
 

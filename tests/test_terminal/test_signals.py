@@ -1,11 +1,14 @@
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from ssm_plugin.terminal.output import write_all
 from ssm_plugin.terminal.signals import WATCHED, Signalled, SignalWatch
 from ssm_plugin.transport.worker import Worker
 from tests.support.pty import ROOT, PtyProcess
@@ -136,6 +139,30 @@ def pipe():
     yield reader, writer
     os.close(reader)
     os.close(writer)
+
+
+def test_a_write_that_blocks_on_the_main_thread_is_not_broken_off(handlers, pipe):
+    """All of it arrives, and the signal is told meanwhile, by the watch's own thread."""
+    reader, writer = pipe
+    data, read = os.urandom(1 << 20), []
+
+    def send_then_read(watched):
+        # No event tells that the pipe is full; once it is, the next write blocks.
+        deadline = time.monotonic() + 10
+        while select.select([], [writer], [], 0)[1] and time.monotonic() < deadline:
+            pass
+        send(signal.SIGTERM)
+        read.append(watched.next())
+        while sum(map(len, read[1:])) < len(data):
+            read.append(os.read(reader, 65536))
+
+    with Watched() as watched:
+        other = Worker("other", lambda: send_then_read(watched), watched.events.put)
+        other.start()
+        write_all(writer, data)
+        assert other.join(10)
+    assert read[0] == Signalled(signal.SIGTERM)
+    assert b"".join(read[1:]) == data
 
 
 WATCHER = """
