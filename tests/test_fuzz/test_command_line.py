@@ -51,7 +51,7 @@ def understood(function, *arguments):
     try:
         return function(*arguments)
     except SsmPluginError as error:
-        # exit_status.py joins white space that a value brings in, and masks what looks like a token.
+        # exit_status.py joins white space that a value brings, and masks what looks like a token.
         assert str(error)
         assert TOKEN not in str(error)
         return None
