@@ -141,10 +141,10 @@ def test_the_parser_raises_what_it_has_to_say():
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_command_is_ours_under_both_names(name):
-    assert choose([name, "x"], True) == choose([name, "x"], False) == "own"
+    assert choose([name, "x"], True) == choose([name, "x"], False) == "command_line"
 
 
 def test_anything_else_is_a_mistake_of_the_face_that_was_called():
     assert choose(["x"], True) == "dropin"
-    assert choose(["x"], False) == "own"
+    assert choose(["x"], False) == "command_line"
     assert choose(['{"SessionId": 1}', "r", "StartSession"], False) == "dropin"
