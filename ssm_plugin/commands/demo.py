@@ -19,9 +19,9 @@ from ..files import replace_whole
 from ..loopback.agent import AgentOptions
 from ..loopback.demo_service import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
-from ..terminal.output import write_all
+from ..terminal.output import OutputGone, write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
-from ..transport.worker import WorkerFailed
+from ..transport.worker import Worker, WorkerFailed
 from . import exec as exec_command
 from .command_line import Parser, add_common_options, run_command
 from .foreground import signals_into
@@ -159,17 +159,17 @@ def _is_target(argument: str) -> bool:
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
     exports = _exports(endpoint_url, keys)
     text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
-    if ready_file:
-        _write(ready_file + KEYS_SUFFIX, exports)
-    write_all(1, text.encode("utf-8"))
     events: "queue.Queue[Union[Signalled, WorkerFailed]]" = queue.Queue()
     with signals_into(events.put, events.put):
         if ready_file:
+            _write(ready_file + KEYS_SUFFIX, exports)
             _write(ready_file, endpoint_url + "\n")
+        # In a thread, so that a signal is heard even where nobody reads it.
+        Worker("guide", lambda: write_all(1, text.encode("utf-8")), events.put).start()
         while True:
             event = events.get()
             if isinstance(event, WorkerFailed):
-                raise event.as_error()
+                raise event.error if isinstance(event.error, OutputGone) else event.as_error()
             if event.signum in ENDING_SIGNALS:
                 return 0
 

@@ -36,8 +36,8 @@ FAULTS = """\
   lose-channel-closed  the end of the session is not told
   seed=N               of the random numbers; 0 without
 
-A is a rate (5%, 0.05), a count from the first one on (3), or missing: all.
-N is a number of messages, D a duration such as 20ms, 1.5s or 2m. The faults
+A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
+is a number of messages, D a duration such as 20ms, 1.5s or 2m. The faults
 before pause are for both directions, or with down. (from the node) or up. in
 front for one: down.lose=5%.
 """

@@ -327,13 +327,13 @@ class SessionThread:
     def _on_signalled(self, event: Signalled) -> None:
         if self.runner is not None and self.runner.signalled(event):
             return
-        if event.signum not in ENDING_SIGNALS:
-            return
-        status, line = signal_end(self._environment, self._expected, event.signum)
-        self._end(EndRequested(status, line))
+        if event.signum in ENDING_SIGNALS:
+            end = signal_end(self._environment, self._expected, event.signum)
+            self._end(EndRequested(*end))
 
     def _end(self, event: EndRequested) -> None:
-        self.notices.at_end(notices.END if event.line is None else event.line)
+        if event.line is not None or self.lifecycle.was_connected:
+            self.notices.at_end(notices.END if event.line is None else event.line)
         self.lifecycle.end(Outcome(event.status, self._exit_code))
 
     def _on_found_over(self) -> None:
