@@ -208,7 +208,7 @@ def end_by_signal(signum):
 
 def end_by_service(service, program):
     service.session().terminate("That is enough.")
-    return 0
+    return 255  # a reason, in place of the session's own end, is a failure
 
 
 def end_by_loss(service, program):
