@@ -8,6 +8,7 @@ server and a proxy with answers of their own, and our own configuration file.
 import base64
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import signal
@@ -277,12 +278,19 @@ def test_the_reports_of_forward(tmp_path):
 
 
 def test_a_tunnel_that_starts_again_says_why_on_one_line(tmp_path):
-    with hostile(session_type="Port", properties=LOCAL, reason="a\nssm-plugin: b\x1b") as service:
+    """A reason at the end of the first session is a refusal, and no other one is started."""
+    reasons = itertools.chain([""], itertools.repeat("a\nssm-plugin: b\x1b"))
+
+    def start(session, link):
+        script = Script(session_type="Port", properties=LOCAL, reason=next(reasons))
+        return script.start(session, link)
+
+    with LocalService(start) as service:
         cli = Cli(tmp_path, service)
         with cli.start("forward", TARGET, "0:80") as process:
             lines = [process.stderr.readline()]
             while lines[-1] and b"no session, as " not in lines[-1]:
-                if b" is started in " in lines[-1]:
+                if b"ended: a" in lines[-1]:
                     process.send_signal(signal.SIGUSR1)  # it says how things are
                 lines.append(process.stderr.readline())
             process.terminate()

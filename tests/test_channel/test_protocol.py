@@ -604,6 +604,7 @@ def test_what_waits_for_its_turn_survives_a_reconnection():
 # --- Faults of the link
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("fault", sorted(FIVE_PERCENT))
 def test_a_megabyte_arrives_complete_in_order_and_once(fault, seed):
@@ -616,6 +617,7 @@ def test_a_megabyte_arrives_complete_in_order_and_once(fault, seed):
     assert transfer.downloaded == download
 
 
+@pytest.mark.volume
 def test_ten_megabytes_arrive_with_all_faults_together():
     pair = Pair(ALL_FAULTS, seed=4)
     pair.start()
@@ -625,6 +627,7 @@ def test_ten_megabytes_arrive_with_all_faults_together():
     assert transfer.uploaded == upload
 
 
+@pytest.mark.volume
 def test_ten_megabytes_come_back_with_all_faults_together():
     pair = Pair(ALL_FAULTS, seed=5)
     pair.start()
@@ -634,6 +637,7 @@ def test_ten_megabytes_come_back_with_all_faults_together():
     assert transfer.downloaded == download
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("seed", range(4))
 def test_reconnections_at_random_moments_lose_nothing(seed):
     source = random.Random(seed)
@@ -665,6 +669,7 @@ def test_little_is_sent_twice_for_what_was_lost():
     assert pair.sent < 2 * 1024 * 1.2
 
 
+@pytest.mark.volume
 def test_a_clean_link_has_nothing_sent_twice():
     pair = Pair()
     pair.start()
@@ -685,6 +690,7 @@ def resealed(frame):
     return wire.build(message_type, frame[55], 0, 1, 2, frame[115], bytes(frame[120:]), 1)
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("seed", range(4))
 def test_25000_random_and_mutated_frames_are_survived(seed):
     source = random.Random(seed)

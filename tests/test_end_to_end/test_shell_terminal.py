@@ -11,6 +11,7 @@ import pytest
 from tests.support.drop_in import TARGET, DropIn
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
+from tests.support.serving import DemoService
 
 PROMPT = b"ready> "
 IGNORED_BY_THE_AWS_CLI = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
@@ -207,7 +208,7 @@ def end_by_signal(signum):
 
 def end_by_service(service, program):
     service.session().terminate("That is enough.")
-    return 0
+    return 255  # a reason, in place of the session's own end, is a failure
 
 
 def end_by_loss(service, program):
@@ -258,16 +259,10 @@ def test_a_service_that_is_killed_leaves_the_terminal_as_it_was(tmp_path):
     caller = DropIn(tmp_path)
     config = tmp_path / "config.yaml"
     config.write_text("network: {reconnect_timeout: 500ms, connect_timeout: 2s}\n")
-    ready = tmp_path / "ready"
-    ours = [sys.executable, "-m", "ssm_plugin"]
-    argv = ours + ["demo", "serve", "--ready-file", str(ready)]
-    environ = dict(caller.environ, SHELL="/bin/sh", PS1=PROMPT.decode(), AWS_REGION="us-east-1")
-    with caller.spawn(argv, environ) as serving:
-        serving.stdout.readline()
-        while not ready.exists():
-            assert serving.poll() is None
-        argv = ours + ["shell", TARGET, "--config", str(config)]
-        argv += ["--endpoint-url", ready.read_text().strip()]
+    with DemoService(tmp_path, environ={"PS1": PROMPT.decode()}) as serving:
+        environ = dict(caller.environ, **serving.keys)
+        argv = [sys.executable, "-m", "ssm_plugin", "shell", TARGET, "--config", str(config)]
+        argv += ["--endpoint-url", serving.endpoint_url]
         with PtyProcess(argv, env=environ) as program:
             before = program.attributes()
             program.expect(PROMPT)
@@ -275,4 +270,3 @@ def test_a_service_that_is_killed_leaves_the_terminal_as_it_was(tmp_path):
             assert program.wait() == 255
             assert program.attributes() == before
             assert b"ssm-plugin: the session was lost and cannot be resumed" in program.output
-        serving.stdin.close()

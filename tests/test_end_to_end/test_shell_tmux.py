@@ -63,7 +63,7 @@ def test_a_session_in_tmux_and_back_to_the_local_shell(tmp_path, zipapp, aws_cli
             program.expect(b"watching")
             program.resize(90, 20)
             program.expect(b"19 90")
-            program.send(b"printf '\\033[2J\\033[5;9Hhere\\n'; read x\r")
+            program.send(b"printf '\\033[2J\\033[5;9Hhe''re\\n'; read x\r")
             program.expect(b"here")
             assert tmux.screen()[4] == " " * 8 + "here"
             program.send(b"\r")

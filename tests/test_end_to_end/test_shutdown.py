@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import pytest
 from ssm_plugin.aws.client import ServiceClient, StartedSession
 from ssm_plugin.aws.credentials import CredentialProvider
 from tests.support.pty import PtyProcess
+from tests.support.serving import DemoService
 
 OURS = [sys.executable, "-m", "ssm_plugin"]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -61,37 +61,6 @@ class Silent:
             sock.close()
 
 
-class Service:
-    """The local service as a process: ``stop`` is an outage, ``kill`` refuses connections."""
-
-    def __init__(self, folder, faults=""):
-        ready = str(folder / "ready")
-        environment = dict(os.environ, PYTHONPATH=ROOT, SHELL="/bin/sh", PS1=PROMPT.decode())
-        command = OURS + ["demo", "serve", "--ready-file", ready, "--faults", faults]
-        self.process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-        )
-        readable, _, _ = select.select([self.process.stdout], [], [], STARTED)
-        assert readable, "the service does not start"
-        while True:
-            line = self.process.stdout.readline().decode()
-            assert line, "the service has ended"
-            if "--endpoint-url" in line:
-                self.url = line.split("--endpoint-url")[1].split()[0]
-                return
-
-    def stop(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def kill(self):
-        self.process.kill()
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 class Row:
     """One line of the table: a program that has been brought into its state."""
 
@@ -110,7 +79,8 @@ class Row:
         return silent
 
     def service(self, faults=""):
-        service = Service(self.folder, faults)
+        service = DemoService(self.folder, faults, {"PS1": PROMPT.decode()})
+        self.environment.update(service.keys)
         self.close.append(service.close)
         return service
 
@@ -134,7 +104,7 @@ class Row:
 
     def open_shell(self, **options):
         service = self.service()
-        self.shell(service.url, **options).expect(PROMPT, STARTED)
+        self.shell(service.endpoint_url, **options).expect(PROMPT, STARTED)
         return service
 
     def finish(self):
@@ -158,7 +128,7 @@ def dialling(row):
 
 
 def handshake(row):
-    row.shell(row.service("down.lose").url).expect(b"is Connected", STARTED)
+    row.shell(row.service("down.lose").endpoint_url).expect(b"is Connected", STARTED)
     return EXITING
 
 
@@ -196,7 +166,7 @@ def stdout_not_read(row):
     reader, writer = os.pipe()
     row.close += [lambda: os.close(reader)]
     service = row.service()
-    row.shell(service.url, stdout=writer)
+    row.shell(service.endpoint_url, stdout=writer)
     os.close(writer)
     read_prompt(reader)
     row.program.send(b"yes\r")
@@ -210,10 +180,13 @@ def stdout_full(row):
     row.close += [lambda: os.close(reader), lambda: os.close(writer)]
     service = row.service()
     client = ServiceClient(
-        CredentialProvider(environ=KEYS), "us-east-1", service.url, environ=KEYS
+        CredentialProvider(environ=service.keys),
+        "us-east-1",
+        service.endpoint_url,
+        environ=service.keys,
     )
     # The AWS CLI's way, in which the last line goes to stdout, too.
-    row.drop_in(client.start_session("i-demo"), service.url, stdout=writer)
+    row.drop_in(client.start_session("i-demo"), service.endpoint_url, stdout=writer)
     read_prompt(reader)
     filler = os.open("/proc/self/fd/%d" % writer, os.O_WRONLY | os.O_NONBLOCK)
     try:

@@ -18,12 +18,15 @@ NOW = datetime(2024, 2, 3, 4, 5, 6)
         ("%%Y", "%Y"),
         ("{target}/%H.log", "i-01/04.log"),
         ("{other} {}", "{other} {}"),
-        ("~/x", os.path.expanduser("~/x")),
         ("a~b", "a~b"),
     ],
 )
 def test_fields_are_filled_in(template, path):
     assert expand(template, NOW, "i-01") == path
+
+
+def test_a_tilde_is_the_home():
+    assert expand("~/x", NOW, "i-01") == os.path.expanduser("~/x") != "~/x"
 
 
 @pytest.mark.parametrize("template", ["100%", "%Q", "%D", "%-d", "%\n", "%{target}"])

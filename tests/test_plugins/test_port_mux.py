@@ -117,6 +117,7 @@ def test_two_hundred_connections_work_at_once(session, service):
     wait_until(lambda: session.runner._reader.count == 0)
 
 
+@pytest.mark.volume
 def test_a_thousand_connections_leave_nothing_behind(session, service):
     with session.connect() as first:
         check_echo(first, 10)
@@ -136,6 +137,7 @@ def count_descriptors():
     return len(os.listdir("/dev/fd"))
 
 
+@pytest.mark.volume
 def test_a_peer_that_does_not_read_does_not_slow_the_others():
     block = random_bytes(MEBIBYTE)
 
@@ -154,6 +156,7 @@ def test_a_peer_that_does_not_read_does_not_slow_the_others():
             wait_until(lambda: session.runner.holdings._held == 0)
 
 
+@pytest.mark.volume
 def test_a_stuck_peer_that_holds_up_all_others_is_cut_off_in_the_end():
     def serve(connection):
         while True:
