@@ -34,7 +34,7 @@ log = logs.logger(__name__)
 
 # Seconds in which a session that was told to end does so by itself. One that does not is stuck in
 # writing to something that nobody reads; it is then cleaned up without its thread, in so many more.
-LEAVE_LIMIT = 3.0
+LEAVE_LIMIT = 2.5
 STUCK_LIMIT = 1.5
 
 
