@@ -133,7 +133,7 @@ def test_a_credential_process_that_prints_deep_json_is_refused():
 @pytest.mark.parametrize("value", [["x"], {"x": 1}, 5, True])
 def test_a_request_of_wrong_types_is_refused(name, value):
     arguments = ["{}", "eu-west-1", "StartSession", "", json.dumps({name: value})]
-    with pytest.raises(UsageError, match=name + " of the request is not text"):
+    with pytest.raises(UsageError, match=name + " in the request is not text"):
         dropin.session_arguments(dropin.parse(arguments, {}))
 
 
