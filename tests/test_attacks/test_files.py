@@ -16,7 +16,7 @@ import pytest
 from ssm_plugin import config, logs
 from ssm_plugin.aws.process import credential_process
 from ssm_plugin.aws.profiles import read_profile
-from ssm_plugin.commands.demo import _announce
+from ssm_plugin.commands.demo import _write
 from ssm_plugin.errors import ConfigurationError, CredentialsError, LocalError
 from ssm_plugin.forwarding.readiness import ReadyFile
 from ssm_plugin.jobs.lock import JobLock
@@ -68,7 +68,7 @@ def write_ready(path: str) -> None:
 
 
 def announce(path: str) -> None:
-    _announce(path, "ours")
+    _write(path, "ours")
 
 
 Writer = Callable[[str], None]
