@@ -12,8 +12,8 @@ import json
 import os
 import queue
 import threading
-from contextlib import ExitStack
-from typing import Any, List, Mapping, Optional, Tuple
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
@@ -27,6 +27,8 @@ from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams
 from ..terminal.input import InputReader
 from ..terminal.output import write_all
+from ..terminal.signals import Signalled
+from ..transport.worker import WorkerFailed
 from .foreground import signals_into
 from .parent import parent_watch
 
@@ -115,21 +117,19 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         ]
         environment = make_environment(settings, environ=environ)
         run = _run_many if len(requests) > 1 else _run_one
-        return run(options, requests, environment, exits, settings.quiet)
+        return run(options, requests, environment, settings.quiet)
 
 
 def _run_one(
     options: argparse.Namespace,
     requests: List[CommandRequest],
     environment: Environment,
-    exits: ExitStack,
     quiet: bool,
 ) -> int:
     streams, finish = _streams_for_one(options, requests[0].name)
     command = RemoteCommand(requests[0], environment, streams)
-    exits.enter_context(signals_into(command.signal, command.failed))
-    exits.enter_context(parent_watch(command.signal, command.failed))
-    result = command.run()
+    with _told_to(command.signal, command.failed):
+        result = command.run()
     finish()
     if options.json:
         _print_object(as_object(result))
@@ -143,28 +143,33 @@ def _run_many(
     options: argparse.Namespace,
     requests: List[CommandRequest],
     environment: Environment,
-    exits: ExitStack,
     quiet: bool,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
-    exits.enter_context(signals_into(events.put, events.put))
-    exits.enter_context(parent_watch(events.put, events.put))
     lock = threading.Lock()
-    streams: List[Any] = []
-    for request in requests:
-        if options.output_dir:
-            streams.append(_file_streams(options.output_dir, request.name))
-        else:
-            streams.append(PrefixedStreams(request.name, lock, 2 if options.json else 1))
-    commands = [
-        RemoteCommand(request, environment, each) for request, each in zip(requests, streams)
-    ]
-    results = Fleet(commands, options.parallel, events).run()
-    for each in streams:
-        each.finish()
+    with ExitStack() as files:
+        commands = []
+        for request in requests:
+            streams: Streams = PrefixedStreams(request.name, lock, 2 if options.json else 1)
+            if options.output_dir:
+                streams = in_files = _file_streams(options.output_dir, request.name)
+                files.callback(in_files.finish)
+            commands.append(RemoteCommand(request, environment, streams))
+        with _told_to(events.put, events.put):
+            results = Fleet(commands, options.parallel, events).run()
     _report(results, options.json, quiet)
     _explain(options, results, quiet)
     return worst(results)
+
+
+@contextmanager
+def _told_to(
+    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
+) -> Iterator[None]:
+    """``tell`` gets the signals while commands run. What we say afterwards is written without: a
+    signal then ends the program, as it does any other."""
+    with signals_into(tell, failed), parent_watch(tell, failed):
+        yield
 
 
 def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:

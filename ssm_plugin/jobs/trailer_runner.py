@@ -60,6 +60,7 @@ class TrailerRunner(CommandRunner):
     ) -> None:
         super().__init__(session, started)
         self._record = record
+        self._is_writing = False
         self._no_input_timer = session.new_timer(self._end_without_input)
         record.has_started = True
 
@@ -69,6 +70,11 @@ class TrailerRunner(CommandRunner):
             self._miss_input()  # its event came before there was a runner
 
     def output(self, payload_type: int, data: bytes) -> None:
+        self._is_writing = True
+        self._take(payload_type, data)
+        self._is_writing = False
+
+    def _take(self, payload_type: int, data: bytes) -> None:
         record = self._record
         if payload_type == payloads.OUTPUT:
             data = record.trailer.feed(data)
@@ -115,11 +121,14 @@ class TrailerRunner(CommandRunner):
         return self._record.missing
 
     def stop(self) -> None:
+        if self._is_writing:
+            return  # nobody takes our output, as it seems
         rest = self._record.trailer.rest()
         self._record.stdout_bytes += len(rest)
         try:
             if rest:
                 super().output(payloads.OUTPUT, rest)
+            self.session.streams.flush()
         except OutputGone:
             pass  # nobody takes it any more, and why we stop is known already
 

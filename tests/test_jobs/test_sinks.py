@@ -35,9 +35,9 @@ def test_each_whole_line_gets_its_prefix_and_parts_wait(pipe):
     assert written() == b"web1: one\n"
     streams.output(b"o\n\nthree")
     assert written() == b"web1: two\nweb1: \n"
-    streams.finish()
+    streams.flush()
     assert written() == b"web1: three\n"
-    streams.finish()
+    streams.flush()
     assert written() == b""
 
 
