@@ -1,6 +1,7 @@
 """Many commands at once, each in its own session and thread, so many at a time."""
 
 import queue
+import signal
 import time
 from typing import List, NamedTuple, Optional, Sequence, Union
 
@@ -43,6 +44,7 @@ class Fleet:
         self._waiting: "queue.Queue[int]" = queue.Queue()
         self._results: List[Optional[CommandResult]] = [None] * len(self._commands)
         self._ended_by: Optional[int] = None
+        self._failure: Optional[BaseException] = None
 
     def run(self) -> List[CommandResult]:
         for number in range(len(self._commands)):
@@ -54,6 +56,8 @@ class Fleet:
         for worker in workers:
             worker.start()
         self._wait(workers)
+        if self._failure is not None:
+            raise self._failure
         return [
             result or self._without_result(number) for number, result in enumerate(self._results)
         ]
@@ -71,20 +75,24 @@ class Fleet:
         while None in self._results:
             timeout = None if leave_at is None else max(0.0, leave_at - time.monotonic())
             try:
-                event = self._events.get(timeout=timeout)
+                self._react(self._events.get(timeout=timeout))
             except queue.Empty:
                 return
-            if isinstance(event, Finished):
-                self._results[event.number] = event.result
-            elif isinstance(event, WorkerFailed):
-                raise event.as_error()
-            elif isinstance(event, Signalled):
-                if event.signum in ENDING_SIGNALS:
-                    self._end(event)
-                    leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
-            if self._ended_by is not None and not any(worker.is_alive for worker in workers):
+            if self._ended_by is None:
+                continue
+            leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
+            if not any(worker.is_alive for worker in workers):
                 self._collect()
                 return
+
+    def _react(self, event: FleetEvent) -> None:
+        if isinstance(event, Finished):
+            self._results[event.number] = event.result
+        elif isinstance(event, WorkerFailed):
+            self._failure = self._failure or event.error
+            self._end(Signalled(signal.SIGTERM))
+        elif event.signum in ENDING_SIGNALS:
+            self._end(event)
 
     def _end(self, event: Signalled) -> None:
         self._ended_by = 128 + event.signum
@@ -96,8 +104,8 @@ class Fleet:
         """What the workers told before they ended."""
         while not self._events.empty():
             event = self._events.get()
-            if isinstance(event, Finished):
-                self._results[event.number] = event.result
+            if not isinstance(event, Signalled):
+                self._react(event)
 
     def _without_result(self, number: int) -> CommandResult:
         """Of a command that was not begun, or not waited for, as a signal ended all."""
