@@ -7,6 +7,7 @@ from typing import Any, Iterator
 from ..session.environment import Environment
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
+from ..shortage import prepare_for_ends_of_threads
 from ..terminal.signals import SignalWatch
 from ..transport.worker import Worker
 
@@ -37,6 +38,7 @@ def run_in_foreground(session: Session) -> int:
 @contextmanager
 def signals_into(events: "queue.Queue[Any]") -> Iterator[None]:
     """This process's signals are events, from the first moment on, also while connecting."""
+    prepare_for_ends_of_threads()
     with SignalWatch(events) as watch:
         signals = Worker("signals", watch.forward, events)
         signals.start()

@@ -2,7 +2,6 @@
 
 import queue
 import time
-import uuid
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
@@ -10,6 +9,7 @@ from ..errors import SessionInterrupted
 from ..shortage import explain
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
+from ..wire.message import random_id
 from .background import Completed, in_background
 from .environment import Environment
 from .loop import EndRequested
@@ -96,7 +96,7 @@ def make_session(
         request.document_name,
         dict(request.parameters),
     )
-    client_config = ClientConfig(str(uuid.uuid4()), request.session_type)
+    client_config = ClientConfig(random_id(), request.session_type)
     return Session(config, client_config, registry, environment, events)
 
 
