@@ -11,6 +11,7 @@ from ..session.lifecycle import Outcome
 from ..session.protocols import RunnerFactory
 from ..session.session import Session
 from ..session.starting import SessionRequest, make_session, start_session
+from ..shortage import prepare_for_ends_of_threads
 from ..terminal.signals import Signalled, SignalWatch
 from ..transport.worker import Worker, WorkerFailed
 
@@ -36,8 +37,13 @@ def run_new_session(
 def run_in_foreground(session: Session) -> Outcome:
     """Connect and wait for a session that exists already; how it ended."""
     foreground = Foreground(session.events.put)
-    with signals_into(foreground.signal, session.events.put):
-        return foreground.run(session)
+    try:
+        with signals_into(foreground.signal, session.events.put):
+            return foreground.run(session)
+    # A safety net: there may have been neither descriptors nor threads, and now there are.
+    except BaseException:
+        session.ensure_terminated()
+        raise
 
 
 class Foreground:
@@ -70,6 +76,7 @@ def signals_into(
     tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
 ) -> Iterator[None]:
     """This process's signals are told, from the first moment on, also while connecting."""
+    prepare_for_ends_of_threads()
     with SignalWatch(tell) as watch:
         signals = Worker("signals", watch.forward, failed)
         signals.start()

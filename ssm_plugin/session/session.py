@@ -15,6 +15,7 @@ from ..errors import (
     SsmPluginError,
     StateError,
 )
+from ..shortage import explain
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker
@@ -25,7 +26,7 @@ from .lifecycle import Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner, IRunnerSession, RunnerFactory
 from .registry import SessionPluginRegistry, get_session_registry
-from .session_thread import SessionThread
+from .session_thread import TERMINATE_LIMIT, SessionThread
 from .streams import Streams
 from .timers import SessionTimer
 from .types import ClientConfig, SessionConfig, SessionStatus
@@ -164,6 +165,14 @@ class Session(IRunnerSession):
         error = self._lifecycle.cleaning_error
         if error is not None:
             raise error
+
+    def ensure_terminated(self) -> None:
+        """For an owner whose own part failed, and who has given back what may have been short."""
+        termination = self._life.termination
+        if self._worker is None:
+            self.terminate_session()
+        elif termination and termination.fell_short:
+            termination.once_more(TERMINATE_LIMIT)
 
     def wait(self, timeout: Optional[float] = None) -> Optional[Outcome]:
         """Wait for the end, at most ``timeout`` s; None if it has not come by then.
@@ -309,6 +318,9 @@ class Session(IRunnerSession):
             raise SessionInterrupted("interrupted while connecting", outcome.status)
         if isinstance(error, (RuntimeError, KeyboardInterrupt)):
             raise error
+        shortage = explain(error)
+        if shortage:
+            raise shortage from error
         raise ConnectError(
             "the data channel of session %s did not open: %s" % (self.session_id, error)
         ) from error

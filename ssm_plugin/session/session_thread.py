@@ -101,6 +101,7 @@ class SessionThread:
         self.timers = Timers()
         self.channel = channel
         self.runner: Optional[IRunner] = None
+        self.termination: Optional[Termination] = None
         self._config = config
         self._expected = client_config.session_type
         self._environment = environment
@@ -388,9 +389,10 @@ class SessionThread:
         try:
             self.connector.close()
             service = self._environment.service if self.lifecycle.goes_on_at_service else None
-            termination = Termination(service, self._config.session_id) if service else None
+            if service:
+                self.termination = Termination(service, self._config.session_id)
             limit = min(time.monotonic() + TERMINATE_LIMIT, ends_at)
-            close_session(termination, self._stopped_runner, self.channel, limit)
+            close_session(self.termination, self._stopped_runner, self.channel, limit)
         finally:
             self._is_closed.set()
 

@@ -45,10 +45,12 @@ class Termination:
 
     Attributes:
         confirmed: the service has agreed
+        fell_short: it could not be asked, for want of threads, descriptors or memory
     """
 
     def __init__(self, service: ServiceClient, session_id: str) -> None:
         self.confirmed = False
+        self.fell_short = False
         self._service = service
         self._session_id = session_id
         self._error: Optional[BaseException] = None
@@ -69,13 +71,24 @@ class Termination:
             return
         self._is_finished = True
         if self._worker is None:
-            self._once_more(seconds)
+            self.once_more(seconds)
         elif not self._worker.join(seconds):
             log.warning("the service did not confirm the end of the session in time")
         elif explain(self._error):
-            self._once_more(seconds)
+            self.once_more(seconds)
         elif self._error is not None:
             log.warning("the session could not be ended at the service: %s", self._error)
+
+    def once_more(self, seconds: float) -> None:
+        """In this thread. A failure changes nothing but :attr:`fell_short`."""
+        self.fell_short = False
+        try:
+            self._service.terminate_session(self._session_id, max(0.5, seconds))
+            self.confirmed = True
+        # Whatever it is, the session's own error is the one to be told.
+        except (SsmPluginError, OSError, ImportError, MemoryError) as error:
+            self.fell_short = explain(error) is not None
+            log.warning("the session could not be ended at the service: %s", error)
 
     def _terminate(self) -> None:
         self._service.terminate_session(self._session_id)
@@ -83,15 +96,6 @@ class Termination:
 
     def _failed(self, event: WorkerFailed) -> None:
         self._error = event.error
-
-    def _once_more(self, seconds: float) -> None:
-        """In this thread. A failure changes nothing."""
-        try:
-            self._service.terminate_session(self._session_id, max(0.5, seconds))
-            self.confirmed = True
-        # Whatever it is, the session's own error is the one to be told.
-        except (SsmPluginError, OSError, ImportError, MemoryError) as error:
-            log.warning("the session could not be ended at the service: %s", error)
 
 
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
