@@ -26,8 +26,9 @@ from .lifecycle import Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner, IRunnerSession, RunnerFactory
 from .registry import SessionPluginRegistry, get_session_registry
-from .session_thread import TERMINATE_LIMIT, SessionThread
+from .session_thread import SessionThread
 from .streams import Streams
+from .termination import TERMINATE_LIMIT
 from .timers import SessionTimer
 from .types import ClientConfig, SessionConfig, SessionStatus
 
@@ -239,6 +240,7 @@ class Session(IRunnerSession):
     # Inside
 
     _status_if_stuck = 0
+    _logged_status = SessionStatus.CREATED
 
     @property
     def _lifecycle(self) -> Lifecycle:
@@ -294,6 +296,10 @@ class Session(IRunnerSession):
             raise
 
     def _notify(self) -> None:
+        status = self.status
+        if status is not self._logged_status:
+            self._logged_status = status
+            log.info("session %s is %s", self.session_id, status.value)
         with self._changed:
             self._changed.notify_all()
 

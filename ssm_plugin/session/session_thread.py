@@ -49,15 +49,11 @@ from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner
 from .quiet import Quiet
-from .termination import Termination, close_session, do_all
+from .termination import FINISH_LIMIT, TERMINATE_LIMIT, Termination, close_session, do_all
 from .timers import Timers
 from .types import ClientConfig, SessionConfig
 
 log = logs.logger(__name__)
-
-# Seconds. For all that is to be done at the end, and for the service to confirm it.
-FINISH_LIMIT = 4.0
-TERMINATE_LIMIT = 3.0
 
 # Seconds. The agent has said that it leaves: the service says so too, or its message was lost.
 TERMINATING_LIMIT = 5.0
@@ -138,6 +134,7 @@ class SessionThread:
 
     def clean_up(self) -> None:
         """Leave nothing behind, within :data:`FINISH_LIMIT`. Never executed: in any thread."""
+        self._changed()
         ends_at = time.monotonic() + FINISH_LIMIT
         steps = (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at))
         self._ended(do_all(steps))
@@ -146,6 +143,7 @@ class SessionThread:
         """The same in another thread, since the session's own is stuck in our output: it ends with
         this status, and says nothing."""
         self.lifecycle.end(Outcome(status))
+        self._changed()
         error = do_all((self._stop_runner, lambda: self._close(ends_at)))
         self._is_closed.wait(max(0.0, ends_at - time.monotonic()))
         self._ended(error)
@@ -398,5 +396,4 @@ class SessionThread:
 
     def _ended(self, error: Optional[BaseException]) -> None:
         self.lifecycle.cleaned(error)
-        log.info("session %s is %s", self._config.session_id, self.lifecycle.status.value)
         self._changed()

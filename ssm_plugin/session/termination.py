@@ -13,6 +13,10 @@ from .protocols import IDataChannel, IRunner
 
 log = logs.logger(__name__)
 
+# Seconds. For all that is to be done at the end, and for the service to confirm it.
+FINISH_LIMIT = 4.0
+TERMINATE_LIMIT = 3.0
+
 
 def close_session(
     termination: "Optional[Termination]",

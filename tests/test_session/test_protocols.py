@@ -1,5 +1,6 @@
 import pytest
 
+from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.protocols import (
     IDataChannel,
     IRunner,
@@ -9,7 +10,6 @@ from ssm_plugin.session.protocols import (
 )
 from ssm_plugin.session.registry import get_session_registry
 from ssm_plugin.session.session import Session
-from ssm_plugin.session.session_thread import OwnDataChannel
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 
 SESSION = {"execute", "open_data_channel", "terminate_session", "session_id", "status"}
