@@ -105,7 +105,6 @@ def _serve_parser() -> Parser:
     parser = Parser(
         prog="ssm-plugin demo serve",
         epilog="faults, with commas in between:\n" + FAULTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_service_options(parser)
     return parser

@@ -10,12 +10,11 @@ It is the core turned round, as the local service's own agent is, without a prog
 import queue
 from typing import Any, NamedTuple, Optional, Tuple
 
-from ssm_plugin.loopback.session import RunningAgent
-
 from ssm_plugin.channel.events import Output
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.loopback.agent_link import AgentLink
+from ssm_plugin.loopback.gateway_session import RunningAgent
 from ssm_plugin.transport.data_channel import DataChannel
 from ssm_plugin.transport.worker import Worker
 from ssm_plugin.wire import payloads

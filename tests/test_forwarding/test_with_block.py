@@ -9,7 +9,7 @@ import pytest
 
 import ssm_plugin
 from ssm_plugin.errors import ConfigurationError, LocalError, ServiceError, UsageError
-from ssm_plugin.forwarding import library
+from ssm_plugin.forwarding import with_block
 from ssm_plugin.forwarding.reports import CONNECTION, READY, Notice, Report
 from tests.support.tunnels import assert_threads_end
 
@@ -160,7 +160,7 @@ def test_a_configuration_that_is_not_there(options):
 
 
 def test_what_is_told_while_it_is_open_is_not_kept():
-    opening = library._Opening()
+    opening = with_block._Opening()
     opening.tell(Report(READY, None))
     opening.wait()
     for number in range(3):
