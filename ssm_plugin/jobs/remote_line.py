@@ -40,15 +40,15 @@ exec 4>&2 2>/dev/null
 p= g= x= o=
 stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || exit 130
 trap "" INT QUIT TERM HUP; x=1
-for s in "$1" TERM; do kill -s "$s" -- "$g"; n=0
-while [ $n -lt 7 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
-kill -s KILL -- "$g"; }
+for s in "$1" TERM; do kill "-$s" "$g"; n=0
+while [ $n -lt 7 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
+kill -KILL "$g"; }
 for s in INT QUIT TERM HUP; do trap "stop $s" "$s"; done
 if [ "$BASH_VERSION" ]; then
 eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r g && read -r x || {
-kill -s TERM -- "$g"; [ "$d" ] && rm -rf "$d"; n=0
-while [ $n -lt 10 ] && kill -s 0 -- "$g"; do sleep .1 || sleep 1; n=$((n+1)); done
-kill -s KILL -- "$g"; }) <&0 3>&- 4>&- &)'
+kill -TERM "$g"; [ "$d" ] && rm -rf "$d"; n=0
+while [ $n -lt 10 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done
+kill -KILL "$g"; }) <&0 3>&- 4>&- &)'
 set -m; o=$!
 (echo "-${BASHPID:-$(exec sh -c 'echo "$PPID"')}" >&9
 exec 2>&4 3>&- 4>&- 9>&-; exec -- "$@") & p=$! g=-$p
@@ -57,9 +57,9 @@ setsid sh -c '(setsid sh -c "$3" ssm-plugin "$$" "$1" "$2" >/dev/null 3>&- 4>&- 
 shift 3; exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$$" "$d" 'trap "" INT QUIT TERM HUP
 while q=; while read -r k v; do [ "$k" != PPid: ] || q=$v; done <"/proc/$1/status"
 [ "$q" = "$2" ]; do sleep .5 || sleep 1; done; [ "$q" ] || exit
-kill -s TERM -- "-$1"; [ "$3" ] && rm -rf "$3"; n=0
-while [ $n -lt 10 ] && kill -s 0 -- "-$1"; do sleep .1 || sleep 1; n=$((n+1)); done
-kill -s KILL -- "-$1"' "$@" & p=$! g=-$p
+kill -TERM "-$1"; [ "$3" ] && rm -rf "$3"; n=0
+while [ $n -lt 10 ] && kill -0 "-$1"; do sleep .1 || sleep 1; n=$((n+1)); done
+kill -KILL "-$1"' "$@" & p=$! g=-$p
 else (exec 2>&4 3>&- 4>&-; exec "$@") & p=$! g=$p; fi
 wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
