@@ -5,7 +5,7 @@ It writes its URL, and serves until its standard input ends.
 
 import sys
 
-from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.demo_service import demo_service
 
 with demo_service(options=AgentOptions(shell=("/bin/sh",)), kms_key_id="key-1") as service:

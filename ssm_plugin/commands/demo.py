@@ -16,7 +16,7 @@ from ..aws.keys import Credentials
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
-from ..loopback.agent import AgentOptions
+from ..loopback.agent_work import AgentOptions
 from ..loopback.demo_service import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
 from ..terminal.output import OutputGone, write_all

@@ -1,11 +1,11 @@
 """What tunnels tell whoever watches them, as events in one queue."""
 
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 from ..errors import SsmPluginError
-
-if TYPE_CHECKING:
-    from .tunnel import Tunnel
+from ..net.local_end import LocalEnd
+from ..session.starting import SessionRequest
+from .addresses import LocalAddress
 
 READY = "ready"
 LOST = "lost"
@@ -13,6 +13,17 @@ RECONNECTED = "reconnected"
 CONNECTION = "connection"
 ERROR = "error"
 ENDED = "ended"
+
+
+class ReportedTunnel:
+    """What reports tell of a tunnel. ``destination`` is what it leads to, in words; ``patience``
+    (s) is how long new connections wait while nobody serves them."""
+
+    request: SessionRequest
+    destination: str
+    local_end: LocalEnd
+    address: Union[LocalAddress, str]
+    patience: float
 
 
 class Report(NamedTuple):
@@ -26,7 +37,7 @@ class Report(NamedTuple):
     """
 
     kind: str
-    tunnel: "Tunnel"
+    tunnel: ReportedTunnel
     session_id: str = ""
     message: str = ""
     retry_in: Optional[float] = None

@@ -21,7 +21,7 @@ from . import reports
 from .addresses import LocalAddress
 from .background_writer import BackgroundWriter, OutputClosed
 from .readiness import ReadyFile, Systemd
-from .reports import Notice, Report
+from .reports import Notice, Report, ReportedTunnel
 from .tunnel import LEAVE_LIMIT, Tunnel
 
 # Seconds for whoever reads our output to take the last lines.
@@ -50,10 +50,10 @@ class Supervisor:
         self._systemd = systemd
         self._as_json = as_json
         self._quiet = quiet
-        self._opened: Set[Tunnel] = set()  # those that were ready, if only once
-        self._up: Set[Tunnel] = set()  # those that are
-        self._lost: Set[Tunnel] = set()  # those whose connection is being resumed
-        self._ended: Dict[Tunnel, int] = {}
+        self._opened: Set[ReportedTunnel] = set()  # those that were ready, if only once
+        self._up: Set[ReportedTunnel] = set()  # those that are
+        self._lost: Set[ReportedTunnel] = set()  # those whose connection is being resumed
+        self._ended: Dict[ReportedTunnel, int] = {}
         self._status: Optional[int] = None  # once we are leaving
         self._error: Optional[BaseException] = None
         self._leave_at = float("inf")
@@ -133,7 +133,7 @@ class Supervisor:
         if kind != reports.CONNECTION:
             self._tell_readiness(report)
 
-    def _change(self, tunnel: Tunnel, up: bool = False, lost: bool = False) -> None:
+    def _change(self, tunnel: ReportedTunnel, up: bool = False, lost: bool = False) -> None:
         for tunnels, belongs in ((self._up, up), (self._lost, lost)):
             if belongs:
                 tunnels.add(tunnel)

@@ -26,7 +26,7 @@ from ..transport.backoff import delays
 from ..transport.worker import Worker
 from .addresses import local_address
 from .doorkeeper import Doorkeeper
-from .reports import ENDED, ERROR, READY, RECONNECTED, Report
+from .reports import ENDED, ERROR, READY, RECONNECTED, Report, ReportedTunnel
 from .runner import Tell, TunnelSession
 from .specification import advice_for
 
@@ -48,7 +48,7 @@ PATIENCE = 30.0
 LEAVE_LIMIT = 4.3
 
 
-class Tunnel:
+class Tunnel(ReportedTunnel):
     """``make_environment`` is called for each session, so that credentials are looked for afresh;
     it may raise. ``tell`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Optional, Tuple
 
 from .. import logs
+from ..aws.client import ServiceClient, StartedSession
 from ..errors import (
     CredentialsError,
     DeadlineError,
@@ -20,7 +21,13 @@ from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.lifecycle import Outcome
 from ..session.session import Session
-from ..session.starting import EXIT_TIME_UP, SessionRequest, ending_status, make_session
+from ..session.starting import (
+    EXIT_TIME_UP,
+    SessionRequest,
+    ending_status,
+    make_session,
+    wait_for_start,
+)
 from ..session.streams import Streams
 from ..session.types import SessionType
 from ..terminal.output import EXIT_OUTPUT_GONE
@@ -30,7 +37,6 @@ from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
-from .starting import start_command
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
 
 log = logs.logger(__name__)
@@ -46,6 +52,9 @@ _FINAL_CODES = (
     "UnrecognizedClient",
     "Validation",
 )
+
+# How the service may say that a document does not know a parameter.
+_REFUSED = ("InvalidParameters", "ValidationException")
 
 
 class RemoteCommand:
@@ -188,7 +197,7 @@ class RemoteCommand:
         service, request = self._environment.service, self.request
         assert service is not None, "a command needs the service"
         timeout = None if self._deadline is None else self._left(0.0)
-        started = start_command(service, request, text, self._events, timeout)
+        started = _start_command(service, request, text, self._events, timeout)
         self.session_id = started.session_id
         record = self._record
         session = make_session(
@@ -242,3 +251,31 @@ class RemoteCommand:
         if status == EXIT_OUTPUT_GONE:
             return status, "nobody reads the output any more"
         return status, "ended by signal %d here" % (status - 128) if status > 128 else ""
+
+
+def _start_command(
+    service: ServiceClient,
+    request: CommandRequest,
+    line: str,
+    events: "queue.Queue[SessionEvent]",
+    timeout: Optional[float],
+) -> StartedSession:
+    """Start the session of a command. Takes events while it waits; SessionInterrupted if one ends
+    it, or ``timeout`` s have passed. A document that does not know how to separate the outputs is
+    asked without."""
+
+    def start() -> StartedSession:
+        parameters = {"command": [line], "separateOutputStream": ["true"]}
+        try:
+            return service.start_session(
+                request.target, request.document_name, parameters, request.reason
+            )
+        except ServiceError as error:
+            if error.code not in _REFUSED:
+                raise
+        del parameters["separateOutputStream"]
+        return service.start_session(
+            request.target, request.document_name, parameters, request.reason
+        )
+
+    return wait_for_start(service, start, events, timeout=timeout)

@@ -11,7 +11,7 @@ import os
 import queue
 import time
 from importlib import import_module
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
@@ -29,14 +29,13 @@ from .agent_documents import (
     PORT,
     STANDARD_STREAM,
     Assignment,
-    Document,
     assign,
 )
 from .agent_handshake import AgentHandshake, Encryption
 from .agent_link import CONNECTED, AgentLink
-from .agent_shell import TERM, PtyWork
-from .agent_work import Work, WorkDone
-from .gateway_session import GatewaySession, RunningAgent
+from .agent_shell import PtyWork
+from .agent_work import AgentOptions, Work, WorkDone, WorkingAgent
+from .gateway_session import GatewaySession
 from .pipe import PipeEnd
 
 log = logs.logger(__name__)
@@ -53,20 +52,6 @@ JOIN_LIMIT = 3.0
 HIGH_WATER = 64 * 1024 * 1024
 
 
-class AgentOptions(NamedTuple):
-    """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
-    own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
-    from a terminal, as at a real node. ``term`` is the kind of terminal that programs are told."""
-
-    shell: Optional[Tuple[str, ...]] = None
-    documents: Mapping[str, Document] = {}
-    encryption: Optional[Encryption] = None
-    agent_version: str = "3.3.0.0"
-    handshake_limit: float = 15.0
-    realistic_pace: bool = False
-    term: str = TERM
-
-
 def agent_factory(
     options: Optional[AgentOptions] = None,
 ) -> Callable[[GatewaySession, PipeEnd], "Agent"]:
@@ -81,10 +66,7 @@ def agent_factory(
     return start_agent
 
 
-class Agent(RunningAgent):
-    """For the :class:`Work` of its session it has: ``channel``, ``events``, ``options``,
-    ``assignment``, ``client_version``, ``taken``, ``link``."""
-
+class Agent(WorkingAgent):
     def __init__(self, session: GatewaySession, link: PipeEnd, options: AgentOptions) -> None:
         self.session = session
         self.options = options

@@ -10,17 +10,14 @@ import signal
 import subprocess
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
+from typing import IO, Any, List, Optional, Sequence, Tuple, Union
 
 from ..errors import SessionLost
 from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_process import environment, kill_session
 from .agent_pump import PIECE, OutputPump, Signal
-from .agent_work import Work, WorkDone
-
-if TYPE_CHECKING:
-    from .agent import Agent
+from .agent_work import Work, WorkDone, WorkingAgent
 
 # What the client's keys do. They reach the command itself, not its children.
 INTERRUPTS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
@@ -41,7 +38,7 @@ class CommandWork(Work):
     as at a real node. The local service ends that too, but only with itself."""
 
     def __init__(
-        self, agent: "Agent", argv: Sequence[str], separate: bool, mistake: str = ""
+        self, agent: WorkingAgent, argv: Sequence[str], separate: bool, mistake: str = ""
     ) -> None:
         super().__init__(agent)
         self._argv = list(argv)
@@ -185,7 +182,7 @@ class CommandWork(Work):
 class _Text:
     """Output as text in UTF-8: each byte that is none becomes U+FFFD, as in a program in Go."""
 
-    def __init__(self, agent: "Agent", payload_type: int) -> None:
+    def __init__(self, agent: WorkingAgent, payload_type: int) -> None:
         self._send = agent.channel.send_input_data
         self._payload_type = payload_type
         self._decoder = codecs.getincrementaldecoder("utf-8")(_EACH_BYTE)

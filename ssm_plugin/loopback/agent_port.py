@@ -4,7 +4,7 @@ The habits of a real agent: it connects when the session starts, writes into its
 acknowledges, closes both directions at once, and refuses its own addresses as a remote host.
 """
 
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Callable, Optional
 
 from ..errors import LocalError, MessageError
 from ..plugins.inbox import Inbox
@@ -15,10 +15,7 @@ from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
 from ..wire import payloads
 from .agent_port_mux import MuxWork
 from .agent_port_target import Target, connection_to
-from .agent_work import Work, WorkDone
-
-if TYPE_CHECKING:
-    from .agent import Agent
+from .agent_work import Work, WorkDone, WorkingAgent
 
 # Clients from 1.1.70 on speak smux.
 _MULTIPLEXED_CLIENTS_AFTER = "1.1.69.999999999"
@@ -27,7 +24,7 @@ _MULTIPLEXED_CLIENTS_AFTER = "1.1.69.999999999"
 class PortWork(Work):
     """The kind that type and versions ask for."""
 
-    def __init__(self, agent: "Agent") -> None:
+    def __init__(self, agent: WorkingAgent) -> None:
         super().__init__(agent)
         self._work = _choose(agent)
 
@@ -44,7 +41,7 @@ class PortWork(Work):
         self._work.join(seconds)
 
 
-def _choose(agent: "Agent") -> Work:
+def _choose(agent: WorkingAgent) -> Work:
     properties = agent.assignment.properties or {}
     target = Target.of(properties)
     if properties.get("type") != "LocalPortForwarding":
@@ -58,7 +55,7 @@ def _choose(agent: "Agent") -> Work:
 class _Current(Uplink):
     """What the target of the connection that is the current one sends; ``ended`` is its end."""
 
-    def __init__(self, agent: "Agent", ended: Callable[[], None]) -> None:
+    def __init__(self, agent: WorkingAgent, ended: Callable[[], None]) -> None:
         self.connection: Optional[Connection] = None
         self._agent = agent
         self._ended = ended
@@ -75,7 +72,7 @@ class _Current(Uplink):
 class StdioWork(Work):
     """One connection, as long as the session."""
 
-    def __init__(self, agent: "Agent", target: Target) -> None:
+    def __init__(self, agent: WorkingAgent, target: Target) -> None:
         super().__init__(agent)
         self._target = target
         self._holdings = Holdings(agent.taken, reserve=0)

@@ -1,7 +1,7 @@
 """Port sessions with many connections: the node's side of smux."""
 
 import queue
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 from .. import logs
 from ..channel.role import Role
@@ -14,10 +14,7 @@ from ..plugins.mux_streams import MuxStreams
 from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_port_target import Target, open_target
-from .agent_work import Work
-
-if TYPE_CHECKING:
-    from .agent import Agent
+from .agent_work import Work, WorkingAgent
 
 log = logs.logger(__name__)
 
@@ -29,7 +26,7 @@ class MuxWork(Work):
     """A connection to the target for each stream. Connecting may block, so it is done aside, one
     after the other: all lead to the same target."""
 
-    def __init__(self, agent: "Agent", target: Target) -> None:
+    def __init__(self, agent: WorkingAgent, target: Target) -> None:
         super().__init__(agent)
         self._target = target
         self._holdings = Holdings(agent.taken, SHARED_BUFFER)

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import termios
 import threading
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 from .. import logs
 from ..channel.protocol import MAXIMUM_PAYLOAD
@@ -16,15 +16,11 @@ from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_process import KILL_AFTER, environment, signal_group
 from .agent_pump import OutputPump, Signal, TargetPump
-from .agent_work import Work, WorkDone
-
-if TYPE_CHECKING:
-    from .agent import Agent
+from .agent_work import Work, WorkDone, WorkingAgent
 
 log = logs.logger(__name__)
 
 COLUMNS, ROWS = 80, 24  # until the client tells its own
-TERM = "xterm-256color"
 LANG = "C.UTF-8"  # where the agent itself has none
 
 REALISTIC_DELAY = 0.001
@@ -36,7 +32,7 @@ _TAKE_TERMINAL = ': <"$0"; exec "$@"'
 class PtyWork(Work):
     """``argv`` on a pty, as the leader of a session of its own."""
 
-    def __init__(self, agent: "Agent", argv: Sequence[str]) -> None:
+    def __init__(self, agent: WorkingAgent, argv: Sequence[str]) -> None:
         super().__init__(agent)
         self._argv = argv
         self._ended = Signal()

@@ -3,10 +3,46 @@
 All methods are called in the agent's own thread, except where they say otherwise.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+import queue
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
-if TYPE_CHECKING:
-    from .agent import Agent
+from ..transport.data_channel import DataChannel
+from .agent_documents import Assignment, Document
+from .agent_handshake import Encryption
+from .agent_link import AgentLink
+from .gateway_session import RunningAgent
+
+# The kind of terminal that programs are told, unless it is chosen.
+TERM = "xterm-256color"
+
+
+class AgentOptions(NamedTuple):
+    """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
+    own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
+    from a terminal, as at a real node. ``term`` is the kind of terminal that programs are told."""
+
+    shell: Optional[Tuple[str, ...]] = None
+    documents: Mapping[str, Document] = {}
+    encryption: Optional[Encryption] = None
+    agent_version: str = "3.3.0.0"
+    handshake_limit: float = 15.0
+    realistic_pace: bool = False
+    term: str = TERM
+
+
+class WorkingAgent(RunningAgent):
+    """The agent as its :class:`Work` sees it."""
+
+    options: AgentOptions
+    assignment: Assignment
+    client_version: str
+    events: "queue.Queue[Any]"
+    link: AgentLink
+    channel: DataChannel
+
+    def taken(self, size: int) -> None:
+        """So many bytes of input have arrived at their target. From any thread."""
+        raise NotImplementedError
 
 
 class WorkDone(NamedTuple):
@@ -21,7 +57,7 @@ class Work:
     ``agent.events``, after the last output was sent.
     """
 
-    def __init__(self, agent: "Agent") -> None:
+    def __init__(self, agent: WorkingAgent) -> None:
         self.agent = agent
 
     def start(self) -> None:

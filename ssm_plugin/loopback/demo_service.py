@@ -5,8 +5,9 @@ import secrets
 from typing import Any, Mapping, Optional
 
 from ..aws.keys import Credentials
-from .agent import AgentOptions, agent_factory
+from .agent import agent_factory
 from .agent_handshake import Encryption
+from .agent_work import AgentOptions
 from .kms import KmsApi
 from .service import LocalService
 

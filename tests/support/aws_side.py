@@ -16,8 +16,9 @@ import time
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ssm_plugin.loopback.agent import AgentOptions, agent_factory
+from ssm_plugin.loopback.agent import agent_factory
 from ssm_plugin.loopback.agent_handshake import Encryption
+from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.service import LocalService

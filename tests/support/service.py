@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-from ssm_plugin.loopback.agent import AgentOptions
+from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.demo_service import demo_service
 
 
