@@ -265,7 +265,7 @@ def test_all_real_sessions_are_terminated_here_and_at_the_service(service, real)
     ]
     real.terminate_all_sessions()
     assert [session.status for session in sessions] == [SessionStatus.TERMINATED] * 3
-    assert not service.open_sessions()
+    service.wait_for(lambda: not service.open_sessions())
     assert real.get_active_sessions() == []
 
 

@@ -588,10 +588,10 @@ def test_a_slow_consumer_holds_up_the_agent_and_loses_nothing():
 
 
 def test_while_the_consumer_is_slow_the_peer_is_not_taken_for_dead():
-    with Agent() as agent, Client(high_water=65536, ping_interval=0.05) as client:
+    with Agent() as agent, Client(high_water=65536, ping_interval=0.5) as client:
         connect_both(client, agent)
         sender = in_thread(agent.channel.send_input_data, some_bytes(2000000))
-        sender.join(0.5)
+        sender.join(2.0)  # longer than three intervals, after which a silent peer counts as dead
         assert sender.is_alive()
         client.next(Started)
         assert drained(client.events, len(some_bytes(2000000)), client.channel)
