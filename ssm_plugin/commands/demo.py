@@ -103,9 +103,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 def _serve_parser() -> Parser:
     parser = Parser(
-        prog="ssm-plugin demo serve",
-        epilog="faults, with commas in between:\n" + FAULTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="ssm-plugin demo serve", epilog="faults, with commas in between:\n" + FAULTS
     )
     _add_service_options(parser)
     return parser
