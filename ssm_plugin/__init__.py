@@ -69,11 +69,11 @@ def forward(
     """A tunnel to a port of a node, or of a host behind it, for the length of a ``with`` block.
 
     It yields the local address. Arguments and errors are those of
-    :func:`ssm_plugin.forwarding.library.forward`.
+    :func:`ssm_plugin.forwarding.with_block.forward`.
     """
-    from .forwarding import library
+    from .forwarding import with_block
 
-    return library.forward(
+    return with_block.forward(
         target,
         remote_port,
         local_port=local_port,

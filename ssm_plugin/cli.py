@@ -34,9 +34,9 @@ def main() -> int:
         from . import unpacked
 
         unpacked.use()
-        from .commands import faces, frame
+        from .commands import exit_status, program
 
-        return frame.run(faces.choose(arguments, drop_in), arguments)
+        return exit_status.run(program.choose(arguments, drop_in), arguments)
     except (OSError, ImportError, MemoryError) as error:
         if not _is_shortage(error):
             raise

@@ -1,6 +1,6 @@
 """Everything that this package raises on purpose, sorted by who is at fault::
 
-    SsmPluginError
+    SsmPluginError (RuntimeError)
     ├── UsageError (ValueError)      the caller: an argument, a field, a file
     │   ├── ConfigurationError       the configuration file; names file, line and key
     │   └── SessionPropertyError     a field of a session: missing, empty, malformed, unknown
@@ -32,7 +32,7 @@ where they arise, and keep their cause in ``__cause__``.
 from typing import Optional
 
 
-class SsmPluginError(Exception):
+class SsmPluginError(RuntimeError):
     """Base of all errors here. ``str()`` of it is one line for the user.
 
     ``uncertain``: the service may have done all the same what failed, such as starting a session.

@@ -6,16 +6,23 @@
 """
 
 import io
+import queue
+import signal
 from typing import IO, Any, Callable, List, NamedTuple, Optional, Sequence, Union
 
 from . import config
 from .errors import SsmPluginError, UsageError
 from .jobs.command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
+from .session.environment import make_environment
 from .session.streams import CallableStreams
-from .session.surroundings import make_environment
+from .terminal.signals import Signalled
+from .transport.worker import Worker, WorkerFailed
 
 _PIECE = 65536
+
+# Seconds that a command which is interrupted here may take to be ended.
+END_LIMIT = 6.0
 
 
 class CompletedCommand(NamedTuple):
@@ -60,8 +67,9 @@ def run(
     ``argv`` is a list, whose words arrive as they are, or a str, which ``sh`` at the node reads.
     ``stdin`` is bytes, or a binary file that is read to its end in another thread. ``timeout`` is
     in seconds, from the call on. All output is kept in memory, unless ``stdout`` and ``stderr``
-    are callables: they get it piece by piece, in this thread, and a slow one slows the command
-    down. What they raise ends the command and comes out here.
+    are callables: they get it piece by piece, in another thread, and a slow one slows the command
+    down. What they raise ends the command and comes out here. A KeyboardInterrupt that comes
+    meanwhile ends the command, too.
 
     :raises CommandFailed: with ``check``, for a status that is not 0; it has ``result``
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
@@ -81,13 +89,29 @@ def run(
     )
     kept: List[List[bytes]] = [[], []]
     streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
-    result = RemoteCommand(request, make_environment(settings), streams).run()
+    result = _run_aside(RemoteCommand(request, make_environment(settings), streams))
     completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
     if check and completed.status:
         raise CommandFailed(
             "the command on %s ended with status %d" % (target, completed.status), completed
         )
     return completed
+
+
+def _run_aside(command: RemoteCommand) -> CommandResult:
+    """This thread does nothing but wait: a KeyboardInterrupt then finds nothing half done."""
+    answers: "queue.Queue[Union[CommandResult, WorkerFailed]]" = queue.Queue()
+    worker = Worker("run", lambda: answers.put(command.run()), answers.put)
+    worker.start()
+    try:
+        answer = answers.get()
+    except BaseException:  # a safety net: KeyboardInterrupt above all
+        command.signal(Signalled(signal.SIGTERM))
+        worker.join(END_LIMIT)
+        raise
+    if isinstance(answer, WorkerFailed):
+        raise answer.error
+    return answer
 
 
 def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> CompletedCommand:

@@ -6,6 +6,7 @@ library that cannot be loaded is an ``ImportError``, a thread is a ``RuntimeErro
 
 import errno
 import os
+import sys
 import threading
 from typing import Optional
 
@@ -40,6 +41,18 @@ def explain(error: Optional[BaseException]) -> Optional[LocalError]:
             return LocalError(text)
         error = error.__cause__ or error.__context__
     return None
+
+
+def prepare_for_ends_of_threads() -> None:
+    """Up to Python 3.9 a thread ends in ``pthread_exit``, for which glibc loads a library: without
+    a descriptor for it, it aborts the whole process."""
+    if sys.version_info < (3, 10):
+        try:
+            import ctypes
+
+            ctypes.CDLL("libgcc_s.so.1")
+        except (ImportError, OSError):
+            pass  # another system, or too late: there is nothing more to be done
 
 
 def start_thread(thread: threading.Thread) -> None:

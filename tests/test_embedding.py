@@ -104,7 +104,7 @@ def test_a_handler_finds_no_secret_in_the_records_fields_either(cli):
 
 
 @pytest.mark.parametrize(
-    "name, inner", [("run", "ssm_plugin.library"), ("forward", "ssm_plugin.forwarding.library")]
+    "name, inner", [("run", "ssm_plugin.library"), ("forward", "ssm_plugin.forwarding.with_block")]
 )
 def test_signatures_say_what_the_functions_behind_them_take(name, inner):
     def parameters(function):

@@ -1,4 +1,5 @@
 import io
+import signal
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import pytest
 import ssm_plugin
 from ssm_plugin.errors import ServiceError, SessionInterrupted, UsageError
 from ssm_plugin.library import CommandFailed
-from tests.support.commands import Cli
+from tests.support.commands import Cli, wait_until_gone
 from tests.support.service import local_service
 
 TARGET = "i-demo"
@@ -90,6 +91,45 @@ def test_output_may_go_to_functions(run):
     )
     assert (b"".join(seen), b"".join(errors)) == (b"out\n", b"err\n")
     assert result[:3] == (0, b"", b"")
+
+
+def test_what_an_output_function_raises_comes_out_and_ends_the_command(run, service, tmp_path):
+    mark = "mark-" + tmp_path.name
+
+    def refuse(data):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        run("sh", "-c", "echo x; sleep 1000", mark, stdout=refuse)
+    assert wait_until_gone(mark, 3)
+    service.wait_for(lambda: not service.open_sessions())
+
+
+@pytest.mark.parametrize("moment", ["at once", "with its output"])
+def test_an_interrupt_of_the_waiting_program_ends_the_command_too(cli, service, tmp_path, moment):
+    mark = "mark-" + tmp_path.name
+    program = (
+        "import os, signal, ssm_plugin, sys, threading\n"
+        "def interrupt(data=b''):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "argv = ['sh', '-c', 'echo on; sleep 1000', sys.argv[2]]\n"
+        "if sys.argv[1] == 'at once':\n"
+        "    threading.Timer(0.0, interrupt).start()\n"
+        "    ssm_plugin.run('i-demo', argv)\n"
+        "ssm_plugin.run('i-demo', argv, stdout=interrupt)\n"
+    )
+    done = subprocess.Popen(
+        [sys.executable, "-c", program, moment, mark],
+        env=cli.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=str(cli.folder),
+    )
+    _, stderr = done.communicate(timeout=15)
+    assert stderr.endswith(b"KeyboardInterrupt\n")
+    assert done.returncode in (1, -signal.SIGINT)  # as this Python has it
+    assert wait_until_gone(mark, 3)
+    service.wait_for(lambda: not service.open_sessions())
 
 
 def test_several_threads_may_run_commands(run):

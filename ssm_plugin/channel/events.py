@@ -1,6 +1,6 @@
 """What the protocol core tells its owner, in the order in which it happened."""
 
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Union
 
 from ..errors import SsmPluginError
 
@@ -61,5 +61,7 @@ class Failed(NamedTuple):
     error: SsmPluginError
 
 
-Event = Any  # one of the above; typing has no closed sums in Python 3.6
+Event = Union[
+    Output, KeyRequested, Started, Acknowledged, ChannelClosed, Terminating, Failed
+]
 

@@ -11,7 +11,7 @@ changes nothing::
 
 import base64
 import enum
-from typing import Collection, Dict, List, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import EncryptionError, HandshakeError
 from ..version import PROTOCOL_VERSION
@@ -52,7 +52,7 @@ class Reply(NamedTuple):
     """What a step asks for: messages to send, and events to tell, in this order."""
 
     messages: Tuple[Tuple[int, bytes], ...] = ()
-    events: Tuple[object, ...] = ()
+    events: Tuple[Union[KeyRequested, Started], ...] = ()
 
 
 class ClientHandshake:

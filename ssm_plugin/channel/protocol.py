@@ -9,14 +9,14 @@ exchanges the two data message types and leaves the handshake to its owner.
 import time
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Callable, Collection, List, Optional, Set, Tuple
+from typing import Callable, Collection, List, Optional, Set, Tuple
 
 from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
 from .cipher import Cipher
-from .events import Acknowledged, ChannelClosed, Failed, Output, Started, Terminating
+from .events import Acknowledged, ChannelClosed, Event, Failed, Output, Started, Terminating
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
@@ -59,7 +59,7 @@ class ChannelProtocol:
         self._ended = False
         self._control: List[bytes] = []
         self._data: List[bytes] = []
-        self._events: List[Any] = []
+        self._events: List[Event] = []
         self._ids = _MessageIds()
         self._awaited: Set[int] = set()
 
@@ -87,7 +87,7 @@ class ChannelProtocol:
             self._data.extend(self._outbound.lost(now))
         self._deliver(now)
 
-    def events(self) -> List[Any]:
+    def events(self) -> List[Event]:
         """What happened since the last call, in order."""
         events, self._events = self._events, []
         return events

@@ -10,22 +10,22 @@ and other users of this machine cannot use it.
 import argparse
 import os
 import queue
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Union
 
 from ..aws.keys import Credentials
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.agent import AgentOptions
-from ..loopback.demo import new_keys, private_service
+from ..loopback.demo_service import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
-from ..session.session import ENDING_SIGNALS
-from ..terminal.output import write_all
-from ..terminal.signals import Interrupted, Signalled
+from ..terminal.output import OutputGone, write_all
+from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..transport.worker import Worker, WorkerFailed
 from . import exec as exec_command
-from .faces import HELP
-from .new_session import signals_into
-from .own import Parser, add_common_options, run_command
+from .command_line import Parser, add_common_options, run_command
+from .foreground import signals_into
+from .program import HELP
 
 EXAMPLE = (
     """\
@@ -103,7 +103,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 def _serve_parser() -> Parser:
     parser = Parser(
-        prog="ssm-plugin demo serve", epilog="faults, with commas in between:\n" + FAULTS
+        prog="ssm-plugin demo serve",
+        epilog="faults, with commas in between:\n" + FAULTS,
     )
     _add_service_options(parser)
     return parser
@@ -156,19 +157,19 @@ def _is_target(argument: str) -> bool:
 
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
     exports = _exports(endpoint_url, keys)
-    events: "queue.Queue[Any]" = queue.Queue()
-    with signals_into(events):
+    text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
+    events: "queue.Queue[Union[Signalled, WorkerFailed]]" = queue.Queue()
+    with signals_into(events.put, events.put):
         if ready_file:
             _write(ready_file + KEYS_SUFFIX, exports)
             _write(ready_file, endpoint_url + "\n")
-        try:
-            text = _GUIDE % (endpoint_url, exports, DEMO_TARGET, DEMO_TARGET)
-            write_all(1, text.encode("utf-8"))
-        except Interrupted:
-            return 0
+        # In a thread, so that a signal is heard even where nobody reads it.
+        Worker("guide", lambda: write_all(1, text.encode("utf-8")), events.put).start()
         while True:
             event = events.get()
-            if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+            if isinstance(event, WorkerFailed):
+                raise event.error if isinstance(event.error, OutputGone) else event.as_error()
+            if event.signum in ENDING_SIGNALS:
                 return 0
 
 

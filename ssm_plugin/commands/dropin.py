@@ -19,16 +19,15 @@ from urllib.parse import unquote, urlsplit
 from .. import config, logs
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
 from ..errors import SessionInterrupted, SsmPluginError, UsageError
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
-from ..session.surroundings import make_environment
 from ..session.types import SessionType
 from ..terminal.output import write_all
-from .faces import RESPONSE_VARIABLE
-from .frame import check_status_setting
-from .new_session import run_in_foreground
+from .exit_status import check_status_setting
+from .foreground import run_in_foreground
 from .process_memory import overwrite
+from .program import RESPONSE_VARIABLE
 
 USAGE = (
     "this is what the AWS CLI calls: session-manager-plugin RESPONSE REGION StartSession "
@@ -133,9 +132,10 @@ def run(arguments: List[str]) -> int:
         # A killed AWS CLI passes nothing on, and nothing is to go on without it.
         from .parent import parent_watch
 
-        stack.enter_context(parent_watch(session.events, aws_cli_only=not command))
+        watch = parent_watch(session.signal, session.events.put, aws_cli_only=not command)
+        stack.enter_context(watch)
         try:
-            return run_in_foreground(session)
+            return run_in_foreground(session).status
         except SessionInterrupted as interruption:
             if interruption.exit_status:
                 raise
@@ -193,7 +193,7 @@ def _check_status_setting(session: Session) -> None:
 def _bind_first(session: Session, stack: ExitStack) -> None:
     """A port that is taken is told at once. The session, which the AWS CLI has started already, is
     not left behind for that."""
-    from ..plugins.local_end import bind_local_end, exposure_warnings, names_local_end
+    from ..net.local_end import bind_local_end, exposure_warnings, names_local_end
 
     parameters, host = session.config.parameters, session.environment.network.local_host
     try:

@@ -12,23 +12,24 @@ import json
 import os
 import queue
 import threading
-from contextlib import ExitStack
-from typing import Any, List, Mapping, Optional, Tuple
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.command import RemoteCommand
-from ..jobs.fleet import PARALLEL, Fleet
+from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
 from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
 from ..jobs.results import as_object, as_objects, table, worst
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
-from ..session.environment import Environment
+from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams
-from ..session.surroundings import make_environment
 from ..terminal.input import InputReader
 from ..terminal.output import write_all
-from .new_session import signals_into
+from ..terminal.signals import Signalled
+from ..transport.worker import WorkerFailed
+from .foreground import signals_into
 from .parent import parent_watch
 
 EXAMPLE = """\
@@ -115,23 +116,20 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             for name in names
         ]
         environment = make_environment(settings, environ=environ)
-        events: "queue.Queue[Any]" = queue.Queue()
-        exits.enter_context(signals_into(events))
-        exits.enter_context(parent_watch(events))
-        if len(requests) > 1:
-            return _run_many(options, requests, environment, events, settings.quiet)
-        return _run_one(options, requests[0], environment, events, settings.quiet)
+        run = _run_many if len(requests) > 1 else _run_one
+        return run(options, requests, environment, settings.quiet)
 
 
 def _run_one(
     options: argparse.Namespace,
-    request: CommandRequest,
+    requests: List[CommandRequest],
     environment: Environment,
-    events: "queue.Queue[Any]",
     quiet: bool,
 ) -> int:
-    streams, finish = _streams_for_one(options, request.name)
-    result = RemoteCommand(request, environment, streams, events, is_program=True).run()
+    streams, finish = _streams_for_one(options, requests[0].name)
+    command = RemoteCommand(requests[0], environment, streams)
+    with _told_to(command.signal, command.failed):
+        result = command.run()
     finish()
     if options.json:
         _print_object(as_object(result))
@@ -145,25 +143,33 @@ def _run_many(
     options: argparse.Namespace,
     requests: List[CommandRequest],
     environment: Environment,
-    events: "queue.Queue[Any]",
     quiet: bool,
 ) -> int:
+    events: "queue.Queue[FleetEvent]" = queue.Queue()
     lock = threading.Lock()
-    streams: List[Any] = []
-    for request in requests:
-        if options.output_dir:
-            streams.append(_file_streams(options.output_dir, request.name))
-        else:
-            streams.append(PrefixedStreams(request.name, lock, 2 if options.json else 1))
-    commands = [
-        RemoteCommand(request, environment, each) for request, each in zip(requests, streams)
-    ]
-    results = Fleet(commands, options.parallel, events).run()
-    for each in streams:
-        each.finish()
+    with ExitStack() as files:
+        commands = []
+        for request in requests:
+            streams: Streams = PrefixedStreams(request.name, lock, 2 if options.json else 1)
+            if options.output_dir:
+                streams = in_files = _file_streams(options.output_dir, request.name)
+                files.callback(in_files.finish)
+            commands.append(RemoteCommand(request, environment, streams))
+        with _told_to(events.put, events.put):
+            results = Fleet(commands, options.parallel, events).run()
     _report(results, options.json, quiet)
     _explain(options, results, quiet)
     return worst(results)
+
+
+@contextmanager
+def _told_to(
+    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
+) -> Iterator[None]:
+    """``tell`` gets the signals while commands run. What we say afterwards is written without: a
+    signal then ends the program, as it does any other."""
+    with signals_into(tell, failed), parent_watch(tell, failed):
+        yield
 
 
 def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:

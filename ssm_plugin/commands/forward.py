@@ -20,20 +20,19 @@ readiness and of losses (systemd: Type=notify).
 import argparse
 import queue
 from contextlib import ExitStack
-from typing import Any, List, Mapping
+from typing import List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
 from ..forwarding.addresses import exposed_addresses
 from ..forwarding.readiness import ReadyFile, Systemd
 from ..forwarding.specification import Forward, parse_forward
-from ..forwarding.supervisor import Supervisor
+from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
-from ..plugins.local_end import LocalEnd
-from ..session.environment import Environment
-from ..session.surroundings import make_environment
+from ..net.local_end import LocalEnd
+from ..session.environment import Environment, make_environment
 from ..terminal.output import write_all
-from .new_session import signals_into
+from .foreground import signals_into
 
 EXAMPLE = """\
 examples:
@@ -69,15 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     forwards = _forwards(options)
     target = settings.resolve_target(options.target)
-    events: "queue.Queue[Any]" = queue.Queue()
+    events: "queue.Queue[SupervisorEvent]" = queue.Queue()
 
     def environment() -> Environment:
-        return make_environment(settings, environ=environ)._replace(silent=settings.quiet)
+        return make_environment(settings, environ=environ)
 
     environment()  # what is wrong with the settings comes out before anything is bound
     ready_file = ReadyFile(options.ready_file)
     with ExitStack() as exits:
-        exits.enter_context(signals_into(events))
+        exits.enter_context(signals_into(events.put, events.put))
         local_ends = [exits.enter_context(forward.listen()) for forward in forwards]
         ready_file.prepare()
         tunnels = [
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
                 forward.destination(options.target),
                 local_end,
                 environment,
-                events,
+                events.put,
                 options.once,
             )
             for forward, local_end in zip(forwards, local_ends)

@@ -4,15 +4,14 @@ Killed with SIGKILL, a parent passes nothing on, and what it had started would g
 """
 
 import os
-import queue
 import select
 import signal
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from ..terminal.signals import Signalled
 from ..terminal.wake import WakePipe, readable
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 
 # The AWS CLI, which always waits for us, has these ignored when it starts us. A shell that starts a
 # program in the background ignores the first two alone.
@@ -23,8 +22,12 @@ _PIDFD_OPEN = 434
 
 
 @contextmanager
-def parent_watch(events: "queue.Queue[Any]", aws_cli_only: bool = False) -> Iterator[None]:
-    """Meanwhile, the end of our parent is a SIGHUP in ``events``.
+def parent_watch(
+    tell: Callable[[Signalled], object],
+    failed: Callable[[WorkerFailed], object],
+    aws_cli_only: bool = False,
+) -> Iterator[None]:
+    """Meanwhile, the end of our parent is told as a SIGHUP.
 
     That is for the AWS CLI and, unless ``aws_cli_only``, for whoever else seems to wait for us. Not
     where we are meant to outlive it: as leader of a session (``setsid``), under ``init``, with
@@ -43,8 +46,8 @@ def parent_watch(events: "queue.Queue[Any]", aws_cli_only: bool = False) -> Iter
         return
     wake = WakePipe()
     if os.getppid() != parent:
-        events.put(Signalled(signal.SIGHUP))  # it was faster
-    watch = Worker("parent", lambda: _wait(descriptor, wake, events), events)
+        tell(Signalled(signal.SIGHUP))  # it was faster
+    watch = Worker("parent", lambda: _wait(descriptor, wake, tell), failed)
     watch.start()
     try:
         yield
@@ -114,7 +117,7 @@ def _open_kqueue(pid: int) -> Any:  # pragma: no cover (macOS)
         kernel_queue.close()
 
 
-def _wait(descriptor: int, wake: WakePipe, events: "queue.Queue[Any]") -> None:
+def _wait(descriptor: int, wake: WakePipe, tell: Callable[[Signalled], object]) -> None:
     if not wake.hold():
         return
     try:
@@ -122,4 +125,4 @@ def _wait(descriptor: int, wake: WakePipe, events: "queue.Queue[Any]") -> None:
     finally:
         wake.release()
     if wake.reader not in ready:
-        events.put(Signalled(signal.SIGHUP))
+        tell(Signalled(signal.SIGHUP))

@@ -9,17 +9,18 @@ import os
 import queue
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, List, Mapping, Optional
+from typing import List, Mapping, Optional
 
 from ..config import JobSettings, Settings, default_files
 from ..display import shown
 from ..errors import UsageError
+from ..jobs.fleet import FleetEvent
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..terminal.output import write_all
-from .new_session import signals_into
+from .foreground import signals_into
 from .parent import parent_watch
 
 EXAMPLE = """\
@@ -66,10 +67,10 @@ def _run(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> Jo
     check_job(job, settings, environ, now)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
-    events: "queue.Queue[Any]" = queue.Queue()
+    events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
-        exits.enter_context(signals_into(events))
-        exits.enter_context(parent_watch(events))
+        exits.enter_context(signals_into(events.put, events.put))
+        exits.enter_context(parent_watch(events.put, events.put))
         return run_job(job, settings, environment, environ, now, events)
 
 

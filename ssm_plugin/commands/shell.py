@@ -9,9 +9,9 @@ from typing import Dict, List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
-from ..session.surroundings import make_environment
+from ..session.environment import make_environment
 from ..session.types import SessionType
-from .new_session import SessionRequest, run_new_session
+from .foreground import SessionRequest, run_new_session
 
 EXAMPLE = """\
 examples:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.reason,
     )
     environment = make_environment(settings, aside=True, environ=environ)
-    return run_new_session(request, environment._replace(silent=settings.quiet))
+    return run_new_session(request, environment._replace(silent=settings.quiet)).status
 
 
 def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:

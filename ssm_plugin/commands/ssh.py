@@ -11,21 +11,19 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 import argparse
 import queue
 import re
-from typing import Any, Mapping
+from typing import Mapping
 
 from ..channel.events import Started
 from ..config import Settings
 from ..errors import SessionLost, SessionPropertyError, UsageError
-from ..plugins.port import LOCAL_FORWARDING, PortPlugin
-from ..session.environment import Environment
-from ..session.notices import END_REASON, Notices
-from ..session.registry import SessionPluginRegistry
-from ..session.runner import Runner
-from ..session.session import Session
+from ..plugins.port import listens
+from ..plugins.port_stdio import StdioRunner
+from ..session.environment import Environment, make_environment
+from ..session.events import SessionEvent
+from ..session.protocols import IRunner, IRunnerSession
 from ..session.starting import SessionRequest, make_session, start_session
-from ..session.surroundings import make_environment
 from ..session.types import SessionType
-from .new_session import signals_into
+from .foreground import Foreground, signals_into
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"
@@ -56,50 +54,30 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 
 def _run(request: SessionRequest, environment: Environment) -> int:
-    events: "queue.Queue[Any]" = queue.Queue()
+    events: "queue.Queue[SessionEvent]" = queue.Queue()
+    foreground = Foreground(events.put)
     assert environment.service is not None, "sessions are started at the service"
-    with signals_into(events):
+    with signals_into(foreground.signal, events.put):
         started = start_session(environment.service, request, events)
-        registry = SessionPluginRegistry()
-        registry.register_plugin(_StreamPlugin())
-        session = make_session(request, started, environment, events, registry)
-        session.notices = notices = _Notices(session)
-        session.execute()
-        status = session.run()
-    if notices.reason:
+        session = make_session(request, started, environment, events, _stream_runner)
+        outcome = foreground.run(session)
+    if environment.silent and outcome.reason:  # else a notice has told it
         port = request.parameters["portNumber"][0]
         raise SessionLost(
-            "the session with port %s of %s was ended: %s" % (port, request.target, notices.reason)
+            "the session with port %s of %s was ended: %s" % (port, request.target, outcome.reason)
         )
-    return status
+    return outcome.status
 
 
-class _StreamPlugin(PortPlugin):
-    """Sessions that are a stream, and no others: anything else would never end, or write into
+def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:
+    """For sessions that are a stream, and no others: anything else would never end, or write into
     the stream."""
-
-    def create_runner(self, session: Session, started: Started) -> Runner:
-        if started.properties.get("type") == LOCAL_FORWARDING:
-            raise SessionPropertyError(
-                "the session document %s forwards local ports; for SSH it must be one like %s"
-                % (session.config.document_name, DOCUMENT)
-            )
-        return super().create_runner(session, started)
-
-
-class _Notices(Notices):
-    """Keeps the service's reason for an end, which is an error here: SSH ends its connections
-    itself, and then there is none."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session.streams, session.session_id, True, session.environment.silent)
-        self.reason = ""
-
-    def show(self, text: str, **fields: Any) -> None:
-        if text == END_REASON:
-            self.reason = str(fields["reason"])
-        else:
-            super().show(text, **fields)
+    if listens(started):
+        raise SessionPropertyError(
+            "the session document %s forwards local ports; for SSH it must be one like %s"
+            % (session.config.document_name, DOCUMENT)
+        )
+    return StdioRunner(session, started)
 
 
 def _port(text: str) -> str:

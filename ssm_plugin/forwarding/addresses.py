@@ -2,7 +2,7 @@
 
 from typing import List, NamedTuple, Union
 
-from ..plugins.local_end import LocalEnd, is_loopback
+from ..net.local_end import LocalEnd, is_loopback
 
 
 class LocalAddress(NamedTuple):

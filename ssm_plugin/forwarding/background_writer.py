@@ -2,11 +2,11 @@
 nothing but what they would have read."""
 
 import queue
-from typing import Any, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 from ..errors import LocalError
 from ..terminal.output import OutputGone, write_all
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 
 # Pieces that may wait. What comes beyond that is lost.
 LIMIT = 10000
@@ -19,12 +19,14 @@ class OutputClosed(NamedTuple):
 
 
 class BackgroundWriter:
-    def __init__(self, fd: int, events: "queue.Queue[Any]") -> None:
+    def __init__(
+        self, fd: int, tell: Callable[[Union[OutputClosed, WorkerFailed]], object]
+    ) -> None:
         self._fd = fd
-        self._events = events
+        self._tell = tell
         self._closing = False
         self._waiting: "queue.Queue[Optional[bytes]]" = queue.Queue(LIMIT)
-        self._worker = Worker("output %d" % fd, self._run, events)
+        self._worker = Worker("output %d" % fd, self._run, tell)
         self._worker.start()
 
     def write(self, data: bytes) -> None:
@@ -52,4 +54,4 @@ class BackgroundWriter:
                 write_all(self._fd, data)
             except (OutputGone, LocalError):
                 gone = True
-                self._events.put(OutputClosed(self._fd))
+                self._tell(OutputClosed(self._fd))

@@ -5,16 +5,15 @@ second or two. After ``patience`` seconds those that wait, and all that come, ar
 program learns of it, and can try elsewhere, in place of waiting for an answer without an end.
 """
 
-import queue
 import selectors
 import socket
 import time
 from threading import Lock
-from typing import Any, List, Optional
+from typing import Callable, List, Optional
 
 from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 
 # Seconds.
 _JOIN_LIMIT = 1.0
@@ -27,15 +26,18 @@ class Doorkeeper:
     of times."""
 
     def __init__(
-        self, listeners: List[socket.socket], patience: float, events: "queue.Queue[Any]"
+        self,
+        listeners: List[socket.socket],
+        patience: float,
+        failed: Callable[[WorkerFailed], object],
     ) -> None:
         self._listeners = listeners
         self._patience = patience
         self._lock = Lock()
         self._turns_away_at: Optional[float] = None  # None: it is open
         self._ended = False
-        self._inbox = Inbox()
-        self._worker = Worker("doorkeeper", self._run, events)
+        self._inbox: Inbox[None] = Inbox()
+        self._worker = Worker("doorkeeper", self._run, failed)
 
     def __enter__(self) -> "Doorkeeper":
         self._worker.start()

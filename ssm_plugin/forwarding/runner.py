@@ -1,123 +1,150 @@
-"""The running part of a tunnel's session: what ports do anyway, and reports of it."""
+"""One session of a tunnel: what ports do anyway, and reports of it."""
 
-import queue
+import os
 import time
-from typing import Any, Optional, Type
+from typing import Callable, Optional, Union
 
 from ..channel.events import Started
-from ..errors import MessageError, SessionPropertyError
-from ..plugins.base import BuiltInPlugin
-from ..plugins.local_end import LocalEnd
-from ..plugins.port import LOCAL_FORWARDING
+from ..errors import SessionPropertyError
+from ..net.local_end import LocalEnd
+from ..plugins.port import LOCAL_FORWARDING, is_multiplexed, listens
 from ..plugins.port_basic import BasicRunner
 from ..plugins.port_mux import MuxRunner
 from ..plugins.port_runner import ListeningRunner
-from ..session import notices
-from ..session.notices import Notices
-from ..session.registry import SessionPluginRegistry
-from ..session.runner import Runner
-from ..session.session import Session
-from ..session.types import SessionType
-from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
-from ..wire import payloads
+from ..session.protocols import IRunner, IRunnerSession
+from ..session.streams import CallableStreams
+from ..transport.worker import WorkerFailed
 from .doorkeeper import Doorkeeper
 from .reports import CONNECTION, ERROR, LOST, RECONNECTED, Notice, Report
-
-# A tunnel says in words of its own how a session ended, and what becomes of the local port.
-_LEFT_OUT = (
-    notices.END,
-    notices.END_REASON,
-    notices.TIMED_OUT,
-    notices.TERMINATE_SIGNAL,
-    notices.CONNECT_FAILED,
-)
 
 # A node that has many connections to refuse says so each time. We repeat it after so many seconds.
 _REPEAT_AFTER = 5.0
 
+Tell = Callable[[Union[Report, Notice, WorkerFailed]], object]
 
-class Record:
-    """One session of a tunnel: what is known while it runs, and afterwards. ``opening`` is the
-    report of its readiness, ``advice`` what may help if the node refuses to connect. The
-    ``doorkeeper`` is the tunnel's."""
+
+class TunnelSession:
+    """What is known of one session of a tunnel while it runs, and afterwards.
+
+    ``opening`` is the report of its readiness, ``destination`` what it leads to, in words,
+    ``advice`` what may help if the node refuses to connect. The ``doorkeeper`` is the tunnel's.
+    """
 
     def __init__(
         self,
-        reports: "queue.Queue[Any]",
+        tell: Tell,
         opening: Report,
         destination: str,
         doorkeeper: Doorkeeper,
         advice: str = "",
     ) -> None:
-        self.reports = reports
         self.opening = opening
-        self.destination = destination
-        self.doorkeeper = doorkeeper
-        self.advice = advice
         self.ready_at: Optional[float] = None
         self.lost_at: Optional[float] = None  # while the connection is being resumed
         self.accepted = 0
         self.multiplexed = True
-        self.reason = ""
-        self.runner: "Optional[_Reporting]" = None
-
-    def report(self, kind: str, **fields: Any) -> None:
-        opening = self.opening
-        self.reports.put(Report(kind, opening.tunnel, opening.session_id, **fields))
+        self._tell = tell
+        self._destination = destination
+        self._doorkeeper = doorkeeper
+        self._advice = advice or "the SSM Agent's log says more"
+        self._refused_at = float("-inf")
+        self._runner: Optional[ListeningRunner] = None
+        # A terminal that takes no output must not hold up a tunnel: lines go into the reports.
+        self.streams = CallableStreams(self._say, self._warn)
 
     @property
     def open_connections(self) -> int:
-        return self.runner.open_connections if self.runner else 0
+        return self._runner.open_connections if self._runner else 0
+
+    def make_runner(self, session: IRunnerSession, started: Started) -> IRunner:
+        if not listens(started):
+            raise SessionPropertyError(
+                "the session document %s does not forward local ports: its type is not %s"
+                % (session.config.document_name, LOCAL_FORWARDING)
+            )
+        self.multiplexed = is_multiplexed(started)
+        kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
+        runner = self._runner = kind(session, started, self)
+        return runner
+
+    # What its runner tells
+
+    def opened(self) -> None:
+        self.ready_at = time.monotonic()
+        self._doorkeeper.open()
+        self._tell(self.opening)
+
+    def lost(self, loss: Optional[BaseException]) -> None:
+        self.lost_at = time.monotonic()
+        self._doorkeeper.shut()
+        self._report(LOST, message=str(loss or "no reason is known"))
+
+    def resumed(self) -> None:
+        self.lost_at = None
+        self._doorkeeper.open()
+        self._report(RECONNECTED)
+
+    def connection_accepted(self, number: int) -> None:
+        self.accepted = number
+        self._report(CONNECTION, number=number)
+
+    def refused(self) -> None:
+        """The node could not connect to the destination."""
+        now = time.monotonic()
+        if now - self._refused_at >= _REPEAT_AFTER:
+            self._refused_at = now
+            self.went_wrong(
+                "the node could not connect to %s: check that something listens there, and that "
+                "the node may reach it; %s" % (self._destination, self._advice)
+            )
+
+    def went_wrong(self, message: str) -> None:
+        self._report(ERROR, message=message)
+
+    def _report(self, kind: str, message: str = "", number: int = 0) -> None:
+        opening = self.opening
+        self._tell(Report(kind, opening.tunnel, opening.session_id, message, number=number))
+
+    def _say(self, line: bytes) -> None:
+        self._tell(Notice(os.fsdecode(line)))
+
+    def _warn(self, line: bytes) -> None:
+        self.went_wrong(os.fsdecode(line).strip())
 
 
 class _Reporting(ListeningRunner):
-    record: Record
-    _refused_at = float("-inf")
+    def __init__(
+        self, session: IRunnerSession, started: Started, tunnel_session: TunnelSession
+    ) -> None:
+        super().__init__(session, started)
+        self._tunnel_session = tunnel_session
 
     def announce(self, local_end: LocalEnd) -> None:
         super().announce(local_end)
-        self.record.ready_at = time.monotonic()
-        self.record.runner = self
-        self.record.doorkeeper.open()
-        self.record.reports.put(self.record.opening)
+        self._tunnel_session.opened()
 
     def paused(self) -> None:
         super().paused()
-        self.record.lost_at = time.monotonic()
-        self.record.doorkeeper.shut()
-        self._hold_back(True)
-        self.record.report(LOST, message=str(self.session.loss or "no reason is known"))
+        self.reader.hold_back(True)
+        self._tunnel_session.lost(self.session.loss)
 
     def resumed(self) -> None:
         super().resumed()
-        self.record.lost_at = None
-        self.record.doorkeeper.open()
-        self._hold_back(False)
-        self.record.report(RECONNECTED)
+        self._tunnel_session.resumed()
+        self.reader.hold_back(False)
 
     def accepted(self, number: int) -> None:
         super().accepted(number)
-        self.record.accepted = number
-        self.record.report(CONNECTION, number=number)
+        self._tunnel_session.connection_accepted(number)
 
-    def flagged(self, data: bytes) -> None:
-        now = time.monotonic()
-        if _is_refusal(data) and now - self._refused_at >= _REPEAT_AFTER:
-            self._refused_at = now
-            advice = self.record.advice or "the SSM Agent's log says more"
-            self.record.report(
-                ERROR,
-                message="the node could not connect to %s: check that something listens there, and "
-                "that the node may reach it; %s" % (self.record.destination, advice),
-            )
+    def refused(self) -> None:
+        self._tunnel_session.refused()
 
-    @property
-    def open_connections(self) -> int:
-        return self._reader.count if self._reader else 0
-
-    def _hold_back(self, wanted: bool) -> None:
-        assert self._reader is not None, "only a session that has opened is paused"
-        self._reader.hold_back(wanted)
+    def missing(self, reason: str) -> str:
+        missing = super().missing(reason)
+        if missing:
+            self._tunnel_session.went_wrong(missing)
+        return missing
 
 
 class TunnelMuxRunner(_Reporting, MuxRunner):
@@ -126,62 +153,3 @@ class TunnelMuxRunner(_Reporting, MuxRunner):
 
 class TunnelBasicRunner(_Reporting, BasicRunner):
     pass
-
-
-class TunnelPlugin(BuiltInPlugin):
-    """For one session."""
-
-    session_types = [SessionType.PORT]
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    def create_runner(self, session: Session, started: Started) -> Runner:
-        if started.properties.get("type") != LOCAL_FORWARDING:
-            raise SessionPropertyError(
-                "the session document %s does not forward local ports: its type is not %s"
-                % (session.config.document_name, LOCAL_FORWARDING)
-            )
-        multiplexed = newer_than(started.agent_version, MULTIPLEXED_PORTS_AFTER)
-        self._record.multiplexed = multiplexed
-        kind: Type[_Reporting] = TunnelMuxRunner if multiplexed else TunnelBasicRunner
-        runner = kind(session, started)
-        runner.record = self._record
-        return runner
-
-
-def registry_for(record: Record) -> SessionPluginRegistry:
-    """Serves ports, and nothing else: another type of session is refused in the handshake."""
-    registry = SessionPluginRegistry()
-    registry.register_plugin(TunnelPlugin(record))
-    return registry
-
-
-class TunnelNotices(Notices):
-    """The lines go into the reports: a terminal that takes no output must not hold up a tunnel."""
-
-    def __init__(self, session: Session, record: Record) -> None:
-        super().__init__(session.streams, session.session_id, True, session.environment.silent)
-        self._record = record
-
-    def show(self, text: str, **fields: Any) -> None:
-        if text == notices.END_REASON:
-            self._record.reason = str(fields["reason"])
-        if text not in _LEFT_OUT:
-            super().show(text, **fields)
-
-    def warn(self, text: str) -> None:
-        self._record.report(ERROR, message=text)
-
-    def _write(self, text: str, aside: bool) -> None:
-        if not self._silent:
-            self._record.reports.put(Notice(text))
-
-
-def _is_refusal(data: bytes) -> bool:
-    try:
-        return payloads.parse_flag(data) == payloads.CONNECT_TO_PORT_ERROR
-    except MessageError:
-        return False
-
-

@@ -5,7 +5,7 @@ import re
 from typing import List, NamedTuple, Optional
 
 from ..errors import UsageError
-from ..plugins.local_end import LocalEnd, bind_tcp, bind_unix
+from ..net.local_end import LocalEnd, bind_tcp, bind_unix
 from ..session.starting import SessionRequest
 from ..session.types import SessionType
 

@@ -7,15 +7,15 @@ import json
 import queue
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence, Set
+from typing import Any, Dict, Optional, Sequence, Set, Union
 
 from .. import masking
 from ..display import encoded, shown
 from ..errors import SsmPluginError
-from ..session.loop import EXIT_LOST
+from ..session.lifecycle import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
-from ..session.session import ENDING_SIGNALS, EXIT_OUTPUT_GONE
-from ..terminal.signals import Signalled, consumed
+from ..terminal.output import EXIT_OUTPUT_GONE
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from . import reports
 from .addresses import LocalAddress
@@ -29,6 +29,8 @@ LAST_LINES_LIMIT = 0.5
 
 STDOUT, STDERR = 1, 2
 
+SupervisorEvent = Union[Report, Notice, Signalled, OutputClosed, WorkerFailed]
+
 
 class Supervisor:
     """``events`` is the queue that the tunnels report to, and that signals come into."""
@@ -36,7 +38,7 @@ class Supervisor:
     def __init__(
         self,
         tunnels: Sequence[Tunnel],
-        events: "queue.Queue[Any]",
+        events: "queue.Queue[SupervisorEvent]",
         ready_file: ReadyFile,
         systemd: Systemd,
         as_json: bool = False,
@@ -55,8 +57,8 @@ class Supervisor:
         self._status: Optional[int] = None  # once we are leaving
         self._error: Optional[BaseException] = None
         self._leave_at = float("inf")
-        self._stdout = BackgroundWriter(STDOUT, events)
-        self._stderr = BackgroundWriter(STDERR, events)
+        self._stdout = BackgroundWriter(STDOUT, events.put)
+        self._stderr = BackgroundWriter(STDERR, events.put)
 
     def run(self) -> int:
         """Until all have ended; returns the exit status. Raises the first error that ended one."""
@@ -87,7 +89,7 @@ class Supervisor:
                 return  # not all in time: their threads end with us
             self._handle(event)
 
-    def _handle(self, event: Any) -> None:
+    def _handle(self, event: SupervisorEvent) -> None:
         if isinstance(event, Report):
             self._handle_report(event)
         elif isinstance(event, Notice):
@@ -99,10 +101,9 @@ class Supervisor:
             if event.fd == STDOUT:
                 self._leave(EXIT_OUTPUT_GONE)
         elif isinstance(event, WorkerFailed):
-            self._fail(event.error)
+            self._fail(event.as_error())
 
     def _signalled(self, signum: int) -> None:
-        consumed(signum)
         if signum in ENDING_SIGNALS:
             self._leave(128 + signum)
             self._say(TERMINATE_SIGNAL)

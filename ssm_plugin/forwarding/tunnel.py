@@ -13,19 +13,21 @@ missing permission is to be seen at once. What goes wrong later is reported, and
 import queue
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from ..errors import RemoteError, SessionInterrupted, SsmPluginError
-from ..plugins.local_end import LocalEnd
+from ..net.local_end import LocalEnd
 from ..session.environment import Environment
-from ..session.loop import EXIT_LOST, EndRequested
+from ..session.events import EndRequested, SessionEvent
+from ..session.lifecycle import EXIT_LOST, Outcome
+from ..session.session_thread import TIMED_OUT
 from ..session.starting import SessionRequest, make_session, start_session
 from ..transport.backoff import delays
 from ..transport.worker import Worker
 from .addresses import local_address
 from .doorkeeper import Doorkeeper
 from .reports import ENDED, ERROR, READY, RECONNECTED, Report
-from .runner import Record, TunnelNotices, registry_for
+from .runner import Tell, TunnelSession
 from .specification import advice_for
 
 # Seconds. A session that lived so long, or had a connection, was of use, and the next one is
@@ -48,7 +50,7 @@ LEAVE_LIMIT = 4.3
 
 class Tunnel:
     """``make_environment`` is called for each session, so that credentials are looked for afresh;
-    it may raise. ``reports`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
+    it may raise. ``tell`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
 
     ``destination`` is what the tunnel leads to, in words. ``patience`` (s) is how long new
     connections wait while nobody serves them. The local end belongs to the caller, and
@@ -61,7 +63,7 @@ class Tunnel:
         destination: str,
         local_end: LocalEnd,
         make_environment: Callable[[], Environment],
-        reports: "queue.Queue[Any]",
+        tell: Tell,
         once: bool = False,
         patience: float = PATIENCE,
     ) -> None:
@@ -71,17 +73,17 @@ class Tunnel:
         self.request = request
         self._advice = advice_for(request.parameters.get("host", [None])[0])
         self._make_environment = make_environment
-        self._reports = reports
+        self._tell = tell
         self._once = once
         self._lock = threading.Lock()
-        self._events: "queue.Queue[Any]" = queue.Queue()
+        self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._stopped: Optional[int] = None
         self._opened = 0  # sessions, and
         self._accepted = 0  # connections, before the current one
-        self._record: Optional[Record] = None
+        self._current: Optional[TunnelSession] = None
         self.patience = patience
         self._trouble = ""
-        self._worker = Worker("tunnel %s" % (self.address,), self._run, reports)
+        self._worker = Worker("tunnel %s" % (self.address,), self._run, tell)
 
     def start(self) -> None:
         self._worker.start()
@@ -102,27 +104,27 @@ class Tunnel:
 
     def state(self, now: float) -> str:
         """In words. ``now`` as of ``time.monotonic``."""
-        record = self._record
-        if record is None or record.ready_at is None:
+        current = self._current
+        if current is None or current.ready_at is None:
             return "%s: no session%s; %d connections so far" % (
                 self,
                 self._trouble and ", as " + self._trouble,
                 self._accepted,
             )
-        if record.lost_at is not None:
+        if current.lost_at is not None:
             return "%s: lost for %d s and being resumed, session %s; %d connections open" % (
                 self,
-                now - record.lost_at,
-                record.opening.session_id,
-                record.open_connections,
+                now - current.lost_at,
+                current.opening.session_id,
+                current.open_connections,
             )
         return "%s: open for %d s, session %s, number %d; %d connections open, %d so far" % (
             self,
-            now - record.ready_at,
-            record.opening.session_id,
+            now - current.ready_at,
+            current.opening.session_id,
             self._opened + 1,
-            record.open_connections,
-            self._accepted + record.accepted,
+            current.open_connections,
+            self._accepted + current.accepted,
         )
 
     # The tunnel's thread
@@ -130,84 +132,92 @@ class Tunnel:
     def _run(self) -> None:
         status, error = EXIT_LOST, None
         try:
-            with Doorkeeper(self.local_end.sockets, self.patience, self._reports) as doorkeeper:
+            with Doorkeeper(self.local_end.sockets, self.patience, self._tell) as doorkeeper:
                 status = self._stay_up(doorkeeper)
         except SessionInterrupted as interruption:
             status = interruption.exit_status
         except SsmPluginError as failure:
             error = failure
-        self._reports.put(Report(ENDED, self, status=status, error=error))
+        self._tell(Report(ENDED, self, status=status, error=error))
 
     def _stay_up(self, doorkeeper: Doorkeeper) -> int:
         waits = delays()
         while self._stopped is None:
             least = 0.0
             try:
-                status = self._one_session(doorkeeper)
+                outcome = self._one_session(doorkeeper)
             except SsmPluginError as error:
                 if self._stopped is None and (self._once or not self._has_opened):
                     raise
                 self._trouble = str(error)
                 least = AFTER_UNCERTAIN_START if error.uncertain else least
             else:
-                self._trouble = self._ending(status)
+                self._trouble = self._ending(outcome)
                 if self._once and self._stopped is None:
-                    return status
+                    return outcome.status
             doorkeeper.shut()
-            record, self._record = self._record, None
-            if self._was_useful(record):
+            former, self._current = self._current, None
+            if self._was_useful(former):
                 waits = delays()
-            self._wait(max(least, _delay(next(waits), record)))
+            self._wait(max(least, _delay(next(waits), former)))
         return self._stopped
 
     @property
     def _has_opened(self) -> bool:
-        record = self._record
-        return self._opened > 0 or bool(record and record.ready_at is not None)
+        current = self._current
+        return self._opened > 0 or bool(current and current.ready_at is not None)
 
-    def _one_session(self, doorkeeper: Doorkeeper) -> int:
-        """The status it ended with; raises what it failed with."""
+    def _one_session(self, doorkeeper: Doorkeeper) -> Outcome:
+        """How it ended; raises what it failed with."""
         events = self._fresh_events()
-        environment = self._make_environment()._replace(listener=self.local_end, aside=True)
+        environment = self._make_environment()
         assert environment.service is not None, "tunnels start their sessions at the service"
         started = start_session(environment.service, self.request, events)
         kind = RECONNECTED if self._opened else READY
         opening = Report(kind, self, started.session_id)
-        record = Record(self._reports, opening, self.destination, doorkeeper, self._advice)
-        session = make_session(
-            self.request, started, environment, events, registry_for(record)
+        current = TunnelSession(self._tell, opening, self.destination, doorkeeper, self._advice)
+        environment = environment._replace(
+            listener=self.local_end,
+            streams=current.streams,
+            aside=False,  # warnings are errors here, other lines are not
+            silent=False,
+            tells_end=False,
         )
-        session.notices = TunnelNotices(session, record)
-        self._record = record
+        session = make_session(self.request, started, environment, events, current.make_runner)
+        self._current = current
         session.execute()
-        return session.run()
+        outcome = session.wait()
+        assert outcome is not None, "without a timeout it waits for the end"
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
 
-    def _ending(self, status: int) -> str:
+    def _ending(self, outcome: Outcome) -> str:
         """Why it ended. Raises RemoteError if it is better not to start another one."""
-        record = self._record
-        assert record is not None
-        reason = record.reason or ("it is over at the service" if status else "no reason was given")
-        text = "session %s ended: %s" % (record.opening.session_id, reason)
-        first = not (record.accepted or self._opened or self._stopped)
-        if record.reason and first and (self._once or _was_refused(record)):
+        current = self._current
+        assert current is not None
+        text = "session %s ended: %s" % (current.opening.session_id, _reason(outcome))
+        first = not (current.accepted or self._opened or self._stopped)
+        told = outcome.reason and outcome.reason != TIMED_OUT
+        if told and first and (self._once or _was_refused(current)):
             advice = self._advice and "; " + self._advice
             raise RemoteError("%s: %s%s" % (self, text, advice))
         return text
 
-    def _was_useful(self, record: Optional[Record]) -> bool:
+    def _was_useful(self, former: Optional[TunnelSession]) -> bool:
         """Counts it, too, if it has opened."""
-        if record is None or record.ready_at is None:
+        if former is None or former.ready_at is None:
             return False
         self._opened += 1
-        self._accepted += record.accepted
-        return record.accepted > 0 or time.monotonic() - record.ready_at >= USEFUL_AFTER
+        self._accepted += former.accepted
+        return former.accepted > 0 or time.monotonic() - former.ready_at >= USEFUL_AFTER
 
     def _wait(self, seconds: float) -> None:
         """Before the next session."""
         if self._stopped is not None:
             return
         events = self._fresh_events()
-        self._reports.put(Report(ERROR, self, message=self._trouble, retry_in=seconds))
+        self._tell(Report(ERROR, self, message=self._trouble, retry_in=seconds))
         until = time.monotonic() + seconds
         while self._stopped is None and time.monotonic() < until:
             try:
@@ -215,7 +225,7 @@ class Tunnel:
             except queue.Empty:
                 return
 
-    def _fresh_events(self) -> "queue.Queue[Any]":
+    def _fresh_events(self) -> "queue.Queue[SessionEvent]":
         """Each session has a queue of its own: late events of one are not another's."""
         with self._lock:
             self._events = queue.Queue()
@@ -224,13 +234,19 @@ class Tunnel:
             return self._events
 
 
-def _was_refused(record: Record) -> bool:
+def _reason(outcome: Outcome) -> str:
+    if outcome.reason and outcome.reason != TIMED_OUT:
+        return outcome.reason
+    return "it is over at the service" if outcome.status else "no reason was given"
+
+
+def _was_refused(session: TunnelSession) -> bool:
     """Whether the node did not want this session, which had a reason and no connection. Agents look
     at the host when a session starts, old ones connect then, and end it when they cannot."""
-    assert record.ready_at is not None, "only a session that has opened can end"
-    return not record.multiplexed or time.monotonic() - record.ready_at < USEFUL_AFTER
+    assert session.ready_at is not None, "only a session that has opened can end"
+    return not session.multiplexed or time.monotonic() - session.ready_at < USEFUL_AFTER
 
 
-def _delay(seconds: float, record: Optional[Record]) -> float:
-    opened = record is not None and record.ready_at is not None
+def _delay(seconds: float, former: Optional[TunnelSession]) -> float:
+    opened = former is not None and former.ready_at is not None
     return min(seconds, LONGEST_AFTER_OPENING) if opened else seconds

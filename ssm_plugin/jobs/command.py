@@ -4,10 +4,9 @@ import os
 import queue
 import time
 from contextlib import ExitStack
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from .. import logs
-from ..aws.client import StartedSession
 from ..errors import (
     CredentialsError,
     DeadlineError,
@@ -18,17 +17,21 @@ from ..errors import (
     UsageError,
 )
 from ..session.environment import Environment
-from ..session.session import EXIT_OUTPUT_GONE, Session
+from ..session.events import SessionEvent
+from ..session.lifecycle import Outcome
+from ..session.session import Session
+from ..session.starting import EXIT_TIME_UP, SessionRequest, ending_status, make_session
 from ..session.streams import Streams
-from ..session.types import ClientConfig, SessionConfig, SessionType
+from ..session.types import SessionType
+from ..terminal.output import EXIT_OUTPUT_GONE
+from ..terminal.signals import Signalled
 from ..transport.backoff import delays
-from ..wire.message import random_id
+from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
-from .runner import NO_STATUS, KeptNotices, Record, registry_for
-from .starting import ending_status, start_command
-from .time_limit import EXIT_TIME_UP, TimeLimit
+from .starting import start_command
+from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
 
 log = logs.logger(__name__)
 
@@ -46,45 +49,43 @@ _FINAL_CODES = (
 
 
 class RemoteCommand:
-    """``run`` blocks, on any thread; several may run at once. What is put into ``events`` meanwhile
-    counts: a ``Signalled``, an ``EndRequested``. ``streams`` gets the output, in that thread.
-    ``is_program`` if there is nothing else in this process, which may be sent signals then."""
+    """``run`` blocks, on any thread; several may run at once. ``streams`` gets the output, in a
+    thread of the session."""
 
     def __init__(
         self,
         request: CommandRequest,
         environment: Environment,
         streams: Optional[Streams] = None,
-        events: "Optional[queue.Queue[Any]]" = None,
-        is_program: bool = False,
     ) -> None:
         self.request = request
-        self.events: "queue.Queue[Any]" = events or queue.Queue()
         self.session_id = ""
-        self._is_program = is_program
-        self._streams = streams or Streams()
-        self._environment = environment._replace(streams=self._streams, silent=True)
-        self._record = Record(b"-")
+        self._events: "queue.Queue[SessionEvent]" = queue.Queue()
+        self._environment = environment._replace(streams=streams or Streams(), silent=True)
+        self._record = CommandRecord(b"-")
+        self._session: Optional[Session] = None
         self._connected: Optional[Session] = None
+        self._deadline: Optional[float] = None
 
     def run(self) -> CommandResult:
-        """Never raises an ``SsmPluginError``: it is in the result."""
+        """Never raises an ``SsmPluginError``: it is in the result. What ``streams`` raise comes out
+        here, once the command has been ended."""
         began = time.time()
         error: Optional[SsmPluginError] = None
-        with TimeLimit(self.request.timeout, self.events, self._is_program) as limit:
-            try:
-                status, reason = self._run_with_retries()
-            except SsmPluginError as raised:
-                error, reason = raised, str(raised)
-                status = getattr(raised, "exit_status", EXIT_FAILED)
-        if limit.forced or (limit.passed and status == EXIT_TIME_UP):
-            status = EXIT_TIME_UP
+        if self.request.timeout is not None:
+            self._deadline = time.monotonic() + self.request.timeout
+        try:
+            status, reason = self._run_with_retries()
+        except SsmPluginError as raised:
+            error, reason = raised, str(raised)
+            status = getattr(raised, "exit_status", EXIT_FAILED)
+        record = self._record
+        if status == EXIT_TIME_UP and self._is_late and record.ended_by in (None, EXIT_TIME_UP):
             reason = "the time limit of %g s for the command on %s has passed" % (
                 self.request.timeout or 0.0,
                 self.name,
             )
             error = SessionInterrupted(reason, status)
-        record = self._record
         return CommandResult(
             self.name,
             status,
@@ -96,6 +97,18 @@ class RemoteCommand:
             record.stderr_bytes,
             error,
         )
+
+    def signal(self, event: Signalled) -> None:
+        """A signal came to this program. From any thread, at any moment."""
+        session = self._session
+        if session is None:
+            self._events.put(event)
+        else:
+            session.signal(event)
+
+    def failed(self, event: WorkerFailed) -> None:
+        """A thread that serves this command broke."""
+        self._events.put(event)
 
     @property
     def name(self) -> str:
@@ -138,73 +151,93 @@ class RemoteCommand:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
-                status = ending_status(self.events.get(timeout=max(0.0, until - time.monotonic())))
+                left = min(until - time.monotonic(), self._left(seconds))
+                status = ending_status(self._events.get(timeout=max(0.0, left)))
             except queue.Empty:
-                return
+                status = EXIT_TIME_UP if self._is_late else None
             if status is not None:
                 raise SessionInterrupted("ended between two attempts to start", status)
 
+    @property
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _left(self, unlimited: float) -> float:
+        """Seconds until the time limit."""
+        return unlimited if self._deadline is None else self._deadline - time.monotonic()
+
     def _run_once(self) -> Tuple[int, str]:
-        self._connected = None
+        self._session = self._connected = None
         with ExitStack() as exits:
             directory = ""
             if self.request.read_input:
                 directory = "/tmp/ssm-plugin-" + os.urandom(16).hex()
             line = remote_line(self.request.argv, directory)
-            self._record = Record(line.marker)
-            started = self._start(line.text)
-            session = self._session(started)
+            self._record = CommandRecord(line.marker)
+            session = self._session = self._start(line.text)
             session.execute()
             self._connected = session
             if self.request.read_input:
                 feed = InputFeed(
-                    self.request, directory, self._environment, self._record, self.events
+                    self.request, directory, self._environment, self._record, self._events.put
                 )
                 exits.enter_context(feed)
-            return self._outcome(self._run_session(session))
+            return self._judge(self._wait_for(session))
 
-    def _start(self, text: str) -> StartedSession:
-        assert self._environment.service is not None, "a command needs the service"
-        started = start_command(self._environment.service, self.request, text, self.events)
+    def _start(self, text: str) -> Session:
+        service, request = self._environment.service, self.request
+        assert service is not None, "a command needs the service"
+        timeout = None if self._deadline is None else self._left(0.0)
+        started = start_command(service, request, text, self._events, timeout)
         self.session_id = started.session_id
-        return started
-
-    def _session(self, started: StartedSession) -> Session:
-        request = self.request
-        config = SessionConfig(
-            started.session_id,
-            started.stream_url,
-            started.token_value,
-            request.target,
-            request.document_name,
+        record = self._record
+        session = make_session(
+            SessionRequest(
+                request.target, SessionType.NON_INTERACTIVE_COMMANDS, request.document_name
+            ),
+            started,
+            self._environment,
+            self._events,
+            lambda session, started: TrailerRunner(session, started, record),
         )
-        client = ClientConfig(random_id(), SessionType.NON_INTERACTIVE_COMMANDS)
-        registry = registry_for(self._record)
-        session = Session(config, client, registry, self._environment, self.events)
-        session.notices = KeptNotices(self._streams, started.session_id, self._record)
+        if self._deadline is not None:
+            session.new_timer(lambda: self._end_late(session)).set(self._left(0.0))
         return session
 
-    def _run_session(self, session: Session) -> int:
-        try:
-            return session.run()
-        except SsmPluginError:
-            # With its status known the command has ended, and all of its output was here before.
-            if self._record.status is None or self._record.lacks_code:
-                raise
-            return self._record.status
+    def _end_late(self, session: Session) -> None:
+        self._record.ended_by = EXIT_TIME_UP
+        session.end(EXIT_TIME_UP)
 
-    def _outcome(self, status: int) -> Tuple[int, str]:
-        record = self._record
+    def _wait_for(self, session: Session) -> Outcome:
+        try:
+            outcome = session.wait(None if self._deadline is None else self._left(0.0))
+            if outcome is None:
+                session.leave_soon(EXIT_TIME_UP)  # should it be stuck in writing our output
+                outcome = session.wait()
+        except BaseException:  # a safety net: KeyboardInterrupt above all
+            session.terminate_session()
+            raise
+        assert outcome is not None, "without a timeout it waits for the end"
+        return outcome
+
+    def _judge(self, outcome: Outcome) -> Tuple[int, str]:
+        """The exit status and the reason; raises what went wrong."""
+        record, status = self._record, outcome.status
+        if outcome.error is not None:
+            # With its status known the command has ended, and all of its output was here before.
+            known = record.status is not None and not record.lacks_code
+            if not (known and isinstance(outcome.error, SsmPluginError)):
+                raise outcome.error
         if record.input_error:
             raise record.input_error
         if record.missing and record.ended_by is None:
             raise SessionLost("the command on %s has ended: %s" % (self.name, record.missing))
         if record.ended_by is None and record.status is not None and status != EXIT_OUTPUT_GONE:
-            return record.status, record.service_reason
+            return record.status, outcome.reason
         if status in (NO_STATUS, EXIT_FAILED, 0):
-            reason = record.service_reason or "the session ended before the command"
             raise SessionLost(
-                "the status of the command on %s never arrived: %s" % (self.name, reason)
+                "the status of the command on %s never arrived: %s"
+                % (self.name, outcome.reason or "the session ended before the command")
             )
         if status == EXIT_OUTPUT_GONE:
             return status, "nobody reads the output any more"

@@ -10,23 +10,21 @@ must run as the same user. The command sees its input in blocks, not byte by byt
 import base64
 import os
 import queue
-from typing import Any, Optional
+from typing import Optional
 
 from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
-from ..plugins.base import BuiltInPlugin
+from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
-from ..session.loop import EndRequested
-from ..session.registry import SessionPluginRegistry
-from ..session.runner import Runner
-from ..session.session import Session
+from ..session.events import EndRequested, SessionEvent, Tell
+from ..session.protocols import IRunnerSession
 from ..session.starting import SessionRequest, make_session, start_session
 from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..transport.worker import Worker
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
-from .runner import InputFailed, Record
+from .trailer_runner import CommandRecord, InputFailed
 
 DOCUMENT = "AWS-StartInteractiveCommand"
 
@@ -46,27 +44,27 @@ _LINE = 57
 
 class InputFeed:
     """``with InputFeed(…):`` feeds the command while the block runs. What keeps it from doing so
-    becomes an :class:`InputFailed` in ``events``."""
+    is told to the command as an :class:`InputFailed`."""
 
     def __init__(
         self,
         request: CommandRequest,
         directory: str,
         environment: Environment,
-        record: Record,
-        events: "queue.Queue[Any]",
+        record: CommandRecord,
+        tell: Tell,
     ) -> None:
         assert request.read_input is not None
         self._record = record
         self._request = request
         self._environment = environment
-        self._command_events = events
+        self._tell_command = tell
         self._halves = [os.urandom(10).hex() for _ in range(2)]
         self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + self._halves)
         ready = "".join(reversed(self._halves)).encode("ascii")
         self._progress = _Progress(request.read_input, ready)
-        self._events: "queue.Queue[Any]" = queue.Queue()
-        self._worker = Worker("input feed", self._run, events)
+        self._events: "queue.Queue[SessionEvent]" = queue.Queue()
+        self._worker = Worker("input feed", self._run, tell)
 
     def __enter__(self) -> "InputFeed":
         self._worker.start()
@@ -94,22 +92,25 @@ class InputFeed:
             self._request.reason,
         )
         started = start_session(service, request, self._events)
-        registry = SessionPluginRegistry()
-        registry.register_plugin(_FeedPlugin(self._progress))
         streams = CallableStreams(lambda data: None, lambda data: None)
         environment = self._environment._replace(streams=streams, silent=True)
-        session = make_session(request, started, environment, self._events, registry)
+        session = make_session(request, started, environment, self._events, self._runner)
         session.execute()
-        session.run()
+        outcome = session.wait()
+        if outcome and isinstance(outcome.error, SsmPluginError):
+            raise outcome.error
         if not self._progress.complete:
             self._fail(RemoteError(self._progress.said() or "its session ended"))
+
+    def _runner(self, session: IRunnerSession, started: Started) -> "_FeedRunner":
+        return _FeedRunner(session, started, self._progress)
 
     def _fail(self, error: SsmPluginError) -> None:
         failure = SessionLost("the input did not reach the command: %s" % error)
         failure.__cause__ = error
         self._record.was_fed = self._progress.has_begun
         self._record.feed_error = failure
-        self._command_events.put(InputFailed())
+        self._tell_command(InputFailed())
 
 
 class _Progress:
@@ -126,18 +127,23 @@ class _Progress:
         return " ".join(words)[:200]
 
 
-class _FeedRunner(Runner):
-    def __init__(self, session: Session, started: Started, progress: _Progress) -> None:
+class _FeedRunner(BuiltInRunner):
+    def __init__(
+        self, session: IRunnerSession, started: Started, progress: _Progress
+    ) -> None:
         super().__init__(session, started)
         self._progress = progress
         self._pump: Optional[Worker] = None
+
+    def start(self) -> None:
+        """It waits for the node to say that it is ready."""
 
     def output(self, payload_type: int, data: bytes) -> None:
         progress = self._progress
         progress.seen = (progress.seen + data)[-4096:]
         if self._pump is None and progress.ready in progress.seen:
             progress.has_begun = True
-            self._pump = Worker("input", self._pump_input, self.session.events)
+            self._pump = Worker("input", self._pump_input, self.session.events.put)
             self._pump.start()
 
     def _pump_input(self) -> None:
@@ -157,13 +163,3 @@ class _FeedRunner(Runner):
                 self._progress.complete = True
         except SessionLost:
             pass  # the session says itself that it ended
-
-
-class _FeedPlugin(BuiltInPlugin):
-    session_types = [SessionType.INTERACTIVE_COMMANDS, SessionType.STANDARD_STREAM]
-
-    def __init__(self, progress: _Progress) -> None:
-        self._progress = progress
-
-    def create_runner(self, session: Session, started: Started) -> Runner:
-        return _FeedRunner(session, started, self._progress)

@@ -1,12 +1,12 @@
 """Many commands at once, each in its own session and thread, so many at a time."""
 
 import queue
+import signal
 import time
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 from ..errors import SessionInterrupted
-from ..session.session import ENDING_SIGNALS
-from ..terminal.signals import Signalled, consumed
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
 from .command import RemoteCommand
 from .request import CommandResult
@@ -25,6 +25,9 @@ class Finished(NamedTuple):
     result: CommandResult
 
 
+FleetEvent = Union[Finished, WorkerFailed, Signalled]
+
+
 class Fleet:
     """``run`` gives the results in the order of ``commands``; a failure of one is in its result
     and stops no other. A ``Signalled`` in ``events`` ends those that run, and no more are begun."""
@@ -33,25 +36,28 @@ class Fleet:
         self,
         commands: Sequence[RemoteCommand],
         parallel: int = PARALLEL,
-        events: "Optional[queue.Queue[Any]]" = None,
+        events: "Optional[queue.Queue[FleetEvent]]" = None,
     ) -> None:
         self._commands = list(commands)
         self._parallel = max(1, min(parallel, len(self._commands)))
-        self._events: "queue.Queue[Any]" = events or queue.Queue()
+        self._events: "queue.Queue[FleetEvent]" = events or queue.Queue()
         self._waiting: "queue.Queue[int]" = queue.Queue()
         self._results: List[Optional[CommandResult]] = [None] * len(self._commands)
         self._ended_by: Optional[int] = None
+        self._failure: Optional[BaseException] = None
 
     def run(self) -> List[CommandResult]:
         for number in range(len(self._commands)):
             self._waiting.put(number)
         workers = [
-            Worker("command %d" % number, self._work, self._events)
+            Worker("command %d" % number, self._work, self._events.put)
             for number in range(self._parallel)
         ]
         for worker in workers:
             worker.start()
         self._wait(workers)
+        if self._failure is not None:
+            raise self._failure
         return [
             result or self._without_result(number) for number, result in enumerate(self._results)
         ]
@@ -69,34 +75,37 @@ class Fleet:
         while None in self._results:
             timeout = None if leave_at is None else max(0.0, leave_at - time.monotonic())
             try:
-                event = self._events.get(timeout=timeout)
+                self._react(self._events.get(timeout=timeout))
             except queue.Empty:
                 return
-            if isinstance(event, Finished):
-                self._results[event.number] = event.result
-            elif isinstance(event, WorkerFailed):
-                raise event.error
-            elif isinstance(event, Signalled):
-                consumed(event.signum)
-                if event.signum in ENDING_SIGNALS:
-                    self._end(event)
-                    leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
-            if self._ended_by is not None and not any(worker.is_alive for worker in workers):
+            if self._ended_by is None:
+                continue
+            leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
+            if not any(worker.is_alive for worker in workers):
                 self._collect()
                 return
+
+    def _react(self, event: FleetEvent) -> None:
+        if isinstance(event, Finished):
+            self._results[event.number] = event.result
+        elif isinstance(event, WorkerFailed):
+            self._failure = self._failure or event.error
+            self._end(Signalled(signal.SIGTERM))
+        elif event.signum in ENDING_SIGNALS:
+            self._end(event)
 
     def _end(self, event: Signalled) -> None:
         self._ended_by = 128 + event.signum
         for command, result in zip(self._commands, self._results):
             if result is None:
-                command.events.put(event)
+                command.signal(event)
 
     def _collect(self) -> None:
         """What the workers told before they ended."""
         while not self._events.empty():
             event = self._events.get()
-            if isinstance(event, Finished):
-                self._results[event.number] = event.result
+            if not isinstance(event, Signalled):
+                self._react(event)
 
     def _without_result(self, number: int) -> CommandResult:
         """Of a command that was not begun, or not waited for, as a signal ended all."""

@@ -5,14 +5,14 @@ import queue
 import re
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..config import JobSettings, Settings
 from ..session.environment import Environment
 from .command import RemoteCommand
-from .fleet import Fleet
+from .fleet import Fleet, FleetEvent
 from .lock import JobLock, lock_directory
-from .output import open_output
+from .output_file import open_output
 from .remote_line import remote_line
 from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
 from .results import worst
@@ -53,7 +53,7 @@ def run_job(
     environment: Environment,
     environ: Mapping[str, str],
     now: datetime,
-    events: "Optional[queue.Queue[Any]]" = None,
+    events: "Optional[queue.Queue[FleetEvent]]" = None,
 ) -> JobReport:
     """Run it on all its targets. ``now`` is local time, for the names of the output files.
 

@@ -31,8 +31,8 @@ class PrefixedStreams(Streams):
     def error(self, data: bytes) -> None:
         self._write(2, data)
 
-    def finish(self) -> None:
-        """The end: unfinished lines get a line end."""
+    def flush(self) -> None:
+        """Unfinished lines get a line end."""
         for fd, piece in self._pieces.items():
             if piece:
                 self._pieces[fd] = b""

@@ -36,8 +36,8 @@ from .agent_handshake import AgentHandshake, Encryption
 from .agent_link import CONNECTED, AgentLink
 from .agent_shell import TERM, PtyWork
 from .agent_work import Work, WorkDone
-from .link import Link
-from .session import GatewaySession, RunningAgent
+from .gateway_session import GatewaySession, RunningAgent
+from .pipe import PipeEnd
 
 log = logs.logger(__name__)
 
@@ -69,11 +69,11 @@ class AgentOptions(NamedTuple):
 
 def agent_factory(
     options: Optional[AgentOptions] = None,
-) -> Callable[[GatewaySession, Link], "Agent"]:
+) -> Callable[[GatewaySession, PipeEnd], "Agent"]:
     """What a ``LocalService`` starts its agents with."""
     chosen = options or AgentOptions()
 
-    def start_agent(session: GatewaySession, link: Link) -> Agent:
+    def start_agent(session: GatewaySession, link: PipeEnd) -> Agent:
         agent = Agent(session, link, chosen)
         agent.start()
         return agent
@@ -85,7 +85,7 @@ class Agent(RunningAgent):
     """For the :class:`Work` of its session it has: ``channel``, ``events``, ``options``,
     ``assignment``, ``client_version``, ``taken``, ``link``."""
 
-    def __init__(self, session: GatewaySession, link: Link, options: AgentOptions) -> None:
+    def __init__(self, session: GatewaySession, link: PipeEnd, options: AgentOptions) -> None:
         self.session = session
         self.options = options
         self.documents = dict(DOCUMENTS, **options.documents)
@@ -94,11 +94,13 @@ class Agent(RunningAgent):
         self.events: "queue.Queue[Any]" = queue.Queue()
         self.link = AgentLink(link, session.session_id, self.events)
         self._protocol = ChannelProtocol(Role.AGENT)
-        self.channel = DataChannel(self._protocol, self.events, high_water=HIGH_WATER)
+        self.channel = DataChannel(
+            self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER
+        )
         self._work: Optional[Work] = None
         self._failure: Optional[BaseException] = None
         self._failures: "queue.Queue[Any]" = queue.Queue()
-        self._worker = Worker("agent " + session.session_id, self._run, self._failures)
+        self._worker = Worker("agent " + session.session_id, self._run, self._failures.put)
 
     def start(self) -> None:
         self._worker.start()

@@ -55,8 +55,8 @@ class CommandWork(Work):
         self._interrupted = False
         self._killed = False
         self._stopped = threading.Event()
-        self._waiter = Worker("command", self._wait, agent.events)
-        self._complaint = Worker("complaint", self._complain, agent.events)
+        self._waiter = Worker("command", self._wait, agent.events.put)
+        self._complaint = Worker("complaint", self._complain, agent.events.put)
 
     def start(self) -> None:
         if self._mistake:

@@ -4,7 +4,7 @@ import shlex
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import UsageError
-from .session import SessionRequest
+from .gateway_session import StartRequest
 
 STANDARD_STREAM = "Standard_Stream"
 INTERACTIVE = "InteractiveCommands"
@@ -62,7 +62,7 @@ class Assignment(NamedTuple):
         return self.session_type in (NON_INTERACTIVE, PORT)
 
 
-def assign(request: SessionRequest, documents: Mapping[str, Document]) -> Assignment:
+def assign(request: StartRequest, documents: Mapping[str, Document]) -> Assignment:
     """:class:`UsageError` if there is no such document, or a parameter is missing."""
     document = documents.get(request.document_name)
     if document is None:

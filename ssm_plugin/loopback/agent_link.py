@@ -14,7 +14,7 @@ from typing import Any, Callable, List, Sequence
 
 from ..errors import ConnectionLost
 from ..wire import message, payloads
-from .link import Link
+from .pipe import PipeEnd
 
 CONNECTED = "Connected"
 TERMINATING = "Terminating"
@@ -33,7 +33,7 @@ class AgentLink:
     in the client's data after which acknowledgements are held back; sealed data is not looked
     into. ``events`` is the agent's queue."""
 
-    def __init__(self, link: Link, session_id: str, events: "queue.Queue[Any]") -> None:
+    def __init__(self, link: PipeEnd, session_id: str, events: "queue.Queue[Any]") -> None:
         self.reason = ""
         self.unanswered = b""
         self._link = link

@@ -79,11 +79,11 @@ class StdioWork(Work):
         super().__init__(agent)
         self._target = target
         self._holdings = Holdings(agent.taken, reserve=0)
-        inbox = Inbox()
+        inbox: Inbox[Optional[Connection]] = Inbox()
         self._current = _Current(agent, self.target_ended)
-        self._writer = LocalWriter(self._holdings, inbox, agent.events)
+        self._writer = LocalWriter(self._holdings, inbox, agent.events.put)
         self._reader = LocalReader(
-            self._current, inbox, self._writer, agent.events, grace=0, blind_grace=0, linger=0
+            self._current, inbox, self._writer, agent.events.put, grace=0, blind_grace=0, linger=0
         )
 
     def target_ended(self) -> None:

@@ -34,13 +34,13 @@ class MuxWork(Work):
         self._target = target
         self._holdings = Holdings(agent.taken, SHARED_BUFFER)
         self._streams = MuxStreams(agent.channel, Role.AGENT, keep_alive=False)
-        inbox = Inbox()
-        self._writer = LocalWriter(self._holdings, inbox, agent.events)
+        inbox: Inbox[Optional[Connection]] = Inbox()
+        self._writer = LocalWriter(self._holdings, inbox, agent.events.put)
         self._reader = LocalReader(
-            self._streams, inbox, self._writer, agent.events, grace=0, blind_grace=0, linger=0
+            self._streams, inbox, self._writer, agent.events.put, grace=0, blind_grace=0, linger=0
         )
         self._to_connect: "queue.Queue[Optional[Connection]]" = queue.Queue()
-        self._connector = Worker("connector", self._connect_all, agent.events)
+        self._connector = Worker("connector", self._connect_all, agent.events.put)
 
     @property
     def stream_count(self) -> int:

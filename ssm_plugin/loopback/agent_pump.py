@@ -58,7 +58,7 @@ class OutputPump:
         self._ended = ended
         self._send = send
         self._over = False
-        self._worker = Worker(name, self._run, failures)
+        self._worker = Worker(name, self._run, failures.put)
 
     def start(self) -> None:
         self._worker.start()
@@ -106,7 +106,7 @@ class OutputPump:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-class InputPump:
+class TargetPump:
     """Writes what it is given to ``fd``, which is non-blocking; ``taken`` is told how much."""
 
     def __init__(
@@ -121,7 +121,7 @@ class InputPump:
         self._ended = ended
         self._taken = taken
         self._waiting: "queue.Queue[bytes]" = queue.Queue()
-        self._worker = Worker(name, self._run, failures)
+        self._worker = Worker(name, self._run, failures.put)
 
     def start(self) -> None:
         self._worker.start()

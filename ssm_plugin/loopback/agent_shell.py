@@ -15,7 +15,7 @@ from ..errors import LocalError, MessageError
 from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_process import KILL_AFTER, environment, signal_group
-from .agent_pump import InputPump, OutputPump, Signal
+from .agent_pump import OutputPump, Signal, TargetPump
 from .agent_work import Work, WorkDone
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class PtyWork(Work):
         self._output = OutputPump(
             "pty output", self._master, self._ended, self._send, failures
         )
-        self._input = InputPump("pty input", self._master, self._ended, agent.taken, failures)
-        self._waiter = Worker("pty program", self._wait, failures)
+        self._input = TargetPump("pty input", self._master, self._ended, agent.taken, failures)
+        self._waiter = Worker("pty program", self._wait, failures.put)
 
     def start(self) -> None:
         self._output.start()

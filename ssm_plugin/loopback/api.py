@@ -3,8 +3,8 @@
 from typing import Any, Container, List, Mapping, Optional
 
 from .gateway import Gateway
+from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
-from .session import GatewaySession, SessionRequest
 from .signatures import SignatureCheck
 
 
@@ -32,7 +32,7 @@ class SsmApi(JsonApi):
         if not target or (self._targets is not None and target not in self._targets):
             raise ApiError("TargetNotConnected", "%s is not connected." % target)
         session = self._gateway.start_session(
-            SessionRequest(
+            StartRequest(
                 target,
                 field(fields, "DocumentName", str, ""),
                 _parameters(field(fields, "Parameters", dict, {})),

@@ -67,7 +67,7 @@ class Conduit:
 
     def _wake_timer(self) -> None:
         if self._timer is None and not self._closed:
-            self._timer = Worker(self._name + " timer", self._run_timer, self._failures)
+            self._timer = Worker(self._name + " timer", self._run_timer, self._failures.put)
             self._timer.start()
         self._changed.set()
 

@@ -36,8 +36,8 @@ FAULTS = """\
   lose-channel-closed  the end of the session is not told
   seed=N               of the random numbers; 0 without
 
-A is a rate (5%, 0.05), a count from the first one on (3), or missing: all.
-N is a number of messages, D a duration such as 20ms, 1.5s or 2m. The faults
+A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
+is a number of messages, D a duration such as 20ms, 1.5s or 2m. The faults
 before pause are for both directions, or with down. (from the node) or up. in
 front for one: down.lose=5%.
 """
@@ -50,7 +50,7 @@ class Amount(NamedTuple):
     first: Optional[int] = None
 
 
-class Window(NamedTuple):
+class Period(NamedTuple):
     """``duration`` in seconds, beginning after so many messages."""
 
     after: int
@@ -71,7 +71,7 @@ class DirectionPlan(NamedTuple):
     no_acknowledge: Amount = NEVER
     delay: Amount = NEVER
     delay_time: float = DEFAULT_DELAY
-    pause: Optional[Window] = None
+    pause: Optional[Period] = None
 
 
 class FaultPlan(NamedTuple):
@@ -81,7 +81,7 @@ class FaultPlan(NamedTuple):
     drop_every: Optional[int] = None
     bye_after: Optional[int] = None
     bye_every: Optional[int] = None
-    silent: Optional[Window] = None
+    silent: Optional[Period] = None
     refuse_token: Amount = NEVER
     refuse_upgrade: Amount = NEVER
     skip_handshake: bool = False
@@ -159,9 +159,9 @@ def _delay(value: Optional[str]) -> Dict[str, Any]:
     return fields
 
 
-def _window(value: Optional[str]) -> Window:
+def _window(value: Optional[str]) -> Period:
     after, colon, duration = (value or "").rpartition(":")
-    return Window(_count(after) if colon else 0, parse_interval(duration))
+    return Period(_count(after) if colon else 0, parse_interval(duration))
 
 
 def _count(value: Optional[str]) -> int:

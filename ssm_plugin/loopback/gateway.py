@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 from ..errors import ConnectionLost
 from .fault_plan import FaultPlan
-from .http import Request, Response, Upgrade
-from .session import AgentFactory, GatewaySession, SessionRequest
+from .gateway_session import AgentFactory, GatewaySession, StartRequest
+from .http import HttpResponse, Request, Upgrade
 from .signatures import SignatureCheck
 from .stream import Stream
 from .websocket_server import POLICY_VIOLATION, ServerWebSocket, accept_upgrade
@@ -56,7 +56,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._sessions: "OrderedDict[str, GatewaySession]" = OrderedDict()
 
-    def start_session(self, request: SessionRequest) -> GatewaySession:
+    def start_session(self, request: StartRequest) -> GatewaySession:
         session = GatewaySession(
             "loopback-" + secrets.token_hex(9)[:17],
             request,
@@ -95,16 +95,16 @@ class Gateway:
             return self.stream_url(session) + "&cell-number=" + _cell_number(session)
         return self.stream_url(session)
 
-    def answer(self, request: Request) -> Union[Response, Upgrade]:
+    def answer(self, request: Request) -> Union[HttpResponse, Upgrade]:
         """The answer to a request below ``DATA_CHANNEL``: an upgrade, if all is in order."""
         refused = self._signatures.check(request, "ssmmessages").error
         session = self.find(request.path[len(DATA_CHANNEL):])
         if refused is not None or (session is not None and session.refuses_upgrade()):
-            return Response(403, b"forbidden\n")
+            return HttpResponse(403, b"forbidden\n")
         if session is None:
-            return Response(404, b"no such session\n")
+            return HttpResponse(404, b"no such session\n")
         if parse_qs(request.query).get("role") != ["publish_subscribe"]:
-            return Response(400, b"the role must be publish_subscribe\n")
+            return HttpResponse(400, b"the role must be publish_subscribe\n")
         return accept_upgrade(request, lambda stream, rest: _serve(session, stream, rest))
 
     def close(self, seconds: float) -> None:

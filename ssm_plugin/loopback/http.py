@@ -1,6 +1,6 @@
 """A threaded HTTP/1.1 server on 127.0.0.1: requests within limits, keep-alive, upgrades.
 
-A handler turns a :class:`Request` into a :class:`Response`, or into an :class:`Upgrade`, which
+A handler turns a :class:`Request` into a :class:`HttpResponse`, or into an :class:`Upgrade`, which
 takes the raw connection over. Limits: 64 KiB of header, 4 MiB of body; no chunked request bodies.
 """
 
@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import LocalError
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .stream import Stream, open_stream
 
 HEADER_LIMIT = 64 * 1024
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     keep_alive: bool
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     status: int
     body: bytes = b""
     headers: Headers = ()
@@ -57,7 +57,7 @@ class Upgrade(NamedTuple):
     serve: Callable[[Stream, bytes], None]
 
 
-Handler = Callable[[Request], Union[Response, Upgrade]]
+Handler = Callable[[Request], Union[HttpResponse, Upgrade]]
 
 
 class _Refused(Exception):
@@ -82,7 +82,7 @@ class _Connection:
             while self._serve_one():
                 pass
         except _Refused as refused:
-            self._answer(Response(refused.status), keep_alive=False)
+            self._answer(HttpResponse(refused.status), keep_alive=False)
             self._drain()
 
     def _serve_one(self) -> bool:
@@ -129,7 +129,7 @@ class _Connection:
         while self.stream.recv(65536, deadline - time.monotonic()):
             pass
 
-    def _answer(self, response: Response, keep_alive: bool) -> None:
+    def _answer(self, response: HttpResponse, keep_alive: bool) -> None:
         headers = list(response.headers)
         headers.append(("Content-Length", str(len(response.body))))
         if not keep_alive:
@@ -153,7 +153,7 @@ class HttpServer:
         self,
         name: str,
         handler: Handler,
-        failures: "queue.Queue[BaseException]",
+        failures: "queue.Queue[WorkerFailed]",
         tls: Optional[ssl.SSLContext] = None,
         port: int = 0,
     ) -> None:
@@ -167,7 +167,7 @@ class HttpServer:
         self._open: Dict[_Connection, Worker] = {}
         self._finished: List[Worker] = []
         self._accepted = 0
-        self._acceptor = Worker(name + " accept", self._accept_all, failures)
+        self._acceptor = Worker(name + " accept", self._accept_all, failures.put)
 
     @property
     def port(self) -> int:
@@ -210,9 +210,8 @@ class HttpServer:
             return  # it left before it was accepted
         self._join_finished()
         self._accepted += 1
-        worker = Worker(
-            "%s %d" % (self._name, self._accepted), partial(self._run, connection), self._failures
-        )
+        name = "%s %d" % (self._name, self._accepted)
+        worker = Worker(name, partial(self._run, connection), self._failures.put)
         with self._lock:
             self._open[connection] = worker
         worker.start()

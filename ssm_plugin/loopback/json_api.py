@@ -10,7 +10,7 @@ import uuid
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from .http import Request, Response
+from .http import HttpResponse, Request
 from .signatures import SignatureCheck
 
 HISTORY = 10000  # calls that are remembered
@@ -69,7 +69,7 @@ class JsonApi:
         with self._lock:
             return [call for call in self._calls if operation in ("", call.operation)]
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> HttpResponse:
         operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
         judgement = self._signatures.check(request, self._service)
         error = ""
@@ -116,9 +116,9 @@ def _parse(body: bytes) -> Fields:
     return fields
 
 
-def _json_response(status: int, fields: Fields) -> Response:
+def _json_response(status: int, fields: Fields) -> HttpResponse:
     headers: Tuple[Tuple[str, str], ...] = (
         ("Content-Type", "application/x-amz-json-1.1"),
         ("x-amzn-RequestId", str(uuid.uuid4())),
     )
-    return Response(status, json.dumps(fields).encode("utf-8"), headers)
+    return HttpResponse(status, json.dumps(fields).encode("utf-8"), headers)

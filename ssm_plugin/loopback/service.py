@@ -17,9 +17,9 @@ from ..transport.worker import WorkerFailed
 from .api import SsmApi
 from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
-from .http import HttpServer, Request, Response, Upgrade
+from .gateway_session import AgentFactory, GatewaySession
+from .http import HttpResponse, HttpServer, Request, Upgrade
 from .json_api import JsonApi
-from .session import AgentFactory, GatewaySession
 from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
@@ -147,13 +147,13 @@ class LocalService:
                     raise DeadlineError("what was waited for at the local service did not come")
                 self.gateway.changed.wait(left)
 
-    def _handle(self, request: Request) -> Union[Response, Upgrade]:
+    def _handle(self, request: Request) -> Union[HttpResponse, Upgrade]:
         if self._own_host_only and self._is_foreign(request):
-            return Response(403, b"forbidden\n")
+            return HttpResponse(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
         api = self._apis.get(request.headers.get("x-amz-target", "").partition(".")[0], self.ssm)
-        return api.handle(request) if request.path == "/" else Response(404)
+        return api.handle(request) if request.path == "/" else HttpResponse(404)
 
     def _is_foreign(self, request: Request) -> bool:
         """Whether a web page may be behind it, or a name that was made to mean this machine."""

@@ -24,6 +24,7 @@ class Stream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self._timeout: Optional[float] = None
         self._readable = select.poll()
         self._readable.register(connection, select.POLLIN)
 
@@ -32,6 +33,7 @@ class Stream:
 
     def recv(self, size: int, timeout: Optional[float] = None) -> bytes:
         """At most ``size`` bytes, ``b""`` at the end; waits ``timeout`` seconds, or for ever."""
+        timeout = self._timeout if timeout is None else timeout
         if timeout is not None:
             _wait(self._readable, timeout)
         return self._socket.recv(size)
@@ -57,6 +59,21 @@ class Stream:
     def end_output(self) -> None:
         """Tell the peer that no more is coming; what it sends can still be read."""
         self._shutdown(socket.SHUT_WR)
+
+    # What BufferedSocket uses, besides ``recv``, ``sendall`` and ``close``
+
+    def settimeout(self, seconds: Optional[float]) -> None:
+        """For a ``recv`` that is given no time limit of its own."""
+        self._timeout = seconds
+
+    def gettimeout(self) -> Optional[float]:
+        return self._timeout
+
+    def shutdown(self, how: int) -> None:
+        self.wake_all()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Only while no thread reads or writes: a closed descriptor does not wake anybody."""
@@ -90,6 +107,7 @@ class TlsStream(Stream):
                 _wait(self._writable, deadline - time.monotonic())
 
     def recv(self, size: int, timeout: Optional[float] = None) -> bytes:
+        timeout = self._timeout if timeout is None else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._entered:

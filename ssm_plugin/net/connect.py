@@ -17,8 +17,8 @@ from .address import join
 from .deadline import Deadline
 from .lookup import AddressInfo, addresses
 from .proxy import Proxy
+from .proxy_tunnel import open_tunnel
 from .route import Route
-from .tunnel import open_tunnel
 
 _NEXT_ATTEMPT = 0.25  # s
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)

@@ -7,22 +7,18 @@ ended, not even the end of the session. So every other end of ours is TerminateS
 kills the command at once.
 """
 
-import select
 import signal
-import time
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from .. import logs
 from ..channel.events import Started
 from ..errors import MessageError
-from ..session.alarms import Alarm
-from ..session.runner import EXIT_LOST, Runner
-from ..session.session import ENDING_SIGNALS, Session
-from ..session.streams import Streams
+from ..session.lifecycle import EXIT_LOST
+from ..session.protocols import IRunnerSession
 from ..session.types import SessionStatus, SessionType
-from ..terminal.signals import Signalled
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..wire import payloads
-from .base import BuiltInPlugin
+from .base import BuiltInPlugin, BuiltInRunner
 
 log = logs.logger(__name__)
 
@@ -54,19 +50,20 @@ def status_of(exit_code: int) -> int:
     return EXIT_BY_SIGNAL if exit_code < 0 else exit_code & 0xFF
 
 
-class CommandRunner(Runner):
+class CommandRunner(BuiltInRunner):
     """``ended_by`` is the exit status of an end that came from here; ``exit_code`` the node's, and
     ``code_came`` whether it came as such."""
 
     needs_termination = True
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self.ended_by: Optional[int] = None
         self.code_came = False
         self._was_resumed = False
         self._progress = -1
-        self._write_until = 0.0
+        self._interrupted_timer = session.new_timer(self._outlived_interrupt)
+        self._over_timer = session.new_timer(self._end_in_silence)
 
     def start(self) -> None:
         self.session.channel.spill_output(SPILL_LIMIT)
@@ -77,19 +74,20 @@ class CommandRunner(Runner):
         if payload_type == payloads.OUTPUT and handler:
             handler(data)
         elif payload_type == payloads.OUTPUT:
-            self._write(1, streams.output, data)
+            streams.output(data)
         elif payload_type == payloads.STDERR:
-            self._write(2, streams.error, data)
+            streams.error(data)
             if self.code_came:
-                self.session.set_alarm("over", CLOSE_LIMIT)
+                self._over_timer.set(CLOSE_LIMIT)
         elif payload_type == payloads.EXIT_CODE:
             self._take_exit_code(data)
 
-    def signalled(self, event: Signalled) -> None:
+    def signalled(self, event: Signalled) -> bool:
         if event.signum in _KEYS:
             self.interrupt(128 + event.signum, _KEYS[event.signum])
         elif event.signum in ENDING_SIGNALS:
             self.leave(128 + event.signum)
+        return True
 
     def leave(self, status: int) -> None:
         """End the session with this status, and the command with it."""
@@ -103,20 +101,17 @@ class CommandRunner(Runner):
             self.session.end(self.ended_by)
             return
         self.ended_by = status
-        self._write_until = time.monotonic() + INTERRUPT_LIMIT
         # Past the window, which the command that is to end may keep full.
         self.session.channel.send_control(payloads.OUTPUT, key)
-        self.session.set_alarm("interrupted", INTERRUPT_LIMIT)
+        self._interrupted_timer.set(INTERRUPT_LIMIT)
 
-    def alarm(self, alarm: Alarm) -> None:
-        if alarm.name == "interrupted" and self.ended_by is not None:
-            self.session.notices.warn(
-                "the command has not ended %g s after the interrupt, and may go on at the node"
-                % INTERRUPT_LIMIT
-            )
-            self.session.end(self.ended_by)
-        elif alarm.name == "over":
-            self._end_in_silence()
+    def _outlived_interrupt(self) -> None:
+        assert self.ended_by is not None, "there was an interrupt"
+        self.session.notices.warn(
+            "the command has not ended %g s after the interrupt, and may go on at the node"
+            % INTERRUPT_LIMIT
+        )
+        self.session.end(self.ended_by)
 
     def closed(self, reason: str) -> int:
         told = self.exit_code is not None or self.ended_by is not None
@@ -161,18 +156,6 @@ class CommandRunner(Runner):
         if self.exit_code is None:
             self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
 
-    def _write(self, fd: int, write: Callable[[bytes], object], data: bytes) -> None:
-        """The last words of an interrupted command are worth waiting for, but not for ever."""
-        if self.ended_by is None or type(self.session.streams) is not Streams:
-            write(data)
-            return
-        # A pipe that select() says to be writable takes so much without blocking.
-        for start in range(0, len(data), select.PIPE_BUF):
-            left = max(0.0, self._write_until - time.monotonic())
-            if not select.select([], [fd], [], left)[1]:
-                return
-            write(data[start:start + select.PIPE_BUF])
-
     def _take_exit_code(self, data: Any) -> None:
         try:
             self.exit_code = payloads.parse_exit_code(data)
@@ -180,7 +163,7 @@ class CommandRunner(Runner):
             log.warning("%s", error)
             return
         self.code_came = True
-        self.session.set_alarm("over", CLOSE_LIMIT)
+        self._over_timer.set(CLOSE_LIMIT)
 
     def _end_in_silence(self) -> None:
         """All is told, but that the session is over: unless something is still on its way."""
@@ -188,7 +171,7 @@ class CommandRunner(Runner):
         self._progress = channel.progress
         resuming = self.session.status is SessionStatus.RESUMING and not self.code_came
         if resuming or (channel.is_incomplete and channel.progress != before):
-            self.session.set_alarm("over", CLOSE_LIMIT)
+            self._over_timer.set(CLOSE_LIMIT)
             return
         missing = self.silent_loss()
         if missing:
@@ -196,7 +179,7 @@ class CommandRunner(Runner):
         self.session.end(EXIT_LOST if missing else self.exit_status())
 
     def silent_loss(self) -> str:
-        return Runner.missing(self, "")
+        return BuiltInRunner.missing(self, "")
 
 
 def _separates(parameters: Mapping[str, Any]) -> bool:

@@ -2,12 +2,14 @@
 
 import os
 import threading
-from typing import Any, List
+from typing import Generic, List, TypeVar
 
 from ..shortage import explain
 
+Item = TypeVar("Item")
 
-class Inbox:
+
+class Inbox(Generic[Item]):
     """``put`` from any thread; the owner selects ``reader`` and takes everything."""
 
     def __init__(self) -> None:
@@ -17,11 +19,11 @@ class Inbox:
             raise explain(error) or error from error
         os.set_blocking(self._writer, False)
         self._lock = threading.Lock()
-        self._items: List[Any] = []
+        self._items: List[Item] = []
         self._rung = False
         self._closed = False
 
-    def put(self, item: Any) -> bool:
+    def put(self, item: Item) -> bool:
         """False once the owner is gone: nobody will take it."""
         with self._lock:
             if self._closed:
@@ -32,7 +34,7 @@ class Inbox:
                 os.write(self._writer, b"\0")
             return True
 
-    def take(self) -> List[Any]:
+    def take(self) -> List[Item]:
         """All items, the oldest first; ``reader`` is quiet until there are more."""
         with self._lock:
             items, self._items = self._items, []
@@ -41,7 +43,7 @@ class Inbox:
                 os.read(self.reader, 1)
             return items
 
-    def close(self) -> List[Any]:
+    def close(self) -> List[Item]:
         """Take no more; returns what nobody has taken."""
         with self._lock:
             if not self._closed:

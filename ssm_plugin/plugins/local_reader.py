@@ -22,17 +22,17 @@ FIN, and DisconnectToPort, end both directions at the node: there is no half-clo
 """
 
 import errno
-import queue
 import selectors
 import socket
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Set
+from typing import Any, Callable, List, Optional, Set, Union
 
 from ..errors import LocalError, SessionLost
-from ..transport.worker import Worker
+from ..net.local_end import LocalEnd
+from ..session.events import RunnerEvent
+from ..transport.worker import Worker, WorkerFailed
 from .inbox import Inbox
 from .local_connection import Connection
-from .local_end import LocalEnd
 from .local_writer import LocalWriter
 from .peer import PeerLookup
 
@@ -47,16 +47,18 @@ _SHORTAGE_INTERVAL = 60.0  # it is told again after so many
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Accepted(NamedTuple):
-    """The event: a local connection was accepted, the ``number``-th of this session."""
+class Accepted(RunnerEvent):
+    """A local connection was accepted, the ``number``-th of this session."""
 
-    number: int
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-class Shortage(NamedTuple):
-    """The event: no more connections can be accepted for now; ``reason`` says why."""
+class Shortage(RunnerEvent):
+    """No more connections can be accepted for now; ``reason`` says why."""
 
-    reason: str
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
 
 
 class Uplink:
@@ -80,15 +82,15 @@ class Uplink:
 
 class LocalReader:
     """``limit`` is how many connections may be open at once. Connections that were not accepted
-    here come through :meth:`add`, non-blocking.
+    here come through :meth:`add`, non-blocking. ``tell`` gets the events, in this thread.
     """
 
     def __init__(
         self,
         uplink: Uplink,
-        inbox: Inbox,
+        inbox: "Inbox[Optional[Connection]]",
         writer: LocalWriter,
-        events: "queue.Queue[Any]",
+        tell: Callable[[Union[Accepted, Shortage, WorkerFailed]], object],
         local_end: Optional[LocalEnd] = None,
         limit: float = float("inf"),
         grace: float = GRACE,
@@ -99,7 +101,7 @@ class LocalReader:
         self._uplink = uplink
         self._inbox = inbox
         self._writer = writer
-        self._events = events
+        self._tell = tell
         self._listeners: List[socket.socket] = local_end.sockets if local_end else []
         self._limit = limit
         self._grace = grace
@@ -118,7 +120,7 @@ class LocalReader:
         self._peers = PeerLookup()
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.reader, selectors.EVENT_READ)
-        self._worker = Worker("local-reader", self._run, events)
+        self._worker = Worker("local-reader", self._run, tell)
 
     def start(self) -> None:
         self._started = True
@@ -190,7 +192,7 @@ class LocalReader:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._register(self._uplink.opened(sock))
         self._accepted += 1
-        self._events.put(Accepted(self._accepted))
+        self._tell(Accepted(self._accepted))
 
     def _cannot_accept(self, error: OSError) -> None:
         if error.errno in _SHORTAGE:
@@ -200,7 +202,7 @@ class LocalReader:
             self._accept_at = now + _ACCEPT_PAUSE
             if now - self._shortage_at >= _SHORTAGE_INTERVAL:
                 self._shortage_at = now
-                self._events.put(Shortage(error.strerror or str(error)))
+                self._tell(Shortage(error.strerror or str(error)))
         elif error.errno in (errno.EBADF, errno.EINVAL) and not self._stopped:
             raise LocalError("the local port was closed while the session used it") from error
         # Else the connection was gone before we took it.

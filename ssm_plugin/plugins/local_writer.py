@@ -4,14 +4,13 @@ All sockets are non-blocking: one whose peer does not read is left alone until i
 nobody. What is kept is bounded by the channel, which stops reading while too much has not left.
 """
 
-import queue
 import selectors
 import socket
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .inbox import Inbox
 from .local_connection import Connection, Holdings
 
@@ -27,21 +26,21 @@ class LocalWriter:
     def __init__(
         self,
         holdings: Holdings,
-        done: Inbox,
-        events: "queue.Queue[Any]",
+        done: "Inbox[Optional[Connection]]",
+        failed: Callable[[WorkerFailed], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._holdings = holdings
         self._done = done
         self._clock = clock
         self._lock = threading.Lock()
-        self._inbox = Inbox()
+        self._inbox: Inbox[Optional[Connection]] = Inbox()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inbox.reader, selectors.EVENT_READ)
         self._started = False
         self._finishing = False
         self._aborted = False
-        self._worker = Worker("local-writer", self._run, events)
+        self._worker = Worker("local-writer", self._run, failed)
 
     def start(self) -> None:
         self._started = True

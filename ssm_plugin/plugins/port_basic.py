@@ -8,11 +8,11 @@ own side.
 import socket
 import threading
 import time
-from typing import Any, Optional
+from typing import Optional
 
 from ..channel.events import Acknowledged, Started
 from ..session import notices
-from ..session.session import Session
+from ..session.protocols import IRunnerSession
 from ..transport.data_channel import DataChannel
 from ..wire import payloads
 from .local_connection import Connection
@@ -99,7 +99,7 @@ class BasicRunner(ListeningRunner):
     # The next connection waits meanwhile.
     blind_grace = 2.0
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self._connection: Optional[_OneConnection] = None
 
@@ -116,11 +116,9 @@ class BasicRunner(ListeningRunner):
         if number == 1:
             self.session.notices.show(notices.CONNECTION_ACCEPTED_BASIC)
 
-    def event(self, event: Any) -> None:
-        if isinstance(event, Acknowledged) and self._connection:
+    def acknowledged(self, event: Acknowledged) -> None:
+        if self._connection:
             self._connection.acknowledged(event.sequence)
-        else:
-            super().event(event)
 
     def output(self, payload_type: int, data: bytes) -> None:
         kept = 0

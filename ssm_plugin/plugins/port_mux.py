@@ -4,13 +4,12 @@ import time
 
 from ..channel.events import Started
 from ..channel.role import Role
+from ..net.local_end import LocalEnd
 from ..session import notices
-from ..session.alarms import Alarm
-from ..session.session import Session
+from ..session.protocols import IRunnerSession
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from .local_connection import Connection
-from .local_end import LocalEnd
 from .local_reader import Uplink
 from .mux_streams import MuxStreams
 from .port_runner import ListeningRunner
@@ -20,16 +19,15 @@ from .port_runner import ListeningRunner
 STUCK_LIMIT = 120.0
 
 _STUCK_INTERVAL = 10.0
-_KEEP_ALIVE = "keep-alive"
-_STUCK = "stuck connections"
 
 
 class MuxRunner(ListeningRunner):
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         keep_alive = not newer_than(started.agent_version, KEEP_ALIVE_OFF_AFTER)
-        self._streams = MuxStreams(session.channel, Role.CLIENT, keep_alive)
-        self._watching = False
+        self._streams = MuxStreams(self.session.channel, Role.CLIENT, keep_alive)
+        self._keep_alive = session.new_timer(self._send_keep_alive)
+        self._stuck = session.new_timer(self._look_for_stuck)
         self._received_at = 0.0
 
     def uplink(self) -> Uplink:
@@ -59,22 +57,11 @@ class MuxRunner(ListeningRunner):
         elif payload_type == payloads.FLAG:
             self.flagged(data)
         self.holdings.came(len(data), kept)
-        if self.holdings.is_full and not self._watching:
-            self._watching = True
-            self.session.set_alarm(_STUCK, _STUCK_INTERVAL)
-
-    def alarm(self, alarm: Alarm) -> None:
-        if alarm.name == _KEEP_ALIVE:
-            self._streams.on_timer()
-            self._set_keep_alive()
-        elif alarm.name == _STUCK:
-            self._watching = self.holdings.is_full
-            if self._watching:
-                self.cut_stuck(time.monotonic())
-                self.session.set_alarm(_STUCK, _STUCK_INTERVAL)
+        if self.holdings.is_full and self._stuck.at is None:
+            self._stuck.set(_STUCK_INTERVAL)
 
     def paused(self) -> None:
-        self.session.cancel_alarm(_KEEP_ALIVE)
+        self._keep_alive.cancel()
 
     def resumed(self) -> None:
         self._set_keep_alive()
@@ -92,7 +79,16 @@ class MuxRunner(ListeningRunner):
     def _set_keep_alive(self) -> None:
         seconds = self._streams.next_timer()
         if seconds is not None:
-            self.session.set_alarm(_KEEP_ALIVE, seconds)
+            self._keep_alive.set(seconds)
+
+    def _send_keep_alive(self) -> None:
+        self._streams.on_timer()
+        self._set_keep_alive()
+
+    def _look_for_stuck(self) -> None:
+        if self.holdings.is_full:
+            self.cut_stuck(time.monotonic())
+            self._stuck.set(_STUCK_INTERVAL)
 
     def _cut(self, connection: Connection) -> None:
         held = connection.held

@@ -1,18 +1,19 @@
 """What port sessions share: their end by a signal, the node's flags, local connections."""
 
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import MessageError
+from ..net.local_end import LocalEnd, bind_local_end, exposure_warnings
 from ..session import notices
-from ..session.runner import Runner
-from ..session.session import ENDING_SIGNALS, Session
-from ..terminal.signals import Signalled
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..version import TERMINATE_FLAG_AFTER, newer_than
 from ..wire import payloads
+from .base import BuiltInRunner
 from .inbox import Inbox
-from .local_connection import Holdings
-from .local_end import LocalEnd, bind_local_end, exposure_warnings
+from .local_connection import Connection, Holdings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter
 
@@ -23,18 +24,22 @@ FLUSH_LIMIT = 2.0
 _READER_LIMIT = 0.2
 
 
-class PortRunner(Runner):
+class PortRunner(BuiltInRunner):
     """Ends by a signal with the agent told; tells the user of failed connections at the node."""
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self._leaving = False
 
-    def signalled(self, event: Signalled) -> None:
-        if event.signum in ENDING_SIGNALS:
-            self.session.end(*self.signal_end(event.signum))
+    def signalled(self, event: Signalled) -> bool:
+        if event.signum not in ENDING_SIGNALS:
+            return False
+        status, line = self.signal_end(event.signum)
+        self.session.end(status, line)
+        return True
 
-    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+    def signal_end(self, signum: int) -> Tuple[int, str]:
+        """The exit status of a session that this signal ends, and what is said then."""
         status = self.session.environment.port_signal_status
         if status is None:
             return 128 + signum, notices.TERMINATE_SIGNAL
@@ -55,7 +60,11 @@ class PortRunner(Runner):
         except MessageError:
             return
         if flag == payloads.CONNECT_TO_PORT_ERROR:
-            self.session.notices.show(notices.CONNECT_FAILED)
+            self.refused()
+
+    def refused(self) -> None:
+        """The node could not connect to its port."""
+        self.session.notices.show(notices.CONNECT_FAILED)
 
 
 class ListeningRunner(PortRunner):
@@ -68,12 +77,12 @@ class ListeningRunner(PortRunner):
     limit = float("inf")
     blind_grace = GRACE
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self._own: Optional[LocalEnd] = None
         self._reader: Optional[LocalReader] = None
         self._writer: Optional[LocalWriter] = None
-        self.holdings = Holdings(session.channel.delivered)
+        self.holdings = Holdings(self.session.channel.delivered)
 
     def uplink(self) -> Uplink:
         raise NotImplementedError
@@ -92,13 +101,14 @@ class ListeningRunner(PortRunner):
         local_end = self.session.environment.listener
         if local_end is None:
             local_end = self._own = self._bind()
-        inbox, events = Inbox(), self.session.events
-        self._writer = LocalWriter(self.holdings, inbox, events)
+        inbox: Inbox[Optional[Connection]] = Inbox()
+        tell = self.session.events.put
+        self._writer = LocalWriter(self.holdings, inbox, tell)
         self._reader = LocalReader(
             self.uplink(),
             inbox,
             self._writer,
-            events,
+            tell,
             local_end,
             self.limit,
             blind_grace=self.blind_grace,
@@ -124,7 +134,16 @@ class ListeningRunner(PortRunner):
         assert self._writer is not None, "the runner has been started"
         return self._writer
 
-    def event(self, event: Any) -> None:
+    @property
+    def reader(self) -> LocalReader:
+        assert self._reader is not None, "the runner has been started"
+        return self._reader
+
+    @property
+    def open_connections(self) -> int:
+        return self._reader.count if self._reader else 0
+
+    def event(self, event: RunnerEvent) -> None:
         if isinstance(event, Accepted):
             self.accepted(event.number)
         elif isinstance(event, Shortage):

@@ -1,15 +1,17 @@
 """A port session on standard input and output: the ProxyCommand of SSH. Every byte untouched."""
 
+import functools
 import select
 import signal
 import time
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from ..channel.events import Started
 from ..errors import SessionLost
-from ..session.alarms import Alarm
-from ..session.session import Session
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
 from ..session.streams import Streams
+from ..session.types import InputHandler
 from ..terminal.input import InputReader
 from ..transport.worker import Worker
 from ..wire import payloads
@@ -20,30 +22,33 @@ from .port_runner import PortRunner
 GRACE = 30.0
 
 _CHECK_INTERVAL = 1.0
-_AFTER_INPUT = "after input"
 
 
-class InputEnded:
+class StdinEnded(RunnerEvent):
     """The event: standard input is over, and all of it was sent."""
 
 
 class StdioRunner(PortRunner):
     output_is_stream = True
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self._reader: Optional[InputReader] = None
         self._input_ended = False
         self._quiet_since = 0.0
+        self._next_check = session.new_timer(
+            lambda: self._check(time.monotonic() - self._quiet_since)
+        )
 
     def start(self) -> None:
         streams = self.session.streams
-        read: Any = self.session.client_config.input_stream_message_handler
+        read = self.session.client_config.input_stream_message_handler
         if read is None and streams.stdin is not None:
             self._reader = InputReader(streams.stdin)
             read = self._reader.read
         if read is not None:
-            Worker("input", lambda: self._pump(read), self.session.events).start()
+            pump = functools.partial(self._pump, read)
+            Worker("input", pump, self.session.events.put).start()
 
     def output(self, payload_type: int, data: bytes) -> None:
         if payload_type == payloads.OUTPUT:
@@ -53,25 +58,21 @@ class StdioRunner(PortRunner):
         elif payload_type == payloads.FLAG:
             self.flagged(data)
 
-    def event(self, event: Any) -> None:
-        if isinstance(event, InputEnded):
+    def event(self, event: RunnerEvent) -> None:
+        if isinstance(event, StdinEnded):
             self._input_ended = True
             self.resumed()
             self._check(0.0)
 
-    def alarm(self, alarm: Alarm) -> None:
-        if alarm.name == _AFTER_INPUT:
-            self._check(time.monotonic() - self._quiet_since)
-
     def paused(self) -> None:
-        self.session.cancel_alarm(_AFTER_INPUT)
+        self._next_check.cancel()
 
     def resumed(self) -> None:
         if self._input_ended:
             self._quiet_since = time.monotonic()
-            self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
+            self._next_check.set(_CHECK_INTERVAL)
 
-    def signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
+    def signal_end(self, signum: int) -> Tuple[int, str]:
         status, line = super().signal_end(signum)
         # So OpenSSH ends its ProxyCommand, each time: nothing that a user should read about.
         return status, "" if signum == signal.SIGHUP else line
@@ -86,9 +87,9 @@ class StdioRunner(PortRunner):
         if sent and (quiet >= GRACE or _nobody_reads(self.session.streams)):
             self.session.end(0)
         else:
-            self.session.set_alarm(_AFTER_INPUT, _CHECK_INTERVAL)
+            self._next_check.set(_CHECK_INTERVAL)
 
-    def _pump(self, read: Any) -> None:
+    def _pump(self, read: InputHandler) -> None:
         """In a thread of its own: input to the channel, which waits while the window is full."""
         try:
             while True:
@@ -98,7 +99,7 @@ class StdioRunner(PortRunner):
                 if not data:
                     break
                 self.session.channel.send_input_data(data)
-            self.session.events.put(InputEnded())
+            self.session.tell(StdinEnded())
         except SessionLost:
             pass  # the session ended with input unsent; it says so itself
 

@@ -2,21 +2,21 @@
 
 import os
 import signal
-from typing import Any, Optional
+from typing import Optional
 
 from ..channel.events import Started
-from ..session.runner import Runner
-from ..session.session import Session
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
 from ..session.types import SessionType
-from ..terminal.escapes import HELP_TEXT, Help
+from ..terminal.escapes import HELP_TEXT
 from ..terminal.input import InputReader
 from ..terminal.raw_mode import RawMode, raw_mode
 from ..terminal.signals import Signalled
 from ..terminal.size import window_size
 from ..transport.worker import Worker
 from ..wire import payloads
-from .base import BuiltInPlugin
-from .shell_input import InputEnded, InputPump, KeyPump, Read
+from .base import BuiltInPlugin, BuiltInRunner
+from .shell_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
 
 END_OF_INPUT = b"\x04"
 
@@ -25,14 +25,14 @@ _FIRST_REPEAT = 1.0
 _LONGEST_REPEAT = 30.0
 
 
-class ShellRunner(Runner):
+class ShellRunner(BuiltInRunner):
     """On a terminal: raw, with escapes, its size told. Without: input as it comes, then 0x04."""
 
     awaits_output = True
 
-    def __init__(self, session: Session, started: Started) -> None:
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
-        self._streams = session.streams
+        self._streams = self.session.streams
         self._input_handler = session.client_config.input_stream_message_handler
         # Whoever brings their own input keeps their terminal as it is.
         self._interactive = self._streams.on_terminal and not self._input_handler
@@ -40,6 +40,7 @@ class ShellRunner(Runner):
         self._reader: Optional[InputReader] = None
         self._pump: Optional[InputPump] = None
         self._repeat = _FIRST_REPEAT
+        self._repetition = session.new_timer(lambda: self._end_input(False))
 
     def start(self) -> None:
         self._send_size()
@@ -52,7 +53,7 @@ class ShellRunner(Runner):
         if read:
             pump = KeyPump if self._interactive else InputPump
             self._pump = pump(self.session, read)
-            Worker("input", self._pump.run, self.session.events).start()
+            Worker("input", self._pump.run, self.session.events.put).start()
 
     def output(self, payload_type: int, data: bytes) -> None:
         handler = self.session.client_config.output_stream_message_handler
@@ -61,21 +62,17 @@ class ShellRunner(Runner):
         elif payload_type == payloads.STDERR:
             self._streams.error(data)
 
-    def event(self, event: Any) -> None:
+    def event(self, event: RunnerEvent) -> None:
         if isinstance(event, InputEnded):
             self._end_input(event.line_open)
-        elif isinstance(event, Help):
+        elif isinstance(event, HelpWanted):
             self._streams.error(HELP_TEXT.encode("ascii"))
 
-    def alarm(self, alarm: Any) -> None:
-        if alarm.name == "end of input":
-            self._end_input(False)
-
-    def signalled(self, event: Signalled) -> None:
+    def signalled(self, event: Signalled) -> bool:
         if event.signum == signal.SIGWINCH:
             self._send_size()
-        else:
-            super().signalled(event)
+            return True
+        return False
 
     def paused(self) -> None:
         self._show_state("connection lost, resuming")
@@ -118,7 +115,7 @@ class ShellRunner(Runner):
         # Past the window: a full one would hold up this thread, which takes the acknowledgements'
         # consequences too.
         self.session.channel.send_control(payloads.OUTPUT, end)
-        self.session.set_alarm("end of input", self._repeat)
+        self._repetition.set(self._repeat)
         self._repeat = min(2 * self._repeat, _LONGEST_REPEAT)
 
     def _show_state(self, text: str) -> None:

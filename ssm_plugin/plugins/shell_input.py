@@ -4,6 +4,7 @@ import queue
 from typing import Callable, List, Optional
 
 from ..errors import SessionLost
+from ..session.events import RunnerEvent
 from ..session.session import Session
 from ..terminal.escapes import Action, End, EscapeFilter, Send
 from ..transport.worker import Worker
@@ -18,11 +19,15 @@ TYPE_AHEAD = 256
 _LINE_ENDS = (b"\n", b"\r", b"\x04")
 
 
-class InputEnded:
-    """The event: local input is over. ``line_open`` if it did not end in a line end."""
+class InputEnded(RunnerEvent):
+    """Local input is over. ``line_open`` if it did not end in a line end."""
 
     def __init__(self, line_open: bool) -> None:
         self.line_open = line_open
+
+
+class HelpWanted(RunnerEvent):
+    """Somebody has typed ``~?``."""
 
 
 class InputPump:
@@ -40,7 +45,7 @@ class InputPump:
                 self._send(data)
                 data = self._read()
             if data is not None:
-                self._session.events.put(InputEnded(self._line_open))
+                self._session.tell(InputEnded(self._line_open))
         except SessionLost:
             pass  # the session ended with input unsent; it says so itself
 
@@ -61,7 +66,7 @@ class KeyPump(InputPump):
         self._escapes = EscapeFilter()
         self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue(TYPE_AHEAD)
         self._stopped = False
-        self._sender = Worker("keys", self._send_keys, session.events)
+        self._sender = Worker("keys", self._send_keys, session.events.put)
 
     def run(self) -> None:
         self._sender.start()
@@ -88,7 +93,7 @@ class KeyPump(InputPump):
         elif isinstance(action, Send):
             self._take([action])
         else:
-            self._session.events.put(action)
+            self._session.tell(HelpWanted())
 
     def _take(self, sends: List[Action]) -> None:
         for send in sends:
@@ -103,6 +108,6 @@ class KeyPump(InputPump):
                 self._send(data)
                 data = self._keys.get()
             if data is not None:
-                self._session.events.put(InputEnded(self._line_open))
+                self._session.tell(InputEnded(self._line_open))
         except SessionLost:
             pass  # as above

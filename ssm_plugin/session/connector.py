@@ -1,25 +1,35 @@
 """Makes the connections of one session: the first, and one for each resumption."""
 
+import queue
 import socket
 import threading
-from typing import TYPE_CHECKING, Mapping, Optional
+from typing import TYPE_CHECKING, Collection, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
+from ..channel.protocol import ChannelProtocol
+from ..channel.role import Role
 from ..errors import ConnectionLost, SessionLost, UpgradeError
 from ..net.connect import open_socket
 from ..net.route import stream_route
+from ..transport.data_channel import DataChannel
 from ..version import PROTOCOL_VERSION
 from ..wire.message import random_id
 from ..wire.payloads import open_message
 from .environment import Environment
+from .events import SessionEvent
+from .protocols import IDataChannel
 from .types import SessionConfig
 
 if TYPE_CHECKING:
     from ..transport.websocket import WebSocketConnection
 
 _UNAUTHORIZED = (401, 403)
+
+
+class OwnDataChannel(DataChannel, IDataChannel):
+    """Ours, by the interface that foreign ones are written to: the transport cannot name it."""
 
 
 class Connector:
@@ -63,6 +73,26 @@ class Connector:
         except (ConnectionLost, SessionLost):
             connection.close()
             raise
+        return connection
+
+    def new_channel(
+        self, supported: Collection[str], events: "queue.Queue[SessionEvent]"
+    ) -> OwnDataChannel:
+        """A data channel that dials by this connector. The node may choose a session type that is
+        ``supported``."""
+        network = self._environment.network
+        protocol = ChannelProtocol(Role.CLIENT, supported, network.window, network.pace)
+        return OwnDataChannel(
+            protocol,
+            events.put,
+            events.qsize,
+            self._dial_for_channel,
+            ping_interval=network.ping_interval,
+        )
+
+    def _dial_for_channel(self) -> "WebSocketConnection":
+        connection = self.dial()
+        self.taken()
         return connection
 
     def taken(self) -> None:

@@ -1,7 +1,6 @@
 """The data key of an encrypted session, from KMS."""
 
-from typing import Any, Optional
-
+from ..aws.client import DataKey
 from ..channel.aes_gcm import unavailable_reason
 from ..channel.events import KeyRequested
 from ..errors import EncryptionError
@@ -16,15 +15,14 @@ _NO_TARGET = (
 
 def generate_data_key(
     request: KeyRequested, config: SessionConfig, environment: Environment
-) -> Any:
-    """An ``aws.client.DataKey``. Blocks; raises what KMS said, or why there is nothing to ask."""
-    reason: Optional[str] = unavailable_reason()
-    if reason is None and (environment.service is None or not config.target):
-        reason = _NO_TARGET
+) -> DataKey:
+    """Blocks; raises what KMS said, or why there is nothing to ask."""
+    reason = unavailable_reason()
     if reason is not None:
         raise EncryptionError(reason)
+    if environment.service is None or not config.target:
+        raise EncryptionError(_NO_TARGET)
     context = {"aws:ssm:SessionId": config.session_id, "aws:ssm:TargetId": config.target}
     if request.challenge:
         context["aws:ssm:RandomChallenge"] = request.challenge
-    assert environment.service is not None
     return environment.service.generate_data_key(request.key_id, context)

@@ -1,5 +1,7 @@
 """The lines that scripts know from AWS's client, byte for byte, and where they go."""
 
+from typing import Callable, List
+
 from ..display import encoded, filled, shown, shown_lines
 from .streams import Streams
 
@@ -17,11 +19,22 @@ TIMED_OUT = "Session: {session_id} timed out.\n"
 
 
 class Notices:
-    """``aside`` sends the lines to stderr: asked for by the user, or because stdout carries a
-    stream and nothing else. ``silent`` drops them: a library has no business with either."""
+    """Lines of one session.
+
+    Args:
+        aside: they go to stderr: asked for by the user, or because stdout carries a stream and
+            nothing else
+        silent: they are dropped: a library has no business with either
+        tells_end: the end is said here; else the session's owner says it
+    """
 
     def __init__(
-        self, streams: Streams, session_id: str, aside: bool = False, silent: bool = False
+        self,
+        streams: Streams,
+        session_id: str,
+        aside: bool = False,
+        silent: bool = False,
+        tells_end: bool = True,
     ) -> None:
         self.aside = aside
         self._silent = silent
@@ -29,6 +42,8 @@ class Notices:
         self._session_id = session_id
         self.raw = False  # on a raw terminal a line ends in CR LF
         self._started = False
+        self._tells_end = tells_end
+        self._at_end: List[Callable[[], None]] = []
 
     def start(self) -> None:
         """The start line; once, whoever comes first."""
@@ -39,6 +54,20 @@ class Notices:
     def show(self, text: str, **fields: object) -> None:
         """One of the lines above, filled in."""
         self._write(filled(text, session_id=self._session_id, **fields), self.aside)
+
+    def at_end(self, text: str, reason: str = "") -> None:
+        """Say this once the terminal is ours again: see :meth:`say_end`."""
+        self._at_end.append(lambda: self.show(text, reason=reason))
+
+    def warn_at_end(self, text: str) -> None:
+        """The same for a warning."""
+        self._at_end.append(lambda: self.warn(text))
+
+    def say_end(self) -> None:
+        """Say what was kept for the end, unless the owner says it."""
+        if self._tells_end:
+            for say in self._at_end:
+                say()
 
     def message(self, text: str) -> None:
         """What the node wants said, which may have several lines."""

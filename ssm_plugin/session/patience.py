@@ -2,14 +2,12 @@
 and how to leave. One line for each phase, at the most.
 """
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
+from .notices import Notices
+from .timers import Timers
 from .types import SessionType
 
-if TYPE_CHECKING:
-    from .session import Session
-
-ALARM = "silence"
 SILENCE = 1.0  # seconds
 
 CONNECTING = "ssm-plugin: connecting; Ctrl-C ends it"
@@ -25,31 +23,35 @@ _ON_TERMINAL = (SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS)
 
 
 class Patience:
-    """Its alarm is one of the session's."""
+    """``expected`` is the type of session that was asked for. Where nobody watches, nothing is
+    explained."""
 
-    def __init__(self, session: "Session") -> None:
-        self._session = session
+    def __init__(
+        self, notices: Notices, timers: Timers, is_watched: bool, expected: SessionType
+    ) -> None:
+        self._notices = notices
+        self._is_watched = is_watched
+        self._expected = expected
         self._line: Optional[str] = None
+        self._timer = timers.new(self._explain)
 
     def begin(self, line: str) -> None:
         """A phase begins, in which silence is explained by this line."""
-        if self._session.streams.is_watched:
+        if self._is_watched:
             self._line = line
-            self._session.set_alarm(ALARM, SILENCE)
+            self._timer.set(SILENCE)
 
     def begin_first_output(self) -> None:
-        expected = self._session.client_config.session_type
-        self.begin(FIRST_OUTPUT if expected in _ON_TERMINAL else OPENING)
+        self.begin(FIRST_OUTPUT if self._expected in _ON_TERMINAL else OPENING)
 
     def end(self) -> None:
         """Something came."""
         if self._line is not None:
             self._line = None
-            self._session.cancel_alarm(ALARM)
+            self._timer.cancel()
 
-    def explain(self) -> None:
-        """The alarm is due."""
+    def _explain(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            raw = line == FIRST_OUTPUT and self._session.notices.raw
-            self._session.notices.warn(FIRST_OUTPUT_RAW if raw else line)
+            raw = line == FIRST_OUTPUT and self._notices.raw
+            self._notices.warn(FIRST_OUTPUT_RAW if raw else line)

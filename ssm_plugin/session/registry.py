@@ -1,61 +1,66 @@
 """Which plugin serves which session type."""
 
 import importlib
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 from ..errors import SessionPropertyError
 from .protocols import ISession, ISessionPlugin
 from .types import ClientConfig, SessionConfig, SessionType
 
-# The built-in plugins, as names: a session imports only the one that it runs.
+# A type, or its text.
+TypeName = Union[SessionType, str]
+
+# The built-in plugins, as ``module:class``: a session imports only the one that it runs.
 BUILT_IN = {
-    SessionType.STANDARD_STREAM: "ssm_plugin.plugins.shell:ShellPlugin",
-    SessionType.INTERACTIVE_COMMANDS: "ssm_plugin.plugins.shell:ShellPlugin",
-    SessionType.NON_INTERACTIVE_COMMANDS: "ssm_plugin.plugins.command:CommandPlugin",
-    SessionType.PORT: "ssm_plugin.plugins.port:PortPlugin",
+    SessionType.STANDARD_STREAM.value: "ssm_plugin.plugins.shell:ShellPlugin",
+    SessionType.INTERACTIVE_COMMANDS.value: "ssm_plugin.plugins.shell:ShellPlugin",
+    SessionType.NON_INTERACTIVE_COMMANDS.value: "ssm_plugin.plugins.command:CommandPlugin",
+    SessionType.PORT.value: "ssm_plugin.plugins.port:PortPlugin",
 }
 
 
 class SessionPluginRegistry:
     """Starts empty, or with the entry points given: ``module:class`` by session type."""
 
-    def __init__(self, entry_points: Optional[Dict[SessionType, str]] = None) -> None:
+    def __init__(self, entry_points: Optional[Dict[str, str]] = None) -> None:
         self._entry_points = dict(entry_points or {})
-        self._plugins: Dict[SessionType, ISessionPlugin] = {}
+        self._plugins: Dict[str, ISessionPlugin] = {}
 
-    def register_plugin(self, plugin: ISessionPlugin) -> None:
-        """Serve all types that the plugin supports with it, in place of any other."""
-        for session_type in plugin.get_supported_session_types():
-            self._plugins[session_type] = plugin
+    def register_plugin(self, session_type: TypeName, plugin: ISessionPlugin) -> None:
+        """Serve the type with this plugin, in place of any other."""
+        self._plugins[_text(session_type)] = plugin
 
-    def get_plugin(self, session_type: SessionType) -> Optional[ISessionPlugin]:
+    def get_plugin(self, session_type: TypeName) -> Optional[ISessionPlugin]:
         """The plugin for the type, or None."""
-        if session_type not in self._plugins and session_type in self._entry_points:
-            module, _, name = self._entry_points[session_type].partition(":")
-            self._plugins[session_type] = getattr(importlib.import_module(module), name)()
-        return self._plugins.get(session_type)
+        name = _text(session_type)
+        if name not in self._plugins and name in self._entry_points:
+            module, _, attribute = self._entry_points[name].partition(":")
+            self._plugins[name] = getattr(importlib.import_module(module), attribute)()
+        return self._plugins.get(name)
 
-    def get_supported_session_types(self) -> List[SessionType]:
-        return [
-            session_type
-            for session_type in SessionType
-            if session_type in self._plugins or session_type in self._entry_points
-        ]
+    def get_supported_session_types(self) -> List[str]:
+        """As the agent's handshake names them."""
+        return list(dict.fromkeys(list(self._entry_points) + list(self._plugins)))
 
     def create_session(self, config: SessionConfig, client_config: ClientConfig) -> ISession:
         """A session of the type that ``client_config`` expects.
-        SessionPropertyError if no plugin serves it, or its plugin finds the properties wrong."""
-        plugin = self.get_plugin(client_config.session_type)
+
+        :raises SessionPropertyError: (a ValueError) if no plugin serves the type, or its plugin
+            finds the properties wrong
+        """
+        name = _text(client_config.session_type)
+        plugin = self.get_plugin(name)
         if plugin is None:
+            raise SessionPropertyError("no plugin is registered for session type %s" % name)
+        if not plugin.validate_session_properties(config):
             raise SessionPropertyError(
-                "no plugin is registered for session type %s" % client_config.session_type.value
-            )
-        if plugin.validate_session_properties(config) is False:
-            raise SessionPropertyError(
-                "the session's properties do not suit session type %s"
-                % client_config.session_type.value
+                "the session's properties do not suit session type %s" % name
             )
         return plugin.create_session(config, client_config)
+
+
+def _text(session_type: TypeName) -> str:
+    return session_type.value if isinstance(session_type, SessionType) else session_type
 
 
 _registry: Optional[SessionPluginRegistry] = None

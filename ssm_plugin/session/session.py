@@ -1,47 +1,55 @@
-"""One session, from its connection to its end, on one thread."""
+"""One session, as its owner sees it. What it does by itself is in ``session_thread.py``."""
 
 import datetime
 import queue
-import signal
+import threading
 import time
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Optional
 
 from .. import logs
 from ..channel.events import Started
-from ..channel.protocol import ChannelProtocol
-from ..channel.role import Role
-from ..errors import ConnectError, SessionPropertyError, SsmPluginError
-from ..terminal.output import OutputGone
-from ..terminal.signals import Interrupted
+from ..errors import (
+    ConnectError,
+    SessionInterrupted,
+    SessionPropertyError,
+    SsmPluginError,
+    StateError,
+)
+from ..shortage import explain
+from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel
-from .alarms import Alarms
-from .background import in_background
-from .connector import Connector
+from ..transport.worker import Worker
 from .environment import Environment
-from .loop import EndRequested, EventLoop
-from .notices import END, TERMINATE_SIGNAL, Notices
-from .protocols import IDataChannel, ISession
+from .events import EndRequested, RunnerEvent, SessionEvent
+from .expectations import signal_end, type_of
+from .lifecycle import Lifecycle, Outcome, State
+from .notices import Notices
+from .protocols import IDataChannel, IRunner, IRunnerSession, RunnerFactory
 from .registry import SessionPluginRegistry, get_session_registry
-from .runner import Runner
-from .state import Event, advance
-from .termination import Termination
-from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
+from .session_thread import SessionThread
+from .streams import Streams
+from .termination import TERMINATE_LIMIT
+from .timers import SessionTimer
+from .types import ClientConfig, SessionConfig, SessionStatus
 
 log = logs.logger(__name__)
 
-# Seconds. For all that is to be done at the end, and for the service to confirm it.
-FINISH_LIMIT = 4.0
-TERMINATE_LIMIT = 3.0
-
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
-
-# By its methods: the transport is below this layer and cannot name the interface.
-IDataChannel.register(DataChannel)
+# Seconds in which a session that was told to end does so by itself. One that does not is stuck in
+# writing to something that nobody reads; it is then cleaned up without its thread, in so many more.
+LEAVE_LIMIT = 2.5
+STUCK_LIMIT = 1.5
 
 
-class Session(ISession):
-    """``execute`` connects, ``run`` does the session's work and returns its exit status."""
+class Session(IRunnerSession):
+    """``execute`` connects it and lets it live in a thread of its own; ``wait`` gives its outcome.
+
+    Args:
+        registry: has the plugins that make the runner; the one of the process if not given
+        environment: what the session uses of the world around it; without one there is no service
+            and nothing is said
+        runner: makes the runner in place of a plugin, for the expected type of session alone
+        events: the queue that everything comes into; one of the session's own if not given
+    """
 
     def __init__(
         self,
@@ -49,32 +57,26 @@ class Session(ISession):
         client_config: ClientConfig,
         registry: Optional[SessionPluginRegistry] = None,
         environment: Optional[Environment] = None,
-        events: "Optional[queue.Queue[Any]]" = None,
+        runner: Optional[RunnerFactory] = None,
+        events: "Optional[queue.Queue[SessionEvent]]" = None,
     ) -> None:
         self.config = config
         self.client_config = client_config
-        self.events: "queue.Queue[Any]" = events or queue.Queue()
-        self.runner: Optional[Runner] = None
-        self._stopped_runner: Optional[Runner] = None
-        self.over_at_service = False
+        self.events: "queue.Queue[SessionEvent]" = queue.Queue() if events is None else events
         self._registry = registry or get_session_registry()
-        self._status = SessionStatus.CREATED
+        self._factory = runner
         self._created_at = datetime.datetime.now(datetime.timezone.utc)
-        self._channel: Union[IDataChannel, DataChannel, None] = None
-        self._alarms = Alarms()
-        self._loop = EventLoop(self)
-        self._running = False
-        self._termination: Optional[Termination] = None
-        self.use(environment or Environment())
+        self._changed = threading.Condition()
+        self._leave_by: Optional[float] = None
+        self._worker: Optional[Worker] = None
+        self.environment = Environment(silent=True) if environment is None else environment
+        self._life = self._new_life(None)
 
     def use(self, environment: Environment) -> None:
         """Take another environment; before :meth:`execute`."""
+        self._check_unused()
         self.environment = environment
-        self.streams = environment.streams
-        self.connector = Connector(environment, self.config, self.client_config.client_id)
-        self.notices = Notices(
-            self.streams, self.config.session_id, environment.aside, environment.silent
-        )
+        self._life = self._new_life(None)
 
     # ISession
 
@@ -84,224 +86,247 @@ class Session(ISession):
 
     @property
     def status(self) -> SessionStatus:
-        return self._status
+        return self._life.lifecycle.status
 
     @property
     def stream_url(self) -> str:
-        return self.connector.stream_url
+        return self._life.connector.stream_url
 
     @property
     def token_value(self) -> str:
-        return self.connector.token_value
+        return self._life.connector.token_value
 
     @property
-    def data_channel(self) -> Union[IDataChannel, DataChannel, None]:
-        return self._channel
+    def data_channel(self) -> Optional[IDataChannel]:
+        return self._life.channel
 
     def set_data_channel(self, data_channel: IDataChannel) -> None:
         """Use this channel in place of one of our own; before :meth:`execute`."""
-        self._channel = data_channel
+        self._check_unused()
+        self._life = self._new_life(data_channel)
 
     def get_session_properties(self) -> Dict[str, Any]:
-        channel = self._channel
+        channel = self.data_channel
         return {
             "session_id": self.session_id,
-            "status": self._status.value,
+            "status": self.status.value,
             "session_type": self.client_config.session_type.value,
             "created_at": self._created_at.isoformat(),
             "client_id": self.client_config.client_id,
             "stream_url": self.stream_url,
             "has_data_channel": channel is not None,
-            "data_channel_open": channel is not None and _is_open(channel),
+            "data_channel_open": channel is not None and channel.is_open,
         }
 
     def execute(self) -> None:
-        """Connect. Raises what prevented it; the session has failed then."""
-        self.advance(Event.EXECUTE)
+        """Connect; returns once the session is connected. Then it lives in a thread of its own.
+
+        :raises RuntimeError: it could not be connected, and has failed; all errors of this package
+            are RuntimeErrors
+        :raises SessionInterrupted: it was told to end meanwhile; has ``exit_status``
+        """
+        worker = Worker("session", self._life.run, self.events.put)
+        with self._changed:  # it may be terminated at the same moment, by another thread
+            self._lifecycle.execute(time.monotonic())
+            self._worker = worker
         try:
-            if self.environment.start_line_first:
-                self.notices.start()
-            if not self.open_data_channel():
-                raise ConnectError("the data channel of session %s did not open" % self.session_id)
-            self.advance(Event.CONNECT)
-        # A safety net: what prevented it may be a lack of memory, and the session is to end.
-        except BaseException:
-            self.advance(Event.FAIL)
-            self._finish()
+            self._start(worker)
+            self._wait_while(lambda: self._lifecycle.state is State.CONNECTING)
+        except BaseException:  # a safety net: KeyboardInterrupt above all
+            self.terminate_session()
             raise
+        if self._lifecycle.is_ending and not self._lifecycle.was_connected:
+            self._raise_failure(self.wait())
 
     def open_data_channel(self) -> bool:
-        if self._channel is None:
-            self._channel = self._new_channel()
-            in_background("dial", self.connector.dial, self.events)
-            self.attach(self._loop.wait_for("dial"))
-            return True
-        return _is_open(self._channel) or self._channel.open() is not False
+        """Connect the data channel, if it is not yet; whether it is. Why not is in the log."""
+        try:
+            self._life.open_channel()
+            return self._life.channel is not None and self._life.channel.is_open
+        except Exception as error:  # a safety net: a foreign channel may raise anything
+            log.error("the data channel of session %s did not open: %s", self.session_id, error)
+            return False
 
     def terminate_session(self) -> None:
-        if self._running:
+        """End the session, here and at the service; returns when it is over. May be called from
+        any thread, in any state, and repeatedly. Raises what went wrong with the end itself."""
+        with self._changed:
+            worker = self._worker
+            if worker is None:
+                self._lifecycle.end(Outcome(0))
+        if worker is None:
+            self._life.clean_up()
+        elif worker.is_current:
             self.end(0)
             return
-        self.advance(Event.TERMINATE)
-        self._finish()
-        self.advance(Event.END)
+        else:
+            self.leave_soon(0)
+            self.end(0)
+            self.wait()
+        error = self._lifecycle.cleaning_error
+        if error is not None:
+            raise error
 
     def ensure_terminated(self) -> None:
         """For an owner whose own part failed, and who has given back what may have been short."""
-        if self._status is SessionStatus.CREATED:
+        termination = self._life.termination
+        if self._worker is None:
             self.terminate_session()
-        elif self._termination and self._termination.fell_short:
-            self._termination.once_more(TERMINATE_LIMIT)
+        elif termination and termination.fell_short:
+            termination.once_more(TERMINATE_LIMIT)
 
-    def run(self) -> int:
-        """Do the session's work on this thread, to its end; returns the exit status.
+    def wait(self, timeout: Optional[float] = None) -> Optional[Outcome]:
+        """Wait for the end, at most ``timeout`` s; None if it has not come by then.
 
-        Raises :class:`SsmPluginError` if the session failed. Whatever happens, threads have ended,
-        the terminal is restored and the session is over at the service afterwards.
-        """
-        self._running = True
-        try:
-            status = self._run_loop()
-            self.advance(Event.TERMINATE)
-        except BaseException:  # a safety net: what an embedder's handler raises ends it as well
-            self.advance(Event.FAIL)
-            raise
-        finally:
-            self._running = False
-            self._finish()
-        self.advance(Event.END)
-        return status
+        One that was told to end, by a signal or by :meth:`terminate_session`, and is stuck in
+        writing to something that nobody reads, is ended without its thread."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._wait_while(lambda: not self._lifecycle.has_ended, deadline):
+            if self._leave_by is None or time.monotonic() < self._leave_by:
+                return None
+            self._life.abandon(self._status_if_stuck, self._leave_by + STUCK_LIMIT)
+        return self._lifecycle.outcome
 
-    def __repr__(self) -> str:
-        return "Session(%r, %s)" % (self.session_id, self._status.value)
+    # For its owner and for runners
 
-    # For the event loop and the runners
+    def end(self, status: int, line: Optional[str] = None) -> None:
+        self.events.put(EndRequested(status, line))
+
+    def tell(self, event: RunnerEvent) -> None:
+        self.events.put(event)
+
+    def signal(self, event: Signalled) -> None:
+        """A signal came to this program. From any thread, but not from a signal handler."""
+        if event.signum in ENDING_SIGNALS:
+            expected = self.client_config.session_type
+            self.leave_soon(signal_end(self.environment, expected, event.signum)[0])
+        self.events.put(event)
+
+    def leave_soon(self, status: int) -> None:
+        """It is being told to end: whoever waits for it does not wait much longer. ``status`` is
+        its exit status if it does not even notice."""
+        with self._changed:
+            if self._leave_by is None:
+                self._status_if_stuck = status
+                self._leave_by = time.monotonic() + LEAVE_LIMIT
+                self._changed.notify_all()
+
+    def new_timer(self, due: Callable[[], None]) -> SessionTimer:
+        return self._life.timers.new(due)
+
+    @property
+    def notices(self) -> Notices:
+        return self._life.notices
+
+    @property
+    def streams(self) -> Streams:
+        return self.environment.streams
 
     @property
     def channel(self) -> DataChannel:
-        assert isinstance(self._channel, DataChannel), "running needs a data channel of our own"
-        return self._channel
-
-    def attach(self, connection: Any) -> None:
-        """Go on over a connection that the connector has made."""
-        self.channel.attach(connection)
-        self.connector.taken()
-
-    def next_event(self) -> Any:
-        """Wait for the next event; alarms are among them."""
-        while True:
-            for alarm in self._alarms.take_due(time.monotonic()):
-                self.events.put(alarm)
-            due = self._alarms.next()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
-            try:
-                return self.events.get(timeout=timeout)
-            except queue.Empty:
-                continue
-
-    def set_alarm(self, name: str, seconds: float) -> None:
-        """Put an ``Alarm`` of this name into the queue once, so many seconds from now."""
-        self._alarms.set(name, time.monotonic() + seconds)
-
-    def cancel_alarm(self, name: str) -> None:
-        self._alarms.cancel(name)
+        """The data channel, for built-in runners, which need one of our own."""
+        channel = self._life.channel
+        assert isinstance(channel, DataChannel), "this runner needs a data channel of our own"
+        return channel
 
     @property
-    def loss(self) -> Optional[SsmPluginError]:
+    def loss(self) -> Optional[BaseException]:
         """Why the connection was lost, or the latest attempt to resume it failed."""
-        return self._loop.last_error
+        return self._lifecycle.last_error
 
-    def end(self, status: int, line: Optional[str] = None) -> None:
-        """End with this exit status; ``line`` is a notice to be shown in place of the usual one.
-        From any thread."""
-        self.events.put(EndRequested(status, line))
-
-    def end_by_signal(self, signum: int) -> None:
-        """End if the signal is one that ends; others, such as a change of size, do nothing."""
-        if signum in ENDING_SIGNALS:
-            self.end(*self._signal_end(signum))
-
-    def make_runner(self, session_type: SessionType, started: Started) -> Runner:
-        """The runner of the type that the agent has chosen."""
-        plugin: Any = self._registry.get_plugin(session_type)
-        if plugin is None:
-            raise SessionPropertyError(
-                "no plugin is registered for session type %s" % session_type.value
-            )
-        runner: Runner = plugin.create_runner(self, started)
-        self.runner = runner
-        return runner
-
-    def stop_runner(self) -> None:
-        runner, self.runner = self.runner, None
-        if runner:
-            self._stopped_runner = runner
-            if not self.over_at_service:
-                runner.farewell()
-            runner.stop()
-
-    def advance(self, event: Event) -> None:
-        self._status = advance(self._status, event)
-        log.info("session %s is %s", self.session_id, self._status.value)
+    def __repr__(self) -> str:
+        return "Session(%r, %s)" % (self.session_id, self.status.value)
 
     # Inside
 
-    def _new_channel(self) -> DataChannel:
-        supported = {kind.value for kind in self._registry.get_supported_session_types()}
-        network = self.environment.network
-        protocol = ChannelProtocol(Role.CLIENT, supported, network.window, network.pace)
-        return DataChannel(protocol, self.events, ping_interval=network.ping_interval)
+    _status_if_stuck = 0
+    _logged_status = SessionStatus.CREATED
 
-    def _run_loop(self) -> int:
+    @property
+    def _lifecycle(self) -> Lifecycle:
+        return self._life.lifecycle
+
+    def _check_unused(self) -> None:
+        if self._worker is not None or self._lifecycle.state is not State.CREATED:
+            raise StateError("session %s has been executed, or has ended" % self.session_id)
+
+    def _new_life(self, channel: Optional[IDataChannel]) -> SessionThread:
+        return SessionThread(
+            self.config,
+            self.client_config,
+            self.environment,
+            self.events,
+            channel,
+            self._supported,
+            self._make_runner,
+            self._notify,
+        )
+
+    def _supported(self) -> Collection[str]:
+        if self._factory is not None:
+            return {self.client_config.session_type.value}
+        return self._registry.get_supported_session_types()
+
+    def _make_runner(self, started: Started) -> IRunner:
+        """The runner for the type that the agent has chosen."""
+        expected = self.client_config.session_type
+        kind = type_of(started, expected)
+        if kind != expected.value:
+            log.info("the agent opened a %s session", kind)
+        if self._factory is not None and kind == expected.value:
+            return self._factory(self, started)
+        if self._factory is not None:
+            raise SessionPropertyError(
+                "the node opened a %s session, where a %s session was expected"
+                % (kind, expected.value)
+            )
+        plugin = self._registry.get_plugin(kind)
+        if plugin is None:
+            raise SessionPropertyError("no plugin is registered for session type %s" % kind)
+        return plugin.create_runner(self, started)
+
+    def _start(self, worker: Worker) -> None:
+        """Without a thread the session cannot live; it is ended at the service all the same."""
         try:
-            return self._loop.run()
-        except OutputGone:
-            return EXIT_OUTPUT_GONE
-        except Interrupted as interruption:
-            status, line = self._signal_end(interruption.signum)
-            self._loop.leave(line)
-            return status
+            worker.start()
+        except SsmPluginError as error:
+            self._worker = None
+            self._lifecycle.fail(error)
+            self._life.clean_up()
+            raise
 
-    def _signal_end(self, signum: int) -> Tuple[int, Optional[str]]:
-        if self.runner:
-            return self.runner.signal_end(signum)
-        status = self.environment.port_signal_status
-        if status is None or self.client_config.session_type is not SessionType.PORT:
-            return 128 + signum, None
-        return status, TERMINATE_SIGNAL + END
+    def _notify(self) -> None:
+        status = self.status
+        if status is not self._logged_status:
+            self._logged_status = status
+            log.info("session %s is %s", self.session_id, status.value)
+        with self._changed:
+            self._changed.notify_all()
 
-    def _finish(self) -> None:
-        """Leave nothing behind, within five seconds."""
-        ends_at = time.monotonic() + FINISH_LIMIT
-        try:
-            self.stop_runner()
-        finally:
-            self.connector.close()
-            self._begin_termination()
-            try:
-                self._interrupt_if_needed(ends_at)
-                if self._channel:
-                    self._channel.close()
-            finally:
-                if self._termination:
-                    self._termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
+    def _wait_while(
+        self, condition: Callable[[], bool], deadline: Optional[float] = None
+    ) -> bool:
+        """Whether the condition came to an end, before the deadline and before it is high time."""
+        with self._changed:
+            while condition():
+                limits = [at for at in (deadline, self._leave_by) if at is not None]
+                left = min(limits) - time.monotonic() if limits else None
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
 
-    def _interrupt_if_needed(self, ends_at: float) -> None:
-        runner = self._stopped_runner
-        if self._termination and runner and runner.needs_termination:
-            self._termination.finish(min(TERMINATE_LIMIT, ends_at - time.monotonic()))
-            if not self._termination.confirmed:
-                runner.not_terminated()
-
-    def _begin_termination(self) -> None:
-        service = self.environment.service
-        if service is not None and not self.over_at_service:
-            self.over_at_service = True
-            self._termination = Termination(service, self.session_id)
-            self._termination.begin()
-
-
-def _is_open(channel: Any) -> bool:
-    """Foreign channels may have ``is_open`` as a method."""
-    answer = channel.is_open
-    return bool(answer() if callable(answer) else answer)
+    def _raise_failure(self, outcome: Optional[Outcome]) -> None:
+        """Of a session that was never connected."""
+        assert outcome is not None, "it has ended"
+        error = outcome.error
+        if error is None:
+            raise SessionInterrupted("interrupted while connecting", outcome.status)
+        if isinstance(error, (RuntimeError, KeyboardInterrupt)):
+            raise error
+        shortage = explain(error)
+        if shortage:
+            raise shortage from error
+        raise ConnectError(
+            "the data channel of session %s did not open: %s" % (self.session_id, error)
+        ) from error

@@ -1,21 +1,26 @@
 """From arguments to running sessions."""
 
+import threading
 from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit
 
-from ..errors import SessionPropertyError, SsmPluginError
+from .. import logs
+from ..errors import SessionPropertyError
 from ..wire.message import random_id
 from .environment import Environment
 from .protocols import ISession
 from .registry import SessionPluginRegistry, get_session_registry
+from .session import Session
 from .types import ClientConfig, SessionConfig, SessionStatus, SessionType
+
+log = logs.logger(__name__)
 
 _ENDED = (SessionStatus.TERMINATED, SessionStatus.FAILED)
 _REQUIRED = ("sessionId", "streamUrl", "tokenValue")
 
 
 class SessionHandler:
-    """Keeps the sessions that it started until they are terminated."""
+    """Keeps the sessions that it started while they live. For any thread."""
 
     def __init__(
         self,
@@ -25,58 +30,84 @@ class SessionHandler:
         self._registry = registry or get_session_registry()
         self._environment = environment
         self._sessions: Dict[str, ISession] = {}
+        self._lock = threading.Lock()
 
     def validate_input_and_start_session(self, cli_args: Mapping[str, Any]) -> ISession:
-        """Check, create and connect: a session that waits to be run.
+        """Check, create and connect: a session that lives in a thread of its own.
 
         ``cli_args`` has ``sessionId``, ``streamUrl``, ``tokenValue`` and, optionally, ``target``,
-        ``documentName``, ``parameters``, ``sessionType``, ``clientId``. What is missing or wrong is
-        a :class:`SessionPropertyError` that names it.
+        ``documentName``, ``parameters``, ``sessionType``, ``clientId``.
+
+        :raises SessionPropertyError: (a ValueError) names what is missing or wrong, or an id that
+            an active session has
+        :raises RuntimeError: the session could not be connected
         """
         session = self.create_session(cli_args)
+        self._keep(session)
         try:
             session.execute()
         except BaseException:  # a safety net: a session that did not start is not an active one
-            self._sessions.pop(session.session_id, None)
+            self._forget(session)
             raise
         return session
 
     def create_session(self, cli_args: Mapping[str, Any]) -> ISession:
-        """The same without connecting."""
+        """The same without connecting: the session is the caller's, and not an active one."""
         config = _session_config(cli_args)
         session = self._registry.create_session(config, _client_config(cli_args))
-        use = getattr(session, "use", None)
-        if self._environment and use:
-            use(self._environment)
-        self._sessions[config.session_id] = session
+        if self._environment is not None and isinstance(session, Session):
+            session.use(self._environment)
         return session
 
-    def terminate_session(self, session_id: str) -> bool:
-        """End one session; False if it is not known here."""
-        session = self._sessions.pop(session_id, None)
+    def terminate_session(self, session_id: str) -> None:
+        """End one session, here and at the service; an unknown one is passed over."""
+        with self._lock:
+            session = self._sessions.get(session_id)
         if session is None:
-            return False
-        session.terminate_session()
-        return True
+            log.warning("session %s is not active here", session_id)
+            return
+        try:
+            session.terminate_session()
+        finally:
+            self._forget(session)
 
     def terminate_all_sessions(self) -> None:
         """Raises what the first one raised that did not end, once all others have."""
-        failures: List[SsmPluginError] = []
-        for session_id in list(self._sessions):
+        failures: List[Exception] = []
+        with self._lock:
+            session_ids = list(self._sessions)
+        for session_id in session_ids:
             try:
                 self.terminate_session(session_id)
-            except SsmPluginError as error:
+            except Exception as error:  # a safety net: the others are to end as well
                 failures.append(error)
         if failures:
             raise failures[0]
 
-    def get_active_sessions(self) -> Dict[str, ISession]:
-        """By session id; a copy, without those that have ended by themselves."""
-        return {
-            session_id: session
-            for session_id, session in self._sessions.items()
+    def get_active_sessions(self) -> List[Dict[str, Any]]:
+        """The properties of each session that was started here and has not ended."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return [
+            session.get_session_properties()
+            for session in sessions
             if session.status not in _ENDED
-        }
+        ]
+
+    def _keep(self, session: ISession) -> None:
+        with self._lock:
+            known = self._sessions.get(session.session_id)
+            if known is not None and known.status not in _ENDED:
+                raise SessionPropertyError("session %s is active already" % session.session_id)
+            self._sessions = {
+                name: one for name, one in self._sessions.items() if one.status not in _ENDED
+            }
+            self._sessions[session.session_id] = session
+
+    def _forget(self, session: ISession) -> None:
+        with self._lock:
+            if self._sessions.get(session.session_id) is session:
+                del self._sessions[session.session_id]
 
 
 def _session_config(cli_args: Mapping[str, Any]) -> SessionConfig:

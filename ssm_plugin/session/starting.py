@@ -2,28 +2,27 @@
 
 import queue
 import time
-import uuid
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
-from ..errors import SessionInterrupted
-from ..shortage import explain
-from ..terminal.signals import Signalled
-from ..transport.worker import WorkerFailed
-from .background import Completed, in_background
+from ..errors import SessionInterrupted, SsmPluginError
+from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..transport.worker import Worker, WorkerFailed
+from ..wire.message import random_id
 from .environment import Environment
-from .loop import EndRequested
-from .registry import SessionPluginRegistry
-from .session import ENDING_SIGNALS, Session
+from .events import EndRequested, SessionEvent, StartAnswered, StartFailed
+from .protocols import RunnerFactory
+from .session import Session
 from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionType
+
+# The exit status where the time was over, as of timeout(1).
+EXIT_TIME_UP = 124
 
 # Seconds that an interrupted start may take to tell us the session that it made, so that it can
 # be terminated, and that this may take.
 _ABANDON_LIMIT = 3.0
 _TERMINATE_LIMIT = 1.0
-
-_TASK = "start"
 
 
 class SessionRequest(NamedTuple):
@@ -37,7 +36,7 @@ class SessionRequest(NamedTuple):
 
 
 def start_session(
-    service: ServiceClient, request: SessionRequest, events: "queue.Queue[Any]"
+    service: ServiceClient, request: SessionRequest, events: "queue.Queue[SessionEvent]"
 ) -> StartedSession:
     """Blocks, as :func:`wait_for_start` does."""
 
@@ -49,7 +48,7 @@ def start_session(
     return wait_for_start(service, start, events)
 
 
-def ending_status(event: Any) -> Optional[int]:
+def ending_status(event: SessionEvent) -> Optional[int]:
     """The exit status if this event ends what is going on, else None."""
     if isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
         return 128 + event.signum
@@ -59,22 +58,34 @@ def ending_status(event: Any) -> Optional[int]:
 def wait_for_start(
     service: ServiceClient,
     start: Callable[[], StartedSession],
-    events: "queue.Queue[Any]",
-    ends: Callable[[Any], Optional[int]] = ending_status,
+    events: "queue.Queue[SessionEvent]",
+    ends: Callable[[SessionEvent], Optional[int]] = ending_status,
+    timeout: Optional[float] = None,
 ) -> StartedSession:
     """Call ``start`` aside. Takes events while it waits: SessionInterrupted if one of them ends it,
-    as ``ends`` tells by an exit status, and a session that is made all the same is terminated."""
-    in_background(_TASK, start, events)
+    as ``ends`` tells by an exit status, or ``timeout`` s have passed (124); a session that is made
+    all the same is terminated."""
+
+    def errand() -> None:
+        try:
+            events.put(StartAnswered(start()))
+        except SsmPluginError as error:
+            events.put(StartFailed(error))
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    Worker("start", errand, events.put).start()
     while True:
-        event = events.get()
-        if isinstance(event, Completed) and event.task == _TASK:
-            if event.error:
-                raise event.error
-            started: StartedSession = event.value
-            return started
+        status: Optional[int] = EXIT_TIME_UP
+        event = _next(events, deadline)
+        if isinstance(event, StartAnswered):
+            return event.started
+        if isinstance(event, StartFailed):
+            raise event.error
         if isinstance(event, WorkerFailed):
-            raise explain(event.error) or event.error
-        status = ends(event)
+            _abandon(service, events)
+            raise event.as_error()
+        if event is not None:
+            status = ends(event)
         if status is not None:
             _abandon(service, events)
             raise SessionInterrupted("interrupted while the session was being started", status)
@@ -84,8 +95,8 @@ def make_session(
     request: SessionRequest,
     started: StartedSession,
     environment: Environment,
-    events: "Optional[queue.Queue[Any]]" = None,
-    registry: Optional[SessionPluginRegistry] = None,
+    events: "Optional[queue.Queue[SessionEvent]]" = None,
+    runner: Optional[RunnerFactory] = None,
 ) -> Session:
     """The session that StartSession answered with."""
     config = SessionConfig(
@@ -96,20 +107,28 @@ def make_session(
         request.document_name,
         dict(request.parameters),
     )
-    client_config = ClientConfig(str(uuid.uuid4()), request.session_type)
-    return Session(config, client_config, registry, environment, events)
+    client_config = ClientConfig(random_id(), request.session_type)
+    return Session(config, client_config, None, environment, runner, events)
 
 
-def _abandon(service: ServiceClient, events: "queue.Queue[Any]") -> None:
+def _next(
+    events: "queue.Queue[SessionEvent]", deadline: Optional[float]
+) -> Optional[SessionEvent]:
+    """None at the deadline."""
+    try:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return events.get(timeout=left)
+    except queue.Empty:
+        return None
+
+
+def _abandon(service: ServiceClient, events: "queue.Queue[SessionEvent]") -> None:
     """Terminate the session if the call under way still makes one."""
     deadline = time.monotonic() + _ABANDON_LIMIT
-    event: Any = None
-    while not (isinstance(event, Completed) and event.task == _TASK):
-        try:
-            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            return
-    if event.error is None:
-        terminating = Termination(service, event.value.session_id)
+    event = _next(events, deadline)
+    while event is not None and not isinstance(event, (StartAnswered, StartFailed)):
+        event = _next(events, deadline)
+    if isinstance(event, StartAnswered):
+        terminating = Termination(service, event.started.session_id)
         terminating.begin()
         terminating.finish(_TERMINATE_LIMIT)

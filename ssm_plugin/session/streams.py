@@ -20,6 +20,9 @@ class Streams:
     def error(self, data: bytes) -> None:
         write_all(2, data)
 
+    def flush(self) -> None:
+        """The output is over: write what is still held back."""
+
     @property
     def on_terminal(self) -> bool:
         """Whether a person types the input and sees the output."""

@@ -1,15 +1,46 @@
 """The end of a session at the service, which is owed whatever happens here."""
 
-import queue
-from typing import Any, Optional
+import time
+from typing import Callable, Iterable, Optional
 
 from .. import logs
+from ..aws.client import ServiceClient
 from ..errors import LocalError, SsmPluginError
 from ..shortage import explain
-from ..transport.worker import Worker
-from .background import in_background
+from ..terminal.output import OutputGone
+from ..transport.worker import Worker, WorkerFailed
+from .protocols import IDataChannel, IRunner
 
 log = logs.logger(__name__)
+
+# Seconds. For all that is to be done at the end, and for the service to confirm it.
+FINISH_LIMIT = 4.0
+TERMINATE_LIMIT = 3.0
+
+
+def close_session(
+    termination: "Optional[Termination]",
+    runner: Optional[IRunner],
+    channel: Optional[IDataChannel],
+    deadline: float,
+) -> None:
+    """End the session at the service, if that is owed, and close its channel meanwhile.
+
+    ``runner`` has been stopped; ``deadline`` is of ``time.monotonic``."""
+    if termination:
+        termination.begin()
+    try:
+        if termination and runner and runner.needs_termination:
+            termination.finish(deadline - time.monotonic())
+            if not termination.confirmed:
+                runner.not_terminated()
+    finally:
+        try:
+            if channel:
+                channel.close()
+        finally:
+            if termination:
+                termination.finish(deadline - time.monotonic())
 
 
 class Termination:
@@ -21,18 +52,20 @@ class Termination:
         fell_short: it could not be asked, for want of threads, descriptors or memory
     """
 
-    def __init__(self, service: Any, session_id: str) -> None:
+    def __init__(self, service: ServiceClient, session_id: str) -> None:
         self.confirmed = False
         self.fell_short = False
         self._service = service
         self._session_id = session_id
-        self._done: "queue.Queue[Any]" = queue.Queue()
+        self._error: Optional[BaseException] = None
         self._worker: Optional[Worker] = None
         self._is_finished = False
 
     def begin(self) -> None:
+        worker = Worker("terminate", self._terminate, self._failed)
         try:
-            self._worker = in_background("terminate", self._terminate, self._done)
+            worker.start()
+            self._worker = worker
         except LocalError as error:
             log.info("the session is ended without a thread: %s", error)
 
@@ -45,12 +78,10 @@ class Termination:
             self.once_more(seconds)
         elif not self._worker.join(seconds):
             log.warning("the service did not confirm the end of the session in time")
-        elif not self._done.empty() and explain(self._done.get().error):
+        elif explain(self._error):
             self.once_more(seconds)
-
-    def _terminate(self) -> None:
-        self._service.terminate_session(self._session_id)
-        self.confirmed = True
+        elif self._error is not None:
+            log.warning("the session could not be ended at the service: %s", self._error)
 
     def once_more(self, seconds: float) -> None:
         """In this thread. A failure changes nothing but :attr:`fell_short`."""
@@ -59,6 +90,25 @@ class Termination:
             self._service.terminate_session(self._session_id, max(0.5, seconds))
             self.confirmed = True
         # Whatever it is, the session's own error is the one to be told.
-        except (SsmPluginError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        except (SsmPluginError, OSError, ImportError, MemoryError) as error:
             self.fell_short = explain(error) is not None
             log.warning("the session could not be ended at the service: %s", error)
+
+    def _terminate(self) -> None:
+        self._service.terminate_session(self._session_id)
+        self.confirmed = True
+
+    def _failed(self, event: WorkerFailed) -> None:
+        self._error = event.error
+
+
+def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
+    """All of them, whatever one of them raises; the first error, if there is one. Output that
+    nobody takes any more is none."""
+    error: Optional[BaseException] = None
+    for step in steps:
+        try:
+            step()
+        except BaseException as raised:  # a safety net: the rest is to be done all the same
+            error = error if isinstance(raised, OutputGone) else error or raised
+    return error

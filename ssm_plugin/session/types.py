@@ -3,9 +3,11 @@
 import enum
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
+from ..wire.message import random_id
 
-class SessionType(enum.Enum):
-    """As the agent's handshake names them."""
+
+class SessionType(str, enum.Enum):
+    """As the agent's handshake names them. A type equals its text."""
 
     STANDARD_STREAM = "Standard_Stream"
     PORT = "Port"
@@ -14,7 +16,7 @@ class SessionType(enum.Enum):
 
 
 class SessionStatus(enum.Enum):
-    """``state.py`` says which follows which."""
+    """``lifecycle.py`` says which follows which."""
 
     CREATED = "Created"
     CONNECTING = "Connecting"
@@ -25,15 +27,45 @@ class SessionStatus(enum.Enum):
     FAILED = "Failed"
 
 
-class SessionConfig(NamedTuple):
-    """What StartSession returned, and what it was asked. ``repr`` hides the token."""
-
+class _SessionConfig(NamedTuple):
     session_id: str
     stream_url: str
     token_value: str
-    target: Optional[str] = None
-    document_name: Optional[str] = None
-    parameters: Mapping[str, Any] = {}
+    target: Optional[str]
+    document_name: Optional[str]
+    parameters: Mapping[str, Any]
+
+
+class SessionConfig(_SessionConfig):
+    """What StartSession returned, and what it was asked. ``repr`` hides the token.
+
+    Attributes:
+        session_id, stream_url, token_value: the answer of StartSession
+        target: the node; KMS wants it for an encrypted session
+        document_name: the session document; None is the account's default, a shell
+        parameters: those of the document; empty if none were given
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        session_id: str,
+        stream_url: str,
+        token_value: str,
+        target: Optional[str] = None,
+        document_name: Optional[str] = None,
+        parameters: Optional[Mapping[str, Any]] = None,
+    ) -> "SessionConfig":
+        return super().__new__(
+            cls,
+            session_id,
+            stream_url,
+            token_value,
+            target,
+            document_name,
+            {} if parameters is None else parameters,
+        )
 
     def __repr__(self) -> str:
         return "SessionConfig(session_id=%r, stream_url=%r, target=%r, document_name=%r)" % (
@@ -44,20 +76,42 @@ class SessionConfig(NamedTuple):
         )
 
 
-InputHandler = Callable[[], bytes]
-OutputHandler = Callable[[bytes], None]
+InputHandler = Callable[[], Optional[bytes]]
+OutputHandler = Callable[[bytes], object]
 
 
-class ClientConfig(NamedTuple):
-    """Who we are, and what is expected. The agent's handshake decides the session type.
-
-    For those who embed us: ``input_stream_message_handler`` is called for input in place of
-    reading standard input, in a thread of its own; it blocks until there is some, and returns
-    ``b""`` at the end. ``output_stream_message_handler`` is called with each piece of output, in
-    place of writing it to standard output, in the thread that runs the session.
-    """
-
+class _ClientConfig(NamedTuple):
     client_id: str
     session_type: SessionType
-    input_stream_message_handler: Optional[InputHandler] = None
-    output_stream_message_handler: Optional[OutputHandler] = None
+    input_stream_message_handler: Optional[InputHandler]
+    output_stream_message_handler: Optional[OutputHandler]
+
+
+class ClientConfig(_ClientConfig):
+    """Who we are, and what is expected. The agent's handshake decides the session type.
+
+    Attributes:
+        client_id: a UUID; an empty one is replaced by a fresh one
+        session_type: what was asked for
+        input_stream_message_handler: called for input in place of reading standard input, in a
+            thread of its own; blocks until there is some, and returns ``b""`` at the end
+        output_stream_message_handler: called with each piece of output in place of writing it to
+            standard output, in the session's thread
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        client_id: str,
+        session_type: SessionType,
+        input_stream_message_handler: Optional[InputHandler] = None,
+        output_stream_message_handler: Optional[OutputHandler] = None,
+    ) -> "ClientConfig":
+        return super().__new__(
+            cls,
+            client_id or random_id(),
+            SessionType(session_type),
+            input_stream_message_handler,
+            output_stream_message_handler,
+        )

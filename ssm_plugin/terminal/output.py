@@ -3,9 +3,11 @@
 import errno
 import os
 import select
+import signal
 
 from ..errors import LocalError
-from .signals import interruptible
+
+EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
 
 
 class OutputGone(Exception):
@@ -13,17 +15,16 @@ class OutputGone(Exception):
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Blocks until everything is written. An ending signal raises ``Interrupted`` meanwhile."""
+    """Blocks until everything is written."""
     view = memoryview(data)
-    with interruptible():
-        while view:
-            try:
-                view = view[os.write(fd, view):]
-            except BlockingIOError:
-                # Inherited non-blocking: it is shared, so it must stay as it is.
-                select.select([], [fd], [])
-            except OSError as error:
-                if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET):
-                    raise OutputGone(os.strerror(error.errno)) from error
-                name = {1: "to standard output", 2: "to standard error"}.get(fd, "the output")
-                raise LocalError("cannot write %s: %s" % (name, error.strerror)) from error
+    while view:
+        try:
+            view = view[os.write(fd, view):]
+        except BlockingIOError:
+            # Inherited non-blocking: it is shared, so it must stay as it is.
+            select.select([], [fd], [])
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET):
+                raise OutputGone(os.strerror(error.errno)) from error
+            name = {1: "to standard output", 2: "to standard error"}.get(fd, "the output")
+            raise LocalError("cannot write %s: %s" % (name, error.strerror)) from error

@@ -5,11 +5,8 @@ are not sent yet. Data that waits to be sent does not count: its window bounds i
 waited for it would not see the acknowledgements that it needs.
 """
 
-import queue
 import threading
 from typing import Callable
-
-from ..channel.events import Event
 
 # Events that may wait in the queue before the reader pauses, and how many may be left when it goes
 # on: pieces of output can be so small that what they cost is not their bytes.
@@ -25,8 +22,9 @@ class Backpressure:
     """The reader pauses once ``high`` bytes of output wait for their consumer, or too many events,
     or too many bytes of answers for the peer; it goes on when they have come down to about half."""
 
-    def __init__(self, events: "queue.Queue[Event]", high: int, low: int) -> None:
-        self._events = events
+    def __init__(self, waiting: Callable[[], int], high: int, low: int) -> None:
+        """``waiting`` tells how many events wait for the consumer."""
+        self._events_waiting = waiting
         self._high = high
         self._low = low
         self.output = 0  # bytes that wait for their consumer
@@ -77,7 +75,7 @@ class Backpressure:
     def wait(self, given_up: Callable[[], bool]) -> None:
         """Wait while too much has piled up, or until :meth:`wake` finds ``given_up()``."""
         with self._changed:
-            if self.output >= self._high or self._events.qsize() >= EVENTS_HIGH:
+            if self.output >= self._high or self._events_waiting() >= EVENTS_HIGH:
                 self._waiting_for_output = True
                 while not self._consumer_has_caught_up() and not given_up():
                     self._changed.wait()
@@ -92,4 +90,4 @@ class Backpressure:
             self._changed.notify_all()
 
     def _consumer_has_caught_up(self) -> bool:
-        return self.output <= self._low and self._events.qsize() <= EVENTS_LOW
+        return self.output <= self._low and self._events_waiting() <= EVENTS_LOW

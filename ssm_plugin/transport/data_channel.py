@@ -15,21 +15,20 @@ A connection may be lost and another attached: reader and writer live as long as
 the core and the heartbeat as long as the channel.
 """
 
-import queue
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional, Union
 
 from .. import logs
-from ..channel.events import Output
+from ..channel.events import Event, Output
 from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, StateError
 from ..wire import payloads
 from ..wire.message import Buffer
 from .backpressure import Backpressure
 from .link import Link, LinkOwner
-from .spill import Spill
-from .worker import Worker
+from .spill import Spill, Spilled
+from .worker import Worker, WorkerFailed
 
 log = logs.logger(__name__)
 
@@ -55,10 +54,13 @@ class Disconnected(NamedTuple):
     error: SsmPluginError
 
 
+ChannelEvent = Union[Event, Spilled, Disconnected, WorkerFailed]
+
+
 class DataChannel(LinkOwner):
-    """Implements ``IDataChannel``. Events of the core, :class:`Disconnected` and ``WorkerFailed``
-    rise in ``events``; whoever takes an ``Output`` from there calls :meth:`delivered` once it has
-    passed the data on.
+    """Implements ``IDataChannel``. ``tell`` gets the events of the core and of the connection, from
+    any thread; whoever takes an ``Output`` from them calls :meth:`delivered` once it has passed the
+    data on. ``waiting`` tells how many events were told and not taken yet.
 
     ``dial`` returns an open connection with the first message sent: an object with the methods of
     ``WebSocketConnection``. ``ping_interval`` is in seconds.
@@ -67,20 +69,21 @@ class DataChannel(LinkOwner):
     def __init__(
         self,
         protocol: ChannelProtocol,
-        events: "queue.Queue[Any]",
+        tell: Callable[[ChannelEvent], object],
+        waiting: Callable[[], int],
         dial: Optional[Callable[[], Any]] = None,
         ping_interval: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         high_water: int = HIGH_WATER,
     ) -> None:
         self._protocol = protocol
-        self.events = events
+        self._tell = tell
         self._dial = dial
         self._ping_interval = ping_interval
         self.clock = clock
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self.backpressure = Backpressure(events, high_water, high_water // 2)
+        self.backpressure = Backpressure(waiting, high_water, high_water // 2)
         self._in_memory = high_water
         self._spill: Optional[Spill] = None
         self._link: Optional[Link] = None
@@ -88,7 +91,7 @@ class DataChannel(LinkOwner):
         self._beating = False
         self._wake = threading.Event()
         self._wakes_at = float("-inf")
-        self._heartbeat = Worker("heartbeat", self._beat, events)
+        self._heartbeat = Worker("heartbeat", self._beat, tell)
 
     # IDataChannel
 
@@ -233,11 +236,12 @@ class DataChannel(LinkOwner):
     def _pass_on(self, is_answer: bool = False) -> None:
         """Hand on what the core has to tell and to send. The caller holds the mutex."""
         for event in self._protocol.events():
-            if type(event) is Output:
+            told: Optional[ChannelEvent] = event
+            if isinstance(event, Output):
                 self.backpressure.output_came(len(event.data))
-                event = self._spilled(event) if self._spill else event
-            if event is not None:
-                self.events.put(event)
+                told = self._spilled(event) if self._spill else event
+            if told is not None:
+                self._tell(told)
         messages = self._protocol.data_to_send()
         if messages and self._link:
             self._link.put(messages, is_answer)
@@ -245,7 +249,7 @@ class DataChannel(LinkOwner):
         if timer is not None and timer < self._wakes_at:
             self._wake.set()  # the heartbeat is to come earlier than it would
 
-    def _spilled(self, event: Output) -> Any:
+    def _spilled(self, event: Output) -> Union[Output, Spilled, None]:
         """What to queue in its place, if anything. Writing to a file goes into the page cache: it
         does not block for long under the mutex."""
         assert self._spill is not None
@@ -267,6 +271,9 @@ class DataChannel(LinkOwner):
             self._pass_on(is_answer=True)
             self._changed.notify_all()
 
+    def failed(self, event: WorkerFailed) -> None:
+        self._tell(event)
+
     def lost(self, link: Link, error: SsmPluginError) -> None:
         """Tell once for each connection, and not at all for one that we dropped ourselves."""
         with self._mutex:
@@ -277,7 +284,7 @@ class DataChannel(LinkOwner):
             self._changed.notify_all()
         link.drop()
         log.info("connection lost: %s", error)
-        self.events.put(Disconnected(error))
+        self._tell(Disconnected(error))
 
     def _beat(self) -> None:
         while True:

@@ -47,7 +47,12 @@ def cut_messages(buffer: bytes, start: int, masked: bool) -> Tuple[List[Buffer],
     view = memoryview(buffer)
     size = len(buffer)
     while start < size and buffer[start] == _FINAL_BINARY:
-        extent = extent_of(buffer, start, masked)
+        try:
+            extent = extent_of(buffer, start, masked)
+        except RemoteError:
+            if messages:
+                break  # what came before it counts; the next call meets it again
+            raise
         if extent is None or extent.end > size:
             break
         payload = view[extent.payload:extent.end]
@@ -86,14 +91,15 @@ def extent_of(buffer: bytes, start: int, masked: bool) -> Optional[Extent]:
     return Extent(payload, payload + length)
 
 
-def is_unfinished(buffer: bytes, start: int, masked: bool) -> bool:
+def is_unfinished(buffer: bytes, start: int, masked: bool, in_fragments: bool = False) -> bool:
     """Whether to receive more before looking again at ``start``. Else a frame begins there that is
     not for :func:`cut_messages`: of another kind, or so long that it had better be collected in
-    pieces than be copied with each of them."""
+    pieces than be copied with each of them. ``in_fragments``: no frame is for it."""
     extent = extent_of(buffer, start, masked)
     if extent is None:
         return True
-    return buffer[start] == _FINAL_BINARY and extent.end - start <= _LONGEST_CUT
+    is_one_message = buffer[start] == _FINAL_BINARY and not in_fragments
+    return is_one_message and extent.end - start <= _LONGEST_CUT
 
 
 def join_messages(messages: List[bytes], masked: bool) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Callable, List, NamedTuple, Union
 from ..errors import ConnectionLost, LocalError, RemoteError, SsmPluginError
 from ..wire.message import Buffer
 from .backpressure import Backpressure
-from .worker import Worker
+from .worker import Worker, WorkerFailed
 
 # Seconds that the answer to a close frame may take to leave.
 _LAST_ANSWER_LIMIT = 0.2
@@ -46,12 +46,15 @@ Outgoing = Union[Messages, Answer, Marker]
 class LinkOwner:
     """What a link needs of the channel that it belongs to."""
 
-    events: "queue.Queue[Any]"
     backpressure: Backpressure
     clock: Callable[[], float]
 
     def received(self, frames: List[Buffer]) -> None:
         """Take a batch of messages. In the reader."""
+        raise NotImplementedError
+
+    def failed(self, event: WorkerFailed) -> None:
+        """One of the link's threads broke: a mistake of ours, or a shortage."""
         raise NotImplementedError
 
     def lost(self, link: "Link", error: SsmPluginError) -> None:
@@ -76,8 +79,8 @@ class Link:
         self._outgoing: "queue.Queue[Outgoing]" = queue.Queue()
         self._leaving = threading.Lock()
         self._users = 2
-        self._reader = Worker("reader", self._read, owner.events)
-        self._writer = Worker("writer", self._write, owner.events)
+        self._reader = Worker("reader", self._read, owner.failed)
+        self._writer = Worker("writer", self._write, owner.failed)
         connection.answer_through(self._answer)
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ import errno
 import os
 import tempfile
 import threading
-from typing import IO, Any, List, Optional
+from typing import IO, List, Optional, Union
 
 from ..channel.events import Output
 
@@ -69,7 +69,7 @@ class Spill:
         self._last: Optional[Spilled] = None
         self._closed = False
 
-    def keep(self, event: Output) -> Any:
+    def keep(self, event: Output) -> "Union[Output, Spilled, None]":
         """What is to be put into the queue in place of ``event``: a :class:`Spilled`, or nothing if
         the one before it stands for this one too, or ``event`` itself where the file takes no more.
         """
@@ -109,7 +109,7 @@ class Spill:
                 segment.file.close()
             self._segments = []
 
-    def _keep(self, event: Output) -> Any:
+    def _keep(self, event: Output) -> "Optional[Spilled]":
         if not self._segments or self._segments[-1].is_full:
             self._segments.append(_Segment())
             self._last = None

@@ -15,10 +15,23 @@ from urllib.parse import urlsplit
 import websocket
 from websocket import ABNF
 
-from ..errors import ConnectError, ConnectionLost, DeadlineError, SsmPluginError, UpgradeError
+from ..errors import (
+    ConnectError,
+    ConnectionLost,
+    DeadlineError,
+    RemoteError,
+    SsmPluginError,
+    UpgradeError,
+)
 from ..wire.message import Buffer
 from .buffered_socket import BufferedSocket
-from .frames import MAXIMUM_MESSAGE, cut_messages, is_unfinished, join_messages
+from .frames import (
+    MAXIMUM_MESSAGE,
+    cut_messages,
+    extent_of,
+    is_unfinished,
+    join_messages,
+)
 
 # Bytes joined into one send. Enough to spread the cost of a call over a hundred messages, and
 # little enough that an acknowledgement does not wait long behind data.
@@ -41,12 +54,17 @@ class WebSocketConnection:
     """One open connection. One thread receives and one sends; any may abort.
 
     ``library`` is an open ``websocket.WebSocket`` on ``sock``. ``masked`` is whether what comes in
-    is masked, which is so at a server.
+    is masked, which is so at a server; ``peer`` is what errors call the other side.
     """
 
     def __init__(
-        self, sock: BufferedSocket, library: websocket.WebSocket, masked: bool = False
+        self,
+        sock: BufferedSocket,
+        library: websocket.WebSocket,
+        masked: bool = False,
+        peer: str = "service",
     ) -> None:
+        self._peer = peer
         self.socket = sock
         self._library = library
         self._masked = masked
@@ -59,11 +77,13 @@ class WebSocketConnection:
         came. ConnectionLost at the end; RemoteError for what breaks the protocol."""
         sock = self.socket
         while True:
-            messages, stop = cut_messages(sock.buffer, sock.start, self._masked)
-            sock.consume(stop)
-            if messages:
-                return messages
-            if not is_unfinished(sock.buffer, stop, self._masked):
+            # Between fragments no other message may come: that is for websocket-client to see.
+            if not self._fragments:
+                messages, stop = cut_messages(sock.buffer, sock.start, self._masked)
+                sock.consume(stop)
+                if messages:
+                    return messages
+            if not is_unfinished(sock.buffer, sock.start, self._masked, bool(self._fragments)):
                 opcode, message = self.receive_other()
                 return [message] if opcode == ABNF.OPCODE_BINARY else []
             sock.fill()
@@ -73,13 +93,26 @@ class WebSocketConnection:
         completes, or 0 and nothing."""
         try:
             opcode, frame = self._library.recv_data_frame(control_frame=True)
+        except websocket.WebSocketProtocolException as error:
+            raise RemoteError("the %s broke the protocol: %s" % (self._peer, error)) from error
         except (websocket.WebSocketException, OSError, ValueError) as error:
             raise ConnectionLost("the connection broke: %s" % error) from error
         if opcode == ABNF.OPCODE_CLOSE:
-            raise ConnectionLost("the service closed the connection%s" % _closing(frame.data))
+            raise ConnectionLost(
+                "the %s closed the connection%s" % (self._peer, _closing(frame.data))
+            )
         if opcode in (ABNF.OPCODE_PING, ABNF.OPCODE_PONG):
             return 0, b""
         return self._assemble(opcode, frame)
+
+    def receive_any(self) -> Tuple[int, bytes]:
+        """Wait for one message of any kind: its opcode and content."""
+        sock, opcode, message = self.socket, 0, b""
+        while not opcode:
+            while extent_of(sock.buffer, sock.start, self._masked) is None:
+                sock.fill()
+            opcode, message = self.receive_other()
+        return opcode, message
 
     def send(self, messages: List[bytes]) -> None:
         """Send each message as one binary frame, many with one call. Blocks."""
@@ -140,7 +173,7 @@ class WebSocketConnection:
         self._fragments.append(data)
         self._fragments_size += len(data) + _FRAGMENT_COST
         if self._fragments_size > MAXIMUM_MESSAGE:
-            raise ConnectionLost("the service sent a message of more than 1 MiB")
+            raise RemoteError("the %s sent a message of more than 1 MiB" % self._peer)
         if not frame.fin:
             return 0, b""
         message = b"".join(self._fragments)

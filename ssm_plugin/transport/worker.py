@@ -5,11 +5,11 @@ a queue) and joins it under a deadline. The thread is a daemon: one that is stuc
 which nobody can wake holds up a join until its deadline, but never the end of the process.
 """
 
-import queue
 import threading
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
-from ..shortage import start_thread
+from ..errors import SsmPluginError
+from ..shortage import explain, start_thread
 
 
 class WorkerFailed(NamedTuple):
@@ -18,18 +18,32 @@ class WorkerFailed(NamedTuple):
     name: str
     error: BaseException
 
+    def as_error(self) -> SsmPluginError:
+        """The error to raise in its place: one line for the user, with the cause behind it."""
+        if isinstance(self.error, SsmPluginError):
+            return self.error
+        text = "internal error in thread %s: %r" % (self.name, self.error)
+        error = explain(self.error) or SsmPluginError(text)
+        error.__cause__ = self.error
+        return error
+
 
 class Worker:
     """Runs ``target`` in a daemon thread called ``ssm-<name>``.
 
-    What ``target`` raises is put into ``failures`` as one :class:`WorkerFailed`; a normal return
-    puts nothing. The worker itself writes and logs nothing.
+    What ``target`` raises is given to ``failed`` as one :class:`WorkerFailed`, in that thread; a
+    normal return gives nothing. The worker itself writes and logs nothing.
     """
 
-    def __init__(self, name: str, target: Callable[[], None], failures: "queue.Queue[Any]") -> None:
+    def __init__(
+        self,
+        name: str,
+        target: Callable[[], object],
+        failed: Callable[[WorkerFailed], object],
+    ) -> None:
         self.name = name
         self._target = target
-        self._failures = failures
+        self._failed = failed
         self._thread = threading.Thread(target=self._run, name="ssm-" + name, daemon=True)
 
     def start(self) -> None:
@@ -43,6 +57,11 @@ class Worker:
         return not self._thread.is_alive()
 
     @property
+    def is_current(self) -> bool:
+        """Whether the caller runs in it."""
+        return threading.current_thread() is self._thread
+
+    @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -52,7 +71,7 @@ class Worker:
         # The safety net of the tree, and the only one for threads: whatever it is, the owner
         # hears of it and decides. Nothing above this frame could.
         except BaseException as error:
-            self._failures.put(WorkerFailed(self.name, error))
+            self._failed(WorkerFailed(self.name, error))
         finally:
             # Mostly a method of the owner, which has us: a circle that only the collector of
             # garbage would find, late, with all the buffers of a lost connection in it.

@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 from ssm_plugin.loopback.agent import AgentOptions, agent_factory
 from ssm_plugin.loopback.agent_handshake import Encryption
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.kms import KmsApi
-from ssm_plugin.loopback.proxy import ConnectProxy
 from ssm_plugin.loopback.service import LocalService
-from ssm_plugin.loopback.session import SessionRequest
-from ssm_plugin.loopback.tls import NAMES, ThrowAwayAuthority
 from ssm_plugin.wire import message, payloads
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.throw_away_authority import NAMES, ThrowAwayAuthority
 
 from .aws_home import AwsHome
 from .pty import ROOT
@@ -144,7 +144,7 @@ class AwsSide:
     def started_session(self, document="", **parameters):
         """A session, and StartSession's answer for it, as the AWS CLI passes it on."""
         values = {name: [value] for name, value in parameters.items()}
-        request = SessionRequest(TARGET, document, values, "")
+        request = StartRequest(TARGET, document, values, "")
         session = self.service.gateway.start_session(request)
         return {
             "SessionId": session.session_id,

@@ -22,7 +22,7 @@ from ssm_plugin.channel.events import (
 )
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.transport.websocket import open_websocket
 from ssm_plugin.wire import payloads
@@ -46,7 +46,7 @@ class ChannelClient:
         values = {name: [value] for name, value in (parameters or {}).items()}
         self.service = service
         self.session = service.gateway.start_session(
-            SessionRequest(TARGET, document, values, "test")
+            StartRequest(TARGET, document, values, "test")
         )
         self.output = b""
         self.errors = b""
@@ -60,7 +60,7 @@ class ChannelClient:
         self.events = queue.Queue()
         self.protocol = ChannelProtocol(Role.CLIENT, supported, window)
         self._connections = []
-        self.channel = DataChannel(self.protocol, self.events, self.dial)
+        self.channel = DataChannel(self.protocol, self.events.put, self.events.qsize, self.dial)
         self.channel.open()
 
     def __enter__(self):

@@ -1,16 +1,16 @@
 """Commands at a local service: in this process, and through the command line.
 
-    with local_service() as service:
-        result = Node(service).run("uname", "-a")
-        done = Cli(tmp_path, service).exec("--", "uname", "-a")
+with local_service() as service:
+    result = Node(service).run("uname", "-a")
+    done = Cli(tmp_path, service).exec("--", "uname", "-a")
 """
 
 import os
-import queue
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 from ssm_plugin.jobs.command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
@@ -32,10 +32,17 @@ class Node:
 
     def command(self, *argv, on_output=None, **fields):
         """The command, and the two lists that its output goes to."""
+        return self._command(RemoteCommand, argv, on_output, fields)
+
+    def misbehaving(self, service, faults, *argv, on_output=None, **fields):
+        """The same, and the node's session has these faults."""
+        return self._command(partial(MisbehavingCommand, service, faults), argv, on_output, fields)
+
+    def _command(self, make, argv, on_output, fields):
         outputs = [], []
         streams = CallableStreams(on_output or outputs[0].append, outputs[1].append)
         request = CommandRequest(TARGET, argv, **fields)
-        return RemoteCommand(request, self.environment, streams), outputs
+        return make(request, self.environment, streams), outputs
 
     def run(self, *argv, **fields):
         command, (stdout, stderr) = self.command(*argv, **fields)
@@ -43,18 +50,18 @@ class Node:
         return result, b"".join(stdout), b"".join(stderr)
 
 
-class Misbehaving(queue.Queue):
-    """The command's events: with the first one, its session begins to misbehave."""
+class MisbehavingCommand(RemoteCommand):
+    """Its session at ``service`` has these ``faults`` from the first moment on."""
 
-    def __init__(self, service, faults, command):
-        super().__init__()
-        self._arguments = service, faults, command
+    def __init__(self, service, faults, request, environment, streams):
+        super().__init__(request, environment, streams)
+        self._faults = service, faults
 
-    def put(self, *arguments, **options):
-        super().put(*arguments, **options)
-        if self._arguments and self._arguments[2].session_id:
-            (service, faults, command), self._arguments = self._arguments, None
-            service.session(command.session_id).misbehave(faults)
+    def _start(self, text):
+        session = super()._start(text)
+        service, faults = self._faults
+        service.session(self.session_id).misbehave(faults)
+        return session
 
 
 class Cli:
@@ -87,7 +94,7 @@ class Cli:
             cwd=str(self.folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **options
+            **options,
         )
 
     def run(self, *words, **options):

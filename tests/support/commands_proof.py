@@ -12,7 +12,7 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
 
 from . import commands_text
-from .commands import Misbehaving, Node
+from .commands import Node
 from .running import RunningSession
 
 FAULTS = "lose=2%,double=2%,reorder=2%"
@@ -87,8 +87,8 @@ def truth(service, seed, kind, size, drop_in=False, pause=0.0):
     if drop_in:
         status, said = _as_drop_in(service, faults, script, take)
     else:
-        command, _ = Node(service).command("sh", "-c", script, on_output=take)
-        command.events = Misbehaving(service, faults, command)
+        node = Node(service)
+        command, _ = node.misbehaving(service, faults, "sh", "-c", script, on_output=take)
         result = command.run()
         status, said = result.status, result.reason
     if status == 7 and got[0] == size:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 
 from .aws_home import AwsHome
 from .pty import ROOT, PtyProcess
@@ -67,7 +67,7 @@ class DropIn:
 
     def start(self, document="", parameters=None):
         session = self.service.gateway.start_session(
-            SessionRequest(TARGET, document, parameters or {}, "")
+            StartRequest(TARGET, document, parameters or {}, "")
         )
         request = {"Target": TARGET}
         if document:

@@ -14,7 +14,7 @@ from ssm_plugin.channel.events import Output
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.loopback.agent_link import AgentLink
-from ssm_plugin.loopback.session import RunningAgent
+from ssm_plugin.loopback.gateway_session import RunningAgent
 from ssm_plugin.transport.data_channel import DataChannel
 from ssm_plugin.transport.worker import Worker
 from ssm_plugin.wire import payloads
@@ -44,8 +44,9 @@ class HostileAgent(RunningAgent):
         self._script = script
         self._events = queue.Queue()
         self._link = AgentLink(link, session.session_id, self._events)
-        self._channel = DataChannel(ChannelProtocol(Role.AGENT), self._events)
-        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue())
+        protocol = ChannelProtocol(Role.AGENT)
+        self._channel = DataChannel(protocol, self._events.put, self._events.qsize)
+        self.worker = Worker("agent " + session.session_id, self._run, queue.Queue().put)
 
     def close(self, seconds: float) -> None:
         self.worker.join(seconds)

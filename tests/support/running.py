@@ -16,7 +16,7 @@ import uuid
 from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
@@ -45,7 +45,7 @@ class RunningSession:
     of ``Environment``.
 
     What came: ``output``, ``errors`` (stderr), ``notices``. What became of it, after ``finish``:
-    ``status``, or ``error``, what ``run`` raised. ``at_service`` is the gateway's side.
+    ``outcome``, and of it ``status``, or ``error``. ``at_service`` is the gateway's side.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RunningSession:
         **environment
     ):
         values = {name: [value] for name, value in (parameters or {}).items()}
-        request = SessionRequest(TARGET, document, values, "test")
+        request = StartRequest(TARGET, document, values, "test")
         self.at_service = local.gateway.start_session(request)
         if faults:
             self.at_service.misbehave(faults)
@@ -70,6 +70,7 @@ class RunningSession:
         self.notices = bytearray()
         self.status = None
         self.error = None
+        self.outcome = None
         self._on_output = on_output
         self._seen = 0
         self._changed = threading.Condition()
@@ -143,13 +144,15 @@ class RunningSession:
         return self.status
 
     def _run(self):
+        status = error = None
         try:
             self.session.execute()
-            status, error = self.session.run(), None
+            self.outcome = self.session.wait()
+            status, error = self.outcome.status, self.outcome.error
         except BaseException as caught:
-            status, error = None, caught
+            error = caught
         with self._changed:
-            self.status, self.error = status, error
+            self.status, self.error = None if error else status, error
             self._changed.notify_all()
 
     def _read(self):

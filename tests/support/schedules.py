@@ -22,7 +22,7 @@ from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ServiceError, SessionLost
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.loopback.kms import KmsApi
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 
 from .echo import EchoServer

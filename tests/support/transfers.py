@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.loopback.agent import AgentOptions
-from ssm_plugin.loopback.demo import demo_service
-from ssm_plugin.loopback.session import CONNECTED
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.loopback.demo_service import demo_service
+from ssm_plugin.loopback.gateway_session import CONNECTED
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 
 from .running import RunningSession, service_client

@@ -56,7 +56,7 @@ class RunningTunnel:
             wanted.destination(TARGET),
             self.local_end,
             make_environment or self.environment,
-            self.reports,
+            self.reports.put,
             once,
             **options
         )

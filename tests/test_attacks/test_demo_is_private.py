@@ -18,8 +18,8 @@ import pytest
 
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.aws.sigv4 import sign
-from ssm_plugin.loopback.demo import new_keys, private_service
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.demo_service import new_keys, private_service
+from ssm_plugin.loopback.gateway_session import StartRequest
 from tests.support.drop_in import DropIn
 
 DEMO = [sys.executable, "-m", "ssm_plugin", "demo"]
@@ -105,7 +105,7 @@ def port(service):
 @pytest.fixture
 def stream(service):
     """Path and query of a session that its owner has started."""
-    session = service.gateway.start_session(SessionRequest("i-demo", "", {}, ""))
+    session = service.gateway.start_session(StartRequest("i-demo", "", {}, ""))
     return "/" + service.gateway.stream_url(session).split("/", 3)[3]
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems c
 # Descriptors with which Python starts, but which are too few for a session of that kind.
 FEW_FILES = {"shell": (5, 6, 7), "port": (5, 6, 7, 8, 10, 12), "exec": (5,)}
 FEW_THREADS = {"shell": (1, 2, 3, 5), "port": (1, 3, 6), "exec": (1, 2, 4)}
-LITTLE_MEMORY = (30, 40, 50)  # MB
+LITTLE_MEMORY = (30, 40)  # MB
 
 THREADS = b"no more threads can be started: end other programs of this user, or raise the limits"
 OPEN_FILES = b"too many open files: close some, or raise the limit (ulimit -n)"

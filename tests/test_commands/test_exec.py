@@ -220,6 +220,23 @@ def test_a_time_limit_holds_while_nobody_reads_our_output(cli, tmp_path):
     assert wait_until_gone(mark, 10)
 
 
+@pytest.mark.parametrize("ending", ["a signal", "a time limit"])
+def test_several_targets_end_while_nobody_reads_our_output(cli, tmp_path, ending):
+    """Also where the output has no line end, which we would write in the end."""
+    mark = "mark-" + tmp_path.name
+    options = ["--timeout", "2s"] if ending == "a time limit" else []
+    script = "echo on; yes | tr '\\n' x"
+    words = ["exec", "i-1,i-2"] + options + ["--", "sh", "-c", script, mark]
+    with cli.start(*words) as process:
+        assert process.stdout.readline().endswith(b": on\n")
+        began = time.monotonic()
+        if ending == "a signal":
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(TIME_LIMIT) == (143 if ending == "a signal" else 124)
+        assert time.monotonic() - began < 7
+    assert wait_until_gone(mark, 3)
+
+
 def test_json_is_one_object_and_nothing_else_on_stdout(cli, service):
     status, stdout, stderr = cli.exec("--json", "--", "sh", "-c", SCRIPT)
     assert (status, sorted(stderr.split())) == (7, [b"err", b"out"])  # two streams: any order
@@ -343,7 +360,7 @@ def test_an_interrupt_while_nobody_reads_still_ends_the_command(cli, tmp_path, s
     with cli.start("exec", TARGET, "--", "sh", "-c", "yes", mark) as process:
         assert process.stdout.read(size) == b"y\n" * (size // 2)
         process.send_signal(signal.SIGTERM)
-        assert wait_until_gone(mark, 3.5)  # we are one of those that are waited for
+        assert wait_until_gone(mark, 5)  # we are one of those that are waited for
         assert process.wait(5) == 143
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from tests.support.echo import EchoServer
 from tests.support.service import local_service
 from tests.support.serving import DemoService

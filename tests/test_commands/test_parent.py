@@ -15,7 +15,7 @@ CHILD = """
 import queue, sys
 from ssm_plugin.commands.parent import parent_watch
 events = queue.Queue()
-with parent_watch(events, aws_cli_only=sys.argv[1] == "aws"):
+with parent_watch(events.put, events.put, aws_cli_only=sys.argv[1] == "aws"):
     sys.stdout.write("ready\\n")
     sys.stdout.flush()
     try:
@@ -82,6 +82,6 @@ def test_the_leader_of_a_session_is_not_told():
 
 def test_a_parent_that_lives_on_is_no_event():
     events = queue.Queue()
-    with parent_watch(events):
+    with parent_watch(events.put, events.put):
         pass
     assert events.empty()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from tests.support.drop_in import TIME_LIMIT, DropIn, Finished
 from tests.support.echo import EchoServer
 from tests.support.service import local_service
@@ -76,6 +76,34 @@ def test_a_closed_port_is_one_line_and_a_failure(call, service):
     assert done.stderr.count(b"\n") == 1
     assert b"session with port %d of i-1 was ended: unable to connect" % port in done.stderr
     service.wait_for(lambda: not service.open_sessions())
+
+
+def test_without_quiet_the_reason_is_told_once_too(call):
+    with bind_tcp() as closed:
+        port = closed.port
+    done = call("ssh", "i-1", str(port))
+    assert (done.status, done.stdout) == (255, b"")
+    assert done.stderr.count(b"unable to connect") == 1
+
+
+def test_a_session_that_timed_out_is_one_line_and_a_failure(call, service):
+    environ = dict(
+        call.drop_in.environ, AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1"
+    )
+    with EchoServer() as echo:
+        argv = COMMAND + ["ssh", "i-1", str(echo.port), "--quiet"]
+        with call.drop_in.spawn(argv, environ=environ) as process:
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            assert process.stdout.read(1) == b"x"
+            session = service.session()
+            session.misbehave("lose-channel-closed")
+            session.terminate()
+            session.drop_connection()
+            stderr = process.stderr.read()
+            assert process.wait(TIME_LIMIT) == 255
+    line = "ssm-plugin: the session with port %d of i-1 was ended: timed out\n" % echo.port
+    assert stderr == line.encode("ascii")
 
 
 def test_an_unknown_target_is_one_line_and_a_failure(call):

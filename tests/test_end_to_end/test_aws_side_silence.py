@@ -1,52 +1,63 @@
-"""Nodes that fall silent. Time limits are up to a minute: here alarms go off 60 times as early."""
+"""Nodes that fall silent, against limits that are shorter than usual."""
 
-import contextlib
 import threading
 
-import pytest
-
-from ssm_plugin.config import Settings
-from ssm_plugin.errors import DeadlineError, HandshakeError
+from ssm_plugin.config import NetworkSettings, Settings
+from ssm_plugin.errors import DeadlineError
+from ssm_plugin.session.environment import make_environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
-from ssm_plugin.session.surroundings import make_environment
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
-from tests.support.aws_side import REGION, TARGET, AwsSide
+from tests.support.aws_side import PROMPT, REGION, TARGET, AwsSide
+
+LIMIT = 0.5
+TIME_LIMIT = 15
 
 
-class HastySession(Session):
-    def set_alarm(self, name, seconds):
-        super().set_alarm(name, seconds / 60)
-
-
-@contextlib.contextmanager
-def hasty_session(aws):
+def hasty_session(aws, output):
     started = aws.started_session()
-    settings = Settings(region=REGION)
-    environ = aws.keys_in_environment()
-    environment = make_environment(settings, CallableStreams(print, print), environ=environ)
-    session = HastySession(
+    settings = Settings(region=REGION, network=NetworkSettings(first_output_timeout=LIMIT))
+    streams = CallableStreams(output, output)
+    session = Session(
         SessionConfig(started["SessionId"], started["StreamUrl"], started["TokenValue"], TARGET),
         ClientConfig("c-1", SessionType.STANDARD_STREAM),
-        environment=environment,
+        environment=make_environment(settings, streams, environ=aws.keys_in_environment()),
     )
     session.execute()
-    yield session
-    assert session.status is SessionStatus.FAILED
-    assert aws.service.open_sessions() == []
+    return session
 
 
 def test_a_node_that_says_nothing_is_given_up(tmp_path):
-    with AwsSide(tmp_path, faults="down.lose") as aws, hasty_session(aws) as session:
-        with pytest.raises(DeadlineError, match="the node sent nothing within 60 s; check that"):
-            session.run()
+    with AwsSide(tmp_path, faults="down.lose") as aws:
+        session = hasty_session(aws, lambda data: None)
+        outcome = session.wait(TIME_LIMIT)
+        assert isinstance(outcome.error, DeadlineError)
+        assert "the node sent nothing within 0.5 s; check that" in str(outcome.error)
+        assert session.status is SessionStatus.FAILED
+        assert aws.service.open_sessions() == []
 
 
-def test_a_node_that_does_not_finish_the_handshake_is_given_up(tmp_path):
-    over = threading.Event()
+def test_a_handshake_that_has_begun_may_take_longer_than_the_first_message(tmp_path):
+    """Its own limit is that of the lifecycle."""
+    go_on, output, prompt = threading.Event(), [], threading.Event()
+
+    def decrypt(ciphertext, context):
+        assert go_on.wait(TIME_LIMIT)
+        return aws.kms.decrypt(ciphertext, context)
+
+    def take(data):
+        output.append(data)
+        if PROMPT in b"".join(output):
+            prompt.set()
+
     with AwsSide(tmp_path, kms={}) as aws:
-        aws.decrypt = lambda ciphertext, context: b"k" * 64 if over.wait(10) else b""
-        with hasty_session(aws) as session:
-            with pytest.raises(HandshakeError, match="did not finish the handshake within 30 s"):
-                session.run()
-        over.set()
+        aws.decrypt = decrypt
+        session = hasty_session(aws, take)
+        assert session.wait(2 * LIMIT) is None
+        assert session.status is SessionStatus.CONNECTED
+        assert output == []
+        go_on.set()
+        assert prompt.wait(TIME_LIMIT)
+        session.terminate_session()
+        assert session.status is SessionStatus.TERMINATED
+        assert aws.service.open_sessions() == []

@@ -10,7 +10,7 @@ from ssm_plugin.channel.events import Failed, Output, Started
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import SessionLost
-from ssm_plugin.loopback.link import link_pair
+from ssm_plugin.loopback.pipe import link_pair
 from ssm_plugin.transport.backpressure import EVENTS_HIGH
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.wire import payloads
@@ -61,12 +61,14 @@ class Ends:
         protocol = ChannelProtocol(Role.CLIENT, ("Port",))
         self.client = DataChannel(
             protocol,
-            self.events,
+            self.events.put,
+            self.events.qsize,
             ping_interval=ping_interval,
             clock=self.clock,
             high_water=high_water,
         )
-        self.node = DataChannel(ChannelProtocol(Role.AGENT), self.node_events, ping_interval=60)
+        protocol, events = ChannelProtocol(Role.AGENT), self.node_events
+        self.node = DataChannel(protocol, events.put, events.qsize, ping_interval=60)
         self.link = self.connect()
         self.node.send_input_data(b"$")
         self.next(Started)

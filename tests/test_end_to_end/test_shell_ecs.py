@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.json_api import JsonApi
-from ssm_plugin.loopback.session import SessionRequest
 from tests.support.drop_in import DropIn
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
@@ -27,7 +27,7 @@ class EcsApi(JsonApi):
 
     def _execute(self, fields):
         session = self._gateway.start_session(
-            SessionRequest(
+            StartRequest(
                 "ecs:ours_0123456789abcdef_run-1",
                 "AWS-StartInteractiveCommand",
                 {"command": [fields["command"]]},

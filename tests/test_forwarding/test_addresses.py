@@ -3,7 +3,7 @@
 import pytest
 
 from ssm_plugin.forwarding.addresses import LocalAddress, exposed_addresses, local_address
-from ssm_plugin.plugins.local_end import bind_tcp, bind_unix
+from ssm_plugin.net.local_end import bind_tcp, bind_unix
 
 
 def test_an_address_is_written_as_one_field():

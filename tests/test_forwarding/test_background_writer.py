@@ -9,7 +9,7 @@ from ssm_plugin.forwarding.background_writer import BackgroundWriter, OutputClos
 
 def test_what_is_written_comes_out_in_order():
     reader, writer = os.pipe()
-    output = BackgroundWriter(writer, queue.Queue())
+    output = BackgroundWriter(writer, queue.Queue().put)
     for number in range(100):
         output.write(b"%d\n" % number)
     output.close(5)
@@ -22,7 +22,7 @@ def test_a_reader_that_is_gone_is_told_once():
     reader, writer = os.pipe()
     os.close(reader)
     events = queue.Queue()
-    output = BackgroundWriter(writer, events)
+    output = BackgroundWriter(writer, events.put)
     for _ in range(3):
         output.write(b"x")
     output.close(5)
@@ -32,7 +32,7 @@ def test_a_reader_that_is_gone_is_told_once():
 
 def test_a_reader_that_does_not_read_holds_up_nobody():
     reader, writer = os.pipe()
-    output = BackgroundWriter(writer, queue.Queue())
+    output = BackgroundWriter(writer, queue.Queue().put)
     for _ in range(background_writer.LIMIT + 100):
         output.write(b"x" * 1000)
     output.close(0.01)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ssm_plugin.errors import NetworkError, RemoteError, ServiceError, UsageError
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from tests.support.running import NETWORK, TARGET
 from tests.support.service import local_service
 from tests.support.tunnels import RunningTunnel, assert_threads_end

@@ -24,17 +24,18 @@ from ssm_plugin.channel.handshake import ClientHandshake
 from ssm_plugin.channel.mux import MuxSession
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
-from ssm_plugin.commands import dropin, faces, own
+from ssm_plugin.commands import dropin, program
 from ssm_plugin.commands import exec as exec_command
 from ssm_plugin.commands import forward as forward_command
 from ssm_plugin.commands import run as run_command
 from ssm_plugin.commands import shell as shell_command
 from ssm_plugin.commands import ssh as ssh_command
+from ssm_plugin.commands.command_line import Parser, add_common_options
 from ssm_plugin.errors import SsmPluginError
 from ssm_plugin.net.address import Address
 from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.exchange import exchange
-from ssm_plugin.plugins.local_end import names_local_end
+from ssm_plugin.net.local_end import names_local_end
 from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.wire import message, payloads, smux
 
@@ -118,7 +119,7 @@ def argument_json(source):
     arguments = [first, "eu-west-1", "StartSession", source.one(["", "ops"]), source.json(REQUEST)]
     environ = {}
     if source.chance(50):
-        arguments[0], environ = faces.RESPONSE_VARIABLE, {faces.RESPONSE_VARIABLE: first}
+        arguments[0], environ = program.RESPONSE_VARIABLE, {program.RESPONSE_VARIABLE: first}
     invocation = dropin.parse(arguments + ["https://ssm.example"], environ)
     assert TOKEN not in repr(invocation)
     session = SessionHandler().create_session(dropin.session_arguments(invocation))
@@ -307,14 +308,14 @@ def command_line(source):
     words = [
         source.one(WORDS) if source.chance(65) else source.word() for _ in range(source.number(6))
     ]
-    faces.choose(words, source.chance(50))
+    program.choose(words, source.chance(50))
     one_line(lambda: dropin.parse(words, {}))
     one_line(lambda: config.parse_duration(source.text()))
     one_line(lambda: config.parse_size(source.text()))
     name = source.one(sorted(COMMANDS))
-    parser = own.Parser(prog="ssm-plugin " + name, add_help=False)
+    parser = Parser(prog="ssm-plugin " + name, add_help=False)
     COMMANDS[name].add_arguments(parser)
-    own.add_common_options(parser)
+    add_common_options(parser)
     options = parser.parse_args(words)
     assert isinstance(options, argparse.Namespace)
     if name == "shell":

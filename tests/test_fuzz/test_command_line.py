@@ -14,7 +14,7 @@ from ssm_plugin.errors import RemoteError, SsmPluginError, UsageError  # noqa: E
 from ssm_plugin.loopback import fault_plan, http  # noqa: E402
 from ssm_plugin.loopback.websocket_server import accept_upgrade  # noqa: E402
 from ssm_plugin.net import address, proxy  # noqa: E402
-from ssm_plugin.plugins.local_end import names_local_end  # noqa: E402
+from ssm_plugin.net.local_end import names_local_end  # noqa: E402
 from ssm_plugin.terminal.escapes import EscapeFilter, Send  # noqa: E402
 from ssm_plugin.version import newer_than  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
@@ -51,7 +51,7 @@ def understood(function, *arguments):
     try:
         return function(*arguments)
     except SsmPluginError as error:
-        # frame.py joins what white space a value brings in, and masks what looks like a token.
+        # exit_status.py joins white space that a value brings, and masks what looks like a token.
         assert str(error)
         assert TOKEN not in str(error)
         return None

@@ -9,9 +9,9 @@ import pytest
 
 from ssm_plugin.errors import ServiceError, SessionInterrupted, SessionLost, UsageError
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_STREAM, Document
-from ssm_plugin.session.loop import EndRequested
 from ssm_plugin.terminal.signals import Signalled
-from tests.support.commands import Misbehaving, Node, processes_with, wait_until_gone
+from ssm_plugin.transport.worker import WorkerFailed
+from tests.support.commands import Node, processes_with, wait_until_gone
 from tests.support.service import local_service
 
 DOCUMENTS = {
@@ -50,9 +50,7 @@ def test_a_plain_document_gives_the_same_from_its_trailer(node, text):
 
 
 def test_a_plain_document_mixes_errors_into_the_output(node):
-    result, stdout, stderr = node.run(
-        "sh", "-c", "echo out; echo err >&2", document_name="Plain"
-    )
+    result, stdout, stderr = node.run("sh", "-c", "echo out; echo err >&2", document_name="Plain")
     assert (result.status, stdout, stderr) == (0, b"out\nerr\n", b"")
 
 
@@ -77,7 +75,7 @@ def test_output_is_live(node):
     thread.start()
     assert arrived.wait(10)
     assert seen == [b"first\n"]
-    command.events.put(Signalled(signal.SIGTERM))
+    command.signal(Signalled(signal.SIGTERM))
     thread.join(10)
     assert not thread.is_alive()
 
@@ -148,7 +146,7 @@ def test_a_signal_ends_the_wait_for_another_attempt(node, service):
     thread.start()
     while len(service.ssm.calls("StartSession")) == before:
         os.sched_yield()
-    command.events.put(Signalled(signal.SIGINT))
+    command.signal(Signalled(signal.SIGINT))
     thread.join(10)
     assert results[0].status == 130
 
@@ -193,7 +191,7 @@ def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
     thread.start()
     assert seen.wait(10)
     assert processes_with(mark)
-    command.events.put(Signalled(number))
+    command.signal(Signalled(number))
     assert wait_until_gone(mark, 10)
     thread.join(10)
     assert results[0].status == 128 + number
@@ -209,8 +207,8 @@ def test_a_second_signal_does_not_wait_for_the_command(node):
     thread.start()
     assert seen.wait(10)
     start = time.monotonic()
-    command.events.put(Signalled(signal.SIGINT))
-    command.events.put(Signalled(signal.SIGINT))
+    command.signal(Signalled(signal.SIGINT))
+    command.signal(Signalled(signal.SIGINT))
     thread.join(10)
     assert results[0].status == 130
     assert time.monotonic() - start < 1.9
@@ -218,15 +216,15 @@ def test_a_second_signal_does_not_wait_for_the_command(node):
 
 def test_a_signal_while_starting_leaves_no_session_behind(node, service):
     command, _ = node.command("sleep", "1000")
-    command.events.put(Signalled(signal.SIGTERM))
+    command.signal(Signalled(signal.SIGTERM))
     assert command.run().status == 143
     service.wait_for(lambda: not service.open_sessions())
 
 
-def test_an_end_while_starting_leaves_no_session_behind(node, service):
+def test_a_thread_that_breaks_while_starting_leaves_no_session_behind(node, service):
     command, _ = node.command("sleep", "1000")
-    command.events.put(EndRequested(9))
-    assert command.run().status == 9
+    command.failed(WorkerFailed("signals", KeyError("broken")))
+    assert command.run().reason.startswith("internal error in thread signals")
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -285,10 +283,8 @@ def reader(*pieces):
 def test_input_of_any_bytes_arrives(node, size):
     data = os.urandom(size)
     script = "import sys, hashlib; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
-    pieces = [data[start:start + 1000] for start in range(0, size, 1000)]
-    result, stdout, stderr = node.run(
-        "python3", "-c", script, read_input=reader(*pieces)
-    )
+    pieces = [data[start : start + 1000] for start in range(0, size, 1000)]
+    result, stdout, stderr = node.run("python3", "-c", script, read_input=reader(*pieces))
     assert (result.status, stderr) == (0, b"")
     assert stdout.decode().strip() == hashlib.sha256(data).hexdigest()
 
@@ -332,9 +328,17 @@ def test_a_node_that_opens_something_else_for_the_input_is_an_error():
 
 def test_the_end_of_the_feed_may_overtake_the_status_of_the_command(node, service):
     """The command wants no more input; on a plain document its status is all that tells so."""
+    pieces = reader(*[b"x" * 65536] * 20)
+    slow = []
+
+    def read_slowly():
+        if not slow:
+            slow.append(service.session(command.session_id))
+            slow[0].misbehave("down.delay=100%:700ms")
+        return pieces()
+
     command, (stdout, _) = node.command(
-        "head", "-c", "5", document_name="Plain", read_input=reader(*[b"x" * 65536] * 20)
+        "head", "-c", "5", document_name="Plain", read_input=read_slowly
     )
-    command.events = Misbehaving(service, "down.delay=100%:700ms", command)
     result = command.run()
     assert (result.status, result.reason, b"".join(stdout)) == (0, "", b"xxxxx")

@@ -76,5 +76,18 @@ def test_a_signal_ends_all_that_run_and_begins_no_more(service, tmp_path):
     service.wait_for(lambda: not service.open_sessions())
 
 
+def test_what_an_output_function_raises_comes_out_once_all_are_ended(service, tmp_path):
+    mark = "mark-" + tmp_path.name
+
+    def refuse(data):
+        raise KeyError("mine")
+
+    script = "case $0 in i-1) echo x;; esac; exec sh -c 'sleep 1000' '%s'" % mark
+    with pytest.raises(KeyError):
+        Fleet(commands(service, script, TARGETS, refuse), parallel=2).run()
+    assert wait_until_gone(mark, 3)
+    service.wait_for(lambda: not service.open_sessions())
+
+
 def test_no_command_at_all_is_no_failure():
     assert Fleet([]).run() == []

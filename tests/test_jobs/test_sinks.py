@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.jobs.output import open_output
+from ssm_plugin.jobs.output_file import open_output
 from ssm_plugin.jobs.sinks import LONGEST_LINE, FileStreams, PrefixedStreams, open_fresh
 
 NOON = datetime(2024, 2, 3, 12)
@@ -35,9 +35,9 @@ def test_each_whole_line_gets_its_prefix_and_parts_wait(pipe):
     assert written() == b"web1: one\n"
     streams.output(b"o\n\nthree")
     assert written() == b"web1: two\nweb1: \n"
-    streams.finish()
+    streams.flush()
     assert written() == b"web1: three\n"
-    streams.finish()
+    streams.flush()
     assert written() == b""
 
 

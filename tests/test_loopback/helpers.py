@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import websocket
 
 from ssm_plugin.errors import ConnectionLost
-from ssm_plugin.loopback.session import RunningAgent
+from ssm_plugin.loopback.gateway_session import RunningAgent
 from ssm_plugin.wire import message, payloads
 
 TIMEOUT = 10

@@ -9,12 +9,12 @@ from ssm_plugin.loopback.agent_documents import (
     Document,
     assign,
 )
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 
 
 def assignment(name, **parameters):
     lists = {key: [value] for key, value in parameters.items()}
-    return assign(SessionRequest("i-1", name, lists, ""), DOCUMENTS)
+    return assign(StartRequest("i-1", name, lists, ""), DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", ["", "SSM-SessionManagerRunShell"])
@@ -46,7 +46,7 @@ def test_a_parameter_asks_for_separate_output(value, separate):
 @pytest.mark.parametrize("separate", [True, False])
 def test_a_document_may_have_decided_that(separate):
     documents = {"Own": Document(NON_INTERACTIVE, separate_output=separate)}
-    request = SessionRequest("i-1", "Own", {"command": ["a"]}, "")
+    request = StartRequest("i-1", "Own", {"command": ["a"]}, "")
     assert assign(request, documents).separate_output is separate
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ssm_plugin.errors import ConnectionLost
 from ssm_plugin.loopback.agent_link import CONNECTED, LIMIT, TERMINATING, AgentLink
-from ssm_plugin.loopback.link import link_pair
+from ssm_plugin.loopback.pipe import link_pair
 from ssm_plugin.wire import message
 
 from .helpers import acknowledgement, data

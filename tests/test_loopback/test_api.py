@@ -7,8 +7,8 @@ import websocket
 
 from ssm_plugin.aws import sigv4
 from ssm_plugin.aws.keys import Credentials
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.service import LocalService
-from ssm_plugin.loopback.session import SessionRequest
 from ssm_plugin.loopback.signatures import SIGNED, UNSIGNED, VERIFIED, WRONG
 
 from .helpers import Agents, Client, call, data, resume, start
@@ -131,7 +131,7 @@ def test_a_presigned_url_counts_as_signed_where_no_keys_are_known():
 
 
 def open_session(service):
-    return service.gateway.start_session(SessionRequest("i-1", "", {}, ""))
+    return service.gateway.start_session(StartRequest("i-1", "", {}, ""))
 
 
 def opening_of(service, session):

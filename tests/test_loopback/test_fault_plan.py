@@ -9,7 +9,7 @@ from ssm_plugin.loopback.fault_plan import (
     Amount,
     DirectionPlan,
     FaultPlan,
-    Window,
+    Period,
     parse_faults,
 )
 
@@ -57,7 +57,7 @@ def test_faults_of_the_session():
         drop_every=2,
         bye_after=3,
         bye_every=4,
-        silent=Window(5, 120.0),
+        silent=Period(5, 120.0),
         refuse_token=ALWAYS,
         refuse_upgrade=Amount(first=2),
         skip_handshake=True,
@@ -69,7 +69,7 @@ def test_faults_of_the_session():
 
 def test_a_pause_is_for_the_client():
     plan = parse_faults("pause=50ms")
-    assert plan.down.pause == Window(0, 0.05)
+    assert plan.down.pause == Period(0, 0.05)
     assert plan.up.pause is None
 
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpServer, Response, Upgrade
+from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpResponse, HttpServer, Upgrade
 from tests.support.certificates import Authority
 
 TIMEOUT = 10
@@ -17,7 +17,7 @@ def answer(request):
     if request.path == "/fail":
         raise RuntimeError("a mistake")
     headers = (("X-Query", request.query), ("X-Seen", request.headers.get("x-sent", "")))
-    return Response(200, request.method.encode() + b" " + request.body, headers)
+    return HttpResponse(200, request.method.encode() + b" " + request.body, headers)
 
 
 def echo(stream, received):

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from ssm_plugin.aws.container import container_credentials
-from ssm_plugin.loopback.metadata import MetadataService, RoleKeys
 from ssm_plugin.net.deadline import Deadline
+from tests.support.metadata_service import MetadataService, RoleKeys
 
 KEYS = RoleKeys("AKIDROLE", "a-secret", "a-session-token", 600.0)
 ROLES = "/latest/meta-data/iam/security-credentials/"

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from ssm_plugin.loopback.proxy import ConnectProxy
 from tests.support.certificates import Authority
+from tests.support.connect_proxy import ConnectProxy
 
 TIMEOUT = 10
 

@@ -8,8 +8,8 @@ import pytest
 import websocket
 
 from ssm_plugin.errors import ConnectionLost, DeadlineError, LocalError, UsageError
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.service import LocalService
-from ssm_plugin.loopback.session import SessionRequest
 from ssm_plugin.wire import message
 from tests.support.certificates import Authority
 
@@ -483,7 +483,7 @@ def test_the_same_over_tls(tmp_path):
 
 
 def request_for(target):
-    return SessionRequest(target, "", {}, "")
+    return StartRequest(target, "", {}, "")
 
 
 @pytest.mark.parametrize(

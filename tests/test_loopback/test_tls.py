@@ -5,9 +5,9 @@ import stat
 import pytest
 
 from ssm_plugin.errors import LocalError
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.service import LocalService
-from ssm_plugin.loopback.session import SessionRequest
-from ssm_plugin.loopback.tls import ThrowAwayAuthority
+from tests.support.throw_away_authority import ThrowAwayAuthority
 
 from .helpers import Agents, Client, data
 
@@ -60,7 +60,7 @@ def test_without_openssl_the_error_says_so(tmp_path):
 
 def test_the_local_service_speaks_tls_with_it(authority):
     with LocalService(Agents(), tls=authority.server_context()) as service:
-        session = service.gateway.start_session(SessionRequest("i-1", "", {}, ""))
+        session = service.gateway.start_session(StartRequest("i-1", "", {}, ""))
         opening = {"StreamUrl": service.gateway.stream_url(session), "TokenValue": session.token}
         with Client(opening, sslopt={"context": client_context(authority)}) as client:
             client.send(data(0))

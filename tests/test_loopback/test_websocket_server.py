@@ -8,11 +8,8 @@ import pytest
 from ssm_plugin.errors import ConnectionLost
 from ssm_plugin.loopback.http import Request
 from ssm_plugin.loopback.stream import Stream
-from ssm_plugin.loopback.websocket_server import (
-    MESSAGE_LIMIT,
-    ServerWebSocket,
-    accept_upgrade,
-)
+from ssm_plugin.loopback.websocket_server import ServerWebSocket, accept_upgrade
+from ssm_plugin.transport.frames import MAXIMUM_MESSAGE
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
@@ -81,7 +78,7 @@ def reading_thread(server):
     return thread, lost
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 125, 126, 1144, 65535, 65536, MESSAGE_LIMIT])
+@pytest.mark.parametrize("size", [0, 1, 3, 125, 126, 1144, 65535, 65536, MAXIMUM_MESSAGE])
 def test_messages_of_any_size_arrive_unmasked(pair, size):
     server, client = pair
     payload = os.urandom(size)
@@ -126,7 +123,7 @@ def test_fragments_are_joined_and_control_frames_may_lie_between(pair):
         + masked(0, b"cd")
         + masked(BINARY, b"next")
     )
-    assert server.receive() == [b"abcd", b"next"]
+    assert server.receive() + server.receive() == [b"abcd", b"next"]
     assert read(client, 14) == plain(PONG, b"still there?")
 
 
@@ -141,7 +138,7 @@ def test_bytes_that_came_with_the_upgrade_are_not_lost():
 def test_the_first_message_must_come_in_time(pair):
     server, client = pair
     client.sendall(masked(TEXT, b"half")[:-1])
-    with pytest.raises(ConnectionLost, match="in time"):
+    with pytest.raises(ConnectionLost, match="timed out"):
         server.receive_text(0.02)
 
 
@@ -193,15 +190,15 @@ def test_messages_before_the_close_frame_are_delivered_first(pair):
     for _ in range(2):
         with pytest.raises(ConnectionLost, match="1001 going away"):
             server.receive()
-    assert read(client, 4) == close_frame(1001)
+    assert read(client, 4) == close_frame(1000)
     with pytest.raises(ConnectionLost):
         server.send([b"too late"])
 
 
-def test_an_empty_close_frame_is_a_normal_end(pair):
+def test_an_empty_close_frame_is_an_end_too(pair):
     server, client = pair
     client.sendall(masked(CLOSE, b""))
-    with pytest.raises(ConnectionLost, match="1000"):
+    with pytest.raises(ConnectionLost, match="closed"):
         server.receive()
 
 
@@ -214,7 +211,7 @@ def test_closing_ends_when_the_client_has_answered(pair):
     assert read(client, 7) == close_frame(1000, b"Bye")
     client.sendall(masked(PING, b"no answer") + masked(CLOSE, struct.pack(">H", 1000)))
     thread.join(10)
-    assert lost == ["the client closed the connection: 1000 "]
+    assert lost == ["the client closed the connection (1000)"]
 
 
 @pytest.mark.parametrize(
@@ -226,13 +223,12 @@ def test_closing_ends_when_the_client_has_answered(pair):
         (masked(BINARY, b"", final=False) + masked(BINARY, b"new"), 1002),
         (masked(PING, b"", final=False), 1002),
         (masked(PING, b"x" * 126), 1002),
-        (masked(3, b"unknown"), 1003),
+        (masked(3, b"unknown"), 1002),
         (masked(0xB, b"unknown"), 1002),
-        (masked(TEXT, b"text"), 1003),
-        (masked(BINARY, bytes(MESSAGE_LIMIT + 1))[:14], 1009),
-        (masked(BINARY, b"", final=False) + masked(0, b"", final=False) * 5000, 1009),
+        (masked(BINARY, bytes(MAXIMUM_MESSAGE + 1))[:14], 1002),
+        (masked(BINARY, b"", final=False) + masked(0, b"", final=False) * 20000, 1002),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_a_client_that_breaks_the_protocol_is_told_so(pair, frames, code):
     server, client = pair
@@ -267,7 +263,7 @@ def test_a_client_that_vanishes_is_an_end(pair):
 
 def test_a_pong_does_not_wait_behind_a_send_that_nobody_reads(pair):
     server, client = pair
-    big = bytes(16 * MESSAGE_LIMIT)  # more than the socket buffers hold
+    big = bytes(16 * MAXIMUM_MESSAGE)  # more than the socket buffers hold
     sender = threading.Thread(target=server.send, args=([big],), daemon=True)
     sender.start()
     read(client, 1)
@@ -306,7 +302,7 @@ def test_an_abort_wakes_a_blocked_send_and_a_blocked_receive(pair):
 
     def send():
         try:
-            server.send([bytes(16 * MESSAGE_LIMIT)])
+            server.send([bytes(16 * MAXIMUM_MESSAGE)])
         except ConnectionLost:
             failed.set()
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import uuid
 
-from ssm_plugin.loopback.session import SessionRequest
+from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.registry import SessionPluginRegistry
 from ssm_plugin.session.session import Session
@@ -56,7 +56,7 @@ class RunningSession:
         self.status = None
         self.error = None
         self.gateway_session = service.gateway.start_session(
-            SessionRequest(TARGET, document, {n: [v] for n, v in parameters.items()}, "test")
+            StartRequest(TARGET, document, {n: [v] for n, v in parameters.items()}, "test")
         )
         self.id = self.gateway_session.session_id
         streams = CallableStreams(self.notices.add, self.stderr.add, stdin)
@@ -87,7 +87,7 @@ class RunningSession:
 
     @property
     def runner(self):
-        return self.session.runner
+        return self.session._life.runner
 
     def wait_open(self):
         """Wait until its local end is announced."""
@@ -108,10 +108,9 @@ class RunningSession:
         assert not self._thread.is_alive()
 
     def _run(self):
-        try:
-            self.status = self.session.run()
-        except Exception as error:
-            self.error = error
+        outcome = self.session.wait()
+        self.error = outcome.error
+        self.status = None if outcome.error else outcome.status
 
 
 class TargetServer:

@@ -83,7 +83,7 @@ def test_characters_come_out_whole(command):
 def test_output_is_live(command):
     with command("sh -c 'echo first; sleep 1000'") as running:
         running.expect(b"first\n")
-        running.session.events.put(Signalled(signal.SIGTERM))
+        running.session.signal(Signalled(signal.SIGTERM))
         assert running.finish() == 143
 
 
@@ -92,7 +92,7 @@ def test_a_typed_signal_is_passed_on_before_anything_else_is_done(command, numbe
     script = "trap 'kill $!; echo interrupted; exit 3' INT QUIT; sleep 1000 & echo on; wait"
     with command('sh -c "{}"'.format(script)) as running:
         running.expect(b"on\n")
-        running.session.events.put(Signalled(number))
+        running.session.signal(Signalled(number))
         assert running.finish() == 128 + number
     assert running.output == b"on\ninterrupted\n"
 
@@ -106,7 +106,7 @@ def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
     script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
     with command('sh -c "{}" {}'.format(script, mark)) as running:
         running.expect(b"on\n")
-        running.session.events.put(Signalled(number))
+        running.session.signal(Signalled(number))
         assert running.finish() == 128 + number
         assert running.output == b"on\n"
     assert wait_until_gone(mark, 10)
@@ -118,7 +118,7 @@ def test_without_leave_to_terminate_an_interrupt_is_better_than_nothing(service,
     with command("sh -c 'echo on; exec sleep %s'" % seconds) as running:
         running.expect(b"on\n")
         service.answer_with("TerminateSession", "AccessDeniedException")
-        running.session.events.put(Signalled(signal.SIGTERM))
+        running.session.signal(Signalled(signal.SIGTERM))
         assert running.finish() == 143
     assert wait_until_gone(seconds, 10)
 
@@ -128,7 +128,7 @@ def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(comm
     with command("sh -c \"trap '' INT; echo on; sleep 1000\"") as running:
         running.expect(b"on\n")
         start = time.monotonic()
-        running.session.events.put(Signalled(signal.SIGINT))
+        running.session.signal(Signalled(signal.SIGINT))
         assert running.finish() == 130
         assert 1.5 < time.monotonic() - start < 30
     assert b"has not ended 2 s after the interrupt, and may go on at the node\n" in running.errors
@@ -139,7 +139,7 @@ def test_a_second_signal_does_not_wait(command):
         running.expect(b"on\n")
         start = time.monotonic()
         for _ in range(2):
-            running.session.events.put(Signalled(signal.SIGINT))
+            running.session.signal(Signalled(signal.SIGINT))
         assert running.finish() == 130
         assert time.monotonic() - start < 2
 
@@ -147,7 +147,7 @@ def test_a_second_signal_does_not_wait(command):
 def test_a_signal_that_ends_nothing_changes_nothing(command):
     with command("sh -c 'echo on; sleep .3; exit 5'") as running:
         running.expect(b"on\n")
-        running.session.events.put(Signalled(signal.SIGWINCH))
+        running.session.signal(Signalled(signal.SIGWINCH))
         assert running.finish() == 5
 
 
@@ -234,7 +234,7 @@ def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resu
     path = tmp_path / "go"
     line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
     with command(line, separate=False) as running:
-        running.wait_for(lambda: running.session.runner)
+        running.wait_for(lambda: b"Starting session" in running.notices)
         if resumed:
             running.at_service.drop_connection()
             service.wait_for(lambda: running.at_service.connections == 2)
@@ -248,7 +248,7 @@ def test_a_signal_of_ours_is_no_loss(command):
     with command("sh -c 'echo on; yes'") as running:
         running.expect(b"on\n")
         running.at_service.misbehave("down.lose=50%")
-        running.session.events.put(Signalled(signal.SIGTERM))
+        running.session.signal(Signalled(signal.SIGTERM))
         assert running.finish() == 143
     assert running.errors == b""
 

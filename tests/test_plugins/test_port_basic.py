@@ -9,9 +9,9 @@ import pytest
 
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.channel.role import Role
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.inbox import Inbox
 from ssm_plugin.plugins.local_connection import Holdings
-from ssm_plugin.plugins.local_end import bind_tcp
 from ssm_plugin.plugins.local_writer import LocalWriter
 from ssm_plugin.plugins.port_basic import _OneConnection
 from ssm_plugin.terminal.signals import Signalled
@@ -112,9 +112,9 @@ def test_a_late_acknowledgement_of_an_earlier_end_takes_nothing_from_the_current
 
 def test_while_the_connection_is_lost_the_next_one_is_not_taken():
     """What the node sends again afterwards belongs to the one that ended."""
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue())
+    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize)
     inbox = Inbox()
-    writer = LocalWriter(Holdings(channel.delivered), inbox, queue.Queue())
+    writer = LocalWriter(Holdings(channel.delivered), inbox, queue.Queue().put)
     uplink = _OneConnection(channel, writer, limit=0.05)
     ended = threading.Thread(target=uplink.closed, args=(uplink.current,))
     ended.start()
@@ -182,7 +182,7 @@ def test_a_port_that_never_had_a_listener_ends_the_session_with_the_reason(servi
 
 def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service):
     session.wait_open()
-    session.session.events.put(Signalled(signal.SIGTERM))
+    session.session.signal(Signalled(signal.SIGTERM))
     session.join()
     assert session.status == 128 + signal.SIGTERM
     service.wait_for(lambda: service.open_sessions() == [])

@@ -14,9 +14,8 @@ import time
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.plugins.local_end import bind_tcp
+from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.port_mux import STUCK_LIMIT
-from ssm_plugin.session.alarms import Alarm
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
 
@@ -168,12 +167,12 @@ def test_a_stuck_peer_that_holds_up_all_others_is_cut_off_in_the_end():
             session.wait_open()
             runner = session.runner
             with session.connect() as stuck:
-                wait_until(lambda: runner.holdings.is_full and runner._watching)
+                wait_until(lambda: runner.holdings.is_full and runner._stuck.at is not None)
                 runner.cut_stuck(time.monotonic() + STUCK_LIMIT)
                 assert runner._streams.count == 1  # it holds up nobody
                 with session.connect() as other:
                     wait_until(lambda: runner._streams.count == 2)
-                    runner.alarm(Alarm("stuck connections"))
+                    runner._stuck.due()
                     assert runner._streams.count == 2  # it may recover yet
                     runner.cut_stuck(time.monotonic() + 2 * STUCK_LIMIT)
                     assert len(read_exactly(other, MEBIBYTE)) == MEBIBYTE
@@ -299,7 +298,7 @@ def test_a_listener_of_the_callers_outlives_its_sessions(service, target):
 def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service, signum):
     with session.connect() as connection:
         check_echo(connection, 10)
-        session.session.events.put(Signalled(signum))
+        session.session.signal(Signalled(signum))
         session.join()
         assert session.status == 128 + signum
         assert session.notices.data.endswith(b"Terminate signal received, exiting.\n")
@@ -309,7 +308,7 @@ def test_a_signal_tells_the_agent_and_ends_with_its_number(session, service, sig
 
 
 def test_other_signals_change_nothing(session):
-    session.session.events.put(Signalled(signal.SIGWINCH))
+    session.session.signal(Signalled(signal.SIGWINCH))
     with session.connect() as connection:
         check_echo(connection, 10)
 
@@ -335,7 +334,7 @@ def test_an_agent_that_needs_keep_alives_gets_them(service, target):
             assert 9 < runner._streams.next_timer() <= 10
             runner.paused()
             runner.resumed()
-            runner.alarm(Alarm("keep-alive"))  # too early: nothing happens
+            runner._keep_alive.due()  # too early: nothing happens
             with session.connect() as connection:
                 check_echo(connection, 10)
     with RunningSession(service, portNumber=str(target.port)) as session:

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from ssm_plugin.plugins.peer import PeerLookup
-from tests.test_plugins.test_port_local_end import has_ipv6
+from tests.test_net.test_local_end import has_ipv6
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells on Linux")
 

@@ -109,7 +109,7 @@ def test_a_silent_target_is_left_after_a_grace_time(service, stdin):
             assert time.monotonic() < deadline
         runner.paused()
         runner.resumed()
-        assert session.session.runner is runner
+        assert session.runner is runner
         runner._check(GRACE - 1)
         runner._check(GRACE)
         session.join()
@@ -167,7 +167,7 @@ def test_a_signal_ends_it_with_its_number(service, stdin, signum, line):
         session = run(service, target, stdin)
         stdin.write(b"x")
         session.notices.wait_for(b"x")
-        session.session.events.put(Signalled(signum))
+        session.session.signal(Signalled(signum))
         session.join()
     assert session.status == 128 + signum
     start = "\nStarting session with SessionId: {}\n".format(session.id)

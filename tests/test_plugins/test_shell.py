@@ -7,12 +7,11 @@ import pytest
 from ssm_plugin.channel.events import Started
 from ssm_plugin.errors import SessionPropertyError
 from ssm_plugin.plugins.shell import ShellPlugin, ShellRunner
-from ssm_plugin.plugins.shell_input import InputEnded, InputPump, KeyPump
+from ssm_plugin.plugins.shell_input import HelpWanted, InputEnded, InputPump, KeyPump
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
-from ssm_plugin.terminal.escapes import Help
 from ssm_plugin.transport.worker import Worker
 from ssm_plugin.wire import payloads
 from tests.support.drop_in import TARGET, DropIn
@@ -26,10 +25,12 @@ def test_it_serves_shells_and_interactive_commands():
     assert types == [SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS]
 
 
-def test_it_makes_sessions_of_its_first_type_unless_told():
-    session = ShellPlugin().create_session(CONFIG)
-    assert session.client_config.session_type is SessionType.STANDARD_STREAM
-    assert len(session.client_config.client_id) == 36
+@pytest.mark.parametrize(
+    "session_type", [SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS]
+)
+def test_it_makes_sessions_of_the_type_that_is_expected(session_type):
+    session = ShellPlugin().create_session(CONFIG, ClientConfig("c-1", session_type))
+    assert session.client_config == ("c-1", session_type, None, None)
 
 
 @pytest.mark.parametrize("field", ["session_id", "stream_url", "token_value"])
@@ -59,7 +60,7 @@ def test_input_and_output_may_be_callables(tmp_path):
         streams = CallableStreams(lambda data: None)
         session = embedded(started, service, read, streams, silent=True)
         session.execute()
-        assert session.run() == 0
+        assert session.wait(15) == (0, None, "", None)
         assert started.session.is_over
     assert b"\r\n42\r\n" in b"".join(output)
 
@@ -70,7 +71,7 @@ def test_without_any_input_the_session_lasts_as_long_as_the_node_wants(tmp_path)
         started = DropIn(tmp_path, service).start()
         session = embedded(started, service, (), CallableStreams(notices.append))
         session.execute()
-        assert session.run() == 0
+        assert session.wait(15) == (0, None, "", None)
     assert b"".join(notices) == (
         "\nStarting session with SessionId: {0}\nhello\r\n"
         "\n\nExiting session with sessionId: {0}.\n\n"
@@ -95,6 +96,9 @@ class Recorder:
         self.sent.put(data)
         self.stuck.get(timeout=10)
 
+    def tell(self, event):
+        self.events.put(event)
+
     def end(self, status):
         self.ended.append(status)
 
@@ -106,7 +110,7 @@ def reader(*pieces):
 
 def run(pump):
     failures = queue.Queue()
-    worker = Worker("pump", pump.run, failures)
+    worker = Worker("pump", pump.run, failures.put)
     worker.start()
     assert worker.join(10)
     assert failures.empty()
@@ -135,7 +139,7 @@ def test_keys_are_looked_at_while_the_channel_takes_none():
     session = Recorder()
     pump = KeyPump(session, reader(b"a", b"b\r~?", b"~", b".", None))
     run(pump)
-    assert isinstance(session.events.get_nowait(), Help)
+    assert isinstance(session.events.get_nowait(), HelpWanted)
     assert session.ended == [0]
     assert session.sent.get(timeout=10) == b"a"
     assert session.sent.empty()
@@ -155,7 +159,8 @@ def test_a_tilde_that_was_held_back_goes_out_at_the_end():
 
 def test_output_that_is_neither_data_nor_errors_is_left_alone():
     written = []
-    session = ShellPlugin().create_session(CONFIG)
+    config = ClientConfig("c-1", SessionType.STANDARD_STREAM)
+    session = ShellPlugin().create_session(CONFIG, config)
     session.use(Environment(streams=CallableStreams(written.append, written.append)))
     runner = ShellRunner(session, Started("", {}, "", "", False))
     runner.output(payloads.EXIT_CODE, b"EXIT_CODE: 0")

@@ -1,31 +1,8 @@
 """A session type of somebody else's: what the interfaces ask for, and a record of what happened."""
 
 from ssm_plugin.errors import ConnectError, SessionPropertyError
-from ssm_plugin.session.protocols import IDataChannel, ISession, ISessionPlugin
+from ssm_plugin.session.protocols import ISession, ISessionPlugin
 from ssm_plugin.session.types import SessionStatus, SessionType
-
-
-class OtherChannel(IDataChannel):
-    def __init__(self, opens=True):
-        self.sent = []
-        self.closed = 0
-        self._opens = opens
-        self._open = False
-
-    def open(self):
-        self._open = self._opens
-        return self._opens
-
-    def send_input_data(self, data):
-        self.sent.append(bytes(data))
-
-    def close(self):
-        self.closed += 1
-        self._open = False
-
-    @property
-    def is_open(self):
-        return self._open
 
 
 class OtherSession(ISession):
@@ -63,14 +40,13 @@ class OtherSession(ISession):
 class OtherPlugin(ISessionPlugin):
     """``failure`` is what its sessions raise when they are executed."""
 
-    def __init__(self, *session_types, failure=None):
-        self._types = list(session_types or SessionType)
+    def __init__(self, failure=None):
         self._failure = failure
 
     def get_supported_session_types(self):
-        return list(self._types)
+        return [kind.value for kind in SessionType]
 
-    def create_session(self, config, client_config=None):
+    def create_session(self, config, client_config):
         return OtherSession(config, client_config, self._failure)
 
     def validate_session_properties(self, config):

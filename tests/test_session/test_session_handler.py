@@ -1,23 +1,43 @@
+import gc
+import threading
 import uuid
+import weakref
 
 import pytest
 
-from ssm_plugin.errors import ConnectError, SessionPropertyError, UsageError
+from ssm_plugin.errors import (
+    ConnectError,
+    SessionInterrupted,
+    SessionPropertyError,
+    UsageError,
+)
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.registry import SessionPluginRegistry
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionStatus, SessionType
+from tests.support.service import local_service
 
 from .plugins import OtherPlugin
+from .sessions import (
+    LIMIT,
+    SilentListener,
+    arguments_of,
+    quiet,
+    read_to_end,
+    real_environment,
+    started_at,
+    threads_left,
+)
 
 ARGUMENTS = {"sessionId": "s-1", "streamUrl": "wss://host/path", "tokenValue": "the-token"}
 
 
 def handler(**options):
-    registry = SessionPluginRegistry()
-    registry.register_plugin(OtherPlugin(**options))
+    registry, plugin = SessionPluginRegistry(), OtherPlugin(**options)
+    for name in plugin.get_supported_session_types():
+        registry.register_plugin(name, plugin)
     return SessionHandler(registry)
 
 
@@ -109,42 +129,78 @@ def test_a_session_that_was_refused_is_not_active():
     refusing = handler()
     with pytest.raises(SessionPropertyError, match="target is forbidden"):
         refusing.validate_input_and_start_session(arguments(target="forbidden"))
-    assert refusing.get_active_sessions() == {}
+    assert refusing.get_active_sessions() == []
 
 
 def test_a_session_that_could_not_connect_is_not_active():
     failing = handler(failure=ConnectError("refused"))
     with pytest.raises(ConnectError, match="refused"):
         failing.validate_input_and_start_session(ARGUMENTS)
-    assert failing.get_active_sessions() == {}
+    assert failing.get_active_sessions() == []
 
 
-def test_active_sessions_are_known_by_their_id():
+def test_active_sessions_are_a_list_of_their_properties():
     starting = handler()
-    one = starting.validate_input_and_start_session(arguments(sessionId="s-1"))
-    other = starting.validate_input_and_start_session(arguments(sessionId="s-2"))
+    for session_id in ("s-1", "s-2"):
+        starting.validate_input_and_start_session(arguments(sessionId=session_id))
     active = starting.get_active_sessions()
-    assert active == {"s-1": one, "s-2": other}
+    assert active == [
+        {"session_id": "s-1", "status": "Connected"},
+        {"session_id": "s-2", "status": "Connected"},
+    ]
     active.clear()
     assert len(starting.get_active_sessions()) == 2
+
+
+def test_an_id_that_is_active_is_refused_until_its_session_has_ended():
+    starting = handler()
+    first = starting.validate_input_and_start_session(ARGUMENTS)
+    with pytest.raises(ValueError, match="s-1 is active already"):
+        starting.validate_input_and_start_session(ARGUMENTS)
+    assert first.status is SessionStatus.CONNECTED
+    first.terminate_session()
+    second = starting.validate_input_and_start_session(ARGUMENTS)
+    assert len(starting.get_active_sessions()) == 1
+    starting.terminate_all_sessions()
+    assert (first.terminated, second.terminated) == (1, 1)
+
+
+def test_a_session_that_was_only_made_is_not_active():
+    making = handler()
+    session = making.create_session(ARGUMENTS)
+    assert session.status is SessionStatus.CREATED
+    assert making.get_active_sessions() == []
+    making.terminate_all_sessions()
+    assert session.terminated == 0
+
+
+def test_sessions_that_have_ended_are_not_kept():
+    starting, ended = handler(), []
+    for number in range(3):
+        session = starting.validate_input_and_start_session(arguments(sessionId="s-%d" % number))
+        session.terminate_session()
+        ended.append(weakref.ref(session))
+        del session
+    starting.validate_input_and_start_session(arguments(sessionId="s-new"))
+    gc.collect()
+    assert [one() for one in ended] == [None] * 3
 
 
 def test_a_session_that_ended_by_itself_is_not_active():
     starting = handler()
     session = starting.validate_input_and_start_session(ARGUMENTS)
     session.terminate_session()
-    assert starting.get_active_sessions() == {}
+    assert starting.get_active_sessions() == []
 
 
-def test_a_session_is_terminated_by_its_id_once():
+def test_a_session_is_terminated_by_its_id_once_and_an_unknown_one_is_passed_over():
     starting = handler()
     session = starting.validate_input_and_start_session(ARGUMENTS)
-    assert starting.terminate_session("s-1") is True
+    for session_id in ("unknown", "s-1", "s-1"):
+        starting.terminate_session(session_id)
     assert session.status is SessionStatus.TERMINATED
-    assert starting.get_active_sessions() == {}
-    assert starting.terminate_session("s-1") is False
-    assert starting.terminate_session("unknown") is False
     assert session.terminated == 1
+    assert starting.get_active_sessions() == []
 
 
 def test_all_sessions_are_terminated_even_if_one_is_unwilling():
@@ -156,13 +212,93 @@ def test_all_sessions_are_terminated_even_if_one_is_unwilling():
     with pytest.raises(ConnectError, match="unwilling"):
         starting.terminate_all_sessions()
     assert [session.terminated for session in sessions] == [1, 1, 1]
-    assert starting.get_active_sessions() == {}
+    assert starting.get_active_sessions() == []
     starting.terminate_all_sessions()
 
 
 def test_the_default_registry_and_an_environment_serve_real_sessions():
     environment = Environment(streams=CallableStreams(bytes))
-    session = SessionHandler(environment=environment).create_session(arguments(sessionType="Port"))
+    session = SessionHandler(environment=environment).create_session(ARGUMENTS)
     assert isinstance(session, Session)
     assert session.environment is environment
     assert session.status is SessionStatus.CREATED
+
+
+# --- Real sessions
+
+
+@pytest.fixture(scope="module")
+def service():
+    with local_service() as service:
+        yield service
+
+
+@pytest.fixture
+def real(service):
+    """A handler; no thread, and nothing at the service, may be left of what it started."""
+    before = set(threading.enumerate())
+    yield SessionHandler(environment=real_environment(service))
+    try:
+        service.wait_for(lambda: not service.open_sessions(), 5.0)
+    finally:
+        for session in service.open_sessions():
+            session.terminate()
+    assert threads_left(before) == []
+
+
+def test_a_real_session_is_active_while_it_lives(service, real):
+    at_service = started_at(service)
+    session = real.validate_input_and_start_session(arguments_of(at_service, service))
+    assert [one["session_id"] for one in real.get_active_sessions()] == [session.session_id]
+    with pytest.raises(ValueError, match="is active already"):
+        real.validate_input_and_start_session(arguments_of(at_service, service))
+    assert session.wait(0.0) is None
+    at_service.terminate()
+    assert session.wait(LIMIT) is not None
+    assert real.get_active_sessions() == []
+
+
+def test_all_real_sessions_are_terminated_here_and_at_the_service(service, real):
+    sessions = [
+        real.validate_input_and_start_session(arguments_of(started_at(service), service))
+        for _ in range(3)
+    ]
+    real.terminate_all_sessions()
+    assert [session.status for session in sessions] == [SessionStatus.TERMINATED] * 3
+    assert not service.open_sessions()
+    assert real.get_active_sessions() == []
+
+
+def test_a_session_that_is_refused_after_the_upgrade_is_not_active(service):
+    """Nobody waits for it."""
+    refused = SessionHandler(environment=quiet())
+    at_service = started_at(service)
+    before = set(threading.enumerate())
+    wrong = dict(arguments_of(at_service, service), tokenValue="wrong")
+    try:
+        refused.validate_input_and_start_session(wrong)
+    except RuntimeError:
+        pass  # the refusal was faster
+    assert threads_left(before) == []
+    assert refused.get_active_sessions() == []
+    at_service.terminate()
+
+
+def test_sessions_that_are_being_connected_can_be_terminated(service, real):
+    with SilentListener() as listener:
+        given = dict(arguments_of(started_at(service), service), streamUrl=listener.url)
+        statuses = []
+
+        def end():
+            peer = listener.accept()
+            statuses.extend(one["status"] for one in real.get_active_sessions())
+            real.terminate_all_sessions()
+            read_to_end(peer)
+
+        other = threading.Thread(target=end)
+        other.start()
+        with pytest.raises(SessionInterrupted):
+            real.validate_input_and_start_session(given)
+        other.join(LIMIT)
+    assert statuses == ["Connecting"]
+    assert real.get_active_sessions() == []

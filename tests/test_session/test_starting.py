@@ -6,10 +6,18 @@ import threading
 
 import pytest
 
-from ssm_plugin.errors import ServiceError, SessionInterrupted
-from ssm_plugin.session.loop import EndRequested
-from ssm_plugin.session.starting import SessionRequest, ending_status, start_session
-from ssm_plugin.session.types import SessionType
+from ssm_plugin.errors import ServiceError, SessionInterrupted, SsmPluginError
+from ssm_plugin.session.environment import Environment
+from ssm_plugin.session.events import EndRequested, Opened
+from ssm_plugin.session.starting import (
+    EXIT_TIME_UP,
+    SessionRequest,
+    ending_status,
+    make_session,
+    start_session,
+    wait_for_start,
+)
+from ssm_plugin.session.types import SessionStatus, SessionType
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.running import service_client
@@ -83,14 +91,57 @@ def test_an_end_of_a_start_that_fails(service):
 def test_a_failed_thread_fails_the_start(service):
     events = queue.Queue()
     events.put(WorkerFailed("signals", KeyError("x")))
-    with pytest.raises(KeyError):
+    with pytest.raises(SsmPluginError, match="in thread signals: KeyError") as caught:
         start_session(service_client(service), REQUEST, events)
-    service.wait_for(lambda: service.open_sessions())
-    service.session().terminate()
+    assert isinstance(caught.value.__cause__, KeyError)
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_a_time_limit_ends_the_start_and_the_session_that_it_still_makes(service):
+    client = SlowClient(service)
+
+    def start():
+        return client.start_session(REQUEST.target, None, {}, None)
+
+    release = threading.Timer(0.3, client.let.set)
+    release.start()
+    with pytest.raises(SessionInterrupted) as caught:
+        wait_for_start(client, start, queue.Queue(), timeout=0.1)
+    release.join()
+    assert caught.value.exit_status == EXIT_TIME_UP == 124
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_the_owner_may_say_what_ends_the_start(service):
+    client, events = SlowClient(service), queue.Queue()
+    events.put(Signalled(signal.SIGUSR1))
+    client.let.set()
+    with pytest.raises(SessionInterrupted) as caught:
+        wait_for_start(
+            client,
+            lambda: client.start_session(REQUEST.target, None, {}, None),
+            events,
+            lambda event: 9 if event == Signalled(signal.SIGUSR1) else None,
+        )
+    assert caught.value.exit_status == 9
+    service.wait_for(lambda: not service.open_sessions())
+
+
+def test_a_session_is_made_of_the_answer_and_the_request(service):
+    request = REQUEST._replace(document_name="doc", parameters={"command": ["ls"]})
+    events, environment = queue.Queue(), Environment(silent=True)
+    started = start_session(service_client(service), REQUEST, events)
+    session = make_session(request, started, environment, events)
+    assert session.config == started[:3] + ("i-1", "doc", {"command": ["ls"]})
+    assert session.client_config.session_type is SessionType.STANDARD_STREAM
+    assert session.events is events
+    assert session.environment is environment
+    assert session.status is SessionStatus.CREATED
+    service.session(started.session_id).terminate()
 
 
 def test_what_ends_and_what_does_not():
     assert ending_status(Signalled(signal.SIGINT)) == 130
     assert ending_status(Signalled(signal.SIGUSR1)) is None
     assert ending_status(EndRequested(3)) == 3
-    assert ending_status("else") is None
+    assert ending_status(Opened()) is None

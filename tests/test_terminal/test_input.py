@@ -18,7 +18,7 @@ class Pump:
     def __init__(self, reader):
         self.reader = reader
         self.results = queue.Queue()
-        self.worker = Worker("input", self._run, self.results)
+        self.worker = Worker("input", self._run, self.results.put)
         self.worker.start()
 
     def _run(self):
@@ -216,7 +216,7 @@ if job == 0:
     os.setpgid(0, 0)
     reader = InputReader(0)
     results = queue.Queue()
-    worker = Worker("input", lambda: results.put(reader.read()), results)
+    worker = Worker("input", lambda: results.put(reader.read()), results.put)
     worker.start()
     os.write(1, b"reading\\n")
     foreground = os.read(wait, 1) == b"f"

@@ -2,12 +2,13 @@
 
 import os
 import pty
+import signal
 import threading
 
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.terminal.output import OutputGone, write_all
+from ssm_plugin.terminal.output import EXIT_OUTPUT_GONE, OutputGone, write_all
 
 LONG = os.urandom(1 << 20)
 
@@ -57,6 +58,10 @@ def test_a_descriptor_keeps_its_mode(pipe):
 def test_nothing_is_written_at_once(pipe):
     _, writer, _ = pipe
     assert write_all(writer, b"") is None
+
+
+def test_whoever_lost_their_reader_ends_as_if_by_sigpipe():
+    assert EXIT_OUTPUT_GONE == 128 + signal.SIGPIPE == 141
 
 
 def test_a_pipe_without_a_reader_is_gone(pipe):

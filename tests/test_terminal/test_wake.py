@@ -28,7 +28,7 @@ def test_closing_wakes_a_thread_that_waits():
     pipe = WakePipe()
     woken = queue.Queue()
     assert pipe.hold()
-    worker = Worker("waiter", lambda: woken.put(readable([pipe.reader])), woken)
+    worker = Worker("waiter", lambda: woken.put(readable([pipe.reader])), woken.put)
     worker.start()
     pipe.close()
     assert woken.get(timeout=5) == {pipe.reader}

@@ -54,7 +54,7 @@ class Client:
     def __init__(self, window=4096, pace=None, **options):
         self.events = queue.Queue()
         self.protocol = ChannelProtocol(Role.CLIENT, {"Port"}, window, pace)
-        self.channel = DataChannel(self.protocol, self.events, **options)
+        self.channel = DataChannel(self.protocol, self.events.put, self.events.qsize, **options)
         self.peers = []
 
     def __enter__(self):
@@ -267,7 +267,7 @@ class Agent:
 
     def __init__(self):
         self.events = queue.Queue()
-        self.channel = DataChannel(ChannelProtocol(Role.AGENT), self.events)
+        self.channel = DataChannel(ChannelProtocol(Role.AGENT), self.events.put, self.events.qsize)
 
     def __enter__(self):
         return self
@@ -427,7 +427,8 @@ def test_a_peer_that_answers_pings_lives():
 def test_a_dial_that_succeeds_opens_the_channel():
     events = queue.Queue()
     connection, peer = connect()
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), events, dial=lambda: connection)
+    protocol = ChannelProtocol(Role.CLIENT)
+    channel = DataChannel(protocol, events.put, events.qsize, dial=lambda: connection)
     assert channel.open() is True
     assert channel.is_open
     channel.close()
@@ -438,7 +439,8 @@ def test_a_dial_that_fails_says_why():
     def dial():
         raise ConnectError("refused")
 
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue(), dial=dial)
+    events = queue.Queue()
+    channel = DataChannel(ChannelProtocol(Role.CLIENT), events.put, events.qsize, dial=dial)
     with pytest.raises(ConnectError, match="refused"):
         channel.open()
     assert not channel.is_open
@@ -447,7 +449,7 @@ def test_a_dial_that_fails_says_why():
 
 def test_without_a_dial_there_is_nothing_to_open():
     with pytest.raises(StateError):
-        DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue()).open()
+        DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize).open()
 
 
 # --- The end
@@ -523,7 +525,7 @@ def test_closing_wakes_a_producer_that_waits_for_room():
 
 
 def test_closing_twice_or_before_anything_is_no_mistake():
-    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue())
+    channel = DataChannel(ChannelProtocol(Role.CLIENT), queue.Queue().put, queue.Queue().qsize)
     channel.close()
     channel.close()
     assert not channel.is_open

@@ -256,7 +256,7 @@ def test_fragments_without_end_are_the_end(pair, fragment):
             peer.socket.sendall(frame(0, fragment, final=False) * 10)
 
     thread, _ = in_thread(flood)
-    with pytest.raises(ConnectionLost, match="1 MiB"):
+    with pytest.raises(RemoteError, match="1 MiB"):
         receive(connection, 1)
     connection.abort()
     thread.join(LIMIT)

@@ -6,7 +6,7 @@ from ssm_plugin.transport.worker import Worker, WorkerFailed
 
 def test_the_target_runs_in_a_named_daemon_thread():
     seen = queue.Queue()
-    worker = Worker("reader", lambda: seen.put(threading.current_thread()), queue.Queue())
+    worker = Worker("reader", lambda: seen.put(threading.current_thread()), queue.Queue().put)
     worker.start()
     thread = seen.get(timeout=5)
     assert thread.name == "ssm-reader"
@@ -17,7 +17,7 @@ def test_the_target_runs_in_a_named_daemon_thread():
 
 def test_a_target_that_returns_leaves_nothing_in_the_queue():
     failures = queue.Queue()
-    worker = Worker("writer", lambda: None, failures)
+    worker = Worker("writer", lambda: None, failures.put)
     worker.start()
     assert worker.join(5)
     assert failures.empty()
@@ -30,7 +30,7 @@ def test_what_a_target_raises_arrives_as_data():
     def fail():
         raise broken
 
-    worker = Worker("writer", fail, failures)
+    worker = Worker("writer", fail, failures.put)
     worker.start()
     failed = failures.get(timeout=5)
     assert failed == WorkerFailed("writer", broken)
@@ -44,7 +44,7 @@ def test_even_a_system_exit_arrives_as_data(capfd):
     def leave():
         raise SystemExit(3)
 
-    worker = Worker("leaver", leave, failures)
+    worker = Worker("leaver", leave, failures.put)
     worker.start()
     assert isinstance(failures.get(timeout=5).error, SystemExit)
     assert worker.join(5)
@@ -53,7 +53,7 @@ def test_even_a_system_exit_arrives_as_data(capfd):
 
 def test_a_join_ends_at_its_deadline_and_says_so():
     gate = threading.Event()
-    worker = Worker("stuck", gate.wait, queue.Queue())
+    worker = Worker("stuck", gate.wait, queue.Queue().put)
     worker.start()
     assert worker.is_alive
     assert worker.join(0.01) is False
@@ -64,6 +64,6 @@ def test_a_join_ends_at_its_deadline_and_says_so():
 
 
 def test_a_worker_that_never_started_counts_as_ended():
-    worker = Worker("idle", lambda: None, queue.Queue())
+    worker = Worker("idle", lambda: None, queue.Queue().put)
     assert worker.join(5) is True
     assert not worker.is_alive

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ssm_plugin.errors import LocalError, SessionPropertyError
-from ssm_plugin.plugins.local_end import (
+from ssm_plugin.net.local_end import (
     bind_local_end,
     bind_tcp,
     bind_unix,
@@ -161,7 +161,7 @@ def test_a_path_that_cannot_be_is_an_error(tmp_path, path, reason):
 AS_NOBODY = """
 import os, sys
 from ssm_plugin.errors import LocalError
-from ssm_plugin.plugins.local_end import bind_tcp, bind_unix
+from ssm_plugin.net.local_end import bind_tcp, bind_unix
 os.setgid(65534); os.setuid(65534)
 for bind, where in ((bind_unix, sys.argv[1]), (bind_tcp, 1)):
     try:
@@ -221,7 +221,7 @@ def test_a_unix_connection_needs_a_path():
 
 
 def test_an_unusual_failure_is_told_in_the_systems_words():
-    from ssm_plugin.plugins.local_end import _port_error
+    from ssm_plugin.net.local_end import _port_error
 
     text = str(_port_error("127.0.0.1", 5, OSError(errno.ENOBUFS, "x")))
     assert os.strerror(errno.ENOBUFS) in text

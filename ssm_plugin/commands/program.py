@@ -21,7 +21,7 @@ def choose(arguments: List[str], called_as_drop_in: bool) -> str:
         return "dropin"
     # The AWS CLI puts no option first.
     known = not arguments or arguments[0].startswith("-") or arguments[0] in COMMANDS
-    return "dropin" if called_as_drop_in and not known else "own"
+    return "dropin" if called_as_drop_in and not known else "command_line"
 
 
 def is_positional(arguments: List[str]) -> bool:

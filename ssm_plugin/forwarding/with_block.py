@@ -9,30 +9,35 @@ From any thread, and several at once in one process. Signals stay the program's.
 
 import queue
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Union
+from typing import Iterator, Optional, Union
 
 from .. import config
 from ..errors import UsageError
-from ..session.environment import Environment
-from ..session.streams import CallableStreams
-from ..session.surroundings import make_environment
+from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
 from .addresses import LocalAddress
-from .reports import ENDED, READY, Report
+from .reports import ENDED, READY, Notice, Report
 from .specification import Forward, check_host
 from .tunnel import Tunnel
 
 
-class _Opening(queue.Queue):
-    """Takes reports until somebody has seen how the opening went."""
+class _Opening:
+    """How the opening went. What is told later is of no interest here."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.over = False
+        self._told: "queue.Queue[Optional[BaseException]]" = queue.Queue()
 
-    def put(self, item: Any, block: bool = True, timeout: Optional[float] = None) -> None:
-        if not self.over:
-            super().put(item, block, timeout)
+    def tell(self, event: Union[Report, Notice, WorkerFailed]) -> None:
+        if isinstance(event, WorkerFailed):
+            self._told.put(event.as_error())
+        elif isinstance(event, Report) and event.kind in (READY, ENDED):
+            self._told.put(event.error)
+
+    def wait(self) -> None:
+        """Until it is open; raises what prevented it."""
+        error = self._told.get()
+        if error is not None:
+            raise error
 
 
 @contextmanager
@@ -70,33 +75,21 @@ def forward(
     )
 
     def environment() -> Environment:
-        return make_environment(settings, CallableStreams(_drop, _drop))._replace(silent=True)
+        return make_environment(settings)
 
     request = wanted.request(settings.resolve_target(target), settings.document_name, reason)
-    reports = _Opening()
+    opening = _Opening()
     environment()  # what is wrong with the settings comes out before anything is bound
     with wanted.listen() as local_end:
-        tunnel = Tunnel(request, wanted.destination(target), local_end, environment, reports)
+        destination = wanted.destination(target)
+        tunnel = Tunnel(request, destination, local_end, environment, opening.tell)
         tunnel.start()
         try:
-            _wait_until_ready(reports)
+            opening.wait()
             yield tunnel.address
         finally:
-            reports.over = True
             tunnel.stop(0)
             tunnel.join()
-
-
-def _wait_until_ready(reports: "queue.Queue[Any]") -> None:
-    while True:
-        report = reports.get()
-        if isinstance(report, WorkerFailed):
-            raise report.error
-        if isinstance(report, Report) and report.kind == ENDED:
-            assert report.error is not None, "nobody has stopped it yet"
-            raise report.error
-        if isinstance(report, Report) and report.kind == READY:
-            return
 
 
 def _checked(wanted: Forward) -> Forward:
@@ -108,7 +101,3 @@ def _checked(wanted: Forward) -> Forward:
     if wanted.path is not None and (wanted.local_port or wanted.bind):
         raise UsageError("a unix socket has no local port and no address to bind to")
     return wanted
-
-
-def _drop(data: bytes) -> None:
-    pass

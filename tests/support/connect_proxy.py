@@ -12,9 +12,9 @@ import threading
 from functools import partial
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..transport.worker import Worker
-from .http import HttpServer, Request, Response, Upgrade
-from .stream import Stream, open_stream
+from ssm_plugin.loopback.http import HttpResponse, HttpServer, Request, Upgrade
+from ssm_plugin.loopback.stream import Stream, open_stream
+from ssm_plugin.transport.worker import Worker
 
 _DIAL_TIMEOUT = 10.0
 _JOIN_TIMEOUT = 5.0
@@ -71,27 +71,27 @@ class ConnectProxy:
     def open_connections(self) -> int:
         return self._server.open_connections()
 
-    def _answer(self, request: Request) -> Union[Response, Upgrade]:
+    def _answer(self, request: Request) -> Union[HttpResponse, Upgrade]:
         answer = self._connect(request)
         with self._lock:
             self._attempts.append(Attempt(request.target, answer.status))
         return answer
 
-    def _connect(self, request: Request) -> Union[Response, Upgrade]:
+    def _connect(self, request: Request) -> Union[HttpResponse, Upgrade]:
         host, colon, port = request.target.rpartition(":")
         if request.method != "CONNECT":
-            return Response(405)
+            return HttpResponse(405)
         if not self._admits(request.headers.get("proxy-authorization", "")):
-            return Response(407, b"", (("Proxy-Authenticate", 'Basic realm="loopback"'),))
+            return HttpResponse(407, b"", (("Proxy-Authenticate", 'Basic realm="loopback"'),))
         if self._refusal is not None:
-            return Response(self._refusal)
+            return HttpResponse(self._refusal)
         if not colon or not port.isdigit():
-            return Response(400)
+            return HttpResponse(400)
         address = self._elsewhere.get(request.target, (host.strip("[]"), int(port)))
         try:
             target = socket.create_connection(address, timeout=_DIAL_TIMEOUT)
         except (OSError, OverflowError):
-            return Response(502)
+            return HttpResponse(502)
         return Upgrade(200, (), partial(self._tunnel, open_stream(target, None)))
 
     def _admits(self, authorization: str) -> bool:
@@ -101,7 +101,7 @@ class ConnectProxy:
         return hmac.compare_digest(authorization.encode(), expected.encode())
 
     def _tunnel(self, target: Stream, client: Stream, received: bytes) -> None:
-        back = Worker("proxy tunnel", partial(_copy, target, client, b""), self.failures)
+        back = Worker("proxy tunnel", partial(_copy, target, client, b""), self.failures.put)
         back.start()
         try:
             _copy(client, target, received)

@@ -10,11 +10,9 @@ from .. import logs, masking
 from ..display import shown
 from ..errors import ConfigurationError, LocalError, SessionInterrupted, SsmPluginError
 from ..shortage import explain
-from ..terminal.output import OutputGone
-from ..terminal.signals import Interrupted
+from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 
 FAILURE = 255
-EXIT_OUTPUT_GONE = 141  # 128 and SIGPIPE
 EXIT_INTERRUPTED = 130
 
 # Scripts that were written for AWS's client may want its eternal 0.
@@ -73,8 +71,6 @@ def _run(name: str, arguments: List[str]) -> int:
         return FAILURE
     except OutputGone:
         return EXIT_OUTPUT_GONE
-    except Interrupted as interruption:
-        return 128 + interruption.signum
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     # A safety net for our own mistakes: one line for the user, and where it was for the log.

@@ -6,8 +6,8 @@ from ssm_plugin import config
 from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.config import NetworkSettings, Settings
 from ssm_plugin.errors import CredentialsError, NameResolutionError, ServiceError, UsageError
+from ssm_plugin.session.environment import make_environment
 from ssm_plugin.session.streams import Streams
-from ssm_plugin.session.surroundings import make_environment
 from tests.support.aws_home import AwsHome
 from tests.support.http_server import HttpServer, reply
 

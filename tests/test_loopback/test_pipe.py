@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from ssm_plugin.errors import ConnectionLost
-from ssm_plugin.loopback.link import link_pair
+from ssm_plugin.loopback.pipe import link_pair
 
 
 def in_thread(target):

@@ -11,7 +11,7 @@ import secrets
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .http import HttpServer, Request, Response
+from ssm_plugin.loopback.http import HttpResponse, HttpServer, Request
 
 TOKEN_PATH = "/latest/api/token"
 ROLES_PATH = "/latest/meta-data/iam/security-credentials/"
@@ -72,38 +72,38 @@ class MetadataService:
         """What was asked for, the oldest first."""
         return list(self._paths)
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> HttpResponse:
         self._paths.append(request.path)
         if self._refusal is not None:
-            return Response(self._refusal)
+            return HttpResponse(self._refusal)
         if request.path == TOKEN_PATH:
             return self._new_token(request)
         if request.path == CONTAINER_PATH:
             return self._container_keys(request)
         if request.path.startswith(ROLES_PATH):
             return self._role_keys(request, request.path[len(ROLES_PATH):])
-        return Response(404)
+        return HttpResponse(404)
 
-    def _new_token(self, request: Request) -> Response:
+    def _new_token(self, request: Request) -> HttpResponse:
         lifetime = request.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
         if request.method != "PUT" or not lifetime.isdigit():
-            return Response(400)
+            return HttpResponse(400)
         self._tokens.append(secrets.token_urlsafe(16))
-        return Response(200, self._tokens[-1].encode("ascii"))
+        return HttpResponse(200, self._tokens[-1].encode("ascii"))
 
-    def _role_keys(self, request: Request, name: str) -> Response:
+    def _role_keys(self, request: Request, name: str) -> HttpResponse:
         if request.headers.get("x-aws-ec2-metadata-token") not in self._tokens:
-            return Response(401)
+            return HttpResponse(401)
         if self._role is None or name not in ("", self._role):
-            return Response(404)
+            return HttpResponse(404)
         if not name:
-            return Response(200, self._role.encode("utf-8"))
+            return HttpResponse(200, self._role.encode("utf-8"))
         return _document(dict(self._fields(), Code="Success", Type="AWS-HMAC"))
 
-    def _container_keys(self, request: Request) -> Response:
+    def _container_keys(self, request: Request) -> HttpResponse:
         shown = request.headers.get("authorization", "")
         if not hmac.compare_digest(shown.encode(), self._authorization.encode()):
-            return Response(401)
+            return HttpResponse(401)
         return _document(self._fields())
 
     def _fields(self) -> Dict[str, str]:
@@ -116,6 +116,6 @@ class MetadataService:
         }
 
 
-def _document(fields: Dict[str, str]) -> Response:
+def _document(fields: Dict[str, str]) -> HttpResponse:
     headers = (("Content-Type", "application/json"),)
-    return Response(200, json.dumps(fields).encode("utf-8"), headers)
+    return HttpResponse(200, json.dumps(fields).encode("utf-8"), headers)

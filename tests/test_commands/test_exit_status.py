@@ -10,7 +10,7 @@ from tests.support.drop_in import DropIn
 from tests.support.service import local_service
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
-FRAME = "import sys; from ssm_plugin.commands import frame; sys.exit(frame.run(%r, %r))"
+FRAME = "import sys; from ssm_plugin.commands import exit_status; sys.exit(exit_status.run(%r, %r))"
 
 
 @pytest.fixture(scope="module")

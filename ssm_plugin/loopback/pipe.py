@@ -76,7 +76,7 @@ class _Pipe:
         return self._ended is not None or self._broken
 
 
-class Link:
+class PipeEnd:
     """One end. ``receive``, ``send`` raise :class:`ConnectionLost` once either end has aborted."""
 
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
@@ -122,7 +122,7 @@ class Link:
         return self._incoming.end_reason
 
 
-def link_pair(limit: int = LIMIT) -> Tuple[Link, Link]:
+def link_pair(limit: int = LIMIT) -> Tuple[PipeEnd, PipeEnd]:
     """The two ends of a new link; ``limit`` is in bytes, for each direction."""
     one, other = _Pipe(limit), _Pipe(limit)
-    return Link(one, other), Link(other, one)
+    return PipeEnd(one, other), PipeEnd(other, one)

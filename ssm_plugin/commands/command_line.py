@@ -15,8 +15,8 @@ from ..errors import UsageError
 from ..strict_yaml import did_you_mean
 from ..terminal.output import write_all
 from ..version import PROTOCOL_VERSION, __version__
-from .faces import COMMANDS, HELP
-from .frame import check_status_setting
+from .exit_status import check_status_setting
+from .program import COMMANDS, HELP
 
 # Columns of help at most, however wide the terminal: its examples are no wider.
 HELP_WIDTH = 80

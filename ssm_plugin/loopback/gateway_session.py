@@ -17,7 +17,7 @@ from ..transport.worker import Worker
 from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
-from .link import Link, link_pair
+from .pipe import PipeEnd, link_pair
 from .websocket_server import NORMAL, ServerWebSocket
 
 CONNECTING = "Connecting"
@@ -26,7 +26,7 @@ DISCONNECTED = "Disconnected"
 TERMINATED = "Terminated"
 
 
-class SessionRequest(NamedTuple):
+class StartRequest(NamedTuple):
     """What StartSession was called with; ``document_name`` may be empty."""
 
     target: str
@@ -52,7 +52,7 @@ class GatewaySession:
     def __init__(
         self,
         session_id: str,
-        request: SessionRequest,
+        request: StartRequest,
         plan: FaultPlan,
         agent_factory: "AgentFactory",
         failures: "queue.Queue[Any]",
@@ -194,7 +194,8 @@ class GatewaySession:
             over = self._over
             first = self._relay is None and self._reason is None and not over
             if first:
-                self._relay = Worker(self.session_id + " down", self._relay_down, self._failures)
+                name = self.session_id + " down"
+                self._relay = Worker(name, self._relay_down, self._failures.put)
         if older is not None:
             older.abort()
         if over:
@@ -300,4 +301,4 @@ class GatewaySession:
             self._changed.notify_all()
 
 
-AgentFactory = Callable[[GatewaySession, Link], RunningAgent]
+AgentFactory = Callable[[GatewaySession, PipeEnd], RunningAgent]

@@ -9,6 +9,8 @@ import pytest
 
 import ssm_plugin
 from ssm_plugin.errors import ConfigurationError, LocalError, ServiceError, UsageError
+from ssm_plugin.forwarding import with_block
+from ssm_plugin.forwarding.reports import CONNECTION, READY, Notice, Report
 from tests.support.tunnels import assert_threads_end
 
 NODE = "i-0123456789abcdef0"
@@ -155,3 +157,13 @@ def test_a_configuration_that_is_not_there(options):
     with pytest.raises(ConfigurationError):
         with ssm_plugin.forward(NODE, 80, **dict(options, config_file="/no/such/file")):
             raise AssertionError("not reached")
+
+
+def test_what_is_told_while_it_is_open_is_not_kept():
+    opening = with_block._Opening()
+    opening.tell(Report(READY, None))
+    opening.wait()
+    for number in range(3):
+        opening.tell(Report(CONNECTION, None, number=number))
+        opening.tell(Notice("a line\n"))
+    assert opening._told.empty()

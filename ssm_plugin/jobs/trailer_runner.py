@@ -1,25 +1,19 @@
 """The running part of a command whose exit status may come in a trailer."""
 
-from typing import Any, Optional
+from typing import Optional
 
 from ..channel.events import Started
 from ..errors import SsmPluginError
-from ..plugins.base import BuiltInPlugin
+from ..plugins.base import BuiltInRunner
 from ..plugins.command import INTERRUPT, CommandRunner, status_of
-from ..session.alarms import Alarm
-from ..session.notices import Notices
-from ..session.registry import SessionPluginRegistry
-from ..session.runner import Runner
-from ..session.session import Session
-from ..session.streams import Streams
-from ..session.types import SessionStatus, SessionType
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
+from ..session.types import SessionStatus
 from ..terminal.output import OutputGone
-from ..terminal.signals import Interrupted
 from ..wire import payloads
-from .time_limit import EXIT_TIME_UP, TimeUp
 from .trailer import Trailer
 
-# What ``Session.run`` returns where the session ended and no status came.
+# The exit status of a session that ended where no status came.
 NO_STATUS = -1
 
 # Seconds that a command may take to be over after the session that carried its input. Of a command
@@ -30,14 +24,12 @@ FEED_LIMIT = 5.0
 # The session ends after so many quiet seconds.
 QUIET_LIMIT = 5.0
 
-_NO_INPUT = "no input"
+
+class InputFailed(RunnerEvent):
+    """The command will not get all of its input. ``CommandRecord.feed_error`` says why."""
 
 
-class InputFailed:
-    """The event: the command will not get all of its input. ``Record.feed_error`` says why."""
-
-
-class Record:
+class CommandRecord:
     """What is known of a command while its session runs; outlives the runner. ``status`` is the
     command's own, ``ended_by`` the one of an end that came from here; ``missing`` is what output is
     known to be missing, in words. ``was_fed``: the input had begun to flow. ``feed_error`` is why
@@ -50,7 +42,6 @@ class Record:
         self.status: Optional[int] = None
         self.stdout_bytes = 0
         self.stderr_bytes = 0
-        self.service_reason = ""
         self.missing = ""
         self.code_came = False
         self.was_fed = False
@@ -64,9 +55,13 @@ class Record:
 
 
 class TrailerRunner(CommandRunner):
-    def __init__(self, session: Session, started: Started, record: Record) -> None:
+    def __init__(
+        self, session: IRunnerSession, started: Started, record: CommandRecord
+    ) -> None:
         super().__init__(session, started)
         self._record = record
+        self._is_writing = False
+        self._no_input_timer = session.new_timer(self._end_without_input)
         record.has_started = True
 
     def start(self) -> None:
@@ -75,6 +70,11 @@ class TrailerRunner(CommandRunner):
             self._miss_input()  # its event came before there was a runner
 
     def output(self, payload_type: int, data: bytes) -> None:
+        self._is_writing = True
+        self._take(payload_type, data)
+        self._is_writing = False
+
+    def _take(self, payload_type: int, data: bytes) -> None:
         record = self._record
         if payload_type == payloads.OUTPUT:
             data = record.trailer.feed(data)
@@ -98,18 +98,9 @@ class TrailerRunner(CommandRunner):
         super().leave(status)
         self._record.ended_by = status
 
-    def event(self, event: Any) -> None:
-        if isinstance(event, TimeUp):
-            event.taken.set()
-            self.leave(EXIT_TIME_UP)
-        elif isinstance(event, InputFailed):
+    def event(self, event: RunnerEvent) -> None:
+        if isinstance(event, InputFailed):
             self._miss_input()
-
-    def alarm(self, alarm: Alarm) -> None:
-        if alarm.name == _NO_INPUT:
-            self._end_without_input()
-        else:
-            super().alarm(alarm)
 
     def exit_status(self) -> int:
         known = self.ended_by is not None or self.exit_code is not None
@@ -120,7 +111,7 @@ class TrailerRunner(CommandRunner):
         record = self._record
         if self.ended_by is not None:
             return ""
-        record.missing = Runner.missing(self, reason)
+        record.missing = BuiltInRunner.missing(self, reason)
         if not record.missing and not reason and record.lacks_code:
             record.missing = "the node's exit code, which ends both outputs, never came"
         return record.missing
@@ -130,20 +121,23 @@ class TrailerRunner(CommandRunner):
         return self._record.missing
 
     def stop(self) -> None:
+        if self._is_writing:
+            return  # nobody takes our output, as it seems
         rest = self._record.trailer.rest()
         self._record.stdout_bytes += len(rest)
         try:
             if rest:
                 super().output(payloads.OUTPUT, rest)
-        except (OutputGone, Interrupted):
+            self.session.streams.flush()
+        except OutputGone:
             pass  # nobody takes it any more, and why we stop is known already
 
     def _miss_input(self) -> None:
-        self.session.set_alarm(_NO_INPUT, FEED_LIMIT if self._record.was_fed else 0.0)
+        self._no_input_timer.set(FEED_LIMIT if self._record.was_fed else 0.0)
 
     def _end_without_input(self) -> None:
         if self.session.status is SessionStatus.RESUMING:
-            self.session.set_alarm(_NO_INPUT, FEED_LIMIT)
+            self._no_input_timer.set(FEED_LIMIT)
         elif self.exit_code is None and self.ended_by is None:
             self._record.input_error = self._record.feed_error
             self.leave(255)
@@ -157,41 +151,10 @@ class TrailerRunner(CommandRunner):
             # the command's status was.
             self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
         self._take_status(status)
-        self.session.set_alarm("over", QUIET_LIMIT)
+        self._over_timer.set(QUIET_LIMIT)
 
     def _take_status(self, status: Optional[int]) -> None:
         """The trailer's, where there is one: the node's may be about the wrapper."""
         self.exit_code = self.exit_code if status is None else status
         if self.exit_code is not None:
             self._record.status = status_of(self.exit_code)
-
-
-class TrailerPlugin(BuiltInPlugin):
-    """For one session."""
-
-    session_types = [SessionType.NON_INTERACTIVE_COMMANDS]
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    def create_runner(self, session: Session, started: Started) -> Runner:
-        return TrailerRunner(session, started, self._record)
-
-
-def registry_for(record: Record) -> SessionPluginRegistry:
-    """Serves commands, and nothing else: another type of session is refused in the handshake."""
-    registry = SessionPluginRegistry()
-    registry.register_plugin(TrailerPlugin(record))
-    return registry
-
-
-class KeptNotices(Notices):
-    """Shows nothing, and keeps the reason that the service gives for an end."""
-
-    def __init__(self, streams: Streams, session_id: str, record: Record) -> None:
-        super().__init__(streams, session_id, silent=True)
-        self._record = record
-
-    def show(self, text: str, **fields: object) -> None:
-        if "reason" in fields:
-            self._record.service_reason = str(fields["reason"])

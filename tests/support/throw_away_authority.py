@@ -5,7 +5,7 @@ import ssl
 import subprocess
 from typing import List, Sequence
 
-from ..errors import LocalError
+from ssm_plugin.errors import LocalError
 
 NAMES = ("DNS:localhost", "IP:127.0.0.1")
 

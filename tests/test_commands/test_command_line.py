@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from ssm_plugin.commands import own
-from ssm_plugin.commands.faces import COMMANDS, choose
+from ssm_plugin.commands import command_line
+from ssm_plugin.commands.program import COMMANDS, choose
 from ssm_plugin.errors import ConfigurationError, UsageError
 from tests.support.drop_in import DropIn
 
@@ -14,13 +14,13 @@ OURS = [sys.executable, "-m", "ssm_plugin"]
 
 
 def settings(arguments, environ):
-    parser = own.Parser()
-    own.add_common_options(parser)
-    return own.settings_from(parser.parse_args(arguments), environ)
+    parser = command_line.Parser()
+    command_line.add_common_options(parser)
+    return command_line.settings_from(parser.parse_args(arguments), environ)
 
 
 def test_help_names_every_command_with_what_it_does():
-    text = own.help_text()
+    text = command_line.help_text()
     for name, purpose in COMMANDS.items():
         assert "  %-9s %s\n" % (name, purpose) in text
 
@@ -29,7 +29,7 @@ def test_help_names_every_command_with_what_it_does():
 def test_help_is_the_answer_to_no_command(tmp_path, arguments):
     done = DropIn(tmp_path).call(OURS + arguments)
     assert (done.status, done.stderr) == (0, b"")
-    assert done.stdout.decode() == own.help_text()
+    assert done.stdout.decode() == command_line.help_text()
 
 
 @pytest.mark.parametrize("columns", [None, "200"])
@@ -44,7 +44,7 @@ def test_help_fits_80_columns(tmp_path, name, columns):
 
 def test_paragraphs_are_filled_and_indented_lines_stay():
     text = "one two three\nfour five\n\nsix\n  a   line  that stays\nseven\n"
-    assert own.filled(text, 12) == (
+    assert command_line.filled(text, 12) == (
         "one two\nthree four\nfive\n\nsix\n  a   line  that stays\nseven\n"
     )
 
@@ -107,7 +107,7 @@ def test_options_of_all_commands_may_come_before_the_command(tmp_path, before, c
 
 def test_help_may_be_asked_for_after_options(tmp_path):
     done = DropIn(tmp_path).call(OURS + ["--region", "eu-west-1", "--help"])
-    assert (done.status, done.stdout.decode()) == (0, own.help_text())
+    assert (done.status, done.stdout.decode()) == (0, command_line.help_text())
 
 
 def test_command_line_comes_before_environment_before_file(tmp_path):
@@ -134,17 +134,17 @@ def test_log_options_reach_the_log_settings(tmp_path):
 
 def test_the_parser_raises_what_it_has_to_say():
     with pytest.raises(UsageError) as caught:
-        own.Parser(prog="x").parse_args(["--no-such"])
+        command_line.Parser(prog="x").parse_args(["--no-such"])
     assert str(caught.value) == "unrecognized arguments: --no-such; see 'x --help'"
-    assert isinstance(own.Parser(), argparse.ArgumentParser)
+    assert isinstance(command_line.Parser(), argparse.ArgumentParser)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_command_is_ours_under_both_names(name):
-    assert choose([name, "x"], True) == choose([name, "x"], False) == "own"
+    assert choose([name, "x"], True) == choose([name, "x"], False) == "command_line"
 
 
 def test_anything_else_is_a_mistake_of_the_face_that_was_called():
     assert choose(["x"], True) == "dropin"
-    assert choose(["x"], False) == "own"
+    assert choose(["x"], False) == "command_line"
     assert choose(['{"SessionId": 1}', "r", "StartSession"], False) == "dropin"

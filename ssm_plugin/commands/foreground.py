@@ -1,0 +1,84 @@
+"""Sessions in the foreground: the main thread waits, the process's signals are the session's."""
+
+import queue
+from contextlib import contextmanager
+from typing import Callable, Iterator, Optional
+
+from ..errors import SessionLost
+from ..session.environment import Environment
+from ..session.events import SessionEvent
+from ..session.lifecycle import Outcome
+from ..session.protocols import RunnerFactory
+from ..session.session import Session
+from ..session.starting import SessionRequest, make_session, start_session
+from ..shortage import prepare_for_ends_of_threads
+from ..terminal.signals import Signalled, SignalWatch
+from ..transport.worker import Worker, WorkerFailed
+
+
+def run_new_session(
+    request: SessionRequest, environment: Environment, runner: Optional[RunnerFactory] = None
+) -> Outcome:
+    """Start, connect, wait; how it ended. Raises what went wrong.
+
+    With notices dropped, an end that nobody here asked for is an error: one line says why."""
+    events: "queue.Queue[SessionEvent]" = queue.Queue()
+    foreground = Foreground(events.put)
+    assert environment.service is not None, "sessions are started at the service"
+    with signals_into(foreground.signal, events.put):
+        started = start_session(environment.service, request, events)
+        session = make_session(request, started, environment, events, runner)
+        outcome = foreground.run(session)
+    if environment.silent and outcome.reason:
+        raise SessionLost("SessionId: %s : %s" % (session.session_id, outcome.reason))
+    return outcome
+
+
+def run_in_foreground(session: Session) -> Outcome:
+    """Connect and wait for a session that exists already; how it ended."""
+    foreground = Foreground(session.events.put)
+    try:
+        with signals_into(foreground.signal, session.events.put):
+            return foreground.run(session)
+    # A safety net: there may have been neither descriptors nor threads, and now there are.
+    except BaseException:
+        session.ensure_terminated()
+        raise
+
+
+class Foreground:
+    """Signals go into the queue of the start, and once there is a session, to the session."""
+
+    def __init__(self, before: Callable[[Signalled], object]) -> None:
+        self.signal: Callable[[Signalled], object] = self._signal
+        self._before = before
+        self._session: Optional[Session] = None
+
+    def run(self, session: Session) -> Outcome:
+        """Raises what the session failed with."""
+        self._session = session
+        session.execute()
+        outcome = session.wait()
+        assert outcome is not None, "without a timeout it waits for the end"
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
+
+    def _signal(self, event: Signalled) -> None:
+        if self._session is None:
+            self._before(event)
+        else:
+            self._session.signal(event)
+
+
+@contextmanager
+def signals_into(
+    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
+) -> Iterator[None]:
+    """This process's signals are told, from the first moment on, also while connecting."""
+    prepare_for_ends_of_threads()
+    with SignalWatch(tell) as watch:
+        signals = Worker("signals", watch.forward, failed)
+        signals.start()
+        yield
+    signals.join(1.0)

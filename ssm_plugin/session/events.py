@@ -1,0 +1,116 @@
+"""What can happen to a session, as one closed sum: everything arrives in its queue."""
+
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Union
+
+from ..channel.events import (
+    Acknowledged,
+    ChannelClosed,
+    Failed,
+    KeyRequested,
+    Output,
+    Started,
+    Terminating,
+)
+from ..terminal.signals import Signalled
+from ..transport.data_channel import Disconnected
+from ..transport.spill import Spilled
+from ..transport.worker import WorkerFailed
+
+if TYPE_CHECKING:
+    from ..aws.client import DataKey, StartedSession
+    from ..transport.websocket import WebSocketConnection
+
+
+class StartAnswered(NamedTuple):
+    """StartSession has made a session."""
+
+    started: "StartedSession"
+
+
+class StartFailed(NamedTuple):
+    """StartSession has made none, or nobody knows whether it has."""
+
+    error: BaseException
+
+
+class Opened(NamedTuple):
+    """The data channel is open for the first time."""
+
+
+class OpenFailed(NamedTuple):
+    """It could not be opened."""
+
+    error: BaseException
+
+
+class Reconnected(NamedTuple):
+    """Another connection was made, with a new token."""
+
+    connection: "WebSocketConnection"
+
+
+class ReconnectFailed(NamedTuple):
+    """An attempt to resume brought none; ``may_heal``: another one may."""
+
+    error: BaseException
+    may_heal: bool
+
+
+class FoundOver(NamedTuple):
+    """The service says, when asked, that the session is over."""
+
+
+class FoundAlive(NamedTuple):
+    """The service says, when asked, that the session goes on; or it did not say, by this error."""
+
+    error: Optional[BaseException]
+
+
+class KeyReady(NamedTuple):
+    """KMS has made the data key that the node wanted."""
+
+    key: "DataKey"
+
+
+class KeyFailed(NamedTuple):
+    """There is no data key."""
+
+    error: BaseException
+
+
+class EndRequested(NamedTuple):
+    """End with this exit status. ``line`` is a notice in place of the usual one, or "" for none."""
+
+    status: int
+    line: Optional[str] = None
+
+
+class RunnerEvent:
+    """Base of what a runner's own threads, or its owner, tell it: it comes to ``IRunner.event``."""
+
+
+ChannelEvent = Union[
+    Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Failed, Terminating
+]
+ConnectionEvent = Union[Opened, OpenFailed, Disconnected, Reconnected, ReconnectFailed]
+SessionEvent = Union[
+    ChannelEvent,
+    ConnectionEvent,
+    StartAnswered,
+    StartFailed,
+    FoundOver,
+    FoundAlive,
+    KeyReady,
+    KeyFailed,
+    WorkerFailed,
+    Signalled,
+    EndRequested,
+    RunnerEvent,
+]
+
+# What comes over a connection, or tells of its end: there was one, even if nobody has said so yet.
+SHOWS_CONNECTION = (
+    Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Terminating, Disconnected
+)
+
+Tell = Callable[[SessionEvent], object]
