@@ -38,13 +38,18 @@ class Masking(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask(_message(record)), ()
+        record.msg, record.args = _writable(_message(record)), ()
         if record.exc_info:
-            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = _writable(logging.Formatter().formatException(record.exc_info))
             record.exc_info = None
         if record.stack_info:
-            record.stack_info = mask(record.stack_info)
+            record.stack_info = _writable(record.stack_info)
         return True
+
+
+def _writable(text: str) -> str:
+    """Masked, and such as any handler can write: UTF-8 has no place for half a surrogate pair."""
+    return mask(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -133,6 +133,23 @@ def test_what_is_not_unicode_is_written_all_the_same(start, log_file):
     assert log_file.read_bytes().decode("utf-8").endswith("caf\u00e9 \\udcff\n")
 
 
+def test_handlers_of_others_can_write_it_too(start):
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    log = start()
+    log.addHandler(handler)
+    try:
+        raise ValueError("\udcff")
+    except ValueError:
+        log.exception("caf\u00e9 %s", "\udcff", stack_info=True)
+    finally:
+        log.removeHandler(handler)
+    text = logging.Formatter().format(records[0])
+    assert "caf\u00e9 \\udcff\n" in text and "ValueError: \\udcff\n" in text
+    assert text.encode("utf-8")
+
+
 def test_a_traceback_is_indented(start, log_file):
     log = start()
     try:

@@ -127,7 +127,9 @@ def test_its_help_lists_the_faults_in_80_columns(caller, arguments):
     assert (done.status, done.stderr) == (0, b"")
     text = done.stdout.decode()
     assert text.startswith("usage: ssm-plugin demo")
-    assert FAULTS.strip() in text
+    table, prose = FAULTS.split("\n\n")
+    assert table in text
+    assert prose.split() == text.split(table)[1].split()  # filled to the width
     assert max(map(len, text.splitlines())) <= 80
 
 
