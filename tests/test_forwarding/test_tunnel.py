@@ -39,7 +39,7 @@ def test_ready_means_that_connections_are_served(service, echo):
         assert service.session().session_id == ready.session_id
     ended = running.wait_for("ended")
     assert (ended.status, ended.error) == (0, None)
-    assert service.session().is_over
+    service.wait_for(lambda: service.session().is_over)
 
 
 def test_ten_sessions_end_and_the_port_stays(service, echo):

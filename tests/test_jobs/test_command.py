@@ -24,7 +24,7 @@ DOCUMENTS = {
 def service():
     with local_service(documents=DOCUMENTS) as service:
         yield service
-        assert service.open_sessions() == []
+        service.wait_for(lambda: service.open_sessions() == [])
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_input_and_output_may_be_callables(tmp_path):
         session = embedded(started, service, read, streams, silent=True)
         session.execute()
         assert session.wait(15) == (0, None, "", None)
-        assert started.session.is_over
+        service.wait_for(lambda: started.session.is_over)
     assert b"\r\n42\r\n" in b"".join(output)
 
 

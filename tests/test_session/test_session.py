@@ -294,7 +294,7 @@ def test_terminated_before_it_is_executed_it_is_over_at_the_service_too(service)
     session = session_at(service)
     session.terminate_session()
     assert session.status is SessionStatus.TERMINATED
-    assert service.session(session.session_id).is_over
+    service.wait_for(lambda: service.session(session.session_id).is_over)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -451,7 +451,7 @@ def test_what_an_output_handler_raises_is_in_the_outcome(service, error):
     assert outcome.error is error
     assert outcome.status == 255
     assert session.status is SessionStatus.FAILED
-    assert service.session(session.session_id).is_over
+    service.wait_for(lambda: service.session(session.session_id).is_over)
     session.terminate_session()
 
 
@@ -510,7 +510,7 @@ def test_a_session_that_is_stuck_in_writing_ends_all_the_same(service, how):
             assert session.wait(LIMIT).status == 0
         assert time.monotonic() - start < 5
         assert session.status is SessionStatus.TERMINATED
-        assert service.session(session.session_id).is_over
+        service.wait_for(lambda: service.session(session.session_id).is_over)
     assert threads_left(before) == [], "the thread ends once it can"
     pipe.close()
     assert session.status is SessionStatus.TERMINATED, "and changes nothing then"
