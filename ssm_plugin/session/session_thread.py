@@ -259,8 +259,7 @@ class SessionThread:
         now: float,
     ) -> None:
         if isinstance(event, Opened):
-            self._patience.end()
-            if self.lifecycle.state is State.CONNECTING:
+            if self.lifecycle.state is State.CONNECTING:  # else it comes late
                 self.lifecycle.connected(now, self._progress)
                 self._patience.begin_first_output()
         elif isinstance(event, OpenFailed):

@@ -1,11 +1,14 @@
 """What comes over the first connection may be faster than the news that there is one."""
 
+import queue
+
 import pytest
 
 from ssm_plugin.channel.events import ChannelClosed, Output, Started
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.protocols import IRunner
 from ssm_plugin.session.session import Session
+from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 from ssm_plugin.transport.data_channel import Disconnected
 from ssm_plugin.wire import payloads
@@ -70,3 +73,26 @@ def test_a_whole_session_fits_before_the_news():
 def test_so_does_a_loss(before):
     outcome, _ = outcome_after(*before + (Disconnected(OSError("reset")),))
     assert "reset, and its data channel cannot be resumed" in str(outcome.error)
+
+
+class Watched(CallableStreams):
+    is_watched = True
+
+
+class Patient(Keeping):
+    awaits_output = True
+
+
+def test_a_person_is_told_all_the_same_what_is_waited_for():
+    said = queue.Queue()
+    session = Session(
+        SessionConfig("s-1", "wss://ssmmessages.eu-west-1.amazonaws.com/x", "token"),
+        ClientConfig("c", SessionType.STANDARD_STREAM),
+        environment=Environment(streams=Watched(said.put, said.put), environ={}),
+        runner=lambda session, started: Patient(),
+    )
+    session.set_data_channel(HastyChannel(STARTED._replace(session_type="Standard_Stream")))
+    session.execute()
+    assert b"Starting session" in said.get(timeout=TIME_LIMIT)
+    assert b"waiting for the node's first output" in said.get(timeout=TIME_LIMIT)
+    session.terminate_session()
