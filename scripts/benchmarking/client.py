@@ -97,16 +97,21 @@ class Load:
 
 
 class Client:
-    """The client as the AWS CLI starts it. ``terminal`` gives it a pty, else it has pipes."""
+    """The client as the AWS CLI starts it. ``terminal`` gives it a pty, else it has pipes. With
+    ``local_port`` it was asked for a tunnel, which a node cannot make of anything else."""
 
-    def __init__(self, command, environ, port, terminal=False):
+    def __init__(self, command, environ, port, terminal=False, local_port=0):
         response = {
             "SessionId": "benchmark-0123456789abcdef0",
             "TokenValue": "token",
             "StreamUrl": "ws://127.0.0.1:%d/v1/data-channel/benchmark" % port,
         }
-        request = json.dumps({"Target": "i-0123456789abcdef0"})
-        words = [json.dumps(response), "us-east-1", "StartSession", "", request, ENDPOINT]
+        request = {"Target": "i-0123456789abcdef0"}
+        if local_port:
+            request["DocumentName"] = "AWS-StartPortForwardingSession"
+            request["Parameters"] = {"portNumber": ["22"], "localPortNumber": [str(local_port)]}
+        words = [json.dumps(response), "us-east-1", "StartSession", ""]
+        words += [json.dumps(request), ENDPOINT]
         self.started_at = time.monotonic()
         if terminal:
             self._start_on_terminal(command + words, environ)

@@ -65,7 +65,9 @@ def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
                 rtt=rtt / 1000, lose=lose, **({"window": window} if window else {})
             )
         )
-        client = stack.enter_context(Client(subject.command, subject.environ, load.port))
+        client = stack.enter_context(
+            Client(subject.command, subject.environ, load.port, local_port=port)
+        )
         load.wait("ready_at")
         ends = [(client.stdin, client.stdout)]
         if port:
@@ -140,7 +142,9 @@ def keystrokes_beside_bulk(subject, plan, up):
             Load(type="mux", mib=100000 if not up else 0, echo=True, window=BUSY_WINDOW,
                  local_port=port)
         )
-        client = stack.enter_context(Client(subject.command, subject.environ, load.port))
+        client = stack.enter_context(
+            Client(subject.command, subject.environ, load.port, local_port=port)
+        )
         bulk, keys = _connect(stack, client, load, port, 2, True)
         local = LocalEnds([(bulk.fileno(), bulk.fileno())], 1 << 40 if up else 0, 1 << 40)
         stack.callback(local.stop)
