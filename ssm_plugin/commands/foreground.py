@@ -57,12 +57,7 @@ class Foreground:
     def run(self, session: Session) -> Outcome:
         """Raises what the session failed with."""
         self._session = session
-        session.execute()
-        outcome = session.wait()
-        assert outcome is not None, "without a timeout it waits for the end"
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome
+        return session.run_to_end()
 
     def _signal(self, event: Signalled) -> None:
         if self._session is None:

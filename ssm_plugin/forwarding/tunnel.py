@@ -185,12 +185,7 @@ class Tunnel(ReportedTunnel):
         )
         session = make_session(self.request, started, environment, events, current.make_runner)
         self._current = current
-        session.execute()
-        outcome = session.wait()
-        assert outcome is not None, "without a timeout it waits for the end"
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome
+        return session.run_to_end()
 
     def _ending(self, outcome: Outcome) -> str:
         """Why it ended. Raises RemoteError if it is better not to start another one."""

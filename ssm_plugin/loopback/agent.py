@@ -11,7 +11,7 @@ import os
 import queue
 import time
 from importlib import import_module
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
@@ -34,7 +34,7 @@ from .agent_documents import (
 from .agent_handshake import AgentHandshake, Encryption
 from .agent_link import CONNECTED, AgentLink
 from .agent_shell import PtyWork
-from .agent_work import AgentOptions, Work, WorkDone, WorkingAgent
+from .agent_work import AgentEvent, AgentOptions, Work, WorkDone, WorkingAgent
 from .gateway_session import GatewaySession
 from .pipe import PipeEnd
 
@@ -73,15 +73,15 @@ class Agent(WorkingAgent):
         self.documents = dict(DOCUMENTS, **options.documents)
         self.assignment: Assignment = assign(session.request, self.documents)
         self.client_version = ""
-        self.events: "queue.Queue[Any]" = queue.Queue()
-        self.link = AgentLink(link, session.session_id, self.events)
+        self.events: "queue.Queue[AgentEvent]" = queue.Queue()
+        self.link = AgentLink(link, session.session_id, self.events.empty)
         self._protocol = ChannelProtocol(Role.AGENT)
         self.channel = DataChannel(
             self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER
         )
         self._work: Optional[Work] = None
         self._failure: Optional[BaseException] = None
-        self._failures: "queue.Queue[Any]" = queue.Queue()
+        self._failures: "queue.Queue[WorkerFailed]" = queue.Queue()
         self._worker = Worker("agent " + session.session_id, self._run, self._failures.put)
 
     def start(self) -> None:
@@ -163,7 +163,7 @@ class Agent(WorkingAgent):
                 event.payload_type, event.data, time.monotonic() - began
             )
 
-    def _next_event(self, deadline: float) -> Any:
+    def _next_event(self, deadline: float) -> AgentEvent:
         try:
             return self.events.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
@@ -188,7 +188,7 @@ class Agent(WorkingAgent):
             return work
         raise UsageError("there is no session type %s" % assignment.session_type)
 
-    def _handle(self, event: Any) -> bool:
+    def _handle(self, event: AgentEvent) -> bool:
         """False if it ends the session."""
         if isinstance(event, Output):
             return self._input(event.payload_type, event.data)

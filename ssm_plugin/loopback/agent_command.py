@@ -124,7 +124,7 @@ class CommandWork(Work):
                 self._streams.append(stream)
                 text = _Text(self.agent, payload_type)
                 pump = OutputPump(
-                    "command output", stream.fileno(), self._ended, text.send, self.agent.events
+                    "command output", stream.fileno(), self._ended, text.send, self.agent.events.put
                 )
                 self._pumps.append(pump)
                 pump.start()

@@ -6,11 +6,10 @@ out, while the target is behind. Nothing else waits: what the client acknowledge
 """
 
 import os
-import queue
 import struct
 import threading
 import time
-from typing import Any, Callable, List, Sequence
+from typing import Callable, List, Sequence
 
 from ..errors import ConnectionLost
 from ..wire import message, payloads
@@ -31,14 +30,14 @@ _PAYLOAD = slice(message.PREFIX.size, None)
 class AgentLink:
     """``reason`` is what the service tells the client when the link ends. ``unanswered`` are bytes
     in the client's data after which acknowledgements are held back; sealed data is not looked
-    into. ``events`` is the agent's queue."""
+    into. ``is_idle`` tells whether no event waits for the agent."""
 
-    def __init__(self, link: PipeEnd, session_id: str, events: "queue.Queue[Any]") -> None:
+    def __init__(self, link: PipeEnd, session_id: str, is_idle: Callable[[], bool]) -> None:
         self.reason = ""
         self.unanswered = b""
         self._link = link
         self._session_id = session_id
-        self._events = events
+        self._is_idle = is_idle
         self._lock = threading.Lock()
         self._held: List[bytes] = []
         self._behind = 0
@@ -128,7 +127,7 @@ class AgentLink:
         if self._released:
             return False
         # Input that the agent's thread has not seen yet may be too much, or may not.
-        return self._answering or self._behind > LIMIT or not self._events.empty()
+        return self._answering or self._behind > LIMIT or not self._is_idle()
 
     def _is_unanswered(self, frame: bytes) -> bool:
         return frame[_TYPE] == _DATA and any(byte in frame[_PAYLOAD] for byte in self.unanswered)

@@ -8,10 +8,10 @@ import os
 import queue
 import selectors
 import sys
-from typing import Any, Callable, Optional, Type
+from typing import Callable, Optional, Type
 
 from ..errors import SessionLost
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 
 PIECE = 65536
 
@@ -51,14 +51,14 @@ class OutputPump:
         fd: int,
         ended: Signal,
         send: Callable[[bytes], None],
-        failures: "queue.Queue[Any]",
+        failed: Callable[[WorkerFailed], object],
     ) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
         self._ended = ended
         self._send = send
         self._over = False
-        self._worker = Worker(name, self._run, failures.put)
+        self._worker = Worker(name, self._run, failed)
 
     def start(self) -> None:
         self._worker.start()
@@ -115,13 +115,13 @@ class TargetPump:
         fd: int,
         ended: Signal,
         taken: Callable[[int], None],
-        failures: "queue.Queue[Any]",
+        failed: Callable[[WorkerFailed], object],
     ) -> None:
         self._fd = fd
         self._ended = ended
         self._taken = taken
         self._waiting: "queue.Queue[bytes]" = queue.Queue()
-        self._worker = Worker(name, self._run, failures.put)
+        self._worker = Worker(name, self._run, failed)
 
     def start(self) -> None:
         self._worker.start()

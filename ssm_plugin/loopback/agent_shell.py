@@ -49,9 +49,9 @@ class PtyWork(Work):
             os.close(slave)
         failures = agent.events
         self._output = OutputPump(
-            "pty output", self._master, self._ended, self._send, failures
+            "pty output", self._master, self._ended, self._send, failures.put
         )
-        self._input = TargetPump("pty input", self._master, self._ended, agent.taken, failures)
+        self._input = TargetPump("pty input", self._master, self._ended, agent.taken, failures.put)
         self._waiter = Worker("pty program", self._wait, failures.put)
 
     def start(self) -> None:

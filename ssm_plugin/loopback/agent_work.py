@@ -4,9 +4,11 @@ All methods are called in the agent's own thread, except where they say otherwis
 """
 
 import queue
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..transport.data_channel import DataChannel
+from ..session.events import ChannelEvent, RunnerEvent
+from ..transport.data_channel import DataChannel, Disconnected
+from ..transport.worker import WorkerFailed
 from .agent_documents import Assignment, Document
 from .agent_handshake import Encryption
 from .agent_link import AgentLink
@@ -30,25 +32,29 @@ class AgentOptions(NamedTuple):
     term: str = TERM
 
 
+class WorkDone(NamedTuple):
+    """The event: the session is over from the agent's side; ``reason`` is empty if all is well."""
+
+    reason: str = ""
+
+
+# A ``RunnerEvent`` is what threads that the agent shares with the client's runners tell.
+AgentEvent = Union[ChannelEvent, Disconnected, WorkerFailed, RunnerEvent, WorkDone]
+
+
 class WorkingAgent(RunningAgent):
     """The agent as its :class:`Work` sees it."""
 
     options: AgentOptions
     assignment: Assignment
     client_version: str
-    events: "queue.Queue[Any]"
+    events: "queue.Queue[AgentEvent]"
     link: AgentLink
     channel: DataChannel
 
     def taken(self, size: int) -> None:
         """So many bytes of input have arrived at their target. From any thread."""
         raise NotImplementedError
-
-
-class WorkDone(NamedTuple):
-    """The event: the session is over from the agent's side; ``reason`` is empty if all is well."""
-
-    reason: str = ""
 
 
 class Work:

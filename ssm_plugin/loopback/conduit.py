@@ -7,9 +7,9 @@ the relaying threads themselves never wait for a moment to come.
 import queue
 import threading
 import time
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .fault_plan import DirectionPlan
 from .faults import DirectionFaults
 
@@ -22,7 +22,7 @@ class Conduit:
         name: str,
         faults: DirectionFaults,
         deliver: Callable[[List[bytes]], None],
-        failures: "queue.Queue[Any]",
+        failures: "queue.Queue[WorkerFailed]",
     ) -> None:
         self._name = name
         self._faults = faults

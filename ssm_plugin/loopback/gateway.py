@@ -12,6 +12,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Union
 from urllib.parse import parse_qs
 
 from ..errors import ConnectionLost
+from ..transport.worker import WorkerFailed
 from .fault_plan import FaultPlan
 from .gateway_session import AgentFactory, GatewaySession, StartRequest
 from .http import HttpResponse, Request, Upgrade
@@ -44,7 +45,7 @@ class Gateway:
         signatures: SignatureCheck,
         plan: FaultPlan,
         resumed_url: str,
-        failures: "queue.Queue[Any]",
+        failures: "queue.Queue[WorkerFailed]",
     ) -> None:
         self.changed = threading.Condition()
         self._bases = bases

@@ -10,10 +10,10 @@ import queue
 import secrets
 import threading
 import time
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..errors import ConnectionLost, SsmPluginError
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
@@ -55,7 +55,7 @@ class GatewaySession:
         request: StartRequest,
         plan: FaultPlan,
         agent_factory: "AgentFactory",
-        failures: "queue.Queue[Any]",
+        failures: "queue.Queue[WorkerFailed]",
         changed: threading.Condition,
     ) -> None:
         self.session_id = session_id

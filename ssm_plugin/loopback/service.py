@@ -10,7 +10,7 @@ import queue
 import ssl
 import time
 from types import TracebackType
-from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Type, Union
+from typing import Callable, Container, Dict, List, Mapping, Optional, Type, Union
 
 from ..errors import DeadlineError, UsageError
 from ..transport.worker import WorkerFailed
@@ -52,7 +52,7 @@ class LocalService:
         if resumed_url not in RESUMED_URLS:
             raise UsageError("resumed_url is one of %s" % ", ".join(RESUMED_URLS))
         plan = parse_faults(faults)
-        self.failures: "queue.Queue[Any]" = queue.Queue()
+        self.failures: "queue.Queue[WorkerFailed]" = queue.Queue()
         self._servers = [HttpServer("loopback", self._handle, self.failures, tls, port)]
         if resumed_url == OTHER_PORT:
             self._servers.append(HttpServer("loopback 2", self._handle, self.failures, tls))
@@ -104,7 +104,7 @@ class LocalService:
     def raise_failure(self) -> None:
         """Raise the first unexpected failure of one of the service's threads, if there was any."""
         try:
-            failed: WorkerFailed = self.failures.get_nowait()
+            failed = self.failures.get_nowait()
         except queue.Empty:
             return
         raise failed.error

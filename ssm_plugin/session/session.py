@@ -187,6 +187,15 @@ class Session(IRunnerSession):
             self._life.abandon(self._status_if_stuck, self._leave_by + STUCK_LIMIT)
         return self._lifecycle.outcome
 
+    def run_to_end(self) -> Outcome:
+        """:meth:`execute`, and wait without a limit. Raises what the session failed with."""
+        self.execute()
+        outcome = self.wait()
+        assert outcome is not None, "without a timeout it waits for the end"
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
+
     # For its owner and for runners
 
     def end(self, status: int, line: Optional[str] = None) -> None:

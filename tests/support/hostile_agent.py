@@ -43,7 +43,7 @@ class HostileAgent(RunningAgent):
     def __init__(self, session: Any, link: Any, script: Script) -> None:
         self._script = script
         self._events = queue.Queue()
-        self._link = AgentLink(link, session.session_id, self._events)
+        self._link = AgentLink(link, session.session_id, self._events.empty)
         protocol = ChannelProtocol(Role.AGENT)
         self._channel = DataChannel(protocol, self._events.put, self._events.qsize)
         self.worker = Worker("agent " + session.session_id, self._run, queue.Queue().put)

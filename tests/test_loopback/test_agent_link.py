@@ -22,7 +22,7 @@ def events():
 def ends(events):
     """The service's end and the agent's."""
     service, link = link_pair()
-    return service, AgentLink(link, "s-1", events)
+    return service, AgentLink(link, "s-1", events.empty)
 
 
 OUTPUT = data(0, b"out", message.OUTPUT_STREAM_DATA)
