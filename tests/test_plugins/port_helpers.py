@@ -14,6 +14,7 @@ from ssm_plugin.session.registry import SessionPluginRegistry
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
+from tests.support.collected import Collected
 
 TARGET = "i-0123456789abcdef0"
 FORWARDING = "AWS-StartPortForwardingSession"
@@ -21,24 +22,6 @@ REMOTE_FORWARDING = "AWS-StartPortForwardingSessionToRemoteHost"
 SSH = "AWS-StartSSHSession"
 TIME_LIMIT = 40.0
 REGISTRY = {SessionType.PORT: "ssm_plugin.plugins.port:PortPlugin"}
-
-
-class Collected:
-    """Bytes that come from another thread; ``wait_for`` waits until some are there."""
-
-    def __init__(self):
-        self.data = b""
-        self._changed = threading.Condition()
-
-    def add(self, data):
-        with self._changed:
-            self.data += data
-            self._changed.notify_all()
-
-    def wait_for(self, wanted, times=1):
-        with self._changed:
-            came = self._changed.wait_for(lambda: self.data.count(wanted) >= times, TIME_LIMIT)
-            assert came, "%r did not come; %r" % (wanted, self.data[-2000:])
 
 
 class RunningSession:

@@ -50,23 +50,6 @@ class OtherChannel(IDataChannel):
             raise self._fails[name]
 
 
-class Collected:
-    """What came so far, for any thread."""
-
-    def __init__(self):
-        self.data = b""
-        self._changed = threading.Condition()
-
-    def add(self, data):
-        with self._changed:
-            self.data += data
-            self._changed.notify_all()
-
-    def wait_for(self, wanted):
-        with self._changed:
-            assert self._changed.wait_for(lambda: wanted in self.data, LIMIT), self.data
-
-
 def quiet(**fields):
     """An environment without streams of its own."""
     return Environment(silent=True, environ={}, streams=CallableStreams(bytes, bytes), **fields)

@@ -18,8 +18,9 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.data_channel import Disconnected
+from tests.support.collected import Collected
 
-from .sessions import LIMIT, Collected, OtherChannel, quiet, threads_left
+from .sessions import LIMIT, OtherChannel, quiet, threads_left
 
 ARGUMENTS = {
     "sessionId": "s-1",
@@ -290,10 +291,8 @@ class EchoPlugin(Plugin):
         return Echo(session, started)
 
 
-def test_a_plugin_with_its_own_runner_from_end_to_end():
-    channel = TellingChannel()
-    registry = SessionPluginRegistry()
-    registry.register_plugin("Port", EchoPlugin(lambda: channel))
+def started_session(registry, channel):
+    """A session with this channel, at which a node has opened a port."""
     session = Session(
         SessionConfig("s-1", "wss://host/", "t"),
         ClientConfig("c-1", SessionType.PORT),
@@ -303,6 +302,14 @@ def test_a_plugin_with_its_own_runner_from_end_to_end():
     session.set_data_channel(channel)
     session.execute()
     channel.tell(STARTED)
+    return session
+
+
+def test_a_plugin_with_its_own_runner_from_end_to_end():
+    channel = TellingChannel()
+    registry = SessionPluginRegistry()
+    registry.register_plugin("Port", EchoPlugin(lambda: channel))
+    session = started_session(registry, channel)
     channel.tell(Output(OUTPUT, b"hello"))
     session.tell(Typed(b"typed"))
     session.tell(Tick())
@@ -375,15 +382,7 @@ def test_a_runner_may_end_its_session_by_terminating_it():
 def test_a_type_that_no_plugin_serves_is_a_failure_that_names_it():
     channel = TellingChannel()
     registry = SessionPluginRegistry()
-    session = Session(
-        SessionConfig("s-1", "wss://host/", "t"),
-        ClientConfig("c-1", SessionType.PORT),
-        registry,
-        quiet(),
-    )
-    session.set_data_channel(channel)
-    session.execute()
-    channel.tell(STARTED)
+    session = started_session(registry, channel)
     error = session.wait(LIMIT).error
     assert isinstance(error, SessionPropertyError)
     assert "session type Port" in str(error)

@@ -23,6 +23,7 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionStatus
 from ssm_plugin.terminal.output import write_all
 from ssm_plugin.terminal.signals import Signalled
+from tests.support.collected import Collected
 from tests.support.pty import ROOT
 from tests.support.running import NETWORK
 from tests.support.service import local_service
@@ -31,7 +32,6 @@ from .sessions import (
     CLIENT,
     CONFIG,
     LIMIT,
-    Collected,
     OtherChannel,
     SilentListener,
     other_session,
