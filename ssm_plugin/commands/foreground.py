@@ -17,21 +17,33 @@ from ..transport.worker import Worker, WorkerFailed
 
 
 def run_new_session(
-    request: SessionRequest, environment: Environment, runner: Optional[RunnerFactory] = None
-) -> Outcome:
-    """Start, connect, wait; how it ended. Raises what went wrong.
+    request: SessionRequest,
+    environment: Environment,
+    runner: Optional[RunnerFactory] = None,
+    what: str = "",
+) -> int:
+    """Start, connect, wait; the exit status. Raises what went wrong.
 
-    With notices dropped, an end that nobody here asked for is an error: one line says why."""
+    With notices dropped, an end that nobody here asked for is an error: one line says why, of
+    ``what``, or of the session's id."""
     events: "queue.Queue[SessionEvent]" = queue.Queue()
     foreground = Foreground(events.put)
     assert environment.service is not None, "sessions are started at the service"
-    with signals_into(foreground.signal, events.put):
-        started = start_session(environment.service, request, events)
-        session = make_session(request, started, environment, events, runner)
-        outcome = foreground.run(session)
+    session: Optional[Session] = None
+    try:
+        with signals_into(foreground.signal, events.put):
+            started = start_session(environment.service, request, events)
+            session = make_session(request, started, environment, events, runner)
+            outcome = foreground.run(session)
+    # A safety net: there may have been neither descriptors nor threads, and now there are.
+    except BaseException:
+        if session:
+            session.ensure_terminated()
+        raise
     if environment.silent and outcome.reason:
-        raise SessionLost("SessionId: %s : %s" % (session.session_id, outcome.reason))
-    return outcome
+        subject = what or "SessionId: %s :" % session.session_id
+        raise SessionLost("%s %s" % (subject, outcome.reason))
+    return outcome.status
 
 
 def run_in_foreground(session: Session) -> Outcome:

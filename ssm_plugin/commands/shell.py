@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.reason,
     )
     environment = make_environment(settings, aside=True, environ=environ)
-    return run_new_session(request, environment._replace(silent=settings.quiet)).status
+    return run_new_session(request, environment._replace(silent=settings.quiet))
 
 
 def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:

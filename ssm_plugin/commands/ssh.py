@@ -9,21 +9,19 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 """
 
 import argparse
-import queue
 import re
 from typing import Mapping
 
 from ..channel.events import Started
 from ..config import Settings
-from ..errors import SessionLost, SessionPropertyError, UsageError
+from ..errors import SessionPropertyError, UsageError
 from ..plugins.port import listens
 from ..plugins.port_stdio import StdioRunner
-from ..session.environment import Environment, make_environment
-from ..session.events import SessionEvent
+from ..session.environment import make_environment
 from ..session.protocols import IRunner, IRunnerSession
-from ..session.starting import SessionRequest, make_session, start_session
+from ..session.starting import SessionRequest
 from ..session.types import SessionType
-from .foreground import Foreground, signals_into
+from .foreground import run_new_session
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"
@@ -50,23 +48,11 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.reason,
     )
     environment = make_environment(settings, aside=True, environ=environ)
-    return _run(request, environment._replace(silent=settings.quiet))
-
-
-def _run(request: SessionRequest, environment: Environment) -> int:
-    events: "queue.Queue[SessionEvent]" = queue.Queue()
-    foreground = Foreground(events.put)
-    assert environment.service is not None, "sessions are started at the service"
-    with signals_into(foreground.signal, events.put):
-        started = start_session(environment.service, request, events)
-        session = make_session(request, started, environment, events, _stream_runner)
-        outcome = foreground.run(session)
-    if environment.silent and outcome.reason:  # else a notice has told it
-        port = request.parameters["portNumber"][0]
-        raise SessionLost(
-            "the session with port %s of %s was ended: %s" % (port, request.target, outcome.reason)
-        )
-    return outcome.status
+    port = request.parameters["portNumber"][0]
+    what = "the session with port %s of %s was ended:" % (port, request.target)
+    return run_new_session(
+        request, environment._replace(silent=settings.quiet), _stream_runner, what
+    )
 
 
 def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:

@@ -132,8 +132,8 @@ class Connector:
                 raise
             host = urlsplit(url).netloc
             raise UpgradeError(
-                f"{host} refused the data channel with HTTP status {error.status}: "
-                f"the request was not signed by us: {why}",
+                "%s refused the data channel with HTTP status %d: the request was not signed by "
+                "us: %s" % (host, error.status, why),
                 error.status,
             ) from error
 
