@@ -82,7 +82,7 @@ class GatewaySession:
     @property
     def state(self) -> str:
         """As DescribeSessions names it."""
-        if self._over:
+        if self.is_over:
             return TERMINATED
         if self._client is not None:
             return CONNECTED
@@ -90,7 +90,9 @@ class GatewaySession:
 
     @property
     def is_over(self) -> bool:
-        return self._over
+        """From the moment on in which the service has said so: TerminateSession is answered while
+        the last word to the client is still on its way."""
+        return self._over or self._reason is not None
 
     def renew_token(self) -> str:
         """A token that opens the session from now on, in place of the one before."""
