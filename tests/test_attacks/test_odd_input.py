@@ -8,7 +8,7 @@ import pytest
 from tests.test_fuzz.inputs import Source
 from tests.test_fuzz.readers import READERS, run
 
-# More for a night: SSM_FUZZ_CASES=20000 scripts/test tests/test_fuzz
+# More for a night: SSM_FUZZ_CASES=20000 scripts/test tests/test_attacks/test_odd_input.py
 CASES = int(os.environ.get("SSM_FUZZ_CASES", "300"))
 
 
