@@ -6,7 +6,7 @@ MYPY = False
 if MYPY:
     from typing import IO, Callable, ContextManager, Optional, Sequence, Union
 
-    from .forwarding.addresses import LocalAddress
+    from .forwarding.reports import LocalAddress
     from .library import CompletedCommand
 
 __all__ = ["__version__", "forward", "run"]

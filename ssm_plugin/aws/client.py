@@ -28,9 +28,9 @@ from ..errors import (
 )
 from ..net.address import parse
 from ..net.connect import open_socket
-from ..net.deadline import Deadline
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
+from ..net.timing import Deadline
 from ..version import __version__
 from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, is_presigned, session_region_of

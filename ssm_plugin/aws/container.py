@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from ..errors import CredentialsError, NetworkError, UsageError
 from ..files import MIB, read_regular
 from ..net.address import is_loopback
-from ..net.deadline import Deadline
-from .instance_services import document, request
+from ..net.timing import Deadline
 from .keys import Credentials, from_document
+from .metadata import document, request
 
 ECS_ADDRESS = "http://169.254.170.2"
 

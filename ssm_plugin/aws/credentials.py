@@ -21,7 +21,7 @@ from typing import Callable, Mapping, Optional, Sequence
 
 from .. import masking
 from ..errors import CredentialsError, DeadlineError, NoCredentialsError
-from ..net.deadline import Deadline
+from ..net.timing import Deadline
 from . import delegation
 from .keys import Credentials, checked
 from .profiles import (

@@ -1,15 +1,18 @@
 """Credentials whose sources we leave to others: single sign-on, roles, web identity, login.
 
 botocore does it if it is installed beside us, else the AWS CLI (``configure export-credentials``,
-in version 2 and late versions 1). Either runs in a child process, for the sake of the time limit.
+in version 2 and late versions 1). Either runs in a child process, for the sake of the time limit:
+botocore has none over all, and it reads the environment of its process.
 """
 
+import importlib
+import json
 import os
 import sys
 from typing import Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import CredentialsError
-from ..net.deadline import Deadline
+from ..net.timing import Deadline
 from .keys import Credentials
 from .profiles import Section
 
@@ -28,10 +31,9 @@ _LOGINS = {
 _WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
 # With our own search path, as we may run from a zip file or out of an embedder's path.
 _CHILD = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    f"from {__package__}.botocore_export import export; "
+    "import sys; sys.path[:] = sys.argv[3:]; from %s import export; "
     "sys.stdout.write(export(sys.argv[1], sys.argv[2]))"
-)
+) % __name__
 
 
 def reason(settings: Section) -> Optional[str]:
@@ -88,3 +90,43 @@ def _ways(
         named = ["--profile", profile] if profile else []
         export = [aws, "configure", "export-credentials", "--format", "process"]
         yield "'aws configure export-credentials'", export + named
+
+
+def export(profile: str, region: str) -> str:
+    """Runs in a child process: credentials that botocore resolves, printed as a credential_process
+    prints them. ``profile`` is empty for those of the environment.
+
+    Whatever botocore raises goes through: the parent shows its last line.
+    """
+    session = importlib.import_module("botocore.session").Session(profile=profile or None)
+    if region:
+        session.set_config_variable("region", region)
+    _share_cache(session)
+    try:
+        credentials = session.get_credentials()
+        frozen = credentials.get_frozen_credentials() if credentials else None
+    except EOFError:  # it asked for the code on stdin, which is empty
+        raise CredentialsError(
+            "the role wants an MFA code: run 'aws sts get-caller-identity' with this profile first"
+        ) from None
+    if frozen is None:
+        raise CredentialsError("botocore found no credentials")
+    answer = {
+        "Version": 1,
+        "AccessKeyId": frozen.access_key,
+        "SecretAccessKey": frozen.secret_key,
+        "SessionToken": frozen.token,
+    }
+    expires = getattr(credentials, "_expiry_time", None)  # no public name; the AWS CLI uses it too
+    if expires is not None:
+        answer["Expiration"] = expires.isoformat()
+    return json.dumps(answer)
+
+
+def _share_cache(session: object) -> None:
+    """Roles that the AWS CLI has assumed are in its cache: no second MFA code for those."""
+    directory = os.path.expanduser("~/.aws/cli/cache")
+    if os.path.isdir(directory):
+        cache = importlib.import_module("botocore.credentials").JSONFileCache(directory)
+        chain = session.get_component("credential_provider")  # type: ignore[attr-defined]
+        chain.get_provider("assume-role").cache = cache

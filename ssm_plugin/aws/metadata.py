@@ -4,16 +4,46 @@ A PUT fetches a token for the session, a GET with it the name of the role, anoth
 Version 1, which has no token, is not spoken: anybody who can make us fetch a URL could use it.
 """
 
+import json
 import re
-from typing import Mapping, Optional
-from urllib.parse import quote
+from typing import Any, Mapping, Optional
+from urllib.parse import quote, urlsplit
 
 from ..errors import CredentialsError, NetworkError, UsageError
-from ..net.deadline import Deadline
-from ..net.exchange import Response
-from .instance_services import document, request
+from ..net.address import parse
+from ..net.connect import open_socket
+from ..net.exchange import Response, exchange
+from ..net.route import Route
+from ..net.timing import Deadline
 from .keys import Credentials, from_document
 from .profiles import Profile
+
+_LIMIT = 65536  # bytes; real answers have about 2000
+
+
+def request(
+    method: str, url: str, what: str, headers: Mapping[str, str], seconds: float, deadline: Deadline
+) -> Response:
+    """One request, within ``seconds`` and ``deadline``. NetworkError, or UsageError for the URL."""
+    address = parse(url, ("https", "http"), what)
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    own = Deadline(min(seconds, deadline.remaining(what)), f"asking {address.authority}")
+    route = Route(address.host, address.port, address.tls, address.host)
+    sock = open_socket(route, own.remaining(what))
+    try:
+        return exchange(sock, method, target, address, headers, b"", own, _LIMIT)
+    finally:
+        sock.close()
+
+
+def document(response: Response, what: str) -> Any:
+    """The JSON value of an answer. The answer itself is never shown: it holds keys."""
+    try:
+        return json.loads(response.body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise CredentialsError(f"the answer of {what} is not JSON") from None
+
 
 _ENDPOINTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
 _ROLES = "/latest/meta-data/iam/security-credentials/"

@@ -20,7 +20,7 @@ from typing import Mapping, Sequence, Set, Tuple
 from .. import masking
 from ..errors import CredentialsError
 from ..files import MIB
-from ..net.deadline import Deadline
+from ..net.timing import Deadline
 from .keys import Credentials, from_document
 
 _running: "Set[subprocess.Popen[bytes]]" = set()

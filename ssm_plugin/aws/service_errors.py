@@ -5,7 +5,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any, Dict, NamedTuple, Optional
 
-from ..errors import ServiceError
+from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
 from ..net.exchange import Response
 
 _THROTTLED = frozenset(
@@ -179,3 +179,24 @@ def _span(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.0f} hours" if seconds < 172800 else f"{seconds / 86400:.0f} days"
+
+
+# What the service says of a session that is over, or not ours to resume. Throttling, faults and an
+# expired token (which the next attempt finds anew) may heal.
+_FINAL_CODES = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "DoesNotExistException",
+    "InvalidSessionId",
+    "TargetNotConnected",
+    "UnrecognizedClientException",
+    "ValidationException",
+)
+
+
+def may_heal(error: Optional[BaseException]) -> bool:
+    """Whether another attempt may succeed. A source of credentials that fails for the moment, or
+    whose login has expired, may work again; where there is none, none will come."""
+    if isinstance(error, ServiceError):
+        return error.code.split(":")[0] not in _FINAL_CODES
+    return not isinstance(error, (NoCredentialsError, UsageError, ConfigurationError))

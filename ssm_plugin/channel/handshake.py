@@ -16,10 +16,9 @@ from typing import Collection, Dict, List, NamedTuple, Optional, Tuple, Union
 from ..errors import EncryptionError, HandshakeError
 from ..version import PROTOCOL_VERSION
 from ..wire import payloads
-from ..wire.message import Buffer
+from ..wire.message import Buffer, Role
 from .cipher import Cipher
 from .events import KeyRequested, Started
-from .role import Role
 
 
 class Phase(enum.Enum):

@@ -13,9 +13,8 @@ not taken yet must be kept, and bounded, by the owner.
 from typing import List, NamedTuple, Optional, Set, Union
 
 from ..errors import LocalError, RemoteError, SessionLost, StateError
-from ..wire.message import Buffer
+from ..wire.message import Buffer, Role
 from ..wire.smux import FIN, MAXIMUM_SENT, NOP, PSH, SYN, FrameSplitter, encode_frame
-from .role import Role
 
 KEEP_ALIVE_INTERVAL = 10.0  # seconds between two NOPs
 KEEP_ALIVE_TIMEOUT = 30.0  # seconds of the peer's silence

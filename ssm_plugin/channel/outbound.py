@@ -15,8 +15,7 @@ The agent resends only its oldest message; ``patient`` gives that behaviour to i
 from collections import OrderedDict
 from typing import List, Optional
 
-from .rtt import MAXIMUM_TIMEOUT, RoundTripEstimator
-from .window import CEILING, Window
+from .congestion import CEILING, MAXIMUM_TIMEOUT, RoundTripEstimator, Window
 
 # Everything overdue goes out, but no more than this at a time: a burst after a stall would be
 # followed by the next stall.

@@ -15,13 +15,13 @@ from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
 from ..wire import message as wire
 from ..wire import payloads
+from ..wire.message import Role
 from .cipher import Cipher
+from .congestion import CEILING
 from .events import Acknowledged, ChannelClosed, Event, Failed, Output, Started, Terminating
 from .handshake import STEPS, ClientHandshake, Phase, Reply
 from .inbound import Inbound
 from .outbound import STALL_LIMIT, Outbound
-from .role import Role
-from .window import CEILING
 
 log = logs.logger(__name__)
 

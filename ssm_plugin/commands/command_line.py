@@ -12,8 +12,8 @@ from typing import Any, List, Mapping, NoReturn, Tuple
 from .. import config, logs
 from ..config import Settings
 from ..errors import UsageError
+from ..session.streams import write_all
 from ..strict_yaml import did_you_mean
-from ..terminal.output import write_all
 from ..version import PROTOCOL_VERSION, __version__
 from .exit_status import check_status_setting
 from .program import COMMANDS, HELP

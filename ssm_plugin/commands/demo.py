@@ -17,9 +17,9 @@ from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.agent_work import AgentOptions
-from ..loopback.demo_service import new_keys, private_service
 from ..loopback.fault_plan import FAULTS
-from ..terminal.output import OutputGone, write_all
+from ..loopback.service import new_keys, private_service
+from ..session.streams import OutputGone, write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
 from . import exec as exec_command

@@ -22,11 +22,10 @@ from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
+from ..session.streams import write_all
 from ..session.types import SessionType
-from ..terminal.output import write_all
 from .exit_status import check_status_setting
 from .foreground import run_in_foreground
-from .process_memory import overwrite
 from .program import RESPONSE_VARIABLE
 
 USAGE = (
@@ -59,6 +58,12 @@ _POLL_ENDPOINT = re.compile(r"https://ecs-a-[0-9]+\.", re.IGNORECASE)
 
 # A profile that does not exist under this name is as good as none: many callers always pass it.
 _NO_PROFILE = "default"
+
+# ``/proc/PID/cmdline`` and ``/proc/PID/environ`` show a process's own memory while it runs: a
+# variable that was removed is still there. On Linux ``/proc/self/stat`` says where they lie, and
+# ``/proc/self/mem`` writes there. Elsewhere, and where the kernel forbids it, nothing happens.
+_AREAS = slice(45, 49)  # arg_start, arg_end, env_start, env_end in stat, counted from the state
+_LARGEST = 8 << 20  # bytes; the kernel's own limit for both is below that
 
 
 class Invocation(NamedTuple):
@@ -258,3 +263,30 @@ def _text(request: Dict[str, Any], name: str) -> Optional[str]:
 
 def _endpoint(url: str) -> Optional[str]:
     return url if _HTTP.match(url) and not _ECS_ENDPOINT.match(url) else None
+
+
+def overwrite(secret: str) -> bool:
+    """Put ``*`` over each place of ``secret`` in the arguments and the environment that this
+    process was started with; whether that could be done."""
+    wanted = os.fsencode(secret)
+    if not wanted:
+        return False
+    try:
+        with open("/proc/self/stat", "rb") as stat:
+            areas = [int(number) for number in stat.read().rpartition(b")")[2].split()[_AREAS]]
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            _overwrite(memory.fileno(), areas[0], areas[1], wanted)
+            _overwrite(memory.fileno(), areas[2], areas[3], wanted)
+    except (OSError, ValueError, IndexError, OverflowError):
+        return False
+    return True
+
+
+def _overwrite(memory: int, start: int, end: int, wanted: bytes) -> None:
+    if not 0 < end - start <= _LARGEST:
+        return
+    data = os.pread(memory, end - start, start)
+    place = data.find(wanted)
+    while place >= 0:
+        os.pwrite(memory, b"*" * len(wanted), start + place)
+        place = data.find(wanted, place + len(wanted))

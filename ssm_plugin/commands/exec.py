@@ -20,13 +20,20 @@ from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.command import RemoteCommand
 from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
-from ..jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
-from ..jobs.results import as_object, as_objects, table, worst
+from ..jobs.request import (
+    DEFAULT_DOCUMENT,
+    CommandRequest,
+    CommandResult,
+    as_object,
+    as_objects,
+    shell_argv,
+    table,
+    worst,
+)
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
 from ..session.environment import Environment, make_environment
-from ..session.streams import CallableStreams, Streams
+from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from ..terminal.output import write_all
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .foreground import signals_into

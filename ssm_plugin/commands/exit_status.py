@@ -9,8 +9,8 @@ from typing import List, Mapping
 from .. import logs, masking
 from ..display import shown
 from ..errors import ConfigurationError, LocalError, SessionInterrupted, SsmPluginError
+from ..session.streams import EXIT_OUTPUT_GONE, OutputGone
 from ..shortage import explain
-from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 
 FAILURE = 255
 EXIT_INTERRUPTED = 130

@@ -24,14 +24,14 @@ from typing import List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
-from ..forwarding.addresses import exposed_addresses
 from ..forwarding.readiness import ReadyFile, Systemd
+from ..forwarding.reports import exposed_addresses
 from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
 from ..session.environment import Environment, make_environment
-from ..terminal.output import write_all
+from ..session.streams import write_all
 from .foreground import signals_into
 
 EXAMPLE = """\

@@ -19,7 +19,7 @@ from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
 from ..session.environment import make_environment
-from ..terminal.output import write_all
+from ..session.streams import write_all
 from .foreground import signals_into
 from .parent import parent_watch
 

@@ -15,8 +15,7 @@ from typing import Mapping
 from ..channel.events import Started
 from ..config import Settings
 from ..errors import SessionPropertyError, UsageError
-from ..plugins.port import listens
-from ..plugins.port_stdio import StdioRunner
+from ..plugins.port import StdioRunner, listens
 from ..session.environment import make_environment
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.starting import SessionRequest

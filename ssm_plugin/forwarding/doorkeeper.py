@@ -11,8 +11,8 @@ import time
 from threading import Lock
 from typing import Callable, List, Optional
 
-from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection
+from ..terminal.wake import Inbox
 from ..transport.worker import Worker, WorkerFailed
 
 # Seconds.

@@ -7,22 +7,72 @@ import json
 import queue
 import signal
 import time
-from typing import Any, Dict, Optional, Sequence, Set, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Set, Union
 
 from .. import masking
 from ..display import encoded, shown
-from ..errors import SsmPluginError
+from ..errors import LocalError, SsmPluginError
 from ..session.lifecycle import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
-from ..terminal.output import EXIT_OUTPUT_GONE
+from ..session.streams import EXIT_OUTPUT_GONE, OutputGone, write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
-from ..transport.worker import WorkerFailed
+from ..transport.worker import Worker, WorkerFailed
 from . import reports
-from .addresses import LocalAddress
-from .background_writer import BackgroundWriter, OutputClosed
 from .readiness import ReadyFile, Systemd
-from .reports import Notice, Report, ReportedTunnel
+from .reports import LocalAddress, Notice, Report, ReportedTunnel
 from .tunnel import LEAVE_LIMIT, Tunnel
+
+# Pieces that may wait for a slow reader. What comes beyond that is lost.
+WRITER_LIMIT = 10000
+
+
+class OutputClosed(NamedTuple):
+    """The event: nobody will read ``fd`` any more."""
+
+    fd: int
+
+
+class BackgroundWriter:
+    """Writes to standard output or error in a thread of its own: whoever does not read them holds
+    up nothing but what they would have read."""
+
+    def __init__(
+        self, fd: int, tell: Callable[[Union[OutputClosed, WorkerFailed]], object]
+    ) -> None:
+        self._fd = fd
+        self._tell = tell
+        self._closing = False
+        self._waiting: "queue.Queue[Optional[bytes]]" = queue.Queue(WRITER_LIMIT)
+        self._worker = Worker("output %d" % fd, self._run, tell)
+        self._worker.start()
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._waiting.put_nowait(data)
+        except queue.Full:
+            pass  # as above
+
+    def close(self, seconds: float) -> None:
+        """Write the rest; leave after so many seconds even if it is not all out."""
+        self._closing = True
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            pass  # there is more than enough to wake it
+        self._worker.join(seconds)
+
+    def _run(self) -> None:
+        gone = False
+        while not (self._closing and self._waiting.empty()):
+            data = self._waiting.get()
+            if data is None or gone:
+                continue
+            try:
+                write_all(self._fd, data)
+            except (OutputGone, LocalError):
+                gone = True
+                self._tell(OutputClosed(self._fd))
+
 
 # Seconds for whoever reads our output to take the last lines.
 LAST_LINES_LIMIT = 0.5

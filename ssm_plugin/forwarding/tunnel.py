@@ -17,16 +17,15 @@ from typing import Callable, Optional
 
 from ..errors import RemoteError, SessionInterrupted, SsmPluginError
 from ..net.local_end import LocalEnd
+from ..net.timing import delays
 from ..session.environment import Environment
 from ..session.events import EndRequested, SessionEvent
 from ..session.lifecycle import EXIT_LOST, Outcome
 from ..session.session_thread import TIMED_OUT
 from ..session.starting import SessionRequest, make_session, start_session
-from ..transport.backoff import delays
 from ..transport.worker import Worker
-from .addresses import local_address
 from .doorkeeper import Doorkeeper
-from .reports import ENDED, ERROR, READY, RECONNECTED, Report, ReportedTunnel
+from .reports import ENDED, ERROR, READY, RECONNECTED, Report, ReportedTunnel, local_address
 from .runner import Tell, TunnelSession
 from .specification import advice_for
 

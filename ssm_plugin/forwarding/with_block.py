@@ -15,8 +15,7 @@ from .. import config
 from ..errors import UsageError
 from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
-from .addresses import LocalAddress
-from .reports import ENDED, READY, Notice, Report
+from .reports import ENDED, READY, LocalAddress, Notice, Report
 from .specification import Forward, check_host
 from .tunnel import Tunnel
 

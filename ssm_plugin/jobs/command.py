@@ -17,6 +17,7 @@ from ..errors import (
     SsmPluginError,
     UsageError,
 )
+from ..net.timing import delays
 from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.lifecycle import Outcome
@@ -28,11 +29,9 @@ from ..session.starting import (
     make_session,
     wait_for_start,
 )
-from ..session.streams import Streams
+from ..session.streams import EXIT_OUTPUT_GONE, Streams
 from ..session.types import SessionType
-from ..terminal.output import EXIT_OUTPUT_GONE
 from ..terminal.signals import Signalled
-from ..transport.backoff import delays
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .remote_line import remote_line

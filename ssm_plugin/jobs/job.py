@@ -12,12 +12,9 @@ from ..session.environment import Environment
 from .command import RemoteCommand
 from .fleet import Fleet, FleetEvent
 from .lock import JobLock, lock_directory
-from .output_file import open_output
 from .remote_line import remote_line
-from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv
-from .results import worst
-from .sinks import FileStreams, open_fresh
-from .template import expand
+from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv, worst
+from .sinks import FileStreams, expand, open_fresh, open_output
 
 
 class JobReport(NamedTuple):

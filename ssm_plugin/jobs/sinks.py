@@ -1,14 +1,15 @@
 """Where the output of a command goes that does not have stdout and stderr for itself."""
 
 import os
+import re
 import threading
+from datetime import datetime
 from typing import BinaryIO, List
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
 from ..files import open_unbuffered
-from ..session.streams import Streams
-from ..terminal.output import write_all
+from ..session.streams import Streams, write_all
 
 # A line that is longer is cut into pieces, each with the prefix, so that memory is bounded.
 LONGEST_LINE = 65536
@@ -81,11 +82,7 @@ def open_fresh(path: str) -> BinaryIO:
 
     :raises LocalError: naming the path
     """
-    try:
-        return open_unbuffered(path, os.O_WRONLY | os.O_TRUNC)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise LocalError("the output file {!r} cannot be opened: {}".format(path, why)) from error
+    return _open(path, os.O_TRUNC)
 
 
 def _append(file: BinaryIO, data: bytes) -> None:
@@ -96,3 +93,48 @@ def _append(file: BinaryIO, data: bytes) -> None:
     except OSError as error:
         raise LocalError("cannot write to {}: {}".format(file.name, error.strerror)) from error
 
+
+# The fields of ``strftime`` that mean the same on every system and give no ``/``.
+FIELDS = "YmdHMSfyjaAbBpIuUVWGwzZFT"
+
+
+def expand(template: str, now: datetime, target: str) -> str:
+    """The path of an output file: ``~/logs/{target}/%Y-%m-%d.log`` has fields of ``strftime``, and
+    the target's name.
+
+    :raises LocalError: for a field that is not one of ``FIELDS``; ``%%`` is a percent sign
+    """
+
+    def field(found: "re.Match[str]") -> str:
+        letter = found.group(1)
+        if letter == "%":
+            return "%"
+        if letter not in FIELDS or not letter:
+            problem = "the output path {!r} has an unknown field {!r}; write %% for a percent sign"
+            raise LocalError(problem.format(template, found.group()))
+        return now.strftime("%" + letter)
+
+    path = re.sub(r"%(.?)", field, os.path.expanduser(template), flags=re.DOTALL)
+    return path.replace("{target}", _component(target))
+
+
+def _component(name: str) -> str:
+    """``name`` as one part of a path: it cannot lead out of the directory."""
+    return re.sub(r"^\.+|[/\0]", "_", name)
+
+
+def open_output(template: str, now: datetime, target: str) -> BinaryIO:
+    """Open a job's output file for appending; a new one is 0600, in new directories of 0700.
+
+    ``now`` is local time. Open it before the session, so that a wrong path costs nothing.
+    :raises LocalError: naming the path
+    """
+    return _open(expand(template, now, target), os.O_APPEND)
+
+
+def _open(path: str, flag: int) -> BinaryIO:
+    try:
+        return open_unbuffered(path, os.O_WRONLY | flag)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or error
+        raise LocalError("the output file {!r} cannot be opened: {}".format(path, why)) from error

@@ -16,11 +16,11 @@ from typing import Callable, Optional
 from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
 from ..channel.protocol import ChannelProtocol
-from ..channel.role import Role
 from ..errors import HandshakeError, MessageError, SsmPluginError, UsageError
 from ..transport.data_channel import DataChannel, Disconnected
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
+from ..wire.message import Role
 from .agent_command import CommandWork
 from .agent_documents import (
     DOCUMENTS,

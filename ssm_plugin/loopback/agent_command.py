@@ -15,9 +15,8 @@ from typing import IO, Any, List, Optional, Sequence, Tuple, Union
 from ..errors import SessionLost
 from ..transport.worker import Worker
 from ..wire import payloads
-from .agent_process import environment, kill_session
 from .agent_pump import PIECE, OutputPump, Signal
-from .agent_work import Work, WorkDone, WorkingAgent
+from .agent_work import Work, WorkDone, WorkingAgent, environment, kill_session
 
 # What the client's keys do. They reach the command itself, not its children.
 INTERRUPTS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}

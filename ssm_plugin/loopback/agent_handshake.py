@@ -5,9 +5,9 @@ import os
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..channel.cipher import Cipher
-from ..channel.role import Role
 from ..errors import EncryptionError, HandshakeError, MessageError
 from ..wire import payloads
+from ..wire.message import Role
 from .agent_documents import Assignment
 
 # ``decrypt(ciphertext, encryption_context)``: base64 text to the 64 bytes of the data key. What it

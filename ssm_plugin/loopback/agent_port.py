@@ -7,10 +7,10 @@ acknowledges, closes both directions at once, and refuses its own addresses as a
 from typing import Callable, Optional
 
 from ..errors import LocalError, MessageError
-from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader, Uplink
 from ..plugins.local_writer import LocalWriter
+from ..terminal.wake import Inbox
 from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
 from ..wire import payloads
 from .agent_port_mux import MuxWork

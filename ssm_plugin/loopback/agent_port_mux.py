@@ -4,15 +4,15 @@ import queue
 from typing import Optional
 
 from .. import logs
-from ..channel.role import Role
 from ..errors import LocalError
-from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader
 from ..plugins.local_writer import LocalWriter
 from ..plugins.mux_streams import MuxStreams
+from ..terminal.wake import Inbox
 from ..transport.worker import Worker
 from ..wire import payloads
+from ..wire.message import Role
 from .agent_port_target import Target, open_target
 from .agent_work import Work, WorkingAgent
 

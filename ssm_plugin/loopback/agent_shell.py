@@ -14,9 +14,8 @@ from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import LocalError, MessageError
 from ..transport.worker import Worker
 from ..wire import payloads
-from .agent_process import KILL_AFTER, environment, signal_group
 from .agent_pump import OutputPump, Signal, TargetPump
-from .agent_work import Work, WorkDone, WorkingAgent
+from .agent_work import KILL_AFTER, Work, WorkDone, WorkingAgent, environment, signal_group
 
 log = logs.logger(__name__)
 

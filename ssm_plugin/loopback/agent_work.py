@@ -1,10 +1,13 @@
-"""What an agent does while its session is open, one class for each kind of session.
+"""What an agent does while its session is open, one class for each kind of session; and what the
+programs that it starts have in common.
 
 All methods are called in the agent's own thread, except where they say otherwise.
 """
 
+import os
 import queue
-from typing import Mapping, NamedTuple, Optional, Tuple, Union
+import signal
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..session.events import ChannelEvent, RunnerEvent
 from ..transport.data_channel import DataChannel, Disconnected
@@ -16,6 +19,12 @@ from .gateway_session import RunningAgent
 
 # The kind of terminal that programs are told, unless it is chosen.
 TERM = "xterm-256color"
+
+# Seconds between asking a program to end and killing it.
+KILL_AFTER = 1.0
+
+# Of whoever runs the local service: the size of another terminal, and what a session starts with.
+_NOT_PASSED_ON = ("COLUMNS", "LINES", "AWS_SSM_START_SESSION_RESPONSE")
 
 
 class AgentOptions(NamedTuple):
@@ -88,3 +97,35 @@ class Work:
 
     def join(self, seconds: float) -> None:
         """Wait for the threads, free what they used. The channel is closed by now."""
+
+
+def environment(**more: str) -> Dict[str, str]:
+    """The environment of a program at the node."""
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)
+    }
+    variables.update(more)
+    return variables
+
+
+def signal_group(group: int, number: int) -> None:
+    """Send a signal to a process group, if there still is one."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # all of it has ended; macOS says the latter of a group of zombies
+
+
+def kill_session(leader: int) -> None:
+    """Kill what is left of the session of a leader that has ended. Only where /proc tells which
+    processes these are: a number may belong to another process by now."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            if os.getsid(number) == leader and number != leader:
+                os.kill(number, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended

@@ -11,7 +11,7 @@ import os
 import threading
 from typing import Dict, Mapping, Tuple
 
-from ..channel.aes_gcm import KEY_LENGTH, NONCE_LENGTH, new_aes_gcm
+from ..channel.cipher import KEY_LENGTH, NONCE_LENGTH, new_aes_gcm
 from ..errors import EncryptionError, StateError
 from .json_api import ApiError, Fields, JsonApi, field
 from .signatures import SignatureCheck

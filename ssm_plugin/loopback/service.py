@@ -6,20 +6,27 @@
         run_client(service.endpoint_url)
 """
 
+import base64
 import queue
+import secrets
 import ssl
 import time
 from types import TracebackType
-from typing import Callable, Container, Dict, List, Mapping, Optional, Type, Union
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Type, Union
 
+from ..aws.keys import Credentials
 from ..errors import DeadlineError, UsageError
 from ..transport.worker import WorkerFailed
+from .agent import agent_factory
+from .agent_handshake import Encryption
+from .agent_work import AgentOptions
 from .api import SsmApi
 from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
 from .gateway_session import AgentFactory, GatewaySession
 from .http import HttpResponse, HttpServer, Request, Upgrade
 from .json_api import JsonApi
+from .kms import KmsApi
 from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
@@ -159,3 +166,44 @@ class LocalService:
         """Whether a web page may be behind it, or a name that was made to mean this machine."""
         host = request.headers.get("host", "").lower()
         return host not in self._hosts or "origin" in request.headers
+
+
+def demo_service(
+    faults: str = "",
+    options: Optional[AgentOptions] = None,
+    kms_key_id: str = "",
+    require_challenge: bool = False,
+    **service: Any
+) -> LocalService:
+    """Not started yet. With ``kms_key_id`` every session but ports is encrypted, by a key service
+    that listens where the SSM API does. ``service`` are further arguments of
+    :class:`LocalService`."""
+    chosen = options or AgentOptions()
+    if kms_key_id:
+
+        def decrypt(ciphertext: str, context: Mapping[str, str]) -> bytes:
+            return keys.decrypt(ciphertext, context)
+
+        encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
+        chosen = chosen._replace(encryption=encryption)
+    local = LocalService(agent_factory(chosen), faults, **service)
+    keys = KmsApi(local.signatures)
+    local.serve_also("TrentService", keys)
+    return local
+
+
+def private_service(keys: Credentials, **options: Any) -> LocalService:
+    """For whoever has ``keys``, and nobody else on this machine, by a browser or otherwise.
+    ``options`` are those of :func:`demo_service`."""
+    return demo_service(
+        secret_keys={keys.access_key: keys.secret_key},
+        require_signatures=True,
+        own_host_only=True,
+        **options
+    )
+
+
+def new_keys() -> Credentials:
+    """Random keys of the form that AWS gives them."""
+    access_key = "AKIA" + base64.b32encode(secrets.token_bytes(10)).decode("ascii")
+    return Credentials(access_key, base64.b64encode(secrets.token_bytes(30)).decode("ascii"))

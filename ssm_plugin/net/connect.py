@@ -14,11 +14,11 @@ from typing import List, Optional, cast
 from ..errors import ConnectError
 from ..shortage import explain
 from .address import join
-from .deadline import Deadline
 from .lookup import AddressInfo, addresses
 from .proxy import Proxy
 from .proxy_tunnel import open_tunnel
 from .route import Route
+from .timing import Deadline
 
 _NEXT_ATTEMPT = 0.25  # s
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)

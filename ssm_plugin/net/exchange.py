@@ -7,7 +7,7 @@ from typing import Mapping, NamedTuple
 from ..errors import ConnectionLost, NetworkError
 from .address import Address
 from .answer import EndedEarly, Malformed, TooLarge, read_answer
-from .deadline import Deadline
+from .timing import Deadline
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*\Z")

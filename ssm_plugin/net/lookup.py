@@ -7,7 +7,7 @@ from typing import Any, List, Tuple, Union
 
 from ..errors import LocalError, NameResolutionError
 from ..shortage import start_thread
-from .deadline import Deadline
+from .timing import Deadline
 
 # family, type, protocol, canonical name, address: as getaddrinfo gives them
 AddressInfo = Tuple[Any, Any, int, str, Any]

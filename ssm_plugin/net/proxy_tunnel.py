@@ -8,8 +8,8 @@ from typing import List
 from ..errors import ProxyError
 from ..version import __version__
 from .address import join
-from .deadline import Deadline
 from .proxy import Proxy
+from .timing import Deadline
 
 _HEAD_LIMIT = 65536
 

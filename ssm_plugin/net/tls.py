@@ -11,7 +11,7 @@ from typing import Mapping, Optional, cast
 
 from ..config import NetworkSettings
 from ..errors import CertificateError, ConnectError, NetworkError, UsageError
-from .deadline import Deadline
+from .timing import Deadline
 from .tls_socket import TlsSocket
 
 _CA_SETTINGS = "network.ca_bundle in the configuration, AWS_CA_BUNDLE or SSL_CERT_FILE"

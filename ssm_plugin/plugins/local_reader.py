@@ -30,8 +30,8 @@ from typing import Any, Callable, List, Optional, Set, Union
 from ..errors import LocalError, SessionLost
 from ..net.local_end import LocalEnd
 from ..session.events import RunnerEvent
+from ..terminal.wake import Inbox
 from ..transport.worker import Worker, WorkerFailed
-from .inbox import Inbox
 from .local_connection import Connection
 from .local_writer import LocalWriter
 from .peer import PeerLookup

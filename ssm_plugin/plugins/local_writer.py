@@ -10,8 +10,8 @@ import threading
 import time
 from typing import Callable, Optional
 
+from ..terminal.wake import Inbox
 from ..transport.worker import Worker, WorkerFailed
-from .inbox import Inbox
 from .local_connection import Connection, Holdings
 
 # Writes to one peer before the others have their turn.

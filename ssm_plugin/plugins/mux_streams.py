@@ -14,9 +14,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ..channel.mux import MuxSession, StreamClosed, StreamData, StreamOpened
 from ..channel.protocol import MAXIMUM_PAYLOAD
-from ..channel.role import Role
 from ..transport.data_channel import PIECE, DataChannel
 from ..wire import payloads
+from ..wire.message import Role
 from .local_connection import Connection
 from .local_reader import Uplink
 

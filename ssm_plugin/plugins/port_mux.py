@@ -3,12 +3,12 @@
 import time
 
 from ..channel.events import Started
-from ..channel.role import Role
 from ..net.local_end import LocalEnd
 from ..session import notices
 from ..session.protocols import IRunnerSession
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
+from ..wire.message import Role
 from .local_connection import Connection
 from .local_reader import Uplink
 from .mux_streams import MuxStreams

@@ -9,10 +9,10 @@ from ..session import notices
 from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession
 from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..terminal.wake import Inbox
 from ..version import TERMINATE_FLAG_AFTER, newer_than
 from ..wire import payloads
 from .base import BuiltInRunner
-from .inbox import Inbox
 from .local_connection import Connection, Holdings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter

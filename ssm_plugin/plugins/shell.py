@@ -10,9 +10,8 @@ from ..session.protocols import IRunnerSession
 from ..session.types import SessionType
 from ..terminal.escapes import HELP_TEXT
 from ..terminal.input import InputReader
-from ..terminal.raw_mode import RawMode, raw_mode
 from ..terminal.signals import Signalled
-from ..terminal.size import window_size
+from ..terminal.tty import RawMode, raw_mode, window_size
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner

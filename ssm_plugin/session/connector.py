@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
 from ..channel.protocol import ChannelProtocol
-from ..channel.role import Role
 from ..errors import ConnectionLost, SessionLost, UpgradeError
 from ..net.connect import open_socket
 from ..net.route import stream_route
 from ..transport.data_channel import DataChannel
 from ..version import PROTOCOL_VERSION
-from ..wire.message import random_id
+from ..wire.message import Role, random_id
 from ..wire.payloads import open_message
 from .environment import Environment
 from .events import SessionEvent

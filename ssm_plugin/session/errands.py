@@ -1,19 +1,19 @@
-"""What a session has done aside, since it blocks on the network. Each brings one event back."""
+"""What a session has done in threads of their own, since it waits for the network: each errand
+brings one event back."""
 
 import queue
-from typing import Callable, Optional
+from typing import Callable
 
+from ..aws.client import DataKey
+from ..aws.service_errors import may_heal
+from ..channel.cipher import unavailable_reason
 from ..channel.events import KeyRequested
 from ..errors import (
-    ConfigurationError,
-    NoCredentialsError,
-    ServiceError,
+    EncryptionError,
     SsmPluginError,
-    UsageError,
 )
 from ..transport.worker import Worker
 from .connector import Connector
-from .encryption import generate_data_key
 from .environment import Environment
 from .events import (
     FoundAlive,
@@ -28,16 +28,9 @@ from .events import (
 )
 from .types import SessionConfig
 
-# What the service says of a session that is over, or not ours to resume. Throttling, faults and an
-# expired token (which the next attempt finds anew) may heal.
-_FINAL_CODES = (
-    "AccessDenied",
-    "AccessDeniedException",
-    "DoesNotExistException",
-    "InvalidSessionId",
-    "TargetNotConnected",
-    "UnrecognizedClientException",
-    "ValidationException",
+_NO_TARGET = (
+    "the session is encrypted with KMS, which needs AWS credentials and the session's target, and "
+    "this AWS CLI passed neither: update the AWS CLI, or use ssm-plugin shell"
 )
 
 
@@ -108,9 +101,16 @@ class Errands:
         Worker(name, lambda: self._events.put(errand()), self._events.put).start()
 
 
-def may_heal(error: Optional[BaseException]) -> bool:
-    """Whether another attempt may succeed. A source of credentials that fails for the moment, or
-    whose login has expired, may work again; where there is none, none will come."""
-    if isinstance(error, ServiceError):
-        return error.code.split(":")[0] not in _FINAL_CODES
-    return not isinstance(error, (NoCredentialsError, UsageError, ConfigurationError))
+def generate_data_key(
+    request: KeyRequested, config: SessionConfig, environment: Environment
+) -> DataKey:
+    """Blocks; raises what KMS said, or why there is nothing to ask."""
+    reason = unavailable_reason()
+    if reason is not None:
+        raise EncryptionError(reason)
+    if environment.service is None or not config.target:
+        raise EncryptionError(_NO_TARGET)
+    context = {"aws:ssm:SessionId": config.session_id, "aws:ssm:TargetId": config.target}
+    if request.challenge:
+        context["aws:ssm:RandomChallenge"] = request.challenge
+    return environment.service.generate_data_key(request.key_id, context)

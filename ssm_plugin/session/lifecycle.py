@@ -50,7 +50,7 @@ import enum
 from typing import TYPE_CHECKING, Dict, FrozenSet, Iterator, NamedTuple, Optional, Tuple
 
 from ..errors import DeadlineError, HandshakeError, SessionLost, StateError
-from ..transport.backoff import delays
+from ..net.timing import delays
 from .types import SessionStatus
 
 if TYPE_CHECKING:

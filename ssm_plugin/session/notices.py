@@ -1,9 +1,12 @@
-"""The lines that scripts know from AWS's client, byte for byte, and where they go."""
+"""The lines that scripts know from AWS's client, byte for byte, and where they go; and what a
+person is told who waits."""
 
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 from ..display import encoded, filled, shown, shown_lines
 from .streams import Streams
+from .timers import Timers
+from .types import SessionType
 
 START = "\nStarting session with SessionId: {session_id}\n"
 PORT_OPENED = "Port {port} opened for sessionId {session_id}.\n"
@@ -16,6 +19,18 @@ TERMINATE_SIGNAL = "Terminate signal received, exiting.\n"
 END = "\n\nExiting session with sessionId: {session_id}.\n\n"
 END_REASON = "\n\nSessionId: {session_id} : {reason}\n\n"
 TIMED_OUT = "Session: {session_id} timed out.\n"
+
+SILENCE = 1.0  # seconds
+CONNECTING = "ssm-plugin: connecting; Ctrl-C ends it"
+OPENING = "ssm-plugin: waiting for the node to open the session; Ctrl-C ends it"
+# The terminal is not raw before the node has said something, and then Ctrl-C is the node's.
+FIRST_OUTPUT = (
+    "ssm-plugin: waiting for the node's first output; Ctrl-C ends it, or Enter ~. once the "
+    "terminal is the node's"
+)
+FIRST_OUTPUT_RAW = "ssm-plugin: waiting for the node's first output; Enter ~. ends it"
+
+_ON_TERMINAL = (SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS)
 
 
 class Notices:
@@ -87,3 +102,39 @@ class Notices:
             self._streams.error(data)
         else:
             self._streams.output(data)
+
+
+class Patience:
+    """Tells a person who has watched a silent terminal for a second what is being waited for, and
+    how to leave: one line for each phase at the most. ``expected`` is the type of session that was
+    asked for. Where nobody watches, nothing is told."""
+
+    def __init__(
+        self, notices: Notices, timers: Timers, is_watched: bool, expected: SessionType
+    ) -> None:
+        self._notices = notices
+        self._is_watched = is_watched
+        self._expected = expected
+        self._line: Optional[str] = None
+        self._timer = timers.new(self._explain)
+
+    def begin(self, line: str) -> None:
+        """A phase begins, in which silence is explained by this line."""
+        if self._is_watched:
+            self._line = line
+            self._timer.set(SILENCE)
+
+    def begin_first_output(self) -> None:
+        self.begin(FIRST_OUTPUT if self._expected in _ON_TERMINAL else OPENING)
+
+    def end(self) -> None:
+        """Something came."""
+        if self._line is not None:
+            self._line = None
+            self._timer.cancel()
+
+    def _explain(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            raw = line == FIRST_OUTPUT and self._notices.raw
+            self._notices.warn(FIRST_OUTPUT_RAW if raw else line)

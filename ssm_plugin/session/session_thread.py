@@ -21,12 +21,11 @@ from ..channel.events import (
     Terminating,
 )
 from ..errors import ConnectError, SessionLost, StateError
-from ..terminal.output import EXIT_OUTPUT_GONE, OutputGone
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import Disconnected
 from ..transport.spill import Spilled
 from ..transport.worker import WorkerFailed
-from . import notices, patience
+from . import notices
 from .connector import Connector, OwnDataChannel
 from .environment import Environment
 from .errands import Errands
@@ -48,9 +47,9 @@ from .expectations import limits_of, may_be_silent, signal_end
 from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner
-from .quiet import Quiet
+from .streams import EXIT_OUTPUT_GONE, OutputGone
 from .termination import FINISH_LIMIT, TERMINATE_LIMIT, Termination, close_session, do_all
-from .timers import Timers
+from .timers import Quiet, Timers
 from .types import ClientConfig, SessionConfig
 
 log = logs.logger(__name__)
@@ -108,7 +107,7 @@ class SessionThread:
         self._own_channel: Optional[OwnDataChannel] = None
         self._opening = threading.Lock()
         self._stopped_runner: Optional[IRunner] = None
-        self._patience = patience.Patience(
+        self._patience = notices.Patience(
             self.notices, self.timers, environment.streams.is_watched, self._expected
         )
         self._quiet = Quiet(self.timers, self._ask_whether_over)
@@ -121,7 +120,7 @@ class SessionThread:
         try:
             if self._environment.start_line_first:
                 self.notices.start()
-            self._patience.begin(patience.CONNECTING)
+            self._patience.begin(notices.CONNECTING)
             self._errands.open(self.open_channel)
             while not self.lifecycle.is_ending:
                 self._step()

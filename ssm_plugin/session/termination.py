@@ -7,9 +7,9 @@ from .. import logs
 from ..aws.client import ServiceClient
 from ..errors import LocalError, SsmPluginError
 from ..shortage import explain
-from ..terminal.output import OutputGone
 from ..transport.worker import Worker, WorkerFailed
 from .protocols import IDataChannel, IRunner
+from .streams import OutputGone
 
 log = logs.logger(__name__)
 

@@ -5,6 +5,7 @@ half first; here it is kept as the pair of integers that the prefix holds, becau
 an acknowledgement ever needs the usual form.
 """
 
+import enum
 import os
 import struct
 from hashlib import sha256
@@ -48,6 +49,14 @@ _NAMES = {padded: name for name, padded in PADDED.items()}
 
 # The service sends these two without a payload that could be checked.
 _UNCHECKED = (START_PUBLICATION, PAUSE_PUBLICATION)
+
+
+class Role(enum.Enum):
+    """Which end of a data channel. We are the client; the local service runs the same core as the
+    agent."""
+
+    CLIENT = "client"
+    AGENT = "agent"
 
 
 class Message(NamedTuple):

@@ -21,11 +21,11 @@ from ssm_plugin.channel.events import (
     Terminating,
 )
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.transport.websocket import open_websocket
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 
 TARGET = "i-0123456789abcdef0"
 TYPES = ("Standard_Stream", "InteractiveCommands", "NonInteractiveCommands", "Port")

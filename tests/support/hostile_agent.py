@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Optional, Tuple
 
 from ssm_plugin.channel.events import Output
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.loopback.agent_link import AgentLink
 from ssm_plugin.loopback.gateway_session import RunningAgent
 from ssm_plugin.transport.data_channel import DataChannel
 from ssm_plugin.transport.worker import Worker
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 
 TIME_LIMIT = 5.0  # seconds, for the client's answer and for its acknowledgements
 

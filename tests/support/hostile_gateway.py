@@ -88,7 +88,7 @@ def empty_fragments():
 def challenges():
     """Each wants an answer, and none is acknowledged."""
     from ssm_plugin.channel.cipher import Cipher
-    from ssm_plugin.channel.role import Role
+    from ssm_plugin.wire.message import Role
 
     request = handshake_request("Standard_Stream", None, KMS)
     yield output(0, request, payloads.HANDSHAKE_REQUEST)

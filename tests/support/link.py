@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ssm_plugin.channel.events import Output, Started
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 
 from .clock import Clock
 

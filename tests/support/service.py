@@ -4,7 +4,7 @@ import contextlib
 import threading
 
 from ssm_plugin.loopback.agent_work import AgentOptions
-from ssm_plugin.loopback.demo_service import demo_service
+from ssm_plugin.loopback.service import demo_service
 
 
 @contextlib.contextmanager

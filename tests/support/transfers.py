@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.loopback.agent_work import AgentOptions
-from ssm_plugin.loopback.demo_service import demo_service
 from ssm_plugin.loopback.gateway_session import CONNECTED
+from ssm_plugin.loopback.service import demo_service
 from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 

@@ -18,8 +18,8 @@ import pytest
 
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.aws.sigv4 import sign
-from ssm_plugin.loopback.demo_service import new_keys, private_service
 from ssm_plugin.loopback.gateway_session import StartRequest
+from ssm_plugin.loopback.service import new_keys, private_service
 from tests.support.drop_in import DropIn
 
 DEMO = [sys.executable, "-m", "ssm_plugin", "demo"]

@@ -20,10 +20,9 @@ from ssm_plugin.commands.demo import _write
 from ssm_plugin.errors import ConfigurationError, CredentialsError, LocalError
 from ssm_plugin.forwarding.readiness import ReadyFile
 from ssm_plugin.jobs.lock import JobLock
-from ssm_plugin.jobs.output_file import open_output
-from ssm_plugin.jobs.sinks import open_fresh
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.jobs.sinks import open_fresh, open_output
 from ssm_plugin.net.local_end import bind_unix
+from ssm_plugin.net.timing import Deadline
 from tests.support.aws_home import AwsHome
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from ssm_plugin.channel.cipher import available
+from ssm_plugin.channel.cipher import unavailable_reason
 from ssm_plugin.channel.events import Failed
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from tests.support.aws_home import AwsHome
 from tests.support.hostile_gateway import FLOODS, HostileGateway, peak_of
 from tests.support.pty import ROOT
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 
 @pytest.mark.parametrize("name", list(FLOODS))
 def test_a_flood_leaves_memory_within_its_bound(name, tmp_path):
-    if name == "challenges" and available():
+    if name == "challenges" and unavailable_reason():
         pytest.skip("no AES-GCM here")
     with HostileGateway(FLOODS[name]) as gateway:
         endpoint = "http://127.0.0.1:%d" % gateway.port

@@ -8,7 +8,7 @@ import pytest
 from ssm_plugin.aws.container import container_credentials
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.errors import CredentialsError
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.timing import Deadline
 from tests.support.http_server import HttpServer, SilentServer, reply
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from ssm_plugin.aws import botocore_export, delegation
+from ssm_plugin.aws import delegation
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.errors import CredentialsError, DeadlineError
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.timing import Deadline
 from tests.conftest import ROOT
 from tests.support.aws_home import AwsHome, without_site_packages
 from tests.support.http_server import HttpServer, SilentServer, reply
@@ -201,7 +201,7 @@ def test_nothing_found_is_an_error(home):
 
 def _export(home, profile):
     script = "import sys; from {0} import export; sys.stdout.write(export({1!r}, ''))".format(
-        botocore_export.__name__, profile
+        delegation.__name__, profile
     )
     environ = dict(home.environ, PYTHONPATH=os.fspath(ROOT))
     done = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.aws.process import credential_process, masked
 from ssm_plugin.errors import CredentialsError, DeadlineError
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.timing import Deadline
 from tests.support.aws_home import AwsHome
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssm_plugin.channel.aes_gcm import (
+from ssm_plugin.channel.cipher import (
     MAXIMUM_LENGTH,
     AesGcm,
     CryptographyAesGcm,
@@ -207,7 +207,7 @@ def chosen_beside(folder, **modules):
     for name, text in modules.items():
         (folder / (name + ".py")).write_text(text)
     script = (
-        "from ssm_plugin.channel.aes_gcm import new_aes_gcm, unavailable_reason\n"
+        "from ssm_plugin.channel.cipher import new_aes_gcm, unavailable_reason\n"
         "print(unavailable_reason() or repr(new_aes_gcm(bytes(32))))"
     )
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]))

@@ -1,9 +1,14 @@
 import pytest
 
-from ssm_plugin.channel.aes_gcm import CryptographyAesGcm, LibcryptoAesGcm, new_aes_gcm
-from ssm_plugin.channel.cipher import Cipher, available
-from ssm_plugin.channel.role import Role
+from ssm_plugin.channel.cipher import (
+    Cipher,
+    CryptographyAesGcm,
+    LibcryptoAesGcm,
+    new_aes_gcm,
+    unavailable_reason,
+)
 from ssm_plugin.errors import EncryptionError, StateError
+from ssm_plugin.wire.message import Role
 
 DATA_KEY = bytes(range(64))
 
@@ -85,4 +90,4 @@ def test_no_key_is_shown(pair):
 
 
 def test_encryption_is_available_here():
-    assert available() is None
+    assert unavailable_reason() is None

@@ -3,16 +3,16 @@ import json
 
 import pytest
 
-from ssm_plugin.channel.cipher import Cipher, available
+from ssm_plugin.channel.cipher import Cipher, unavailable_reason
 from ssm_plugin.channel.events import KeyRequested, Started
 from ssm_plugin.channel.handshake import IGNORED, STEPS, TRANSITIONS, ClientHandshake, Phase, Reply
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import EncryptionError, HandshakeError, MessageError
 from ssm_plugin.version import PROTOCOL_VERSION
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from tests.support.link import handshake_complete, handshake_request
 
-needs_aes_gcm = pytest.mark.skipif(available() is not None, reason="no AES-GCM here")
+needs_aes_gcm = pytest.mark.skipif(unavailable_reason() is not None, reason="no AES-GCM here")
 
 KEY = bytes(range(64))
 KMS = payloads.RequestedAction("KMSEncryption", {"KMSKeyId": "arn:key"})

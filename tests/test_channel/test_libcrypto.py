@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ssm_plugin.channel.aes_gcm import LibcryptoAesGcm
+from ssm_plugin.channel.cipher import LibcryptoAesGcm
 from ssm_plugin.channel.libcrypto import GcmContext, candidates, load
 from ssm_plugin.errors import EncryptionError
 

@@ -1,8 +1,8 @@
 import pytest
 
 from ssm_plugin.channel.mux import MuxSession, StreamClosed, StreamData, StreamOpened
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import LocalError, RemoteError, SessionLost, StateError
+from ssm_plugin.wire.message import Role
 from ssm_plugin.wire.smux import FIN, NOP, PSH, SYN, encode_frame
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from ssm_plugin.channel.congestion import INITIAL_WINDOW
 from ssm_plugin.channel.outbound import LONGEST_PAUSE, RESEND_BURST, STALL_LIMIT, Outbound
-from ssm_plugin.channel.window import INITIAL
 
 
 def sending(*frames, at=0.0, **options):
@@ -101,9 +101,9 @@ def test_everything_overdue_goes_but_in_bursts():
 
 def test_a_timeout_halves_the_window():
     outbound = sending(b"a")
-    assert outbound.room(0.0) == INITIAL - 1
+    assert outbound.room(0.0) == INITIAL_WINDOW - 1
     outbound.overdue(0.2)
-    assert outbound.room(0.2) == INITIAL // 2 - 1
+    assert outbound.room(0.2) == INITIAL_WINDOW // 2 - 1
 
 
 def test_with_nothing_waiting_no_timer_runs():
@@ -135,10 +135,10 @@ def test_one_round_trip_gives_one_sample():
 
 
 def test_the_window_grows_each_round_trip_in_which_it_was_full():
-    outbound = sending(*[b"x"] * INITIAL)
-    for sequence in range(INITIAL):
+    outbound = sending(*[b"x"] * INITIAL_WINDOW)
+    for sequence in range(INITIAL_WINDOW):
         outbound.acknowledge(sequence, 0.1)
-    assert outbound.room(0.1) == 2 * INITIAL
+    assert outbound.room(0.1) == 2 * INITIAL_WINDOW
 
 
 def test_karns_rule_a_message_sent_twice_gives_no_sample():
@@ -159,7 +159,7 @@ def test_a_message_that_a_later_one_overtook_is_sent_again_at_once():
     outbound.acknowledge(1, 0.14)
     assert outbound.lost(0.14) == [b"a"]
     assert outbound.lost(0.15) == []
-    assert outbound.room(0.14) == INITIAL - 1, "one loss says nothing against the window"
+    assert outbound.room(0.14) == INITIAL_WINDOW - 1, "one loss says nothing against the window"
 
 
 def test_messages_sent_close_to_each_other_may_change_places():
@@ -227,7 +227,7 @@ def test_a_pause_halves_the_window():
     outbound = Outbound()
     outbound.pause(0.1)
     outbound.end_pause()
-    assert outbound.room(0.2) == INITIAL // 2
+    assert outbound.room(0.2) == INITIAL_WINDOW // 2
 
 
 def test_a_new_connection_ends_a_pause():

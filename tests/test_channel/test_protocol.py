@@ -5,13 +5,13 @@ import uuid
 import pytest
 
 from ssm_plugin import logs
-from ssm_plugin.channel.cipher import Cipher, available
+from ssm_plugin.channel.cipher import Cipher, unavailable_reason
 from ssm_plugin.channel.events import ChannelClosed, Failed, KeyRequested, Output, Started
 from ssm_plugin.channel.protocol import MAXIMUM_PAYLOAD, ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import EncryptionError, HandshakeError, SessionLost
 from ssm_plugin.wire import message as wire
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from tests.support.link import (
     LATENCY,
     NO_FAULTS,
@@ -450,7 +450,7 @@ def test_both_roles_agree_without_faults():
 # --- Encryption
 
 
-@pytest.mark.skipif(available() is not None, reason="no AES-GCM here")
+@pytest.mark.skipif(unavailable_reason() is not None, reason="no AES-GCM here")
 class TestEncrypted:
     KEY = bytes(range(64))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ssm_plugin.channel.rtt import GRANULARITY, RoundTripEstimator
+from ssm_plugin.channel.congestion import GRANULARITY, RoundTripEstimator
 
 
 def test_before_any_sample_the_timeout_is_200_ms():

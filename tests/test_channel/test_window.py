@@ -1,4 +1,10 @@
-from ssm_plugin.channel.window import CEILING, INITIAL, LEAST_FOR_QUEUE, SMALLEST, Window
+from ssm_plugin.channel.congestion import (
+    CEILING,
+    INITIAL_WINDOW,
+    LEAST_FOR_QUEUE,
+    SMALLEST_WINDOW,
+    Window,
+)
 
 
 def pass_rounds(window, count, quickest=0.1, shortest=0.1):
@@ -10,9 +16,9 @@ def pass_rounds(window, count, quickest=0.1, shortest=0.1):
 def test_a_window_that_is_full_doubles_each_round_trip():
     window = Window()
     pass_rounds(window, 1)
-    assert window.size == 2 * INITIAL
+    assert window.size == 2 * INITIAL_WINDOW
     pass_rounds(window, 1)
-    assert window.size == 4 * INITIAL
+    assert window.size == 4 * INITIAL_WINDOW
 
 
 def test_it_stays_below_its_ceiling():
@@ -25,26 +31,26 @@ def test_it_stays_below_its_ceiling():
 def test_a_window_that_is_not_used_does_not_grow():
     window = Window()
     for _ in range(10):
-        window.round_passed(INITIAL // 2 - 1, 0.1, 0.1)
-    assert window.size == INITIAL
+        window.round_passed(INITIAL_WINDOW // 2 - 1, 0.1, 0.1)
+    assert window.size == INITIAL_WINDOW
 
 
 def test_a_queue_as_long_as_the_way_is_let_be():
     window = Window()
     pass_rounds(window, 1, quickest=0.19, shortest=0.1)
-    assert window.size == 2 * INITIAL
+    assert window.size == 2 * INITIAL_WINDOW
 
 
 def test_a_longer_queue_shrinks_it_to_what_the_way_and_such_a_queue_hold():
     window = Window()
     pass_rounds(window, 1, quickest=0.25, shortest=0.1)
-    assert window.size == INITIAL * 0.2 / 0.25
+    assert window.size == INITIAL_WINDOW * 0.2 / 0.25
 
 
 def test_on_a_short_way_some_milliseconds_are_no_queue():
     window = Window()
     pass_rounds(window, 1, quickest=0.005, shortest=0.001)
-    assert window.size == 2 * INITIAL
+    assert window.size == 2 * INITIAL_WINDOW
 
 
 def test_no_queue_shrinks_it_to_a_standstill():
@@ -66,25 +72,25 @@ def test_after_a_queue_it_grows_as_fast_as_before():
 def test_a_timeout_halves_it_and_it_grows_by_an_eighth_each_round_trip_then():
     window = Window()
     window.halve(1.0, 1.2)
-    assert window.size == INITIAL / 2
+    assert window.size == INITIAL_WINDOW / 2
     pass_rounds(window, 1)
-    assert window.size == INITIAL / 2 * 1.125
+    assert window.size == INITIAL_WINDOW / 2 * 1.125
 
 
 def test_losses_of_one_round_trip_count_once():
     window = Window()
     window.halve(1.0, 1.2)
     window.halve(1.1, 1.3)
-    assert window.size == INITIAL / 2
+    assert window.size == INITIAL_WINDOW / 2
     window.halve(1.25, 1.5)
-    assert window.size == INITIAL / 4
+    assert window.size == INITIAL_WINDOW / 4
 
 
 def test_it_is_never_halved_below_the_smallest():
     window = Window()
     for second in range(20):
         window.halve(second, second)
-    assert window.size == SMALLEST
+    assert window.size == SMALLEST_WINDOW
 
 
 def test_a_ceiling_below_the_smallest_is_kept():

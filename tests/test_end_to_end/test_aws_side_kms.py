@@ -14,7 +14,7 @@ from tests.support.pty import PtyProcess
 
 WHICH = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from ssm_plugin.channel import aes_gcm; sys.stdout.write(aes_gcm.choose().__name__)"
+    "from ssm_plugin.channel import cipher; sys.stdout.write(cipher.choose().__name__)"
 )
 
 

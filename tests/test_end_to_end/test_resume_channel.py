@@ -8,12 +8,12 @@ import pytest
 
 from ssm_plugin.channel.events import Failed, Output, Started
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import SessionLost
 from ssm_plugin.loopback.pipe import link_pair
 from ssm_plugin.transport.backpressure import EVENTS_HIGH
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 
 PING = 0.1  # s
 TIME_LIMIT = 40

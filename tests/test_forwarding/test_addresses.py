@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssm_plugin.forwarding.addresses import LocalAddress, exposed_addresses, local_address
+from ssm_plugin.forwarding.reports import LocalAddress, exposed_addresses, local_address
 from ssm_plugin.net.local_end import bind_tcp, bind_unix
 
 

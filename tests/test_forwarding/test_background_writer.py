@@ -3,8 +3,7 @@
 import os
 import queue
 
-from ssm_plugin.forwarding import background_writer
-from ssm_plugin.forwarding.background_writer import BackgroundWriter, OutputClosed
+from ssm_plugin.forwarding.supervisor import WRITER_LIMIT, BackgroundWriter, OutputClosed
 
 
 def test_what_is_written_comes_out_in_order():
@@ -33,7 +32,7 @@ def test_a_reader_that_is_gone_is_told_once():
 def test_a_reader_that_does_not_read_holds_up_nobody():
     reader, writer = os.pipe()
     output = BackgroundWriter(writer, queue.Queue().put)
-    for _ in range(background_writer.LIMIT + 100):
+    for _ in range(WRITER_LIMIT + 100):
         output.write(b"x" * 1000)
     output.close(0.01)
     os.close(reader)

@@ -16,14 +16,13 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from ssm_plugin import config
-from ssm_plugin.aws import client, instance_services, keys, metadata, process
+from ssm_plugin.aws import client, keys, metadata, process
 from ssm_plugin.aws.profiles import CONFIG_FILE, CREDENTIALS_FILE, read_profile
 from ssm_plugin.aws.service_errors import Operation, service_error
 from ssm_plugin.channel.events import KeyRequested
 from ssm_plugin.channel.handshake import ClientHandshake
 from ssm_plugin.channel.mux import MuxSession
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.commands import dropin, program
 from ssm_plugin.commands import exec as exec_command
 from ssm_plugin.commands import forward as forward_command
@@ -33,11 +32,12 @@ from ssm_plugin.commands import ssh as ssh_command
 from ssm_plugin.commands.command_line import Parser, add_common_options
 from ssm_plugin.errors import SsmPluginError
 from ssm_plugin.net.address import Address
-from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.exchange import exchange
 from ssm_plugin.net.local_end import names_local_end
+from ssm_plugin.net.timing import Deadline
 from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.wire import message, payloads, smux
+from ssm_plugin.wire.message import Role
 
 from .inputs import Source
 
@@ -175,8 +175,8 @@ def http(source):
     assert len(response.body) <= 65536
     for understand in (
         lambda: client._fields(response, Operation("ssm:StartSession", "i-1")),
-        lambda: keys.from_document("it", instance_services.document(response, "it"), "Token"),
-        lambda: metadata._keys(instance_services.document(response, "it")),
+        lambda: keys.from_document("it", metadata.document(response, "it"), "Token"),
+        lambda: metadata._keys(metadata.document(response, "it")),
         lambda: process._read(response.body, "it"),
         lambda: str(service_error(Operation("ssm:StartSession", "i-1"), response, NOW)),
     ):

@@ -19,10 +19,10 @@ from ssm_plugin.aws.service_errors import (  # noqa: E402
 )
 from ssm_plugin.errors import NetworkError, ProxyError  # noqa: E402
 from ssm_plugin.net.address import Address  # noqa: E402
-from ssm_plugin.net.deadline import Deadline  # noqa: E402
 from ssm_plugin.net.exchange import Response, exchange  # noqa: E402
 from ssm_plugin.net.proxy import Proxy  # noqa: E402
 from ssm_plugin.net.proxy_tunnel import open_tunnel  # noqa: E402
+from ssm_plugin.net.timing import Deadline  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)

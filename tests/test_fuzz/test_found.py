@@ -9,12 +9,11 @@ import pytest
 
 from ssm_plugin import config
 from ssm_plugin.aws import metadata, process
-from ssm_plugin.aws.instance_services import document
+from ssm_plugin.aws.metadata import document
 from ssm_plugin.aws.service_errors import Operation, service_error
 from ssm_plugin.channel.events import Output
 from ssm_plugin.channel.handshake import ClientHandshake
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.commands import dropin
 from ssm_plugin.errors import (
     ConfigurationError,
@@ -25,9 +24,10 @@ from ssm_plugin.errors import (
     UsageError,
 )
 from ssm_plugin.net.address import Address
-from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.exchange import Response, exchange
+from ssm_plugin.net.timing import Deadline
 from ssm_plugin.wire import message, payloads
+from ssm_plugin.wire.message import Role
 
 DEEP = '{"a":' * 20000 + "1" + "}" * 20000
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st  # noqa: E402
 from ssm_plugin.channel.cipher import Cipher  # noqa: E402
 from ssm_plugin.channel.events import KeyRequested  # noqa: E402
 from ssm_plugin.channel.protocol import ChannelProtocol  # noqa: E402
-from ssm_plugin.channel.role import Role  # noqa: E402
 from ssm_plugin.errors import ConnectionLost, RemoteError  # noqa: E402
 from ssm_plugin.loopback.stream import Stream as ServerStream  # noqa: E402
 from ssm_plugin.loopback.websocket_server import ServerWebSocket  # noqa: E402
@@ -22,6 +21,7 @@ from ssm_plugin.transport.buffered_socket import BufferedSocket  # noqa: E402
 from ssm_plugin.transport.frames import cut_messages, is_unfinished  # noqa: E402
 from ssm_plugin.transport.websocket import WebSocketConnection  # noqa: E402
 from ssm_plugin.wire import message, payloads  # noqa: E402
+from ssm_plugin.wire.message import Role  # noqa: E402
 from tests.test_fuzz.strategies import FRAMES, QUICK, WEBSOCKET, built  # noqa: E402
 
 TYPES = ("Port", "Standard_Stream", "InteractiveCommands", "NonInteractiveCommands")

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.jobs.output_file import open_output
+from ssm_plugin.jobs.sinks import open_output
 
 NOW = datetime(2024, 2, 3, 4, 5, 6)
 

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from ssm_plugin.jobs.request import CommandResult
-from ssm_plugin.jobs.results import as_object, as_objects, table, worst
+from ssm_plugin.jobs.request import CommandResult, as_object, as_objects, table, worst
 
 GOOD = CommandResult("web1", 0, "", "s-1", 1600000000.0, 1600000001.5, 12, 0)
 BAD = CommandResult("database2", 255, "lost\nfor good", "", 1600000000.0, 1600000000.25, 0, 3)

@@ -5,8 +5,13 @@ from datetime import datetime
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.jobs.output_file import open_output
-from ssm_plugin.jobs.sinks import LONGEST_LINE, FileStreams, PrefixedStreams, open_fresh
+from ssm_plugin.jobs.sinks import (
+    LONGEST_LINE,
+    FileStreams,
+    PrefixedStreams,
+    open_fresh,
+    open_output,
+)
 
 NOON = datetime(2024, 2, 3, 12)
 

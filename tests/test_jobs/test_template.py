@@ -4,7 +4,7 @@ from datetime import datetime
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.jobs.template import expand
+from ssm_plugin.jobs.sinks import expand
 
 NOW = datetime(2024, 2, 3, 4, 5, 6)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ssm_plugin.jobs.trailer import Trailer
+from ssm_plugin.jobs.trailer_runner import Trailer
 
 MARKER = b"0123456789abcdef0123"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ssm_plugin.loopback.agent_documents import Document
-from ssm_plugin.loopback.demo_service import demo_service
+from ssm_plugin.loopback.service import demo_service
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service
 

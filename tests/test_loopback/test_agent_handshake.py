@@ -5,14 +5,14 @@ import os
 
 import pytest
 
-from ssm_plugin.channel.cipher import Cipher, available
+from ssm_plugin.channel.cipher import Cipher, unavailable_reason
 from ssm_plugin.channel.events import Started
 from ssm_plugin.channel.handshake import ClientHandshake
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import EncryptionError, HandshakeError
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, Assignment
 from ssm_plugin.loopback.agent_handshake import ENCRYPTED, AgentHandshake, Encryption
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service
 
@@ -22,7 +22,7 @@ KEY = os.urandom(64)
 COMMAND = Assignment(NON_INTERACTIVE, None, ("true",), False)
 CONTEXT = {"aws:ssm:SessionId": "s-1", "aws:ssm:TargetId": "i-1"}
 
-needs_aes = pytest.mark.skipif(available() is not None, reason="no AES-GCM here")
+needs_aes = pytest.mark.skipif(unavailable_reason() is not None, reason="no AES-GCM here")
 
 
 class Keys:

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from ssm_plugin.channel.mux import MuxSession, StreamClosed, StreamData
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import LocalError
 from ssm_plugin.loopback.agent_port_target import Target, open_target
 from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from ssm_plugin.wire.smux import FIN, NOP, PSH, SYN, encode_frame
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from ssm_plugin.channel import aes_gcm
+from ssm_plugin.channel import cipher
 from ssm_plugin.errors import EncryptionError
 from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.service import LocalService
@@ -14,7 +14,7 @@ CONTEXT = {"aws:ssm:SessionId": "s-1", "aws:ssm:TargetId": "i-1"}
 
 @pytest.fixture
 def service():
-    if aes_gcm.unavailable_reason() is not None:
+    if cipher.unavailable_reason() is not None:
         pytest.skip("no AES-GCM here")
     with LocalService(Agents()) as service:
         service.kms = KmsApi(service.signatures)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ssm_plugin.aws.container import container_credentials
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.timing import Deadline
 from tests.support.metadata_service import MetadataService, RoleKeys
 
 KEYS = RoleKeys("AKIDROLE", "a-secret", "a-session-token", 600.0)

@@ -1,7 +1,7 @@
 import pytest
 
 from ssm_plugin.errors import DeadlineError
-from ssm_plugin.net.deadline import Deadline
+from ssm_plugin.net.timing import Deadline
 
 
 def test_what_is_left_of_a_deadline_shrinks_until_it_is_an_error():

@@ -3,9 +3,9 @@ import pytest
 from ssm_plugin.errors import ConnectionLost, DeadlineError, NetworkError
 from ssm_plugin.net.address import parse
 from ssm_plugin.net.connect import open_socket
-from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.exchange import exchange
 from ssm_plugin.net.route import Route
+from ssm_plugin.net.timing import Deadline
 from tests.support.http_server import HttpServer, SilentServer, reply
 
 LIMIT = 10

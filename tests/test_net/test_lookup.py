@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from ssm_plugin.net.deadline import Deadline
 from ssm_plugin.net.lookup import _interleaved, addresses
+from ssm_plugin.net.timing import Deadline
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 

@@ -1,10 +1,9 @@
 import pytest
 
 from ssm_plugin.channel.events import Started
-from ssm_plugin.plugins.port import PortPlugin
+from ssm_plugin.plugins.port import PortPlugin, StdioRunner
 from ssm_plugin.plugins.port_basic import BasicRunner
 from ssm_plugin.plugins.port_mux import MuxRunner
-from ssm_plugin.plugins.port_stdio import StdioRunner
 from ssm_plugin.session.registry import get_session_registry
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType

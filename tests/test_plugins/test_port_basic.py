@@ -8,14 +8,14 @@ import threading
 import pytest
 
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.net.local_end import bind_tcp
-from ssm_plugin.plugins.inbox import Inbox
 from ssm_plugin.plugins.local_connection import Holdings
 from ssm_plugin.plugins.local_writer import LocalWriter
 from ssm_plugin.plugins.port_basic import _OneConnection
 from ssm_plugin.terminal.signals import Signalled
+from ssm_plugin.terminal.wake import Inbox
 from ssm_plugin.transport.data_channel import DataChannel
+from ssm_plugin.wire.message import Role
 from tests.support.service import local_service
 
 from .port_helpers import (

@@ -1,7 +1,7 @@
 import select
 import threading
 
-from ssm_plugin.plugins.inbox import Inbox
+from ssm_plugin.terminal.wake import Inbox
 
 
 def is_readable(inbox):

@@ -10,10 +10,10 @@ import pytest
 
 from ssm_plugin.errors import SessionLost
 from ssm_plugin.net.local_end import bind_tcp
-from ssm_plugin.plugins.inbox import Inbox
 from ssm_plugin.plugins.local_connection import RESERVE, Connection, Holdings
 from ssm_plugin.plugins.local_reader import Accepted, LocalReader, Uplink
 from ssm_plugin.plugins.local_writer import LocalWriter
+from ssm_plugin.terminal.wake import Inbox
 from ssm_plugin.transport.data_channel import LOW_WATER
 from ssm_plugin.transport.worker import WorkerFailed
 

@@ -7,11 +7,11 @@ import pytest
 
 from ssm_plugin.channel.mux import MuxSession, StreamClosed, StreamData, StreamOpened
 from ssm_plugin.channel.protocol import MAXIMUM_PAYLOAD
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import RemoteError, SessionLost
 from ssm_plugin.plugins.mux_streams import MuxStreams
 from ssm_plugin.transport.data_channel import PIECE
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from ssm_plugin.wire.smux import FIN, NOP, PSH, SYN, encode_frame
 
 from .port_helpers import random_bytes

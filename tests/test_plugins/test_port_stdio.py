@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ssm_plugin.plugins.port_stdio import GRACE
+from ssm_plugin.plugins.port import GRACE
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
 
@@ -191,7 +191,7 @@ def test_a_target_that_cannot_be_reached_is_told_with_the_reason(service, stdin,
 SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from ssm_plugin.plugins.port_stdio import _nobody_reads
+from ssm_plugin.plugins.port import _nobody_reads
 from ssm_plugin.session.streams import CallableStreams, Streams
 sys.stderr.write("%s\\n" % _nobody_reads(Streams()))
 sys.stderr.flush()

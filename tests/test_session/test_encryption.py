@@ -9,8 +9,8 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.channel.events import KeyRequested
 from ssm_plugin.errors import EncryptionError, NetworkError, ServiceError
-from ssm_plugin.session.encryption import generate_data_key
 from ssm_plugin.session.environment import Environment
+from ssm_plugin.session.errands import generate_data_key
 from ssm_plugin.session.types import SessionConfig
 from tests.support.http_server import HttpServer, reply
 

@@ -1,6 +1,5 @@
 from ssm_plugin.errors import CredentialsError, NetworkError, ServiceError
-from ssm_plugin.session.quiet import INTERVAL, Quiet
-from ssm_plugin.session.timers import Timers
+from ssm_plugin.session.timers import QUIET_INTERVAL, Quiet, Timers
 
 
 def quiet(look=lambda: None):
@@ -62,4 +61,4 @@ def test_it_looks_at_each_interval_from_the_beginning_on():
         assert len(looks) == number - 1
         timers.run(before)
         assert len(looks) == number
-        assert before < timers.next() <= before + INTERVAL
+        assert before < timers.next() <= before + QUIET_INTERVAL

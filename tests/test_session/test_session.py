@@ -19,9 +19,8 @@ from ssm_plugin.errors import (
 )
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
-from ssm_plugin.session.streams import CallableStreams
+from ssm_plugin.session.streams import CallableStreams, write_all
 from ssm_plugin.session.types import SessionStatus
-from ssm_plugin.terminal.output import write_all
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.collected import Collected
 from tests.support.pty import ROOT

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ssm_plugin.errors import LocalError
-from ssm_plugin.terminal.output import EXIT_OUTPUT_GONE, OutputGone, write_all
+from ssm_plugin.session.streams import EXIT_OUTPUT_GONE, OutputGone, write_all
 
 LONG = os.urandom(1 << 20)
 

@@ -5,7 +5,7 @@ import termios
 
 import pytest
 
-from ssm_plugin.terminal.raw_mode import raw_attributes, raw_mode
+from ssm_plugin.terminal.tty import raw_attributes, raw_mode
 from tests.support.pty import PtyProcess
 
 LFLAG = 3
@@ -91,7 +91,7 @@ def test_a_descriptor_closed_inside_is_no_error():
 def test_control_keys_arrive_as_bytes_and_nothing_is_echoed():
     script = (
         "import os\n"
-        "from ssm_plugin.terminal.raw_mode import raw_mode\n"
+        "from ssm_plugin.terminal.tty import raw_mode\n"
         "with raw_mode(0):\n"
         "    os.write(1, b'raw\\n')\n"
         "    keys = b''\n"
@@ -112,7 +112,7 @@ def test_control_keys_arrive_as_bytes_and_nothing_is_echoed():
 def test_what_was_typed_ahead_is_kept():
     script = (
         "import os, signal\n"
-        "from ssm_plugin.terminal.raw_mode import raw_mode\n"
+        "from ssm_plugin.terminal.tty import raw_mode\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
         "os.write(1, b'ready')\n"
         "signal.sigwait({signal.SIGUSR1})\n"
@@ -133,7 +133,7 @@ def test_what_was_typed_ahead_is_kept():
 def test_it_is_restored_when_a_signal_ends_the_program(name):
     script = (
         "import os, queue, sys\n"
-        "from ssm_plugin.terminal.raw_mode import raw_mode\n"
+        "from ssm_plugin.terminal.tty import raw_mode\n"
         "from ssm_plugin.terminal.signals import SignalWatch\n"
         "from ssm_plugin.transport.worker import Worker\n"
         "events = queue.Queue()\n"
@@ -155,7 +155,7 @@ def test_it_is_restored_when_a_signal_ends_the_program(name):
 # restores it from the background. WUNTRACED tells whether that stopped it.
 BACKGROUND = """
 import os, signal, termios
-from ssm_plugin.terminal.raw_mode import raw_mode
+from ssm_plugin.terminal.tty import raw_mode
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 before = termios.tcgetattr(0)
 ready, raw = os.pipe()
@@ -188,7 +188,7 @@ def test_restoring_from_the_background_does_not_stop_the_program():
 # A signal handler that raises at the worst moment: an exception out of the middle of the restoring.
 UNLUCKY = """
 import os, signal, sys, termios
-from ssm_plugin.terminal.raw_mode import raw_mode
+from ssm_plugin.terminal.tty import raw_mode
 
 class Late(Exception):
     pass

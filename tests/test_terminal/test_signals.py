@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ssm_plugin.terminal.output import write_all
+from ssm_plugin.session.streams import write_all
 from ssm_plugin.terminal.signals import WATCHED, Signalled, SignalWatch
 from ssm_plugin.transport.worker import Worker
 from tests.support.pty import ROOT, PtyProcess

@@ -6,7 +6,7 @@ import termios
 
 import pytest
 
-from ssm_plugin.terminal.size import WindowSize, window_size
+from ssm_plugin.terminal.tty import WindowSize, window_size
 from tests.support.pty import PtyProcess
 
 
@@ -75,7 +75,7 @@ def test_closed_descriptors_are_no_terminal():
 
 def test_a_program_sees_its_own_terminal_and_the_change_of_its_size():
     script = (
-        "from ssm_plugin.terminal.size import window_size\n"
+        "from ssm_plugin.terminal.tty import window_size\n"
         "for line in iter(input, 'end'):\n"
         "    print('<{}x{}>'.format(*window_size()), flush=True)\n"
     )

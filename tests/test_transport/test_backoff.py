@@ -1,18 +1,18 @@
 import random
 from itertools import islice
 
-from ssm_plugin.transport.backoff import FIRST, LONGEST, delays
+from ssm_plugin.net.timing import FIRST_DELAY, LONGEST_DELAY, delays
 
 
 def test_the_first_attempt_is_at_once_and_the_others_wait_ever_longer():
     for seed in range(100):
         found = list(islice(delays(random.Random(seed)), 20))
         assert found[0] == 0.0
-        limit = FIRST
+        limit = FIRST_DELAY
         for delay in found[1:]:
             assert limit / 2 <= delay <= limit
-            limit = min(2 * limit, LONGEST)
-        assert found[-1] >= LONGEST / 2
+            limit = min(2 * limit, LONGEST_DELAY)
+        assert found[-1] >= LONGEST_DELAY / 2
 
 
 def test_two_clients_do_not_come_back_at_the_same_moment():

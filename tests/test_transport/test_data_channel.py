@@ -8,12 +8,12 @@ import pytest
 
 from ssm_plugin.channel.events import ChannelClosed, KeyRequested, Output, Started
 from ssm_plugin.channel.protocol import ChannelProtocol
-from ssm_plugin.channel.role import Role
 from ssm_plugin.errors import ConnectError, ConnectionLost, SessionLost, StateError
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.transport.websocket import open_websocket
 from ssm_plugin.wire import message as wire
 from ssm_plugin.wire import payloads
+from ssm_plugin.wire.message import Role
 from tests.support.clock import Clock
 from tests.support.link import handshake_request
 from tests.support.websocket_peer import BINARY, CLOSE, PING, AgentConnection, Peer

@@ -1,4 +1,4 @@
-"""How many messages may be unacknowledged at once.
+"""How many messages may be unacknowledged at once, and when one is sent again.
 
 The window doubles each round trip until something speaks against it: then it is halved and grows by
 an eighth each round trip. What speaks against it is a timeout or the service's pause. A single loss
@@ -8,10 +8,16 @@ full.
 More messages than the way holds only wait in somebody's queue, and keystrokes and acknowledgements
 behind them. The queue shows in the round trip: where even the quickest of a round takes more than
 it may, the window shrinks to what brings it down again.
+
+The retransmission timeout is estimated from round trips (RFC 6298, with the agent's constants). The
+estimate starts at 200 ms. A sample moves SRTT by 1/8 and RTTVAR by 1/4 of the difference. The
+timeout is SRTT + max(10 ms, 4 * RTTVAR), at most 1 s. By Karn's rule the owner gives no sample for
+a message that was sent more than once. All times are seconds.
 """
 
-SMALLEST = 16
-INITIAL = 512
+# Messages.
+SMALLEST_WINDOW = 16
+INITIAL_WINDOW = 512
 CEILING = 4096
 
 # The queue may take as long as the way itself, and on a short way so many seconds.
@@ -20,9 +26,13 @@ QUEUEING_ALLOWANCE = 0.005
 # Messages. A queue is no reason to go below: it may be somebody else's.
 LEAST_FOR_QUEUE = 128
 
+INITIAL_TIMEOUT = 0.2
+MAXIMUM_TIMEOUT = 1.0
+GRANULARITY = 0.01
+
 
 class Window:
-    def __init__(self, ceiling: int = CEILING, initial: int = INITIAL) -> None:
+    def __init__(self, ceiling: int = CEILING, initial: int = INITIAL_WINDOW) -> None:
         self.ceiling = ceiling
         self.size = float(min(initial, ceiling))
         self._threshold = float(ceiling)
@@ -45,5 +55,31 @@ class Window:
         if sent_at < self._halved_at:
             return
         self._halved_at = now
-        self.size = max(self.size / 2, float(min(SMALLEST, self.ceiling)))
+        self.size = max(self.size / 2, float(min(SMALLEST_WINDOW, self.ceiling)))
         self._threshold = self.size
+
+
+class RoundTripEstimator:
+    def __init__(self) -> None:
+        self.smoothed = 0.0
+        self.variation = 0.0
+        self.minimum = float("inf")
+        self.timeout = INITIAL_TIMEOUT
+
+    def sample(self, elapsed: float) -> None:
+        if elapsed < self.minimum:
+            self.minimum = elapsed
+        if self.smoothed:
+            difference = elapsed - self.smoothed
+            self.smoothed += difference / 8
+            self.variation += (abs(difference) - self.variation) / 4
+        else:
+            self.smoothed = elapsed
+            self.variation = elapsed / 2
+        self.timeout = min(
+            MAXIMUM_TIMEOUT, self.smoothed + max(GRANULARITY, 4 * self.variation)
+        )
+
+    def forget_path(self) -> None:
+        """A new connection may take another way: what was shortest on the old one says nothing."""
+        self.minimum = float("inf")

@@ -1,9 +1,10 @@
-"""Raw mode: every key goes to the node as the bytes that the terminal makes of it.
+"""The terminal itself: its raw mode, and its size.
 
-In it Ctrl-C, Ctrl-Z, Ctrl-\\, Ctrl-S and Ctrl-Q arrive as bytes, nothing is echoed or collected
-into lines, and output is not touched: the pty at the node already sends ``\\r\\n``, and whoever
-writes a notice of our own meanwhile has to do so too. The line's own settings (speed, parity,
-character size) stay as they are: on a serial console they are the wire's, not ours.
+In raw mode every key goes to the node as the bytes that the terminal makes of it. Ctrl-C, Ctrl-Z,
+Ctrl-\\, Ctrl-S and Ctrl-Q arrive as bytes, and nothing is echoed or collected into lines. Output is
+not touched: the pty at the node already sends ``\\r\\n``, and whoever writes a notice of our own
+meanwhile has to do so too. The line's own settings (speed, parity, character size) stay as they
+are: on a serial console they are the wire's, not ours.
 
 All changes are made with TCSANOW. TCSADRAIN and TCSAFLUSH wait until the output is out, which on
 a stopped or dead terminal is never, and TCSAFLUSH throws away what has been typed ahead.
@@ -12,7 +13,7 @@ a stopped or dead terminal is never, and TCSAFLUSH throws away what has been typ
 import os
 import signal
 import termios
-from typing import Any, List, Optional
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
 
 _IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
 
@@ -116,3 +117,54 @@ def _put_back(fd: int, attributes: List[Any]) -> None:
         pass  # Hung up or closed: nothing is left to restore.
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class WindowSize(NamedTuple):
+    """How many columns and rows the node's pty should have, as the Size message wants
+    them; both are above 0."""
+
+    cols: int
+    rows: int
+
+
+# What a terminal has that does not know its size: a serial console, a fresh pty.
+UNKNOWN_TERMINAL = WindowSize(80, 24)
+# Without any terminal the output is read by a program, and a narrow pty would cut its lines:
+# AWS's client asks for this size then.
+NO_TERMINAL = WindowSize(300, 100)
+
+
+def window_size(
+    fds: Sequence[int] = (1, 0, 2), environ: Optional[Mapping[str, str]] = None
+) -> WindowSize:
+    """The size of the first terminal of ``fds`` that knows its own.
+
+    Else ``COLUMNS`` and ``LINES`` (each on its own), and for what they leave open 80x24 with a
+    terminal and 300x100 without. The controlling terminal is not asked: with all three standard
+    streams elsewhere, what it shows is not this session.
+    """
+    for fd in fds:
+        size = _ask(fd)
+        if size is not None:
+            return size
+    names = os.environ if environ is None else environ
+    default = UNKNOWN_TERMINAL if any(os.isatty(fd) for fd in fds) else NO_TERMINAL
+    return WindowSize(
+        _positive(names.get("COLUMNS", "")) or default.cols,
+        _positive(names.get("LINES", "")) or default.rows,
+    )
+
+
+def _ask(fd: int) -> Optional[WindowSize]:
+    try:
+        cols, rows = os.get_terminal_size(fd)
+    except OSError:
+        return None
+    return WindowSize(cols, rows) if cols > 0 and rows > 0 else None
+
+
+def _positive(text: str) -> Optional[int]:
+    # The kernel keeps a size in 16 bits.
+    if text.isdecimal() and len(text) <= 5 and 0 < int(text) <= 0xFFFF:
+        return int(text)
+    return None
