@@ -5,6 +5,7 @@ is the drop-in for AWS's plugin; else it is our own command line. The AWS CLI st
 each session, the first time only for the version: that path imports nothing.
 """
 
+import gc
 import os
 import sys
 
@@ -21,6 +22,10 @@ TOO_LITTLE = (
 )
 FAILURE = 255
 
+# New objects before Python looks for circles among them. Its own 700 make a hundred such searches
+# while the program loads, and each finds nothing.
+GARBAGE_THRESHOLD = 20000
+
 
 def main() -> int:
     """Run what ``sys.argv`` asks for; returns the exit status."""
@@ -30,6 +35,7 @@ def main() -> int:
         return _answer((PROTOCOL_VERSION if drop_in else "ssm-plugin " + __version__) + "\n")
     if drop_in and not arguments:
         return _answer(INSTALLED)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         from . import unpacked
 

@@ -10,24 +10,24 @@ What can be imported can do anything in our name. So the way to the file is walk
 directories, each of which must belong to us or to root and be nobody else's to write; the file is
 opened once, checked through its descriptor, and read once into memory. Modules are made of those
 bytes: no path is followed again. Ownership keeps people out; the checksum only finds damage.
-Wherever this is not to be had (no home, a full disk), all is as without.
+Where there is no such place (no home, a full disk), modules come from the zip, a little later.
+
+This module is compiled at each start, so it has only what each start needs; ``unpacking`` writes.
 """
 
 import marshal
 import os
 import stat
 import sys
-import time
 import zlib
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 # O_PATH also opens what may be searched, but not be listed, such as other people's /home.
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
+_DIRECTORY_SIZE = 65536  # bytes: the end of a zip file that certainly holds its directory
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_OLD = 30 * 86400  # s: an entry that is still in use then is made again, once
-_ABANDONED = 3600  # s
 
 
 def use() -> None:
@@ -36,25 +36,42 @@ def use() -> None:
     if not os.path.isfile(archive):
         return
     try:
-        codes = marshal.loads(_code_of(os.path.realpath(archive)))
+        codes = Codes(_entry_of(os.path.realpath(archive)))
     except (OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
         return
     sys.meta_path.insert(0, Finder(archive, codes))
 
 
-class Finder:
-    """Finds and loads the modules whose ``codes`` (name in the zip -> marshalled code) it has."""
+class Codes:
+    """The code of each module, by its name in the zip. ``entry`` is a header, the index (name ->
+    where its code begins and ends, behind the index) and the codes."""
 
-    def __init__(self, archive: str, codes: Dict[str, bytes]) -> None:
+    def __init__(self, entry: bytes) -> None:
+        start = entry.index(b"\n") + 1
+        end = start + int(entry[:start].split()[2])
+        self._index: Dict[str, Tuple[int, int]] = marshal.loads(entry[start:end])
+        self._codes = memoryview(entry)[end:]
+
+    def get(self, file: str) -> memoryview:
+        """Empty if there is no such module."""
+        start, stop = self._index.get(file, (0, 0))
+        return self._codes[start:stop]
+
+
+class Finder:
+    """Finds and loads the modules whose ``codes`` it has."""
+
+    def __init__(self, archive: str, codes: Codes) -> None:
         self._archive = archive
         self._codes = codes
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         place = name.replace(".", "/")
         for file in (place + ".py", place + "/__init__.py"):
-            if file in self._codes:
+            code = self._codes.get(file)
+            if code:
                 origin = os.path.join(self._archive, file)
-                spec = ModuleSpec(name, self, origin=origin, loader_state=file)  # type: ignore
+                spec = ModuleSpec(name, self, origin=origin, loader_state=code)  # type: ignore
                 spec.has_location = True
                 if file.endswith("/__init__.py"):
                     spec.submodule_search_locations = [os.path.dirname(origin)]
@@ -65,11 +82,11 @@ class Finder:
         return None  # an ordinary one
 
     def exec_module(self, module: Any) -> None:
-        exec(marshal.loads(self._codes[module.__spec__.loader_state]), module.__dict__)
+        exec(marshal.loads(module.__spec__.loader_state), module.__dict__)
 
     def get_source(self, name: str) -> str:
         """For tracebacks."""
-        file = sys.modules[name].__spec__.loader_state  # type: ignore
+        file = os.path.relpath(sys.modules[name].__spec__.origin, self._archive)  # type: ignore
         source: bytes = sys.modules[__name__].__loader__.get_data(file)  # type: ignore
         return source.decode("utf-8")
 
@@ -83,17 +100,29 @@ def cache_folder() -> str:
     raise FileNotFoundError("there is no home directory")
 
 
-def _code_of(archive: str) -> bytes:
-    with open(archive, "rb") as file:
-        content = file.read()
+def _entry_of(archive: str) -> bytes:
+    made_of = _sum_of(archive)
     tag, place = sys.implementation.cache_tag, zlib.crc32(os.fsencode(archive))
     name = "%s-%x-%d-%08x" % (tag, sys.hexversion, sys.flags.optimize, place)
     folder = _open_directory(os.path.realpath(cache_folder()))
     try:
-        code = _read(folder, name, content)
-        return code if code is not None else _write(folder, name, archive, content)
+        entry = _read(folder, name, made_of)
+        if entry is None:
+            from . import unpacking
+
+            entry = unpacking.write(folder, name, archive, made_of)
+        return entry
     finally:
         os.close(folder)
+
+
+def _sum_of(archive: str) -> bytes:
+    """Tells versions apart: the size, and the checksum of the end. That is the zip's directory,
+    which holds the checksum of each file."""
+    with open(archive, "rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _DIRECTORY_SIZE))
+        return b"%d %08x" % (size, zlib.crc32(file.read()))
 
 
 def _open_directory(path: str) -> int:
@@ -116,81 +145,32 @@ def _open_directory(path: str) -> int:
     return folder
 
 
-def _check(status: os.stat_result, owners: Any, unless: int) -> None:
+def _check(status: os.stat_result, owners: Sequence[int], unless: int) -> None:
     writable = status.st_mode & _OTHERS_WRITE and not status.st_mode & unless
     if status.st_uid not in owners or writable:
         raise PermissionError("others may write there")
 
 
-def _read(folder: int, name: str, content: bytes) -> Optional[bytes]:
+def _read(folder: int, name: str, made_of: bytes) -> Optional[bytes]:
     """None if it is not there, not to be trusted, of another version, or damaged."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-        with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+        with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             _check(status, (os.geteuid(),), 0)
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                header, code = file.readline(100), file.read()
-                return code if header == _header(content, code) else None
-    except OSError:
+                entry = file.read()
+                if _is_whole(entry, made_of):
+                    return entry
+    except (OSError, ValueError):
         pass
     return None
 
 
-def _header(content: bytes, code: bytes) -> bytes:
-    sums = len(content), zlib.crc32(content), len(code), zlib.crc32(code)
-    return b"%d %08x %d %08x\n" % sums
-
-
-def _write(folder: int, name: str, archive: str, content: bytes) -> bytes:
-    _remove_old(folder)
-    unfinished = "%s.%d" % (name, os.getpid())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(unfinished, flags, 0o600, dir_fd=folder)
-    try:
-        with open(descriptor, "wb", buffering=0) as file:
-            # Is there room? That should be known before everything is compiled.
-            _put(file, bytes(2 * len(content)))
-            code = _compile(archive, content)
-            file.seek(0)
-            _put(file, _header(content, code) + code)
-            file.truncate()
-            os.fsync(descriptor)
-        os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(unfinished, dir_fd=folder)
-        raise
-    return code
-
-
-def _put(file: Any, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
-
-
-def _compile(archive: str, content: bytes) -> bytes:
-    import io
-    import zipfile
-
-    codes = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as sources:
-        for name in sources.namelist():
-            if name.endswith(".py"):
-                path = os.path.join(archive, name)
-                code = compile(sources.read(name), path, "exec", dont_inherit=True)
-                codes[name] = marshal.dumps(code)
-    return marshal.dumps(codes)
-
-
-def _remove_old(folder: int) -> None:
-    """What killed starts, other Pythons and built files that are gone have left behind."""
-    listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
-    try:
-        names = os.listdir(listing)
-    finally:
-        os.close(listing)
-    for name in names:
-        with suppress(OSError):
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if time.time() - status.st_mtime > (_ABANDONED if "." in name else _OLD):
-                os.unlink(name, dir_fd=folder)
+def _is_whole(entry: bytes, made_of: bytes) -> bool:
+    """Whether nothing of it was changed or cut since it was made of that. Its first line has
+    ``made_of``, the index's size, and the checksum of all that follows. ValueError: it has none."""
+    start = entry.index(b"\n", 0, 100) + 1
+    checksum = b"%08x" % zlib.crc32(memoryview(entry)[start:])
+    first = entry[:start].split()
+    return first[:2] == made_of.split() and first[3:] == [checksum]

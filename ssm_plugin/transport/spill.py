@@ -7,7 +7,6 @@ of one type become one event.
 
 import errno
 import os
-import tempfile
 import threading
 from typing import IO, List, Optional, Union
 
@@ -24,6 +23,8 @@ class _Segment:
     """One file, without a name. The lock of the spill guards it."""
 
     def __init__(self) -> None:
+        import tempfile  # takes long to load, and most readers are fast enough
+
         self.file: IO[bytes] = tempfile.TemporaryFile(buffering=0, prefix="ssm-plugin-")
         self.written = 0
         self.unread = 0
@@ -78,7 +79,7 @@ class Spill:
                 return event
             try:
                 return self._keep(event)
-            except OSError:  # a full disk: memory has to do, and the node has to wait
+            except (OSError, ImportError):  # a full disk: memory has to do
                 self._last = None
                 return event
 

@@ -6,6 +6,7 @@ in order is a test of its own.
 
 import marshal
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Callable
 
@@ -29,13 +30,15 @@ def cache(zipapp: Path, tmp_path: Path) -> CodeCache:
 
 
 def plant(zipapp: Path, entry: Path) -> None:
-    from ssm_plugin import unpacked
-
-    codes = marshal.loads(entry.read_bytes().partition(b"\n")[2])
-    code = compile("raise SystemExit(%d)" % EVIL, "evil", "exec")
-    codes["ssm_plugin/commands/__init__.py"] = marshal.dumps(code)
-    data = marshal.dumps(codes)
-    entry.write_bytes(unpacked._header(zipapp.read_bytes(), data) + data)
+    first, _, rest = entry.read_bytes().partition(b"\n")
+    size, made_of, index_size, _ = first.split()
+    index, codes = marshal.loads(rest), rest[int(index_size) :]
+    code = marshal.dumps(compile("raise SystemExit(%d)" % EVIL, "evil", "exec"))
+    index["ssm_plugin/commands/__init__.py"] = len(codes), len(codes) + len(code)
+    listed = marshal.dumps(index)
+    rest = listed + codes + code
+    numbers = size, made_of, len(listed), zlib.crc32(rest)
+    entry.write_bytes(b"%s %s %d %08x\n" % numbers + rest)
 
 
 def status(cache: CodeCache) -> Any:
