@@ -6,10 +6,11 @@ Durations are seconds, sizes bytes. Whatever the file says that is not understoo
 
 import os
 import re
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 from .errors import ConfigurationError, UsageError
 from .files import MIB, read_regular
+from .named_tuple import NamedTuple
 from .strict_yaml import (
     SCALARS,
     Parser,

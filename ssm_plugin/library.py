@@ -8,12 +8,13 @@
 import io
 import queue
 import signal
-from typing import IO, Any, Callable, List, NamedTuple, Optional, Sequence, Union
+from typing import IO, Any, Callable, List, Optional, Sequence, Union
 
 from . import config
 from .errors import SsmPluginError, UsageError
 from .jobs.command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
+from .named_tuple import NamedTuple
 from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled

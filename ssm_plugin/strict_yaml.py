@@ -6,9 +6,10 @@ turned into Python objects by the YAML library, so a tag can make nothing happen
 costs nothing; a recursive one ends where the schema ends.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from .errors import ConfigurationError
+from .named_tuple import NamedTuple
 
 # Far more than any schema has. PyYAML takes time by the square of the depth, and stack as well.
 MAX_DEPTH = 50

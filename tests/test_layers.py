@@ -13,9 +13,9 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 
 # From the bottom up. What stands in one row may not import its neighbours, only what is below.
 LAYERS = (
-    {"named_tuple", "unpacked"},
-    {"errors", "version", "files", "display"},
-    {"strict_yaml", "masking", "unpacking", "shortage"},
+    {"named_tuple", "unpacking"},
+    {"errors", "version", "files", "display", "unpacked"},
+    {"strict_yaml", "masking", "shortage"},
     {"log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},

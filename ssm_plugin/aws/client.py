@@ -13,7 +13,7 @@ from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -26,6 +26,7 @@ from ..errors import (
     ServiceError,
     SsmPluginError,
 )
+from ..named_tuple import NamedTuple
 from ..net.address import parse
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange

@@ -6,10 +6,11 @@ environment, the profile. ``profile`` is the plain settings of an AWS profile; a
 """
 
 import re
-from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 from ..net.address import Address, is_loopback, parse, split_host
 
 

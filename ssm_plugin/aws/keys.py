@@ -5,9 +5,10 @@ No secret may show: ``repr`` hides it, and errors name the field and the source,
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from ..errors import CredentialsError
+from ..named_tuple import NamedTuple
 
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|UTC|([+-])(\d\d):?(\d\d))?\Z"

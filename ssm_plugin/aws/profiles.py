@@ -7,10 +7,11 @@ shown in errors, since they may hold keys; the file and the number of the line a
 """
 
 import os
-from typing import Dict, List, Mapping, NamedTuple, Optional, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 from ..errors import CredentialsError, NoCredentialsError
 from ..files import MIB, read_regular
+from ..named_tuple import NamedTuple
 
 Setting = Union[str, Mapping[str, str]]
 Section = Mapping[str, Setting]

@@ -3,9 +3,10 @@
 import json
 import re
 from datetime import datetime, timezone
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
+from ..named_tuple import NamedTuple
 from ..net.exchange import Response
 
 _THROTTLED = frozenset(

@@ -8,10 +8,11 @@ The key is derived from the secret key through date, region, service and ``aws4_
 import hashlib
 import hmac
 from datetime import datetime, timezone
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, Tuple, Union
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit, urlunsplit
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 from .keys import Credentials
 
 Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]

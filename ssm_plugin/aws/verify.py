@@ -7,9 +7,10 @@ SignatureDoesNotMatch, RequestExpired, all HTTP 403.
 import hmac
 import re
 from datetime import datetime, timezone
-from typing import NamedTuple, Tuple
+from typing import Tuple
 
 from ..errors import ServiceError
+from ..named_tuple import NamedTuple
 from .sigv4 import (
     ALGORITHM,
     TIME_FORMAT,

@@ -1,8 +1,9 @@
 """What the protocol core tells its owner, in the order in which it happened."""
 
-from typing import Any, Mapping, NamedTuple, Union
+from typing import Any, Mapping, Union
 
 from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
 
 
 class Output(NamedTuple):

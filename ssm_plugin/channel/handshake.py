@@ -11,9 +11,10 @@ changes nothing::
 
 import base64
 import enum
-from typing import Collection, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Collection, Dict, List, Optional, Tuple, Union
 
 from ..errors import EncryptionError, HandshakeError
+from ..named_tuple import NamedTuple
 from ..version import PROTOCOL_VERSION
 from ..wire import payloads
 from ..wire.message import Buffer, Role

@@ -10,9 +10,10 @@ smux version 1 has no flow control per stream, and this core keeps no data: what
 not taken yet must be kept, and bounded, by the owner.
 """
 
-from typing import List, NamedTuple, Optional, Set, Union
+from typing import List, Optional, Set, Union
 
 from ..errors import LocalError, RemoteError, SessionLost, StateError
+from ..named_tuple import NamedTuple
 from ..wire.message import Buffer, Role
 from ..wire.smux import FIN, MAXIMUM_SENT, NOP, PSH, SYN, FrameSplitter, encode_frame
 

@@ -13,12 +13,13 @@ import json
 import os
 import re
 from contextlib import ExitStack
-from typing import Any, Dict, List, Mapping, MutableMapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .. import config, logs
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
 from ..errors import SessionInterrupted, SsmPluginError, UsageError
+from ..named_tuple import NamedTuple
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler

@@ -1,8 +1,9 @@
 """What tunnels tell whoever watches them, as events in one queue; and their local addresses."""
 
-from typing import List, NamedTuple, Optional, Union
+from typing import List, Optional, Union
 
 from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
 from ..net.local_end import LocalEnd, is_loopback
 from ..session.starting import SessionRequest
 

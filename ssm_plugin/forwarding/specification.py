@@ -2,9 +2,10 @@
 
 import ipaddress
 import re
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 from ..net.local_end import LocalEnd, bind_tcp, bind_unix
 from ..session.starting import SessionRequest
 from ..session.types import SessionType

@@ -7,11 +7,12 @@ import json
 import queue
 import signal
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Set, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Set, Union
 
 from .. import masking
 from ..display import encoded, shown
 from ..errors import LocalError, SsmPluginError
+from ..named_tuple import NamedTuple
 from ..session.lifecycle import EXIT_LOST
 from ..session.notices import TERMINATE_SIGNAL
 from ..session.streams import EXIT_OUTPUT_GONE, OutputGone, write_all

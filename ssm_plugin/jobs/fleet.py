@@ -3,9 +3,10 @@
 import queue
 import signal
 import time
-from typing import List, NamedTuple, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 from ..errors import SessionInterrupted
+from ..named_tuple import NamedTuple
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
 from .command import RemoteCommand

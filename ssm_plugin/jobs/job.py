@@ -5,9 +5,10 @@ import queue
 import re
 from contextlib import ExitStack
 from datetime import datetime
-from typing import BinaryIO, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Dict, List, Mapping, Optional, Tuple
 
 from ..config import JobSettings, Settings
+from ..named_tuple import NamedTuple
 from ..session.environment import Environment
 from .command import RemoteCommand
 from .fleet import Fleet, FleetEvent

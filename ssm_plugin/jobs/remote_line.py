@@ -23,9 +23,10 @@ script's child.
 import os
 import re
 import shlex
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 
 # What the service takes as one parameter, in characters.
 MAXIMUM = 65535

@@ -1,10 +1,11 @@
 """What to run where, and how it went: for people as a table, for programs as JSON."""
 
 import datetime
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..display import shown
 from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
 
 DEFAULT_DOCUMENT = "AWS-StartNonInteractiveCommand"
 

@@ -1,9 +1,10 @@
 """Which session document starts which kind of session, in one table."""
 
 import shlex
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 from .gateway_session import StartRequest
 
 STANDARD_STREAM = "Standard_Stream"

@@ -2,10 +2,11 @@
 
 import base64
 import os
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from ..channel.cipher import Cipher
 from ..errors import EncryptionError, HandshakeError, MessageError
+from ..named_tuple import NamedTuple
 from ..wire import payloads
 from ..wire.message import Role
 from .agent_documents import Assignment

@@ -3,9 +3,10 @@
 import ipaddress
 import socket
 import time
-from typing import Any, List, Mapping, NamedTuple, Tuple
+from typing import Any, List, Mapping, Tuple
 
 from ..errors import LocalError
+from ..named_tuple import NamedTuple
 from ..plugins.local_connection import Connection
 
 CONNECT_LIMIT = 5.0  # seconds

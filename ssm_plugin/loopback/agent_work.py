@@ -7,8 +7,9 @@ All methods are called in the agent's own thread, except where they say otherwis
 import os
 import queue
 import signal
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Mapping, Optional, Tuple, Union
 
+from ..named_tuple import NamedTuple
 from ..session.events import ChannelEvent, RunnerEvent
 from ..transport.data_channel import DataChannel, Disconnected
 from ..transport.worker import WorkerFailed

@@ -9,9 +9,10 @@ The others are for the whole session. ``FAULTS`` says what each does and takes.
 """
 
 import re
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 
 DEFAULT_DELAY = 0.02
 

@@ -6,8 +6,9 @@ about the session as a whole. ``channel_closed`` is never touched here.
 
 import heapq
 import random
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
+from ..named_tuple import NamedTuple
 from ..wire import message
 from . import control
 from .fault_plan import Amount, DirectionPlan, FaultPlan

@@ -10,9 +10,10 @@ import queue
 import secrets
 import threading
 import time
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 from ..errors import ConnectionLost, SsmPluginError
+from ..named_tuple import NamedTuple
 from ..transport.worker import Worker, WorkerFailed
 from . import control, faults
 from .conduit import Conduit

@@ -13,9 +13,10 @@ import threading
 import time
 from functools import partial
 from http import HTTPStatus
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import LocalError
+from ..named_tuple import NamedTuple
 from ..transport.worker import Worker, WorkerFailed
 from .stream import Stream, open_stream
 

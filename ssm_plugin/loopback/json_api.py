@@ -8,8 +8,9 @@ import json
 import threading
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
+from ..named_tuple import NamedTuple
 from .http import HttpResponse, Request
 from .signatures import SignatureCheck
 

@@ -7,9 +7,10 @@ import hashlib
 import threading
 from collections import Counter
 from datetime import datetime, timedelta, timezone
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 from ..errors import ServiceError
+from ..named_tuple import NamedTuple
 from .http import Request
 
 UNSIGNED = "unsigned"

@@ -5,10 +5,11 @@ No error shows a URL's query or password, since presigned URLs and proxy URLs ca
 
 import re
 from ipaddress import ip_address
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 
 DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 SECURE_SCHEMES = ("https", "wss")

@@ -2,9 +2,10 @@
 
 import re
 import socket
-from typing import Mapping, NamedTuple
+from typing import Mapping
 
 from ..errors import ConnectionLost, NetworkError
+from ..named_tuple import NamedTuple
 from .address import Address
 from .answer import EndedEarly, Malformed, TooLarge, read_answer
 from .timing import Deadline

@@ -7,11 +7,12 @@ Lower-case names win, and an empty one switches the proxy off, as in curl and th
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Mapping, Optional, Tuple
 from urllib.parse import unquote
 
 from ..config import NetworkSettings
 from ..errors import UsageError
+from ..named_tuple import NamedTuple
 from .address import host_and_port, join, split
 
 _PORTS = {"http": 80, "https": 443}

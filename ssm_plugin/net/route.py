@@ -1,8 +1,9 @@
 """How to reach the host of a URL: address, proxy, TLS name, CA bundle. Nothing is opened here."""
 
-from typing import Mapping, NamedTuple, Optional
+from typing import Mapping, Optional
 
 from ..config import NetworkSettings
+from ..named_tuple import NamedTuple
 from .address import SECURE_SCHEMES, Address, join, parse, split_host
 from .proxy import Proxy, choose_proxy
 

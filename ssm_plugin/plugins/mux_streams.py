@@ -10,10 +10,11 @@ data, and so stay behind it.
 import socket
 import threading
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ..channel.mux import MuxSession, StreamClosed, StreamData, StreamOpened
 from ..channel.protocol import MAXIMUM_PAYLOAD
+from ..named_tuple import NamedTuple
 from ..transport.data_channel import PIECE, DataChannel
 from ..wire import payloads
 from ..wire.message import Role

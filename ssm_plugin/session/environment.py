@@ -1,13 +1,14 @@
 """What a session uses of the world around it: credentials, the service, the network, streams."""
 
 import os
-from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Mapping, Optional
 
 from ..aws.client import ServiceClient
 from ..aws.credentials import CredentialProvider
 from ..aws.endpoints import find_region
 from ..aws.profiles import read_profile
 from ..config import NetworkSettings, Settings
+from ..named_tuple import NamedTuple
 from .streams import Streams
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What can happen to a session, as one closed sum: everything arrives in its queue."""
 
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ..channel.events import (
     Acknowledged,
@@ -11,6 +11,7 @@ from ..channel.events import (
     Started,
     Terminating,
 )
+from ..named_tuple import NamedTuple
 from ..terminal.signals import Signalled
 from ..transport.data_channel import Disconnected
 from ..transport.spill import Spilled

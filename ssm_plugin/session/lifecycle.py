@@ -47,9 +47,10 @@ this program, and an error.
 """
 
 import enum
-from typing import TYPE_CHECKING, Dict, FrozenSet, Iterator, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, FrozenSet, Iterator, Optional, Tuple
 
 from ..errors import DeadlineError, HandshakeError, SessionLost, StateError
+from ..named_tuple import NamedTuple
 from ..net.timing import delays
 from .types import SessionStatus
 

@@ -122,6 +122,8 @@ class SessionThread:
                 self.notices.start()
             self._patience.begin(notices.CONNECTING)
             self._errands.open(self.open_channel)
+            if not self._is_to_be_told:
+                self.connector.load()
             while not self.lifecycle.is_ending:
                 self._step()
         except OutputGone:

@@ -2,10 +2,11 @@
 
 import queue
 import time
-from typing import Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
 from ..errors import SessionInterrupted, SsmPluginError
+from ..named_tuple import NamedTuple
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
 from ..wire.message import random_id

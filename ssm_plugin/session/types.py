@@ -1,8 +1,9 @@
 """What a session is made of: its type, its status, its configuration."""
 
 import enum
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Mapping, Optional
 
+from ..named_tuple import NamedTuple
 from ..wire.message import random_id
 
 

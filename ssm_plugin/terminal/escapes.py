@@ -4,7 +4,9 @@ They count only at the start of a line: after ``\\r`` or ``\\n``, or as the very
 what a person types at a terminal only; data from a file or a pipe must not pass through here.
 """
 
-from typing import List, NamedTuple, Union
+from typing import List, Union
+
+from ..named_tuple import NamedTuple
 
 # Lines end as a terminal in raw mode needs them.
 HELP_TEXT = (

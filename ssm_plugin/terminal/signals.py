@@ -16,8 +16,9 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, Optional
 
+from ..named_tuple import NamedTuple
 from .wake import WakePipe, readable
 
 WATCHED = (

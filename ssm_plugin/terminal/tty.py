@@ -13,7 +13,9 @@ a stopped or dead terminal is never, and TCSAFLUSH throws away what has been typ
 import os
 import signal
 import termios
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
+
+from ..named_tuple import NamedTuple
 
 _IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
 

@@ -17,12 +17,13 @@ the core and the heartbeat as long as the channel.
 
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Union
+from typing import Any, Callable, List, Optional, Union
 
 from .. import logs
 from ..channel.events import Event, Output
 from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, StateError
+from ..named_tuple import NamedTuple
 from ..wire import payloads
 from ..wire.message import Buffer
 from .backpressure import Backpressure

@@ -10,9 +10,10 @@ A client masks what it sends and a server does not; ``masked`` says which of the
 
 import os
 import struct
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ..errors import RemoteError
+from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 
 # Bytes in one frame, and in one message of many fragments. Messages carry about a kilobyte: what

@@ -10,9 +10,10 @@ import enum
 import queue
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Union
+from typing import Any, Callable, List, Union
 
 from ..errors import ConnectionLost, LocalError, RemoteError, SsmPluginError
+from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 from .backpressure import Backpressure
 from .worker import Worker, WorkerFailed

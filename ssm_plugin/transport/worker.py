@@ -6,9 +6,10 @@ which nobody can wake holds up a join until its deadline, but never the end of t
 """
 
 import threading
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
 from ..shortage import explain, start_thread
 
 

@@ -9,9 +9,10 @@ import enum
 import os
 import struct
 from hashlib import sha256
-from typing import NamedTuple, Tuple, Union
+from typing import Tuple, Union
 
 from ..errors import MessageError
+from ..named_tuple import NamedTuple
 
 Buffer = Union[bytes, bytearray, memoryview]
 

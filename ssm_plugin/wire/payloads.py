@@ -6,9 +6,10 @@ Parsers take any bytes and raise :class:`MessageError`, nothing else. Unknown JS
 import json
 import re
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import MessageError
+from ..named_tuple import NamedTuple
 from .message import Buffer, uuid_halves
 
 OUTPUT = 1

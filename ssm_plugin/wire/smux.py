@@ -6,9 +6,10 @@ data channel ends says nothing about where a frame ends.
 """
 
 import struct
-from typing import List, NamedTuple
+from typing import List
 
 from ..errors import RemoteError, StateError
+from ..named_tuple import NamedTuple
 from .message import Buffer
 
 SYN = 0  # opens a stream
