@@ -37,7 +37,10 @@ class TlsSocket:
             server_side=server_name is None,
             server_hostname=server_name,
         )
-        self._records = memoryview(bytearray(_CHUNK))  # of the receiving thread alone
+        # Of the receiving thread alone: what comes in, sealed and opened.
+        self._records = memoryview(bytearray(_CHUNK))
+        self._opened = memoryview(bytearray(_CHUNK))
+        self._ended = False  # the peer has said that nothing more comes
         self._state = Lock()
         self._sending = Lock()  # keeps records in order; taken before the other, never after it
 
@@ -66,9 +69,8 @@ class TlsSocket:
                 return
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        data = bytearray(size)
-        count = self.recv_into(data)
-        return bytes(data[:count])
+        view = self._opened[:size]
+        return bytes(view[:self.recv_into(view)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Blocks for at least one byte, then takes all that is there; 0 at the end."""
@@ -131,20 +133,23 @@ class TlsSocket:
         self._sock.close()
 
     def _read(self, view: memoryview) -> Optional[int]:
-        """Decrypts what has come in, up to the size of ``view``; None if nothing has."""
+        """Decrypts what has come in, up to the size of ``view``; None if nothing has, 0 at the
+        peer's orderly end."""
         count = 0
         try:
-            while count < len(view):
-                # One record at most a call: go on, for each return to the caller costs more.
+            # One record at most a call: go on, for each return to the caller costs more. Where
+            # nothing is left, OpenSSL says so by an exception, which costs more than to ask.
+            while count < len(view) and (self._incoming.pending or self._tls.pending()):
                 got = cast(int, self._tls.read(len(view) - count, view[count:]))
+                self._ended = not got
                 if not got:
                     break
                 count += got
         except ssl.SSLWantReadError:
-            return count or None
-        except ssl.SSLZeroReturnError:  # the peer's orderly end
             pass
-        return count
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        return count if count or self._ended else None
 
     def _answer(self, received: Optional[int]) -> None:
         try:

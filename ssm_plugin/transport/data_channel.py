@@ -114,6 +114,8 @@ class DataChannel(LinkOwner):
                 now = self.clock()
                 taken = self._protocol.send(payload_type, rest[:PIECE], now)
                 if taken:
+                    if self._link:
+                        self._link.expect_answer(taken, self._protocol.unacknowledged)
                     self._pass_on()
                 else:
                     self._wait_for_room(now)

@@ -16,6 +16,7 @@ from ..errors import ConnectionLost, LocalError, RemoteError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 from .backpressure import Backpressure
+from .moderation import Moderator
 from .worker import Worker, WorkerFailed
 
 # Seconds that the answer to a close frame may take to leave.
@@ -77,6 +78,8 @@ class Link:
         self.ping_at = ping_at
         self._owner = owner
         self._dropped = False
+        self._moderator = Moderator()
+        self._prompt = threading.Event()
         self._outgoing: "queue.Queue[Outgoing]" = queue.Queue()
         self._leaving = threading.Lock()
         self._users = 2
@@ -102,6 +105,12 @@ class Link:
             self._owner.backpressure.answers_queued(size)
         self._outgoing.put(Messages(messages, size))
 
+    def expect_answer(self, size: int, under_way: int) -> None:
+        """Data of so many bytes is sent, while so many messages are unacknowledged: what answers
+        it may be waited for."""
+        if self._moderator.sent(size, under_way, self._owner.clock()):
+            self._prompt.set()
+
     def ping(self) -> None:
         """Have a ping sent, in its turn."""
         self._outgoing.put(Marker.PING)
@@ -123,6 +132,7 @@ class Link:
         """Break off: both threads leave, wherever they wait."""
         self._dropped = True
         self.connection.abort()
+        self._prompt.set()
         self._outgoing.put(Marker.END)
         self._owner.backpressure.wake()
 
@@ -143,11 +153,19 @@ class Link:
                 self.heard_at = owner.clock()
                 if frames:
                     owner.received(frames)
+                    self._pause(len(frames))
         except (ConnectionLost, RemoteError) as error:
             self._send_last_answer()
             owner.lost(self, error)
         finally:
             self._leave()
+
+    def _pause(self, count: int) -> None:
+        """Let a batch come together, if messages come one by one: see ``moderation``."""
+        seconds = self._moderator.pause(count, self.heard_at)
+        if seconds:
+            self._prompt.wait(seconds)
+        self._prompt.clear()
 
     def _answer(self, frame: bytes) -> None:
         self._owner.backpressure.answers_queued(len(frame))

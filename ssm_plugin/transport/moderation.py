@@ -1,0 +1,55 @@
+"""Batches for a reader whose peer sends one message after the other, as network cards moderate
+their interrupts.
+
+An agent waits a millisecond after each KiB of output. Each message that is taken by itself wakes
+four threads, and that costs more than all that is done with it. So while messages keep coming at
+such a pace, the reader lets some milliseconds pass before it looks again, and takes what has come
+by then in one batch.
+
+Two things must not wait. A first message, and a few after it, are taken at once: whoever types
+gets an acknowledgement and an echo for each key. And what answers something small that we have just
+sent is likely to be waited for: a key, a request. For some time after that there are no pauses.
+"""
+
+# Seconds between looks. An eye sees no difference; sixteen messages of an agent come meanwhile.
+PAUSE = 0.02
+
+# Seconds from one message to the next. Slower ones are not worth a pause; quicker ones fill the
+# receive buffer by themselves, and a pause would only let it run over.
+SLOWEST = 0.004
+QUICKEST = 0.00025
+
+# So many takings at such a pace in a row are a transfer.
+TRANSFER = 16
+
+# Seconds for which an answer may be waited for.
+PROMPT = 0.3
+
+# Bytes and messages. So little at once is a key or a request; so many on the way are a transfer.
+SMALL = 256
+FEW = 32
+
+
+class Moderator:
+    """Times are seconds of any monotonic clock."""
+
+    def __init__(self) -> None:
+        self._taken_at = float("-inf")
+        self._run = 0
+        self._prompt_until = float("-inf")
+
+    def sent(self, size: int, under_way: int, now: float) -> bool:
+        """Data of ``size`` bytes is sent, while ``under_way`` messages are unacknowledged. Whether
+        a pause is to end at once."""
+        if size >= SMALL and under_way >= FEW:
+            return False
+        self._prompt_until = now + PROMPT
+        return True
+
+    def pause(self, count: int, now: float) -> float:
+        """Seconds to wait before the next look, after ``count`` messages were taken at ``now``."""
+        apart = (now - self._taken_at) / count
+        self._taken_at = now
+        self._run = self._run + 1 if apart <= SLOWEST else 0
+        is_transfer = self._run >= TRANSFER and apart >= QUICKEST
+        return PAUSE if is_transfer and now >= self._prompt_until else 0.0
