@@ -14,12 +14,15 @@ sent is likely to be waited for: a key, a request. For some time after that ther
 # Seconds between looks. An eye sees no difference; sixteen messages of an agent come meanwhile.
 PAUSE = 0.02
 
-# Seconds from one message to the next. Slower ones are not worth a pause; quicker ones fill the
-# receive buffer by themselves, and a pause would only let it run over.
+# Seconds from one message to the next. Slower ones are not worth a pause.
 SLOWEST = 0.004
-QUICKEST = 0.00025
 
-# So many takings at such a pace in a row are a transfer.
+# Messages. Where more have come, the peer does not wait between them: it was we who held it up, so
+# there are no pauses for some seconds. Such messages come in batches by themselves.
+MANY = 32
+UNHINDERED = 2.0
+
+# So many takings at an agent's pace in a row are a transfer.
 TRANSFER = 16
 
 # Seconds for which an answer may be waited for.
@@ -51,5 +54,6 @@ class Moderator:
         apart = (now - self._taken_at) / count
         self._taken_at = now
         self._run = self._run + 1 if apart <= SLOWEST else 0
-        is_transfer = self._run >= TRANSFER and apart >= QUICKEST
-        return PAUSE if is_transfer and now >= self._prompt_until else 0.0
+        if count >= MANY:
+            self._prompt_until = max(self._prompt_until, now + UNHINDERED)
+        return PAUSE if self._run >= TRANSFER and now >= self._prompt_until else 0.0
