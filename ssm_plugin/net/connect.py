@@ -24,6 +24,15 @@ _NEXT_ATTEMPT = 0.25  # s
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 
 
+def load_tls(route: Route) -> None:
+    """Load what TLS along the route takes, ssl and the certificates: up to 50 ms. UsageError if
+    the CA bundle cannot be used."""
+    if route.tls or (route.proxy is not None and route.proxy.tls):
+        from .tls import client_context
+
+        client_context(route.ca_bundle)
+
+
 def _start_tls(
     sock: socket.socket, route: Route, server_name: str, deadline: Deadline
 ) -> socket.socket:

@@ -1,8 +1,10 @@
 """How to reach the host of a URL: address, proxy, TLS name, CA bundle. Nothing is opened here."""
 
+import os
 from typing import Mapping, Optional
 
 from ..config import NetworkSettings
+from ..errors import UsageError
 from ..named_tuple import NamedTuple
 from .address import SECURE_SCHEMES, Address, join, parse, split_host
 from .proxy import Proxy, choose_proxy
@@ -65,7 +67,39 @@ def _route(
     # A broken CA setting is no reason to fail where no certificate will be checked.
     ca_bundle = None
     if tls or (proxy is not None and proxy.tls):
-        from .tls import ca_bundle_path  # ssl takes long to load
-
         ca_bundle = ca_bundle_path(network, environ, profile_ca_bundle)
     return Route(address.host, address.port, tls, server_name, proxy, ca_bundle)
+
+
+def ca_bundle_path(
+    settings: NetworkSettings, environ: Mapping[str, str], profile_ca_bundle: Optional[str] = None
+) -> Optional[str]:
+    """The file or directory of CA certificates to use, or None for the system's. Of several
+    settings the first wins and replaces the system's certificates.
+
+    UsageError, which names the file and the setting, if it cannot be read.
+    """
+    candidates = (
+        ("network.ca_bundle of the configuration", settings.ca_bundle),
+        ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
+        ("ca_bundle of the AWS profile", profile_ca_bundle),
+        ("SSL_CERT_FILE", environ.get("SSL_CERT_FILE")),
+    )
+    for source, value in candidates:
+        if value:
+            return _readable(os.path.expanduser(value), source)
+    return None
+
+
+def _readable(path: str, source: str) -> str:
+    try:
+        if os.path.isdir(path):
+            os.listdir(path)
+        else:
+            with open(path, "rb"):
+                pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the CA bundle {path!r}, set by {source}: {error.strerror}"
+        ) from error
+    return path

@@ -1,15 +1,11 @@
-"""TLS 1.2 or newer, certificates always verified; which CA certificates to trust.
-
-Of several settings the first wins and replaces the system's certificates: ``network.ca_bundle`` of
-the configuration, ``AWS_CA_BUNDLE``, ``ca_bundle`` of the AWS profile, ``SSL_CERT_FILE``.
-"""
+"""TLS 1.2 or newer, certificates always verified."""
 
 import os
 import socket
 import ssl
-from typing import Mapping, Optional, cast
+import threading
+from typing import Dict, Optional, Tuple, cast
 
-from ..config import NetworkSettings
 from ..errors import CertificateError, ConnectError, NetworkError, UsageError
 from .timing import Deadline
 from .tls_socket import TlsSocket
@@ -17,28 +13,36 @@ from .tls_socket import TlsSocket
 _CA_SETTINGS = "network.ca_bundle in the configuration, AWS_CA_BUNDLE or SSL_CERT_FILE"
 _STEP = "in the TLS handshake"
 
-
-def ca_bundle_path(
-    settings: NetworkSettings, environ: Mapping[str, str], profile_ca_bundle: Optional[str] = None
-) -> Optional[str]:
-    """The file or directory of CA certificates to use, or None for the system's.
-
-    UsageError, which names the file and the setting, if it cannot be read.
-    """
-    candidates = (
-        ("network.ca_bundle of the configuration", settings.ca_bundle),
-        ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
-        ("ca_bundle of the AWS profile", profile_ca_bundle),
-        ("SSL_CERT_FILE", environ.get("SSL_CERT_FILE")),
-    )
-    for source, value in candidates:
-        if value:
-            return _readable(os.path.expanduser(value), source)
-    return None
+# A system's certificates take 30 ms to load, and a session connects twice or more. A context per
+# place is kept, with what tells that the file there has changed.
+_Version = Optional[Tuple[int, int, int]]
+_contexts: Dict[Optional[str], Tuple[_Version, ssl.SSLContext]] = {}
+_loading = threading.Lock()
 
 
 def client_context(ca_bundle: Optional[str]) -> ssl.SSLContext:
-    """A context that verifies against ``ca_bundle``, else the system's CA certificates."""
+    """A context that verifies against ``ca_bundle``, else the system's CA certificates.
+
+    It is shared: any thread may ask, and a second one waits while the first one loads.
+    """
+    with _loading:
+        version = _version(ca_bundle or ssl.get_default_verify_paths().cafile)
+        kept = _contexts.get(ca_bundle)
+        if kept is None or kept[0] != version or version is None:
+            kept = _contexts[ca_bundle] = (version, _new_context(ca_bundle))
+        return kept[1]
+
+
+def _version(path: Optional[str]) -> _Version:
+    """None if it cannot be told."""
+    try:
+        status = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
+
+
+def _new_context(ca_bundle: Optional[str]) -> ssl.SSLContext:
     # Not create_default_context(): from Python 3.13 on it refuses private CAs that lack extensions.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if hasattr(context, "minimum_version"):
@@ -67,20 +71,6 @@ def start_tls(
         return cast(socket.socket, secure)
     except (OSError, ssl.CertificateError) as error:  # Python 3.6: a wrong name is no OSError
         raise _handshake_error(error, server_name, deadline) from error
-
-
-def _readable(path: str, source: str) -> str:
-    try:
-        if os.path.isdir(path):
-            os.listdir(path)
-        else:
-            with open(path, "rb"):
-                pass
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the CA bundle {path!r}, set by {source}: {error.strerror}"
-        ) from error
-    return path
 
 
 def _load(context: ssl.SSLContext, ca_bundle: str) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
 from ..channel.protocol import ChannelProtocol
-from ..errors import ConnectionLost, SessionLost, UpgradeError
-from ..net.connect import open_socket
-from ..net.route import stream_route
+from ..errors import ConnectionLost, SessionLost, SsmPluginError, UpgradeError
+from ..net.connect import load_tls, open_socket
+from ..net.route import Route, stream_route
 from ..transport.data_channel import DataChannel
 from ..version import PROTOCOL_VERSION
 from ..wire.message import Role, random_id
@@ -50,8 +50,12 @@ class Connector:
         self._closed = False
 
     def load(self) -> None:
-        """Load websocket-client: 20 to 40 ms, for a thread that has nothing to do while
-        :meth:`dial` waits for the network in another."""
+        """Load websocket-client and the certificates: 20 to 80 ms, for a thread that has nothing
+        to do while :meth:`dial` waits for the network in another."""
+        try:
+            load_tls(self._route(self.stream_url))
+        except SsmPluginError:
+            pass  # dialling meets it again, and tells
         from ..transport import websocket  # noqa: F401
 
     def dial(self) -> "WebSocketConnection":
@@ -59,8 +63,7 @@ class Connector:
         environment, network = self._environment, self._environment.network
         check_stream_url(self.stream_url, network.stream_hosts)
         url = encoded_query(self.stream_url)
-        route = stream_route(url, network, environment.environ, environment.profile_ca_bundle)
-        sock = open_socket(route, network.connect_timeout)
+        sock = open_socket(self._route(url), network.connect_timeout)
         try:
             self._own(sock, None)
             # Only now, as a signature is good for a few minutes only.
@@ -98,6 +101,10 @@ class Connector:
         connection = self.dial()
         self.taken()
         return connection
+
+    def _route(self, url: str) -> Route:
+        used = self._environment
+        return stream_route(url, used.network, used.environ, used.profile_ca_bundle)
 
     def taken(self) -> None:
         """Whoever asked for the last connection has it now."""

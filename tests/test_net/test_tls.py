@@ -5,7 +5,8 @@ import pytest
 
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import UsageError
-from ssm_plugin.net.tls import ca_bundle_path, client_context
+from ssm_plugin.net.route import ca_bundle_path
+from ssm_plugin.net.tls import client_context
 
 
 @pytest.fixture
