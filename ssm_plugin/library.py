@@ -12,7 +12,7 @@ from typing import IO, Any, Callable, List, Optional, Sequence, Union
 
 from . import config
 from .errors import SsmPluginError, UsageError
-from .jobs.command import RemoteCommand
+from .jobs.remote_command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
 from .named_tuple import NamedTuple
 from .session.environment import make_environment

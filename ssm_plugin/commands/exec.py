@@ -18,8 +18,8 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
 from ..files import MIB
-from ..jobs.command import RemoteCommand
 from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
+from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import (
     DEFAULT_DOCUMENT,
     CommandRequest,

@@ -15,7 +15,7 @@ from ..terminal.tty import RawMode, raw_mode, window_size
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner
-from .shell_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
+from .interactive_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
 
 END_OF_INPUT = b"\x04"
 
