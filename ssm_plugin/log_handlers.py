@@ -58,8 +58,9 @@ class _SaysOnce(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.told:
             self.told = True
-            why = "{0.__name__}: {1}".format(*sys.exc_info()[:2])
-            text = "ssm-plugin: a log record was lost: {}".format(shown(why))
+            kind, error = sys.exc_info()[:2]
+            why = "%s: %s" % (kind.__name__ if kind else "", error)
+            text = "ssm-plugin: a log record was lost: %s" % shown(why)
             with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
                 sys.stderr.write(mask(text) + "\n")
 

@@ -37,10 +37,10 @@ class Place(NamedTuple):
 
     def error(self, problem: str) -> ConfigurationError:
         key = self.key + ": " if self.key else ""
-        return ConfigurationError("{}:{}: {}{}".format(self.file, self.line, key, problem))
+        return ConfigurationError("%s:%s: %s%s" % (self.file, self.line, key, problem))
 
     def inside(self, key: str, node: Any) -> "Place":
-        key = "{}.{}".format(self.key, key) if self.key else key
+        key = "%s.%s" % (self.key, key) if self.key else key
         return Place(self.file, node.start_mark.line + 1, key)
 
     def checked(self, convert: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -75,7 +75,7 @@ def expected(what: str, node: Any, place: Place) -> ConfigurationError:
     hint = "; put quotes around it" if what == "text" and found in SCALARS[1:] else ""
     if found == "null":
         hint = ""
-    return place.error("expected {}, found {}{}".format(what, _FOUND.get(found, found), hint))
+    return place.error("expected %s, found %s%s" % (what, _FOUND.get(found, found), hint))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -83,7 +83,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     import difflib  # costs milliseconds, and is needed only here
 
     near = difflib.get_close_matches(name, list(known), n=1)
-    return "; did you mean {!r}?".format(near[0]) if near else ""
+    return "; did you mean %r?" % near[0] if near else ""
 
 
 def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
@@ -147,7 +147,7 @@ def _entries(node: Any, place: Place) -> List[Tuple[str, Any, Place]]:
         inner = place.inside(key.value, key)
         if key.value in entries:
             first = entries[key.value][2].line
-            raise inner.error("given twice, first in line {}".format(first))
+            raise inner.error("given twice, first in line %s" % first)
         entries[key.value] = (key.value, value, inner)
     return list(entries.values())
 
@@ -191,7 +191,7 @@ def _compose(text: str, file: str) -> Any:
         import yaml
         from yaml.reader import ReaderError
     except ImportError as error:
-        raise ConfigurationError("{}: PyYAML is needed to read it".format(file)) from error
+        raise ConfigurationError("%s: PyYAML is needed to read it" % file) from error
     try:
         return yaml.compose(text, Loader=_bounded(yaml))
     except ReaderError as error:
@@ -201,7 +201,7 @@ def _compose(text: str, file: str) -> Any:
         mark = error.problem_mark or error.context_mark
         tab = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
         line = mark.line + 1 if mark else 1
-        raise Place(file, line, "").error("{}{}".format(error.problem, tab)) from error
+        raise Place(file, line, "").error("%s%s" % (error.problem, tab)) from error
     except (ValueError, OverflowError, RecursionError) as error:
         # An escape beyond Unicode (``"\\UFFFFFFFF"``), or brackets nested by the thousand.
-        raise ConfigurationError("{}: this is not usable YAML".format(file)) from error
+        raise ConfigurationError("%s: this is not usable YAML" % file) from error

@@ -62,7 +62,7 @@ class StartedSession(NamedTuple):
     token_value: str
 
     def __repr__(self) -> str:
-        return f"StartedSession({self.session_id})"
+        return "StartedSession(%s)" % self.session_id
 
 
 class ResumedSession(NamedTuple):
@@ -72,7 +72,7 @@ class ResumedSession(NamedTuple):
     token_value: str
 
     def __repr__(self) -> str:
-        return f"ResumedSession(over={not self.token_value})"
+        return "ResumedSession(over=%s)" % (not self.token_value)
 
 
 class DataKey(NamedTuple):
@@ -93,7 +93,7 @@ class _Call(NamedTuple):
 
     @property
     def api_target(self) -> str:
-        return f"{_TARGET_PREFIXES[self.service]}.{self.operation.action.partition(':')[2]}"
+        return "%s.%s" % (_TARGET_PREFIXES[self.service], self.operation.action.partition(":")[2])
 
 
 def utc_now() -> datetime:
@@ -153,7 +153,9 @@ class ServiceClient:
         answer = self._perform(_Call("ssm", operation, given, repeatable=False))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
-            error = NetworkError(f"the answer to {operation} lacks a field: check the endpoint URL")
+            error = NetworkError(
+                "the answer to %s lacks a field: check the endpoint URL" % (operation,)
+            )
             error.uncertain = True
             raise error
         return StartedSession(*fields)
@@ -183,7 +185,7 @@ class ServiceClient:
         operation = Operation("ssm:TerminateSession", session_id)
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
-            raise CredentialsError(f"{operation} needs AWS credentials, and none are known")
+            raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
         self._perform(_Call("ssm", operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
@@ -201,7 +203,9 @@ class ServiceClient:
         except ValueError:
             plaintext = b""
         if len(plaintext) != _DATA_KEY_SIZE or not ciphertext:
-            raise NetworkError(f"the answer to {operation} holds no key of {_DATA_KEY_SIZE} bytes")
+            raise NetworkError(
+                "the answer to %s holds no key of %d bytes" % (operation, _DATA_KEY_SIZE)
+            )
         return DataKey(plaintext, ciphertext)
 
     def upgrade_headers(self, stream_url: str) -> Dict[str, str]:
@@ -263,7 +267,7 @@ class ServiceClient:
         sock = open_socket(route, min(left, self._network.connect_timeout))
         try:
             # Signed after connecting, for the time in a signature is checked.
-            signed_url = f"{address.scheme}://{address.authority}{target}"
+            signed_url = "%s://%s%s" % (address.scheme, address.authority, target)
             headers = self._headers(call, signed_url, body, credentials)
             with _once_sent():
                 response = exchange(
@@ -288,7 +292,7 @@ class ServiceClient:
         region, service = self.region, call.service
         signature = sign("POST", url, headers, body, credentials, region, service, self._now())
         headers.update(signature)
-        headers["User-Agent"] = f"ssm-plugin/{__version__}"
+        headers["User-Agent"] = "ssm-plugin/%s" % __version__
         return headers
 
     def _delays(self) -> Iterator[float]:
@@ -335,8 +339,8 @@ def _fields(response: Response, operation: Operation) -> Dict[str, Any]:
 
 def _not_aws(operation: Operation) -> NetworkError:
     return NetworkError(
-        f"{operation} got an answer that is not from AWS: check the endpoint URL, and whether a "
-        "proxy or a login page stands in between"
+        "%s got an answer that is not from AWS: check the endpoint URL, and whether a "
+        "proxy or a login page stands in between" % (operation,)
     )
 
 

@@ -25,7 +25,7 @@ def addresses(host: str, port: int, role: str, deadline: Deadline) -> List[Addre
 
 
 def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:
-    step = f"looking up the name {host}"
+    step = "looking up the name %s" % host
     answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], Exception]]
     # getaddrinfo cannot be interrupted, and nobody can wait for this thread in good time: it is a
     # daemon that is left to end by itself, hence not one of the workers that are always joined.
@@ -43,8 +43,9 @@ def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[Addres
     if isinstance(answer, Exception):
         why = getattr(answer, "strerror", None) or "it is not a valid name"
         raise NameResolutionError(
-            f"the name of {role}, {host}, does not resolve: {why}; check its spelling, the region "
+            "the name of %s, %s, does not resolve: %s; check its spelling, the region "
             "and the DNS settings"
+            % (role, host, why)
         ) from answer
     return answer
 

@@ -19,7 +19,7 @@ class Route(NamedTuple):
     ca_bundle: Optional[str] = None
 
     def __str__(self) -> str:
-        through = f" through the {self.proxy}" if self.proxy else ""
+        through = " through the %s" % (self.proxy,) if self.proxy else ""
         return join(self.host, self.port) + through
 
 
