@@ -1,6 +1,6 @@
 """The configuration: a YAML file and a few environment variables -> typed values.
 
-Durations are seconds, sizes bytes. Whatever the file says that is not understood is a
+Durations are seconds, sizes bytes. Anything in the file that is not understood is a
 ``ConfigurationError`` that names the file, the line and the key.
 """
 
@@ -202,7 +202,8 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
             raise ConfigurationError("%s: %s" % (name, error)) from error
 
     if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
-        # The search for credentials reads these itself; naming a profile would put it first.
+        # The search for credentials reads these itself; naming a profile here would give it
+        # precedence.
         settings = settings._replace(profile=None)
     local_host = converted("SSM_PLUGIN_LOCAL_HOST", _line)
     if local_host:

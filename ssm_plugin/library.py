@@ -100,7 +100,8 @@ def run(
 
 
 def _run_aside(command: RemoteCommand) -> CommandResult:
-    """This thread does nothing but wait: a KeyboardInterrupt then finds nothing half done."""
+    """Wait in this thread, and do nothing else in it: a KeyboardInterrupt cannot interrupt any
+    work."""
     answers: "queue.Queue[Union[CommandResult, WorkerFailed]]" = queue.Queue()
     worker = Worker("run", lambda: answers.put(command.run()), answers.put)
     worker.start()

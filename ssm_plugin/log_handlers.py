@@ -23,7 +23,7 @@ def make(file: Optional[str], max_bytes: int, backups: int) -> logging.Handler:
     :raises OSError: if the file cannot be opened
     """
     if file:
-        # To rotate a device or a pipe would rename it.
+        # Rotation renames the file, which must not happen to a device or a pipe.
         limit = max_bytes if is_regular(file) else 0
         handler: logging.Handler = _FileHandler(file, limit, backups)
     else:

@@ -1,10 +1,10 @@
 """Signed calls of the AWS APIs that a session needs: SSM's and one of KMS (AWS JSON 1.1).
 
-Each call has one time limit over all its attempts. It is repeated when the service is throttling or
-has a fault, when the connection failed, and once with other credentials when these have expired.
-But a StartSession is not sent again after anything that leaves open whether it made a session (a
-fault, a lost or unreadable answer): nobody would know of that session, so nobody could end it. Such
-an error is ``uncertain``.
+Each call has one time limit over all its attempts. It is repeated when the service throttles it or
+has a fault, when the connection failed, and once with new credentials when the old ones have
+expired. But a StartSession is not sent again after anything that leaves open whether it made a
+session (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could
+end it. Such an error is ``uncertain``.
 """
 
 import json

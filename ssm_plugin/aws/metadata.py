@@ -112,11 +112,11 @@ def _keys(body: object) -> Credentials:
 
 
 def _word(code: object) -> str:
-    """What it says, if that is one of the words that it may say."""
+    """The service's code, if it has the form of one."""
     known = isinstance(code, str) and re.match(r"[A-Za-z0-9_.-]{1,100}\Z", code)
     return repr(code) if known else "its code is malformed"
 
 
 def _text(response: Response) -> str:
-    """The body of a good answer; anything else means that there is nothing to be had."""
+    """The body of a good answer; empty for any other answer."""
     return response.body.decode("latin-1").strip() if response.status == 200 else ""

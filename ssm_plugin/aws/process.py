@@ -110,8 +110,8 @@ def _output(
 
 
 def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[bytes, bytes]:
-    """Like the method of that name, but bounded: it stops at a stdout that is too long, and keeps
-    only the end of stderr."""
+    """Like ``Popen.communicate``, but bounded: it stops when stdout is too long, and keeps only the
+    end of stderr."""
     end = time.monotonic() + seconds
     output, complaint = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
@@ -135,7 +135,7 @@ def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[by
 
 @atexit.register
 def _kill_running() -> None:
-    """We may end while a thread still waits for a program, which nobody would stop then."""
+    """At our exit a thread may still wait for a program that nobody else would stop."""
     for process in list(_running):
         _kill(process)
 

@@ -95,7 +95,7 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
 
 
 def without_profiles(environ: Mapping[str, str]) -> Dict[str, str]:
-    """``environ`` for who is to have no profile at all, not the default one either."""
+    """``environ`` changed so that no profile is found, not even the default one."""
     left = {name: value for name, value in environ.items() if name not in _PROFILE_VARIABLES}
     return dict(left, **{CONFIG_FILE: os.devnull, CREDENTIALS_FILE: os.devnull})
 

@@ -145,7 +145,7 @@ class GcmContext:
 
     def _must(self, result: int) -> None:
         if result != 1:
-            # What stays in the thread's error queue would be taken for an error of its TLS socket.
+            # An error left in the thread's error queue would be taken for one of its TLS socket.
             self._clear_errors()
             raise EncryptionError(
                 "OpenSSL refused AES-256-GCM, perhaps by a policy of this machine"

@@ -51,7 +51,7 @@ class BackgroundWriter:
         try:
             self._waiting.put_nowait(data)
         except queue.Full:
-            pass  # as above
+            pass  # it is lost: see WRITER_LIMIT
 
     def close(self, seconds: float) -> None:
         """Write the rest; leave after so many seconds even if it is not all out."""
@@ -59,7 +59,7 @@ class BackgroundWriter:
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            pass  # there is more than enough to wake it
+            pass  # the writer is awake: its queue is full
         self._worker.join(seconds)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the output of a command goes that does not have stdout and stderr for itself."""
+"""Where output goes if it does not simply go to stdout and stderr: with prefixes, or into files."""
 
 import os
 import re

@@ -70,8 +70,8 @@ class RawMode:
             return
         try:
             _put_back(self._fd, saved)
-        # A safety net: a signal handler that raised in the middle must not leave the user
-        # without an echo. Once more then, and only then on with the exception.
+        # A safety net: a signal handler that raised in the middle must not leave the user without
+        # an echo. So the settings are put back again before the exception goes on.
         except BaseException:
             _put_back(self._fd, saved)
             raise
