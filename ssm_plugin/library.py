@@ -8,7 +8,7 @@
 import io
 import queue
 import signal
-from typing import IO, Any, Callable, List, Optional, Sequence, Union
+from typing import IO, Callable, List, Optional, Sequence, Union
 
 from . import config
 from .errors import SsmPluginError, UsageError
@@ -123,7 +123,7 @@ def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> Completed
     return CompletedCommand(result.status, stdout, stderr, result.session_id, result.reason)
 
 
-def _reader(stdin: Any) -> Optional[ReadInput]:
+def _reader(stdin: object) -> Optional[ReadInput]:
     if stdin is None:
         return None
     if isinstance(stdin, (bytes, bytearray, memoryview)):

@@ -86,7 +86,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "; did you mean %r?" % near[0] if near else ""
 
 
-def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
+def scalar_of(what: str, convert: Callable[[str], object], *kinds: str) -> Parser:
     """A scalar of one of ``kinds``, converted from its text. ``convert`` raises ValueError."""
 
     def parse(node: Any, place: Place) -> Any:
@@ -98,7 +98,7 @@ def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
 
 
 def list_of(parse_item: Parser) -> Parser:
-    def parse(node: Any, place: Place) -> Tuple[Any, ...]:
+    def parse(node: Any, place: Place) -> Tuple[object, ...]:
         if kind(node) != "seq":
             raise expected("a list", node, place)
         items = enumerate(node.value, 1)
@@ -110,7 +110,7 @@ def list_of(parse_item: Parser) -> Parser:
 def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
     """A mapping with keys of the user's choice -> dict."""
 
-    def parse(node: Any, place: Place) -> Dict[str, Any]:
+    def parse(node: object, place: Place) -> Dict[str, object]:
         return {
             inner.checked(check_key, key): parse_value(value, inner)
             for key, value, inner in _entries(node, place)
@@ -119,10 +119,10 @@ def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
     return parse
 
 
-def section_of(make: Callable[..., Any], **keys: Parser) -> Parser:
+def section_of(make: Callable[..., object], **keys: Parser) -> Parser:
     """A mapping with these keys only, handed by name to ``make``, which may raise ValueError."""
 
-    def parse(node: Any, place: Place) -> Any:
+    def parse(node: object, place: Place) -> object:
         values = {}
         for key, value, inner in _entries(node, place):
             if key not in keys:
@@ -186,7 +186,7 @@ def _bounded(yaml: Any) -> Any:
     return Loader
 
 
-def _compose(text: str, file: str) -> Any:
+def _compose(text: str, file: str) -> object:
     try:
         import yaml
         from yaml.reader import ReaderError

@@ -13,7 +13,7 @@ from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -88,7 +88,7 @@ class DataKey(NamedTuple):
 class _Call(NamedTuple):
     service: str
     operation: Operation
-    request: Mapping[str, Any]
+    request: Mapping[str, object]
     repeatable: bool = True
 
     @property
@@ -237,7 +237,7 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, Any]:
+    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, object]:
         deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
@@ -255,7 +255,7 @@ class ServiceClient:
                 if final or not self._wait(next(delays, None), deadline):
                     raise
 
-    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, Any]:
+    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, object]:
         given = self._endpoints[call.service]
         url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
@@ -280,7 +280,7 @@ class ServiceClient:
         finally:
             sock.close()
 
-    def _answer(self, operation: Operation, response: Response) -> Dict[str, Any]:
+    def _answer(self, operation: Operation, response: Response) -> Dict[str, object]:
         if 200 <= response.status < 300:
             return _fields(response, operation)
         raise service_error(operation, response, self._now())
@@ -327,7 +327,7 @@ def _once_sent() -> Iterator[None]:
         raise
 
 
-def _fields(response: Response, operation: Operation) -> Dict[str, Any]:
+def _fields(response: Response, operation: Operation) -> Dict[str, object]:
     try:
         answer = json.loads(response.body.decode("utf-8") or "{}")
     except (ValueError, RecursionError) as error:
@@ -344,6 +344,6 @@ def _not_aws(operation: Operation) -> NetworkError:
     )
 
 
-def _text(answer: Mapping[str, Any], key: str) -> str:
+def _text(answer: Mapping[str, object], key: str) -> str:
     value = answer.get(key)
     return value if isinstance(value, str) else ""

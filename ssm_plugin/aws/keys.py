@@ -5,7 +5,7 @@ No secret may show: ``repr`` hides it, and errors name the field and the source,
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional
+from typing import Optional
 
 from ..errors import CredentialsError
 from ..named_tuple import NamedTuple
@@ -30,10 +30,10 @@ class Credentials(NamedTuple):
 
 def checked(
     source: str,
-    access_key: Any,
-    secret_key: Any,
-    token: Any = None,
-    expiration: Any = None,
+    access_key: object,
+    secret_key: object,
+    token: object = None,
+    expiration: object = None,
 ) -> Credentials:
     """Credentials from values as found at ``source``, which a CredentialsError names.
 
@@ -47,7 +47,7 @@ def checked(
     )
 
 
-def from_document(source: str, document: Any, token_name: str) -> Credentials:
+def from_document(source: str, document: object, token_name: str) -> Credentials:
     """From ``AccessKeyId``, ``SecretAccessKey``, ``Expiration`` and the token under its name."""
     if not isinstance(document, dict):
         raise CredentialsError("%s did not answer with a JSON object" % source)
@@ -74,7 +74,7 @@ def parse_time(text: str) -> float:
     return (moment + offset if sign == "-" else moment - offset).timestamp()
 
 
-def _key(source: str, what: str, value: Any) -> str:
+def _key(source: str, what: str, value: object) -> str:
     # They become header values: a line break from a careless copy would end the header there.
     if not isinstance(value, str) or not re.match(r"[!-~]+\Z", value):
         raise CredentialsError(
@@ -85,7 +85,7 @@ def _key(source: str, what: str, value: Any) -> str:
     return value
 
 
-def _seconds(source: str, expiration: Any) -> float:
+def _seconds(source: str, expiration: object) -> float:
     try:
         if not isinstance(expiration, str):
             raise ValueError("not text")

@@ -6,7 +6,7 @@ Version 1, which has no token, is not spoken: anybody who can make us fetch a UR
 
 import json
 import re
-from typing import Any, Mapping, Optional
+from typing import Mapping, Optional
 from urllib.parse import quote, urlsplit
 
 from ..errors import CredentialsError, NetworkError, UsageError
@@ -37,7 +37,7 @@ def request(
         sock.close()
 
 
-def document(response: Response, what: str) -> Any:
+def document(response: Response, what: str) -> object:
     """The JSON value of an answer. The answer itself is never shown: it holds keys."""
     try:
         return json.loads(response.body.decode("utf-8"))

@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
@@ -115,7 +115,7 @@ def clock_skew(response: Response, now: datetime) -> Optional[float]:
     return (now - theirs).total_seconds()
 
 
-def _json_object(body: bytes) -> Dict[str, Any]:
+def _json_object(body: bytes) -> Dict[str, object]:
     try:
         value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -123,14 +123,14 @@ def _json_object(body: bytes) -> Dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _code(response: Response, body: Dict[str, Any]) -> str:
+def _code(response: Response, body: Dict[str, object]) -> str:
     # com.amazonaws.ssm#Code in the body, Code:http://… in the header
     given = response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code")
     text = str(given or "").split("#")[-1].split(":")[0].strip()
     return text if re.match(r"[A-Za-z0-9_.-]{1,80}\Z", text) else "HTTP%s" % response.status
 
 
-def _said(code: str, body: Dict[str, Any]) -> str:
+def _said(code: str, body: Dict[str, object]) -> str:
     text = body.get("message") or body.get("Message") or ""
     if not isinstance(text, str):
         return ""

@@ -83,7 +83,7 @@ class CryptographyAesGcm(AesGcm):
 class LibcryptoAesGcm(AesGcm):
     """On libcrypto through ctypes; ``library`` is a handle of ``libcrypto.load``."""
 
-    def __init__(self, key: bytes, library: Any = None) -> None:
+    def __init__(self, key: bytes, library: object = None) -> None:
         super().__init__(key)
         self._key = bytes(key)
         self._context, load = _load_libcrypto()

@@ -73,10 +73,10 @@ class Invocation(NamedTuple):
     ``names_nothing``: the caller has said neither what it asked for nor that it was a shell.
     """
 
-    response: Dict[str, Any]
+    response: Dict[str, object]
     region: str
     profile: Optional[str]
-    request: Dict[str, Any]
+    request: Dict[str, object]
     endpoint_url: Optional[str]
     names_nothing: bool = False
 
@@ -244,7 +244,7 @@ def _either(response: Dict[str, Any], name: str) -> Any:
     return response.get(name[0].lower() + name[1:]) if value is None else value
 
 
-def _session_id(response: Dict[str, Any]) -> Any:
+def _session_id(response: Dict[str, object]) -> object:
     """The session's id. VS Code's ``ec2_connect`` passes the token in its place, by mistake: then
     the id is taken from the URL."""
     session_id = _either(response, "SessionId")
@@ -256,7 +256,7 @@ def _session_id(response: Dict[str, Any]) -> Any:
         return None  # no URL at all, which is told where it is read
 
 
-def _text(request: Dict[str, Any], name: str) -> Optional[str]:
+def _text(request: Dict[str, object], name: str) -> Optional[str]:
     value = request.get(name)
     if value is not None and not isinstance(value, str):
         raise UsageError("%s in the request is not text: %s" % (name, USAGE))

@@ -46,7 +46,7 @@ class RawMode:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._saved: Optional[List[Any]] = None
+        self._saved: Optional[List[object]] = None
 
     def __enter__(self) -> "RawMode":
         saved = _attributes(self._fd)
@@ -78,7 +78,7 @@ class RawMode:
         finally:
             self._saved = None
 
-    def _enter(self, saved: List[Any]) -> None:
+    def _enter(self, saved: List[object]) -> None:
         try:
             termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(saved))
         except termios.error:
