@@ -1,6 +1,6 @@
 """The configuration: a YAML file and a few environment variables -> typed values.
 
-Durations are seconds, sizes bytes. Whatever the file says that is not understood is a
+Durations are seconds, sizes bytes. Anything in the file that is not understood is a
 ``ConfigurationError`` that names the file, the line and the key.
 """
 
@@ -109,7 +109,7 @@ class Settings(NamedTuple):
             return self.targets.get(name, name)
         near = did_you_mean(name, self.targets)
         if near:
-            raise UsageError("no target is called {!r}{}".format(name, near))
+            raise UsageError("no target is called %r%s" % (name, near))
         return name
 
     def find_job(self, name: str) -> JobSettings:
@@ -117,7 +117,7 @@ class Settings(NamedTuple):
         if name not in self.jobs:
             place = self.source or "no configuration file was found"
             hint = did_you_mean(name, self.jobs)
-            raise UsageError("no job is called {!r} ({}){}".format(name, place, hint))
+            raise UsageError("no job is called %r (%s)%s" % (name, place, hint))
         return self.jobs[name]
 
 
@@ -137,11 +137,11 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.match(text)
     if not match:
-        raise UsageError("{} is not a duration, such as 20s, 15m or 1h30m".format(_short(text)))
+        raise UsageError("%s is not a duration, such as 20s, 15m or 1h30m" % _short(text))
     units = (86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
     seconds = sum(float(n) * unit for n, unit in zip(match.groups(), units) if n)
     if seconds > MAX_DURATION:
-        raise UsageError("{} is too long: 20d is the limit".format(_short(text)))
+        raise UsageError("%s is too long: 20d is the limit" % _short(text))
     return seconds
 
 
@@ -152,7 +152,7 @@ def parse_size(text: str) -> int:
     """
     match = re.match(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:([KMGT]?)(I?)B)?\Z", text.upper())
     if not match or (match.group(3) and not match.group(2)):
-        raise UsageError("{} is not a size, such as 10MB or 64KiB".format(_short(text)))
+        raise UsageError("%s is not a size, such as 10MB or 64KiB" % _short(text))
     number, prefix, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix or " "))
 
@@ -183,7 +183,7 @@ def _read(source: str) -> Settings:
         data = read_regular(source, MIB, trusted=True)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error
-        message = "the configuration file {} cannot be read: {}".format(source, why)
+        message = "the configuration file %s cannot be read: %s" % (source, why)
         raise ConfigurationError(message) from error
     settings: Settings = read(data, source, _FILE_SCHEMA)
     return settings._replace(source=source)
@@ -199,10 +199,11 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         try:
             return convert(environ[name]) if environ.get(name) else None
         except ValueError as error:
-            raise ConfigurationError("{}: {}".format(name, error)) from error
+            raise ConfigurationError("%s: %s" % (name, error)) from error
 
     if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
-        # The search for credentials reads these itself; naming a profile would put it first.
+        # The search for credentials reads these itself; naming a profile here would give it
+        # precedence.
         settings = settings._replace(profile=None)
     local_host = converted("SSM_PLUGIN_LOCAL_HOST", _line)
     if local_host:
@@ -218,8 +219,8 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
 
 def _shown(record: Any, hidden: str) -> str:
     shown = zip(record._fields, record)
-    fields = ("{}={}".format(n, "..." if n == hidden and v else repr(v)) for n, v in shown)
-    return "{}({})".format(type(record).__name__, ", ".join(fields))
+    fields = ("%s=%s" % (n, "..." if n == hidden and v else repr(v)) for n, v in shown)
+    return "%s(%s)" % (type(record).__name__, ", ".join(fields))
 
 
 # --- From text to values. These raise ValueError.
@@ -260,7 +261,7 @@ def _path(text: str) -> str:
 def _flag(text: str) -> bool:
     value = _FLAGS.get(text.lower())
     if value is None:
-        raise ValueError("{} is neither true nor false".format(_short(text)))
+        raise ValueError("%s is neither true nor false" % _short(text))
     return value
 
 
@@ -270,7 +271,7 @@ _FLAGS.update({"false": False, "no": False, "off": False, "0": False})
 
 def _known_level(text: str) -> str:
     if text not in LEVELS:
-        raise ValueError("{} is not one of {}".format(_short(text), ", ".join(LEVELS)))
+        raise ValueError("%s is not one of %s" % (_short(text), ", ".join(LEVELS)))
     return text
 
 
@@ -278,7 +279,7 @@ def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[s
     def within(text: str) -> Any:
         value = convert(text)
         if not low <= value <= high:
-            raise ValueError("{} is not within {:g} and {:g}".format(_short(text), low, high))
+            raise ValueError("%s is not within %g and %g" % (_short(text), low, high))
         return value
 
     return within
@@ -293,7 +294,7 @@ def _period(text: str) -> float:
 
 def _decimal(text: str) -> int:
     if not re.match(r"(0|[1-9][0-9]{0,15})\Z", text):
-        raise ValueError("{} is not a whole number".format(_short(text)))
+        raise ValueError("%s is not a whole number" % _short(text))
     return int(text)
 
 

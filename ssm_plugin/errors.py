@@ -19,7 +19,7 @@
     ├── RemoteError                  the agent or the gateway broke the protocol, or gave up
     │   ├── MessageError             one message that cannot be read; it is logged and survived
     │   ├── HandshakeError           the handshake failed or did not come
-    │   ├── EncryptionError          a sealed message does not open, or AES-GCM is not to be had
+    │   ├── EncryptionError          a sealed message does not open, or AES-GCM is not available
     │   └── SessionLost              the session ended before its work was done
     ├── SessionInterrupted           a signal, or our own program, ended it; has ``exit_status``
     └── StateError                   a programming mistake: called in the wrong state

@@ -41,7 +41,7 @@ def open_private(path: str, flags: int) -> int:
     if own:
         return os.dup(int(own.group(1) or {"out": 1, "err": 2}[own.group(2)]))
     make_private_directories(os.path.dirname(path))
-    # Emptied only when it is known whose it is.
+    # Truncated later, once it is known whose file it is.
     opening = flags & ~os.O_TRUNC | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, opening, 0o600)
@@ -69,7 +69,7 @@ def open_unbuffered(path: str, flags: int) -> BinaryIO:
 def _check_ours(status: os.stat_result) -> None:
     regular = stat.S_ISREG(status.st_mode)
     owners = (os.geteuid(),) if regular else (os.geteuid(), 0)
-    # A terminal is its user's; who could open it was let.
+    # A terminal belongs to its user, and its permissions have let us open it.
     if status.st_uid not in owners and not stat.S_ISCHR(status.st_mode):
         raise PermissionError(errno.EPERM, "it belongs to somebody else")
     if regular and status.st_nlink != 1:
@@ -77,10 +77,10 @@ def _check_ours(status: os.stat_result) -> None:
 
 
 def replace_whole(path: str, text: str) -> None:
-    """Make ``path`` a new file, 0600, that has ``text`` from the moment on that it is there."""
+    """Make ``path`` a new file, 0600, with ``text``. It appears at once, and whole."""
     import tempfile  # takes long to load
 
-    # Nobody can wait for it under a name that cannot be guessed.
+    # A random name: nobody can prepare a file or a link under it.
     descriptor, unfinished = tempfile.mkstemp(".tmp", ".ssm-plugin-", os.path.dirname(path) or ".")
     try:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:

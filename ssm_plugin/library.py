@@ -8,11 +8,11 @@
 import io
 import queue
 import signal
-from typing import IO, Any, Callable, List, Optional, Sequence, Union
+from typing import IO, Callable, List, Optional, Sequence, Union
 
 from . import config
 from .errors import SsmPluginError, UsageError
-from .jobs.command import RemoteCommand
+from .jobs.remote_command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
 from .named_tuple import NamedTuple
 from .session.environment import make_environment
@@ -100,7 +100,8 @@ def run(
 
 
 def _run_aside(command: RemoteCommand) -> CommandResult:
-    """This thread does nothing but wait: a KeyboardInterrupt then finds nothing half done."""
+    """Wait in this thread, and do nothing else in it: a KeyboardInterrupt cannot interrupt any
+    work."""
     answers: "queue.Queue[Union[CommandResult, WorkerFailed]]" = queue.Queue()
     worker = Worker("run", lambda: answers.put(command.run()), answers.put)
     worker.start()
@@ -122,7 +123,7 @@ def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> Completed
     return CompletedCommand(result.status, stdout, stderr, result.session_id, result.reason)
 
 
-def _reader(stdin: Any) -> Optional[ReadInput]:
+def _reader(stdin: object) -> Optional[ReadInput]:
     if stdin is None:
         return None
     if isinstance(stdin, (bytes, bytearray, memoryview)):

@@ -23,7 +23,7 @@ def make(file: Optional[str], max_bytes: int, backups: int) -> logging.Handler:
     :raises OSError: if the file cannot be opened
     """
     if file:
-        # To rotate a device or a pipe would rename it.
+        # Rotation renames the file, which must not happen to a device or a pipe.
         limit = max_bytes if is_regular(file) else 0
         handler: logging.Handler = _FileHandler(file, limit, backups)
     else:
@@ -58,8 +58,9 @@ class _SaysOnce(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.told:
             self.told = True
-            why = "{0.__name__}: {1}".format(*sys.exc_info()[:2])
-            text = "ssm-plugin: a log record was lost: {}".format(shown(why))
+            kind, error = sys.exc_info()[:2]
+            why = "%s: %s" % (kind.__name__ if kind else "", error)
+            text = "ssm-plugin: a log record was lost: %s" % shown(why)
             with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
                 sys.stderr.write(mask(text) + "\n")
 

@@ -95,7 +95,7 @@ def configure(
             handler = log_handlers.make(file, max_bytes, backups)
         except OSError as error:
             why = error.strerror or error
-            raise LocalError("the log file {} cannot be opened: {}".format(file, why)) from error
+            raise LocalError("the log file %s cannot be opened: %s" % (file, why)) from error
         _install(threshold, handler)
 
 

@@ -37,10 +37,10 @@ class Place(NamedTuple):
 
     def error(self, problem: str) -> ConfigurationError:
         key = self.key + ": " if self.key else ""
-        return ConfigurationError("{}:{}: {}{}".format(self.file, self.line, key, problem))
+        return ConfigurationError("%s:%s: %s%s" % (self.file, self.line, key, problem))
 
     def inside(self, key: str, node: Any) -> "Place":
-        key = "{}.{}".format(self.key, key) if self.key else key
+        key = "%s.%s" % (self.key, key) if self.key else key
         return Place(self.file, node.start_mark.line + 1, key)
 
     def checked(self, convert: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -75,7 +75,7 @@ def expected(what: str, node: Any, place: Place) -> ConfigurationError:
     hint = "; put quotes around it" if what == "text" and found in SCALARS[1:] else ""
     if found == "null":
         hint = ""
-    return place.error("expected {}, found {}{}".format(what, _FOUND.get(found, found), hint))
+    return place.error("expected %s, found %s%s" % (what, _FOUND.get(found, found), hint))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -83,10 +83,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     import difflib  # costs milliseconds, and is needed only here
 
     near = difflib.get_close_matches(name, list(known), n=1)
-    return "; did you mean {!r}?".format(near[0]) if near else ""
+    return "; did you mean %r?" % near[0] if near else ""
 
 
-def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
+def scalar_of(what: str, convert: Callable[[str], object], *kinds: str) -> Parser:
     """A scalar of one of ``kinds``, converted from its text. ``convert`` raises ValueError."""
 
     def parse(node: Any, place: Place) -> Any:
@@ -98,7 +98,7 @@ def scalar_of(what: str, convert: Callable[[str], Any], *kinds: str) -> Parser:
 
 
 def list_of(parse_item: Parser) -> Parser:
-    def parse(node: Any, place: Place) -> Tuple[Any, ...]:
+    def parse(node: Any, place: Place) -> Tuple[object, ...]:
         if kind(node) != "seq":
             raise expected("a list", node, place)
         items = enumerate(node.value, 1)
@@ -110,7 +110,7 @@ def list_of(parse_item: Parser) -> Parser:
 def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
     """A mapping with keys of the user's choice -> dict."""
 
-    def parse(node: Any, place: Place) -> Dict[str, Any]:
+    def parse(node: object, place: Place) -> Dict[str, object]:
         return {
             inner.checked(check_key, key): parse_value(value, inner)
             for key, value, inner in _entries(node, place)
@@ -119,10 +119,10 @@ def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
     return parse
 
 
-def section_of(make: Callable[..., Any], **keys: Parser) -> Parser:
+def section_of(make: Callable[..., object], **keys: Parser) -> Parser:
     """A mapping with these keys only, handed by name to ``make``, which may raise ValueError."""
 
-    def parse(node: Any, place: Place) -> Any:
+    def parse(node: object, place: Place) -> object:
         values = {}
         for key, value, inner in _entries(node, place):
             if key not in keys:
@@ -147,7 +147,7 @@ def _entries(node: Any, place: Place) -> List[Tuple[str, Any, Place]]:
         inner = place.inside(key.value, key)
         if key.value in entries:
             first = entries[key.value][2].line
-            raise inner.error("given twice, first in line {}".format(first))
+            raise inner.error("given twice, first in line %s" % first)
         entries[key.value] = (key.value, value, inner)
     return list(entries.values())
 
@@ -186,12 +186,12 @@ def _bounded(yaml: Any) -> Any:
     return Loader
 
 
-def _compose(text: str, file: str) -> Any:
+def _compose(text: str, file: str) -> object:
     try:
         import yaml
         from yaml.reader import ReaderError
     except ImportError as error:
-        raise ConfigurationError("{}: PyYAML is needed to read it".format(file)) from error
+        raise ConfigurationError("%s: PyYAML is needed to read it" % file) from error
     try:
         return yaml.compose(text, Loader=_bounded(yaml))
     except ReaderError as error:
@@ -201,7 +201,7 @@ def _compose(text: str, file: str) -> Any:
         mark = error.problem_mark or error.context_mark
         tab = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
         line = mark.line + 1 if mark else 1
-        raise Place(file, line, "").error("{}{}".format(error.problem, tab)) from error
+        raise Place(file, line, "").error("%s%s" % (error.problem, tab)) from error
     except (ValueError, OverflowError, RecursionError) as error:
         # An escape beyond Unicode (``"\\UFFFFFFFF"``), or brackets nested by the thousand.
-        raise ConfigurationError("{}: this is not usable YAML".format(file)) from error
+        raise ConfigurationError("%s: this is not usable YAML" % file) from error

@@ -1,10 +1,10 @@
 """Signed calls of the AWS APIs that a session needs: SSM's and one of KMS (AWS JSON 1.1).
 
-Each call has one time limit over all its attempts. It is repeated when the service is throttling or
-has a fault, when the connection failed, and once with other credentials when these have expired.
-But a StartSession is not sent again after anything that leaves open whether it made a session (a
-fault, a lost or unreadable answer): nobody would know of that session, so nobody could end it. Such
-an error is ``uncertain``.
+Each call has one time limit over all its attempts. It is repeated when the service throttles it or
+has a fault, when the connection failed, and once with new credentials when the old ones have
+expired. But a StartSession is not sent again after anything that leaves open whether it made a
+session (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could
+end it. Such an error is ``uncertain``.
 """
 
 import json
@@ -13,7 +13,7 @@ from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -62,7 +62,7 @@ class StartedSession(NamedTuple):
     token_value: str
 
     def __repr__(self) -> str:
-        return f"StartedSession({self.session_id})"
+        return "StartedSession(%s)" % self.session_id
 
 
 class ResumedSession(NamedTuple):
@@ -72,7 +72,7 @@ class ResumedSession(NamedTuple):
     token_value: str
 
     def __repr__(self) -> str:
-        return f"ResumedSession(over={not self.token_value})"
+        return "ResumedSession(over=%s)" % (not self.token_value)
 
 
 class DataKey(NamedTuple):
@@ -88,12 +88,12 @@ class DataKey(NamedTuple):
 class _Call(NamedTuple):
     service: str
     operation: Operation
-    request: Mapping[str, Any]
+    request: Mapping[str, object]
     repeatable: bool = True
 
     @property
     def api_target(self) -> str:
-        return f"{_TARGET_PREFIXES[self.service]}.{self.operation.action.partition(':')[2]}"
+        return "%s.%s" % (_TARGET_PREFIXES[self.service], self.operation.action.partition(":")[2])
 
 
 def utc_now() -> datetime:
@@ -153,7 +153,9 @@ class ServiceClient:
         answer = self._perform(_Call("ssm", operation, given, repeatable=False))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
-            error = NetworkError(f"the answer to {operation} lacks a field: check the endpoint URL")
+            error = NetworkError(
+                "the answer to %s lacks a field: check the endpoint URL" % (operation,)
+            )
             error.uncertain = True
             raise error
         return StartedSession(*fields)
@@ -183,7 +185,7 @@ class ServiceClient:
         operation = Operation("ssm:TerminateSession", session_id)
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
-            raise CredentialsError(f"{operation} needs AWS credentials, and none are known")
+            raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
         self._perform(_Call("ssm", operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
@@ -201,7 +203,9 @@ class ServiceClient:
         except ValueError:
             plaintext = b""
         if len(plaintext) != _DATA_KEY_SIZE or not ciphertext:
-            raise NetworkError(f"the answer to {operation} holds no key of {_DATA_KEY_SIZE} bytes")
+            raise NetworkError(
+                "the answer to %s holds no key of %d bytes" % (operation, _DATA_KEY_SIZE)
+            )
         return DataKey(plaintext, ciphertext)
 
     def upgrade_headers(self, stream_url: str) -> Dict[str, str]:
@@ -233,7 +237,7 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, Any]:
+    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, object]:
         deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
@@ -251,7 +255,7 @@ class ServiceClient:
                 if final or not self._wait(next(delays, None), deadline):
                     raise
 
-    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, Any]:
+    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, object]:
         given = self._endpoints[call.service]
         url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
@@ -263,7 +267,7 @@ class ServiceClient:
         sock = open_socket(route, min(left, self._network.connect_timeout))
         try:
             # Signed after connecting, for the time in a signature is checked.
-            signed_url = f"{address.scheme}://{address.authority}{target}"
+            signed_url = "%s://%s%s" % (address.scheme, address.authority, target)
             headers = self._headers(call, signed_url, body, credentials)
             with _once_sent():
                 response = exchange(
@@ -276,7 +280,7 @@ class ServiceClient:
         finally:
             sock.close()
 
-    def _answer(self, operation: Operation, response: Response) -> Dict[str, Any]:
+    def _answer(self, operation: Operation, response: Response) -> Dict[str, object]:
         if 200 <= response.status < 300:
             return _fields(response, operation)
         raise service_error(operation, response, self._now())
@@ -288,7 +292,7 @@ class ServiceClient:
         region, service = self.region, call.service
         signature = sign("POST", url, headers, body, credentials, region, service, self._now())
         headers.update(signature)
-        headers["User-Agent"] = f"ssm-plugin/{__version__}"
+        headers["User-Agent"] = "ssm-plugin/%s" % __version__
         return headers
 
     def _delays(self) -> Iterator[float]:
@@ -323,7 +327,7 @@ def _once_sent() -> Iterator[None]:
         raise
 
 
-def _fields(response: Response, operation: Operation) -> Dict[str, Any]:
+def _fields(response: Response, operation: Operation) -> Dict[str, object]:
     try:
         answer = json.loads(response.body.decode("utf-8") or "{}")
     except (ValueError, RecursionError) as error:
@@ -335,11 +339,11 @@ def _fields(response: Response, operation: Operation) -> Dict[str, Any]:
 
 def _not_aws(operation: Operation) -> NetworkError:
     return NetworkError(
-        f"{operation} got an answer that is not from AWS: check the endpoint URL, and whether a "
-        "proxy or a login page stands in between"
+        "%s got an answer that is not from AWS: check the endpoint URL, and whether a "
+        "proxy or a login page stands in between" % (operation,)
     )
 
 
-def _text(answer: Mapping[str, Any], key: str) -> str:
+def _text(answer: Mapping[str, object], key: str) -> str:
     value = answer.get(key)
     return value if isinstance(value, str) else ""

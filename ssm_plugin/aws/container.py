@@ -45,13 +45,13 @@ def _url(environ: Mapping[str, str], ecs_address: str) -> Optional[str]:
     path = environ.get(_RELATIVE)
     if path:
         if not path.startswith("/"):
-            raise CredentialsError(f"{_RELATIVE} must be a path that begins with '/'")
+            raise CredentialsError("%s must be a path that begins with '/'" % _RELATIVE)
         return ecs_address + path
     url = environ.get(_FULL)
     if url and not _allowed(url):
         raise CredentialsError(
-            f"{_FULL} must be an https URL, or an http URL to a loopback address or one of "
-            f"{', '.join(_PLAIN_HTTP_HOSTS)}"
+            "%s must be an https URL, or an http URL to a loopback address or one of %s"
+            % (_FULL, ", ".join(_PLAIN_HTTP_HOSTS))
         )
     return url or None
 
@@ -74,8 +74,9 @@ def _authorization(environ: Mapping[str, str]) -> Dict[str, str]:
         return {}
     if "\n" in token or "\r" in token:
         raise CredentialsError(
-            f"the token from {_TOKEN_FILE if path else _TOKEN} holds a line break: "
+            "the token from %s holds a line break: "
             "it cannot be sent in a header"
+            % (_TOKEN_FILE if path else _TOKEN)
         )
     return {"Authorization": token}
 
@@ -86,7 +87,7 @@ def _file(path: str) -> str:
         return read_regular(path, MIB).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
-        raise CredentialsError(f"cannot read {_TOKEN_FILE} ({path}): {why}") from error
+        raise CredentialsError("cannot read %s (%s): %s" % (_TOKEN_FILE, path, why)) from error
 
 
 def _fetch(url: str, headers: Mapping[str, str], deadline: Deadline) -> object:
@@ -96,13 +97,15 @@ def _fetch(url: str, headers: Mapping[str, str], deadline: Deadline) -> object:
         try:
             response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
         except UsageError as error:
-            raise CredentialsError(f"{error}; check {_RELATIVE} and {_FULL}") from error
+            raise CredentialsError("%s; check %s and %s" % (error, _RELATIVE, _FULL)) from error
         except NetworkError as error:
             why = str(error)
             continue
         if response.status == 200:
             return document(response, _WHAT)
-        why = f"HTTP status {response.status}"
+        why = "HTTP status %s" % response.status
         if response.status < 500 and response.status != 429:
             break
-    raise CredentialsError(f"{_WHAT} gave no credentials: {why}; check the role of the task or pod")
+    raise CredentialsError(
+        "%s gave no credentials: %s; check the role of the task or pod" % (_WHAT, why)
+    )

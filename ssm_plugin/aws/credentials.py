@@ -77,7 +77,7 @@ class CredentialProvider:
         self._failed_at = float("-inf")
 
     def __repr__(self) -> str:
-        return f"CredentialProvider({self._profile!r})"
+        return "CredentialProvider(%r)" % self._profile
 
     def resolve(self) -> Credentials:
         """Credentials good for a minute at least. Temporary ones are renewed 10 minutes early.
@@ -124,8 +124,8 @@ class CredentialProvider:
             found = self._search()
             if found.expires_at is not None and found.expires_at <= now:
                 raise CredentialsError(
-                    f"the AWS credentials ({found!r}) have expired: get new ones, with "
-                    "'aws sso login' or however you got these"
+                    "the AWS credentials (%r) have expired: get new ones, with "
+                    "'aws sso login' or however you got these" % (found,)
                 )
         except CredentialsError:
             if current is not None and _left(current, now) > USELESS_BEFORE:
@@ -182,9 +182,9 @@ class CredentialProvider:
     def _static(self, section: Section, variable: str, name: str) -> Optional[Credentials]:
         if not section.get("aws_access_key_id"):
             return None
-        source = f"profile {name!r} of {file_path(variable, self._environ)}"
+        source = "profile %r of %s" % (name, file_path(variable, self._environ))
         if not section.get("aws_secret_access_key"):
-            raise CredentialsError(f"aws_secret_access_key is missing in {source}: add it there")
+            raise CredentialsError("aws_secret_access_key is missing in %s: add it there" % source)
         return checked(
             source,
             section["aws_access_key_id"],
@@ -211,11 +211,16 @@ class CredentialProvider:
         # Where there were some, a file is being replaced, or the metadata service does not answer.
         kind = CredentialsError if self._has_found else NoCredentialsError
         return kind(
-            f"no AWS credentials were found: looked {looked}in the profile {name!r} of "
-            f"{file_path(CREDENTIALS_FILE, self._environ)} and "
-            f"{file_path(CONFIG_FILE, self._environ)}, at a container's endpoint and in the "
+            "no AWS credentials were found: looked %sin the profile %r of "
+            "%s and %s, at a container's endpoint and in the "
             "instance metadata; run 'aws configure', or name another profile with --profile or "
             "AWS_PROFILE"
+            % (
+                looked,
+                name,
+                file_path(CREDENTIALS_FILE, self._environ),
+                file_path(CONFIG_FILE, self._environ),
+            )
         )
 
 

@@ -65,13 +65,18 @@ def resolve(
             return run(arguments, source, environ, deadline)
         except CredentialsError as error:
             failures.append(str(error))
-    of = f"of the AWS profile {profile!r}" if profile else "of the environment"
+    of = "of the AWS profile %r" % profile if profile else "of the environment"
     if failures:
-        login = f"; log in with '{_LOGINS[why]} --profile {profile}'" if why in _LOGINS else ""
-        raise CredentialsError(f"no credentials for {why} {of}: {'; '.join(failures)}{login}")
+        login = ""
+        if why in _LOGINS:
+            login = "; log in with '%s --profile %s'" % (_LOGINS[why], profile)
+        raise CredentialsError(
+            "no credentials for %s %s: %s%s" % (why, of, "; ".join(failures), login)
+        )
     raise CredentialsError(
-        f"the setting {why} {of} needs botocore (pip install botocore, for {sys.executable}) or "
+        "the setting %s %s needs botocore (pip install botocore, for %s) or "
         "the AWS CLI on PATH: install one of them"
+        % (why, of, sys.executable)
     )
 
 

@@ -42,9 +42,10 @@ _DUAL_STACK = "|".join(sorted({re.escape(item.dual_stack) for item in PARTITIONS
 # A VPC endpoint's own name comes first. Its service label is AWS's word for it: endpoints of
 # other people's services say vpce-svc-… there.
 _STREAM_HOST = re.compile(
-    rf"(?:ssmmessages(?:-fips)?\.(?P<region>{_REGION})\.(?:{_SUFFIXES}|{_DUAL_STACK})"
-    rf"|vpce-[0-9a-z-]{{1,58}}\.ssmmessages(?:-fips)?\.(?P<vpc_region>{_REGION})"
-    rf"\.vpce\.(?:{_SUFFIXES}))\Z"
+    r"(?:ssmmessages(?:-fips)?\.(?P<region>%s)\.(?:%s|%s)"
+    r"|vpce-[0-9a-z-]{1,58}\.ssmmessages(?:-fips)?\.(?P<vpc_region>%s)"
+    r"\.vpce\.(?:%s))\Z"
+    % (_REGION, _SUFFIXES, _DUAL_STACK, _REGION, _SUFFIXES)
 )
 
 _SIGNATURE_KEYS = frozenset(
@@ -77,7 +78,7 @@ def endpoint(service: str, region: str, fips: bool = False, dual_stack: bool = F
     name = service + "-fips" if fips else service
     if service == "ssm" and partition.name == "aws-us-gov" and not dual_stack:
         name = service  # the one endpoint there is the FIPS one, and has no name of its own
-    return f"https://{name}.{region}.{suffix}"
+    return "https://%s.%s.%s" % (name, region, suffix)
 
 
 def endpoint_url(
@@ -97,11 +98,12 @@ def endpoint_url(
         return explicit
     url, source = _configured_url(service, environ, profile)
     if url:
-        address = parse(url, ("https", "http"), f"the endpoint URL in {source}")
+        address = parse(url, ("https", "http"), "the endpoint URL in %s" % source)
         if not address.tls and not is_loopback(address.host):
             raise UsageError(
-                f"the endpoint URL in {source} is not encrypted: use https://, or unset it and "
+                "the endpoint URL in %s is not encrypted: use https://, or unset it and "
                 "give the http:// one with --endpoint-url"
+                % source
             )
         return url
     fips = _switch("use_fips_endpoint", environ, profile)
@@ -128,7 +130,7 @@ def check_region(region: str) -> None:
     """UsageError if ``region`` does not look like one."""
     # A region becomes a part of a host name: "x.evil.example/" must not get there.
     if not re.match(r"[a-z0-9]+(-[a-z0-9]+)+\Z", region):
-        raise UsageError(f"{region[:50]!r} is not an AWS region, such as eu-west-1")
+        raise UsageError("%r is not an AWS region, such as eu-west-1" % region[:50])
 
 
 def is_stream_host(host: str) -> bool:
@@ -148,12 +150,13 @@ def check_stream_url(url: str, extra_hosts: Sequence[str] = ()) -> None:
     if is_loopback(address.host):
         return
     if not address.tls:
-        raise UsageError(f"the stream URL to {address.host} must begin with wss://")
+        raise UsageError("the stream URL to %s must begin with wss://" % address.host)
     trusted = is_stream_host(address.host) and address.port == 443
     if not trusted and not any(_covers(extra, address) for extra in extra_hosts):
         raise UsageError(
-            f"the stream URL names {address.authority}, which is not a Session Manager host of "
+            "the stream URL names %s, which is not a Session Manager host of "
             "AWS: if it is meant, list it in network.stream_hosts of the configuration"
+            % address.authority
         )
 
 
@@ -173,15 +176,15 @@ def _configured_url(
 ) -> Tuple[str, str]:
     if _switch("ignore_configured_endpoint_urls", environ, profile):
         return "", ""
-    for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_ENDPOINT_URL_%s" % service.upper(), "AWS_ENDPOINT_URL"):
         if environ.get(name):
             return environ[name], name
-    url = profile.get(f"endpoint_url_{service}") or profile.get("endpoint_url", "")
+    url = profile.get("endpoint_url_%s" % service) or profile.get("endpoint_url", "")
     return url, "the AWS profile"
 
 
 def _switch(name: str, environ: Mapping[str, str], profile: Mapping[str, str]) -> bool:
-    value = environ.get(f"AWS_{name.upper()}") or profile.get(name) or ""
+    value = environ.get("AWS_%s" % name.upper()) or profile.get(name) or ""
     return value.strip().lower() == "true"
 
 

@@ -5,7 +5,7 @@ No secret may show: ``repr`` hides it, and errors name the field and the source,
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional
+from typing import Optional
 
 from ..errors import CredentialsError
 from ..named_tuple import NamedTuple
@@ -25,15 +25,15 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         kind = "temporary" if self.token else "long-term"
-        return f"Credentials({self.access_key[:4]}…{self.access_key[-4:]}, {kind})"
+        return "Credentials(%s…%s, %s)" % (self.access_key[:4], self.access_key[-4:], kind)
 
 
 def checked(
     source: str,
-    access_key: Any,
-    secret_key: Any,
-    token: Any = None,
-    expiration: Any = None,
+    access_key: object,
+    secret_key: object,
+    token: object = None,
+    expiration: object = None,
 ) -> Credentials:
     """Credentials from values as found at ``source``, which a CredentialsError names.
 
@@ -47,13 +47,13 @@ def checked(
     )
 
 
-def from_document(source: str, document: Any, token_name: str) -> Credentials:
+def from_document(source: str, document: object, token_name: str) -> Credentials:
     """From ``AccessKeyId``, ``SecretAccessKey``, ``Expiration`` and the token under its name."""
     if not isinstance(document, dict):
-        raise CredentialsError(f"{source} did not answer with a JSON object")
+        raise CredentialsError("%s did not answer with a JSON object" % source)
     missing = [name for name in ("AccessKeyId", "SecretAccessKey") if not document.get(name)]
     if missing:
-        raise CredentialsError(f"the answer of {source} has no {' and no '.join(missing)}")
+        raise CredentialsError("the answer of %s has no %s" % (source, " and no ".join(missing)))
     return checked(
         source,
         document["AccessKeyId"],
@@ -69,28 +69,30 @@ def parse_time(text: str) -> float:
     if match is None:
         raise ValueError("not an ISO 8601 time")
     day, time, sign, hours, minutes = match.groups()
-    moment = datetime.strptime(f"{day} {time}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    moment = datetime.strptime(day + " " + time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     return (moment + offset if sign == "-" else moment - offset).timestamp()
 
 
-def _key(source: str, what: str, value: Any) -> str:
+def _key(source: str, what: str, value: object) -> str:
     # They become header values: a line break from a careless copy would end the header there.
     if not isinstance(value, str) or not re.match(r"[!-~]+\Z", value):
         raise CredentialsError(
-            f"the {what} from {source} is empty, or holds a space, a line break or another "
+            "the %s from %s is empty, or holds a space, a line break or another "
             "character that no key has: copy it again"
+            % (what, source)
         )
     return value
 
 
-def _seconds(source: str, expiration: Any) -> float:
+def _seconds(source: str, expiration: object) -> float:
     try:
         if not isinstance(expiration, str):
             raise ValueError("not text")
         return parse_time(expiration)
     except (ValueError, OverflowError) as error:
         raise CredentialsError(
-            f"the expiration time from {source} is not an ISO 8601 time such as "
+            "the expiration time from %s is not an ISO 8601 time such as "
             "2030-01-31T12:00:00Z"
+            % source
         ) from error

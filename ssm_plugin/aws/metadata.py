@@ -6,7 +6,7 @@ Version 1, which has no token, is not spoken: anybody who can make us fetch a UR
 
 import json
 import re
-from typing import Any, Mapping, Optional
+from typing import Mapping, Optional
 from urllib.parse import quote, urlsplit
 
 from ..errors import CredentialsError, NetworkError, UsageError
@@ -27,8 +27,8 @@ def request(
     """One request, within ``seconds`` and ``deadline``. NetworkError, or UsageError for the URL."""
     address = parse(url, ("https", "http"), what)
     parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    own = Deadline(min(seconds, deadline.remaining(what)), f"asking {address.authority}")
+    target = (parts.path or "/") + ("?%s" % parts.query if parts.query else "")
+    own = Deadline(min(seconds, deadline.remaining(what)), "asking %s" % address.authority)
     route = Route(address.host, address.port, address.tls, address.host)
     sock = open_socket(route, own.remaining(what))
     try:
@@ -37,12 +37,12 @@ def request(
         sock.close()
 
 
-def document(response: Response, what: str) -> Any:
+def document(response: Response, what: str) -> object:
     """The JSON value of an answer. The answer itself is never shown: it holds keys."""
     try:
         return json.loads(response.body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise CredentialsError(f"the answer of {what} is not JSON") from None
+        raise CredentialsError("the answer of %s is not JSON" % what) from None
 
 
 _ENDPOINTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
@@ -61,7 +61,7 @@ def instance_credentials(
         return _from(endpoint(profile, environ), deadline)
     except UsageError as error:
         raise CredentialsError(
-            f"{error}; check AWS_EC2_METADATA_SERVICE_ENDPOINT and the AWS profile"
+            "%s; check AWS_EC2_METADATA_SERVICE_ENDPOINT and the AWS profile" % error
         ) from error
     except NetworkError:  # the usual case: this is no EC2 instance
         return None
@@ -79,12 +79,12 @@ def endpoint(profile: Profile, environ: Mapping[str, str]) -> str:
 
 
 def _setting(key: str, profile: Profile, environ: Mapping[str, str]) -> Optional[str]:
-    return environ.get(f"AWS_{key.upper()}") or profile.text(key)
+    return environ.get("AWS_%s" % key.upper()) or profile.text(key)
 
 
 def _from(service: str, deadline: Deadline) -> Optional[Credentials]:
     lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": "21600"}
-    token_url = f"{service}/latest/api/token"
+    token_url = "%s/latest/api/token" % service
     token = _text(request("PUT", token_url, _WHAT, lifetime, _SECONDS, deadline))
     if not token:
         return None
@@ -95,7 +95,9 @@ def _from(service: str, deadline: Deadline) -> Optional[Credentials]:
     url = service + _ROLES + quote(role.splitlines()[0].strip(), safe="")
     response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
     if response.status != 200:
-        raise CredentialsError(f"{_WHAT} gave no keys of the role: HTTP status {response.status}")
+        raise CredentialsError(
+            "%s gave no keys of the role: HTTP status %d" % (_WHAT, response.status)
+        )
     return _keys(document(response, _WHAT))
 
 
@@ -104,17 +106,17 @@ def _keys(body: object) -> Credentials:
     code = body.get("Code", "Success") if isinstance(body, dict) else "Success"
     if code != "Success":
         raise CredentialsError(
-            f"{_WHAT} gave no keys of the role: {_word(code)}; check the role's trust policy"
+            "%s gave no keys of the role: %s; check the role's trust policy" % (_WHAT, _word(code))
         )
     return from_document(_WHAT, body, "Token")
 
 
 def _word(code: object) -> str:
-    """What it says, if that is one of the words that it may say."""
+    """The service's code, if it has the form of one."""
     known = isinstance(code, str) and re.match(r"[A-Za-z0-9_.-]{1,100}\Z", code)
     return repr(code) if known else "its code is malformed"
 
 
 def _text(response: Response) -> str:
-    """The body of a good answer; anything else means that there is nothing to be had."""
+    """The body of a good answer; empty for any other answer."""
     return response.body.decode("latin-1").strip() if response.status == 200 else ""

@@ -35,15 +35,16 @@ def credential_process(
     command: str, profile: str, environ: Mapping[str, str], deadline: Deadline
 ) -> Credentials:
     """What the ``credential_process`` of a profile prints. CredentialsError says why it did not."""
-    source = f"credential_process of the AWS profile {profile!r}"
+    source = "credential_process of the AWS profile %r" % profile
     try:
         arguments = shlex.split(command)
     except ValueError as error:
         raise CredentialsError(
-            f"{source} cannot be split into words ({error}): check its quotes in the AWS files"
+            "%s cannot be split into words (%s): check its quotes in the AWS files"
+            % (source, error)
         ) from error
     if not arguments:
-        raise CredentialsError(f"{source} is empty: correct the AWS files")
+        raise CredentialsError("%s is empty: correct the AWS files" % source)
     return run(arguments, source, environ, deadline)
 
 
@@ -64,10 +65,10 @@ def _read(output: bytes, source: str) -> Credentials:
         document = json.loads(output.decode("utf-8"))
     except (ValueError, RecursionError):
         # Without the cause: it carries the whole output, keys included.
-        raise CredentialsError(f"{source} did not print one JSON object") from None
+        raise CredentialsError("%s did not print one JSON object" % source) from None
     version = document.get("Version") if isinstance(document, dict) else 1
     if version != 1:
-        raise CredentialsError(f"{source} printed no 'Version': 1, the only one that is known")
+        raise CredentialsError("%s printed no 'Version': 1, the only one that is known" % source)
     return from_document(source, document, "SessionToken")
 
 
@@ -86,13 +87,15 @@ def _output(
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         why = getattr(error, "strerror", None) or "its command line is not valid"
-        raise CredentialsError(f"{source} cannot be started: {why}: {arguments[0]!r}") from error
+        raise CredentialsError(
+            "%s cannot be started: %s: %r" % (source, why, arguments[0])
+        ) from error
     ended = False
     _running.add(process)
     try:
         output, complaint = _communicate(process, left)
         if len(output) > _LONGEST:
-            raise CredentialsError(f"{source} printed more than 1 MiB instead of one JSON object")
+            raise CredentialsError("%s printed more than 1 MiB instead of one JSON object" % source)
         ended = True
     except subprocess.TimeoutExpired:
         # Without the cause: it carries the command line and the output.
@@ -107,8 +110,8 @@ def _output(
 
 
 def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[bytes, bytes]:
-    """Like the method of that name, but bounded: it stops at a stdout that is too long, and keeps
-    only the end of stderr."""
+    """Like ``Popen.communicate``, but bounded: it stops when stdout is too long, and keeps only the
+    end of stderr."""
     end = time.monotonic() + seconds
     output, complaint = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
@@ -132,7 +135,7 @@ def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[by
 
 @atexit.register
 def _kill_running() -> None:
-    """We may end while a thread still waits for a program, which nobody would stop then."""
+    """At our exit a thread may still wait for a program that nobody else would stop."""
     for process in list(_running):
         _kill(process)
 
@@ -153,10 +156,10 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _failure(source: str, status: int, complaint: bytes) -> CredentialsError:
-    how = f"exit status {status}" if status > 0 else f"signal {-status}"
+    how = "exit status %d" % status if status > 0 else "signal %d" % -status
     lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines()]
     # After the error of argparse, the AWS CLI lists all the commands that it does know.
     usage = [line for line in lines if re.match(r"\S+: error: ", line)]
     said = masked(next(filter(None, usage or reversed(lines)), "it said nothing on stderr"))
     printable = "".join(character if character.isprintable() else "?" for character in said)
-    return CredentialsError(f"{source} failed with {how}: {printable[:_SHOWN]}")
+    return CredentialsError("%s failed with %s: %s" % (source, how, printable[:_SHOWN]))

@@ -43,7 +43,7 @@ class Profile(NamedTuple):
     services: Mapping[str, Mapping[str, str]] = {}
 
     def __repr__(self) -> str:
-        return f"Profile({self.name!r}, settings: {', '.join(sorted(self.settings))})"
+        return "Profile(%r, settings: %s)" % (self.name, ", ".join(sorted(self.settings)))
 
     def text(self, key: str) -> Optional[str]:
         """The setting ``key`` (``region``, ``ca_bundle`` …), None if absent, empty or a mapping."""
@@ -57,7 +57,7 @@ class Profile(NamedTuple):
         found = {key: value for key, value in self.settings.items() if isinstance(value, str)}
         for service, values in self.services.items():
             if values.get("endpoint_url"):
-                found[f"endpoint_url_{service}"] = values["endpoint_url"]
+                found["endpoint_url_%s" % service] = values["endpoint_url"]
         return {key: value for key, value in found.items() if key not in _SECRET_KEYS}
 
 
@@ -95,7 +95,7 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
 
 
 def without_profiles(environ: Mapping[str, str]) -> Dict[str, str]:
-    """``environ`` for who is to have no profile at all, not the default one either."""
+    """``environ`` changed so that no profile is found, not even the default one."""
     left = {name: value for name, value in environ.items() if name not in _PROFILE_VARIABLES}
     return dict(left, **{CONFIG_FILE: os.devnull, CREDENTIALS_FILE: os.devnull})
 
@@ -120,7 +120,7 @@ def _read(variable: str, environ: Mapping[str, str]) -> _File:
     except FileNotFoundError:
         return _File(path, "", {}, "does not exist")
     except OSError as error:  # like botocore: it may not be needed, but say it if a profile is
-        return _File(path, "", {}, f"cannot be read: {error.strerror}")
+        return _File(path, "", {}, "cannot be read: %s" % error.strerror)
     text = _decoded(path, data)
     return _File(path, text, _parsed(path, text))
 
@@ -187,7 +187,7 @@ def _nested(file: _File, key: str, block: str) -> Dict[str, str]:
         if not equals:
             numbers = [n for n, text in enumerate(file.text.split("\n"), 1) if text.strip() == line]
             number = numbers[0] if numbers else None
-            raise _broken(file.path, number, f"below {key!r} it is not 'key = value'")
+            raise _broken(file.path, number, "below %r it is not 'key = value'" % key)
         values[name.strip()] = value.strip()
     return values
 
@@ -200,13 +200,18 @@ def _services(file: _File, settings: Section) -> Mapping[str, Mapping[str, str]]
 
 
 def _broken(path: str, line: Optional[int], why: str) -> CredentialsError:
-    where = f"{path}, line {line}" if line else path
-    return CredentialsError(f"the AWS file {where} cannot be understood: {why}; correct the line")
+    where = "%s, line %d" % (path, line) if line else path
+    return CredentialsError(
+        "the AWS file %s cannot be understood: %s; correct the line" % (where, why)
+    )
 
 
 def _missing(name: str, *files: _File) -> ProfileNotFound:
-    looked = " and ".join(f"{file.path} ({file.problem or 'does not have it'})" for file in files)
+    looked = " and ".join(
+        "%s (%s)" % (file.path, file.problem or "does not have it") for file in files
+    )
     return ProfileNotFound(
-        f"the AWS profile {name!r} was not found: looked in {looked}; check --profile, AWS_PROFILE "
-        f"and the spelling, or make it with 'aws configure --profile {name}'"
+        "the AWS profile %r was not found: looked in %s; check --profile, AWS_PROFILE "
+        "and the spelling, or make it with 'aws configure --profile %s'"
+        % (name, looked, name)
     )

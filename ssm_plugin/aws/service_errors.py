@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
@@ -72,7 +72,7 @@ class Operation(NamedTuple):
     subject: str
 
     def __str__(self) -> str:
-        return f"{self.action} on {self.subject}" if self.subject else self.action
+        return "%s on %s" % (self.action, self.subject) if self.subject else self.action
 
 
 def service_error(operation: Operation, response: Response, now: datetime) -> ServiceError:
@@ -80,9 +80,10 @@ def service_error(operation: Operation, response: Response, now: datetime) -> Se
     body = _json_object(response.body)
     code = _code(response, body)
     said = _said(code, body)
-    text = f"{operation} failed: {code}{': ' + said if said else ''} (status {response.status})"
+    reason = "%s: %s" % (code, said) if said else code
+    text = "%s failed: %s (status %d)" % (operation, reason, response.status)
     advice = _advice(operation, code, response, now)
-    return ServiceError(f"{text}; {advice}" if advice else text, code, response.status)
+    return ServiceError("%s; %s" % (text, advice) if advice else text, code, response.status)
 
 
 def is_throttling_or_fault(error: ServiceError) -> bool:
@@ -114,7 +115,7 @@ def clock_skew(response: Response, now: datetime) -> Optional[float]:
     return (now - theirs).total_seconds()
 
 
-def _json_object(body: bytes) -> Dict[str, Any]:
+def _json_object(body: bytes) -> Dict[str, object]:
     try:
         value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -122,14 +123,14 @@ def _json_object(body: bytes) -> Dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _code(response: Response, body: Dict[str, Any]) -> str:
+def _code(response: Response, body: Dict[str, object]) -> str:
     # com.amazonaws.ssm#Code in the body, Code:http://… in the header
     given = response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code")
     text = str(given or "").split("#")[-1].split(":")[0].strip()
-    return text if re.match(r"[A-Za-z0-9_.-]{1,80}\Z", text) else f"HTTP{response.status}"
+    return text if re.match(r"[A-Za-z0-9_.-]{1,80}\Z", text) else "HTTP%s" % response.status
 
 
-def _said(code: str, body: Dict[str, Any]) -> str:
+def _said(code: str, body: Dict[str, object]) -> str:
     text = body.get("message") or body.get("Message") or ""
     if not isinstance(text, str):
         return ""
@@ -166,20 +167,22 @@ def _permission_advice(operation: Operation) -> str:
         also = " and on the session document"
     elif operation.action.startswith("kms:"):
         also = ", in the key's policy too"
-    return f"the credentials need the permission {operation.action} on {operation.subject}{also}"
+    needed = (operation.action, operation.subject, also)
+    return "the credentials need the permission %s on %s%s" % needed
 
 
 def _clock_advice(skew: Optional[float]) -> str:
     if skew is None or abs(skew) <= _SKEW_LIMIT:
         return "check the secret access key, and the clock of this machine"
     side = "ahead of" if skew > 0 else "behind"
-    return f"the clock of this machine is {_span(abs(skew))} {side} the service's: set it right"
+    how_far = _span(abs(skew))
+    return "the clock of this machine is %s %s the service's: set it right" % (how_far, side)
 
 
 def _span(seconds: float) -> str:
     if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours" if seconds < 172800 else f"{seconds / 86400:.0f} days"
+        return "%.0f minutes" % (seconds / 60)
+    return "%.0f hours" % (seconds / 3600) if seconds < 172800 else "%.0f days" % (seconds / 86400)
 
 
 # What the service says of a session that is over, or not ours to resume. Throttling, faults and an

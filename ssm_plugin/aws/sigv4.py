@@ -38,7 +38,7 @@ class Scope(NamedTuple):
     service: str
 
     def __str__(self) -> str:
-        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+        return "%s/%s/%s/aws4_request" % (self.date, self.region, self.service)
 
 
 def sign(
@@ -67,9 +67,14 @@ def sign(
     request = canonical_request(method, parts.path, parts.query, signed, body_hash)
     scope = Scope(timestamp[:8], region, service)
     added["Authorization"] = (
-        f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={';'.join(sorted(signed))}, "
-        f"Signature={signature(credentials.secret_key, scope, timestamp, request)}"
+        "%s Credential=%s/%s, SignedHeaders=%s, Signature=%s"
+        % (
+            ALGORITHM,
+            credentials.access_key,
+            scope,
+            ";".join(sorted(signed)),
+            signature(credentials.secret_key, scope, timestamp, request),
+        )
     )
     return added
 
@@ -83,7 +88,7 @@ def canonical_request(
     """
     names = sorted(headers)
     lines = [method.upper(), _canonical_path(path), _canonical_query(query)]
-    lines += [f"{name}:{headers[name]}" for name in names]
+    lines += ["%s:%s" % (name, headers[name]) for name in names]
     return "\n".join(lines + ["", ";".join(names), body_hash])
 
 
@@ -101,7 +106,7 @@ def signature(secret_key: str, scope: Scope, timestamp: str, request: str) -> st
     key = ("AWS4" + secret_key).encode("utf-8")
     for part in (scope.date, scope.region, scope.service, "aws4_request"):
         key = _hmac(key, part).digest()
-    return _hmac(key, f"{ALGORITHM}\n{timestamp}\n{scope}\n{digest}").hexdigest()
+    return _hmac(key, "%s\n%s\n%s\n%s" % (ALGORITHM, timestamp, scope, digest)).hexdigest()
 
 
 def encoded_query(url: str) -> str:
@@ -142,10 +147,10 @@ def _split(url: str) -> SplitResult:
 def _authority(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if ":" in host:
-        host = f"[{host}]"
+        host = "[%s]" % host
     if parts.port is None or parts.port == _DEFAULT_PORTS.get(parts.scheme):
         return host
-    return f"{host}:{parts.port}"
+    return "%s:%s" % (host, parts.port)
 
 
 def _canonical_path(path: str) -> str:
@@ -162,7 +167,7 @@ def _canonical_path(path: str) -> str:
 def _canonical_query(query: str) -> str:
     # What no URL may hold raw, whoever sends the request must encode, so it is encoded here too.
     pairs = [pair.partition("=") for pair in quote(query, safe=_PRINTABLE).split("&")]
-    return "&".join(f"{name}={value}" for name, _, value in sorted(pairs)) if query else ""
+    return "&".join("%s=%s" % (name, value) for name, _, value in sorted(pairs)) if query else ""
 
 
 def _hmac(key: bytes, text: str) -> "hmac.HMAC":

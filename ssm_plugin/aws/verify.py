@@ -40,7 +40,7 @@ class Authorization(NamedTuple):
     signature: str
 
     def __repr__(self) -> str:
-        return f"Authorization({self.access_key}, {self.scope})"
+        return "Authorization(%s, %s)" % (self.access_key, self.scope)
 
 
 def authorization(headers: Headers) -> Authorization:
@@ -76,7 +76,7 @@ def verify(
     absent = [name for name in claim.signed_headers if name not in received]
     if unsigned or absent:
         names = ", ".join(unsigned + absent)
-        raise _refusal("IncompleteSignature", f"headers unsigned or signed but absent: {names}")
+        raise _refusal("IncompleteSignature", "headers unsigned or signed but absent: %s" % names)
     timestamp = received["x-amz-date"]
     _check_time(timestamp, claim.scope, now, tolerance)
     path, _, query = target.partition("?")
@@ -100,9 +100,9 @@ def _check_time(timestamp: str, scope: Scope, now: datetime, tolerance: float) -
     age = (now - signed_at).total_seconds()
     if scope.date != timestamp[:8] or abs(age) > tolerance:
         raise _refusal(
-            "RequestExpired", f"the request was signed {age:+.0f} s ago: check the clock"
+            "RequestExpired", "the request was signed %+.0f s ago: check the clock" % age
         )
 
 
 def _refusal(code: str, why: str) -> ServiceError:
-    return ServiceError(f"the signature was refused: {why}", code, 403)
+    return ServiceError("the signature was refused: %s" % why, code, 403)

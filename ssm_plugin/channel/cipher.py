@@ -83,7 +83,7 @@ class CryptographyAesGcm(AesGcm):
 class LibcryptoAesGcm(AesGcm):
     """On libcrypto through ctypes; ``library`` is a handle of ``libcrypto.load``."""
 
-    def __init__(self, key: bytes, library: Any = None) -> None:
+    def __init__(self, key: bytes, library: object = None) -> None:
         super().__init__(key)
         self._key = bytes(key)
         self._context, load = _load_libcrypto()
@@ -113,7 +113,7 @@ def new_aes_gcm(key: bytes) -> AesGcm:
 
 
 def unavailable_reason() -> Optional[str]:
-    """None if AES-256-GCM is to be had, else why not, in one line."""
+    """None if AES-256-GCM is available here, else why it is not, in one line."""
     try:
         _chosen()
     except EncryptionError as error:
@@ -157,12 +157,12 @@ def _load_cryptography() -> Any:
     """InvalidTag and AESGCM."""
     try:
         with warnings.catch_warnings():
-            # It warns on stderr of Pythons that it will stop supporting.
+            # It warns on stderr about Pythons that it will stop supporting.
             warnings.simplefilter("ignore")
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    # A safety net: one built for another OpenSSL fails with whatever its bindings raise, and
-    # there is a second source to turn to.
+    # A safety net: a package built for another OpenSSL may raise anything, and there is a second
+    # source to use.
     except Exception as error:
         raise EncryptionError("cryptography cannot be imported (%s)" % _line(error)) from error
     return InvalidTag, AESGCM

@@ -1,13 +1,12 @@
 """How many messages may be unacknowledged at once, and when one is sent again.
 
-The window doubles each round trip until something speaks against it: then it is halved and grows by
-an eighth each round trip. What speaks against it is a timeout or the service's pause. A single loss
-that later acknowledgements reveal is repaired without touching the window: the way is lossy, not
-full.
+The window doubles each round trip until a timeout or a pause asked for by the service. Then it is
+halved, and grows by an eighth each round trip. A single loss that later acknowledgements reveal is
+repaired without touching the window: the way is lossy, not full.
 
-More messages than the way holds only wait in somebody's queue, and keystrokes and acknowledgements
-behind them. The queue shows in the round trip: where even the quickest of a round takes more than
-it may, the window shrinks to what brings it down again.
+More messages than the path can hold only fill a queue on the way, and keystrokes and
+acknowledgements wait behind them. A queue shows in the round trips: where even the quickest of a
+round takes too long, the window shrinks to what empties the queue again.
 
 The retransmission timeout is estimated from round trips (RFC 6298, with the agent's constants). The
 estimate starts at 200 ms. A sample moves SRTT by 1/8 and RTTVAR by 1/4 of the difference. The
@@ -20,10 +19,10 @@ SMALLEST_WINDOW = 16
 INITIAL_WINDOW = 512
 CEILING = 4096
 
-# The queue may take as long as the way itself, and on a short way so many seconds.
+# Waiting in queues may take as long as the way itself, or this many seconds if that is more.
 QUEUEING_ALLOWANCE = 0.005
 
-# Messages. A queue is no reason to go below: it may be somebody else's.
+# Messages. A queue alone never shrinks the window below this: others may have filled it.
 LEAST_FOR_QUEUE = 128
 
 INITIAL_TIMEOUT = 0.2
@@ -81,5 +80,6 @@ class RoundTripEstimator:
         )
 
     def forget_path(self) -> None:
-        """A new connection may take another way: what was shortest on the old one says nothing."""
+        """A new connection may take another path: the shortest round trip of the old one does not
+        count."""
         self.minimum = float("inf")

@@ -1,6 +1,6 @@
 """What the protocol core tells its owner, in the order in which it happened."""
 
-from typing import Any, Mapping, Union
+from typing import Mapping, Union
 
 from ..errors import SsmPluginError
 from ..named_tuple import NamedTuple
@@ -34,7 +34,7 @@ class Started(NamedTuple):
     """The session is open. ``session_type`` is the agent's word; empty if it sent no handshake."""
 
     session_type: str
-    properties: Mapping[str, Any]
+    properties: Mapping[str, object]
     agent_version: str
     customer_message: str
     encrypted: bool

@@ -96,7 +96,7 @@ class ClientHandshake:
         )
 
     def refuse_key(self, reason: str) -> Reply:
-        """Tell the agent that no key is to be had; it ends the session then."""
+        """Tell the agent that there is no key; it then ends the session."""
         return self._respond(
             payloads.ProcessedAction(
                 payloads.KMS_ENCRYPTION_ACTION, payloads.FAILED, None, reason

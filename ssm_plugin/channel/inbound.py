@@ -55,7 +55,8 @@ class Inbound:
         return True
 
     def note(self, sequence: int) -> bool:
-        """There is a message of this number. False for one out of all proportion: a mistake."""
+        """Learn that there is a message of this number. False if the number is far too high to be
+        true."""
         if sequence > self.expected + 10 * self._limit:
             return False
         self._known = max(self._known, sequence + 1)

@@ -62,7 +62,7 @@ def candidates() -> Iterator[Optional[str]]:
         yield found
 
 
-def load(paths: Optional[Iterable[Optional[str]]] = None) -> Any:
+def load(paths: Optional[Iterable[Optional[str]]] = None) -> object:
     """A handle with the functions above, from the first of ``paths`` that has them all.
 
     Raises EncryptionError if none has.
@@ -75,7 +75,7 @@ def load(paths: Optional[Iterable[Optional[str]]] = None) -> Any:
     raise EncryptionError("OpenSSL's libcrypto was not found through Python's ssl module")
 
 
-def _declare(path: Optional[str]) -> Any:
+def _declare(path: Optional[str]) -> object:
     # PyDLL keeps the GIL during a call. Giving it up for the microsecond that 1 KiB takes would
     # let any busy thread keep it for a switch interval (5 ms), several times for each message.
     library = ctypes.PyDLL(path)
@@ -145,7 +145,7 @@ class GcmContext:
 
     def _must(self, result: int) -> None:
         if result != 1:
-            # What stays in the thread's error queue would be taken for an error of its TLS socket.
+            # An error left in the thread's error queue would be taken for one of its TLS socket.
             self._clear_errors()
             raise EncryptionError(
                 "OpenSSL refused AES-256-GCM, perhaps by a policy of this machine"

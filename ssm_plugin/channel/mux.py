@@ -85,7 +85,8 @@ class MuxSession:
         return stream_id
 
     def send(self, stream_id: int, data: Buffer) -> bool:
-        """Queue ``data``. False if the stream has ended, perhaps just now: then it goes nowhere."""
+        """Queue ``data``. False if the stream has ended, perhaps just now: the data is then
+        dropped."""
         if stream_id not in self._streams:
             return False
         view = memoryview(data)

@@ -5,8 +5,8 @@ everything kept is sent again. Three things tell of a loss:
 
 - a message sent later has been acknowledged, and a quarter of a round trip has passed between the
   two sendings (each message has its own acknowledgement, so order tells);
-- nothing at all was acknowledged for the retransmission timeout, which is doubled for each time
-  that nothing came of a resending;
+- nothing at all was acknowledged for the retransmission timeout, which is doubled each time that a
+  message was sent again and nothing was acknowledged after it;
 - the connection was lost.
 
 The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
@@ -21,15 +21,15 @@ from .congestion import CEILING, MAXIMUM_TIMEOUT, RoundTripEstimator, Window
 # followed by the next stall.
 RESEND_BURST = 64
 
-# More than makes the shortest timeout the longest.
+# Doublings that are enough to make the longest timeout of the shortest one.
 _LONGEST_BACKOFF = 128
 
-# Seconds. The message that ends a pause may be lost with its connection, and without anything under
-# way no acknowledgement ends it either.
+# Seconds. The message that ends a pause may be lost with its connection, and an acknowledgement
+# cannot end it while nothing is in flight.
 LONGEST_PAUSE = 5.0
 
-# Bytes that may be kept besides what the window holds. Answers go past it: a node that asks and
-# asks, and acknowledges nothing, would have us keep them without end.
+# Bytes that may be kept besides what the window holds. Answers bypass the window: a node that keeps
+# asking and acknowledges nothing would make us keep them without end.
 _MOST_BESIDES = 4 * 1024 * 1024
 _LONGEST_DATA = 1200  # bytes of one message of data
 
@@ -159,13 +159,13 @@ class Outbound:
         return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
 
     def forget_round_trips(self) -> None:
-        """Those to come tell nothing of those that were."""
+        """The path has changed: earlier round trips say nothing about later ones."""
         self.rtt = RoundTripEstimator()
         self._round_began = _LONG_AGO
         self._quickest = float("inf")
 
     def excuse(self, now: float) -> None:
-        """Up to now nobody could have been heard acknowledging."""
+        """Until ``now`` no acknowledgement could arrive, so their absence does not count."""
         self._alive_since = now
 
     def due_at(self) -> Optional[float]:

@@ -182,11 +182,11 @@ class ChannelProtocol:
         self._control, self._data = [], []
 
     def not_listening(self, now: float) -> None:
-        """Acknowledgements lie unread at our end: that none came says nothing."""
+        """Our end does not read at present, so the absence of acknowledgements does not count."""
         self._outbound.excuse(now)
 
     def assume_started(self, now: float) -> None:
-        """Whoever has waited long enough takes it that there will be no handshake."""
+        """Stop waiting for a handshake: the session counts as one without."""
         if self._handshake and self._handshake.phase is Phase.WAITING:
             self._obey(self._handshake.step(payloads.OUTPUT, b""), now)
 

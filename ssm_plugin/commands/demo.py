@@ -111,15 +111,16 @@ def _serve_parser() -> Parser:
 
 
 def _agents() -> AgentOptions:
-    """Without a terminal here, the node's shell must not take ours for one: codes for editing
-    lines, which it would print then, are in the way of whoever reads its output."""
+    """Without a terminal here, the node's shell is told of a dumb one: otherwise it would print
+    codes for editing lines into the output."""
     if os.isatty(0) and os.isatty(1):
         return AgentOptions()
     return AgentOptions(term="dumb")
 
 
 def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -> Dict[str, str]:
-    """Nothing of the user's AWS configuration: the demo must not reach a real account."""
+    """The environment without the user's AWS configuration: the demo must not reach a real
+    account."""
     demo = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
     demo.update(AWS_ACCESS_KEY_ID=keys.access_key, AWS_SECRET_ACCESS_KEY=keys.secret_key)
     demo.update(AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
@@ -141,8 +142,8 @@ def _with_target(command: str, arguments: List[str]) -> List[str]:
 
 
 def _names_target(arguments: List[str]) -> bool:
-    """Whether a target follows the options of exec: only its parser knows an option's value from
-    a word."""
+    """Whether a target follows the options of exec. Only its parser can tell an option's value from
+    other words."""
     parser = Parser(prog="ssm-plugin demo exec", add_help=False)
     exec_command.add_arguments(parser)
     add_common_options(parser)

@@ -57,7 +57,7 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 # also where it has asked for a tunnel.
 _POLL_ENDPOINT = re.compile(r"https://ecs-a-[0-9]+\.", re.IGNORECASE)
 
-# A profile that does not exist under this name is as good as none: many callers always pass it.
+# If no profile has this name, it counts as none given: many callers always pass it.
 _NO_PROFILE = "default"
 
 # ``/proc/PID/cmdline`` and ``/proc/PID/environ`` show a process's own memory while it runs: a
@@ -68,15 +68,15 @@ _LARGEST = 8 << 20  # bytes; the kernel's own limit for both is below that
 
 
 class Invocation(NamedTuple):
-    """What the arguments say. ``repr`` would show the token: there is none.
+    """What the arguments say. It has no ``repr`` of its fields, which hold the token.
 
     ``names_nothing``: the caller has said neither what it asked for nor that it was a shell.
     """
 
-    response: Dict[str, Any]
+    response: Dict[str, object]
     region: str
     profile: Optional[str]
-    request: Dict[str, Any]
+    request: Dict[str, object]
     endpoint_url: Optional[str]
     names_nothing: bool = False
 
@@ -93,7 +93,7 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
     )
     if operation != "StartSession":
         raise UsageError("operation %r is not StartSession: %s" % (operation[:50], USAGE))
-    # First of all: whatever is wrong with the rest, nobody else is to find it in the environment.
+    # Done first: the token must leave the environment even if the rest is wrong.
     answer = _object(_response_text(response, environ), "the response")
     asked = {} if request.strip() in ("", "null") else _object(request, "the request")
     is_ecsta = bool(_POLL_ENDPOINT.match(endpoint_url)) and not asked.get("DocumentName")
@@ -135,7 +135,7 @@ def run(arguments: List[str]) -> int:
     with ExitStack() as stack:
         if _forwards(given["documentName"]):
             _bind_first(session, stack)
-        # A killed AWS CLI passes nothing on, and nothing is to go on without it.
+        # An AWS CLI that is killed cannot end us, and the session must not go on without it.
         from .parent import parent_watch
 
         watch = parent_watch(session.signal, session.events.put, aws_cli_only=not command)
@@ -150,8 +150,8 @@ def run(arguments: List[str]) -> int:
 
 def _environment(invocation: Invocation, document: Optional[str]) -> Environment:
     profile, environ = _identity(invocation.profile)
-    # Whose session it is, and where, was for the AWS CLI to say: defaults of our own configuration
-    # could be another identity's.
+    # The AWS CLI has chosen the identity and the region: defaults of our own configuration could be
+    # another identity's.
     settings = config.load()._replace(
         profile=profile, region=invocation.region or None, endpoint_url=invocation.endpoint_url
     )
@@ -167,9 +167,9 @@ def _environment(invocation: Invocation, document: Optional[str]) -> Environment
 
 
 def _identity(profile: Optional[str]) -> Tuple[Optional[str], Mapping[str, str]]:
-    """The profile, if it exists, and the environment to find credentials in. With one that does
-    not, there is no other profile to be taken, nor the machine's own role, which may be somebody
-    else: what the environment says, or nothing."""
+    """The profile, if it exists, and the environment to find credentials in. Where the profile does
+    not exist, only the environment's credentials are used: another profile, or the role of this
+    machine, may be another identity."""
     try:
         read_profile(profile, os.environ)
         return profile, os.environ
@@ -188,7 +188,7 @@ def _forwards(document: Optional[str]) -> bool:
 
 
 def _check_status_setting(session: Session) -> None:
-    """The AWS CLI has started the session already: it is not left behind for a wrong setting."""
+    """A wrong setting ends the session, which the AWS CLI has started already."""
     try:
         check_status_setting(os.environ)
     except UsageError:
@@ -197,8 +197,8 @@ def _check_status_setting(session: Session) -> None:
 
 
 def _bind_first(session: Session, stack: ExitStack) -> None:
-    """A port that is taken is told at once. The session, which the AWS CLI has started already, is
-    not left behind for that."""
+    """Bind the local port before connecting. If that fails, end the session, which the AWS CLI has
+    started already."""
     from ..net.local_end import bind_local_end, exposure_warnings, names_local_end
 
     parameters, host = session.config.parameters, session.environment.network.local_host
@@ -244,8 +244,9 @@ def _either(response: Dict[str, Any], name: str) -> Any:
     return response.get(name[0].lower() + name[1:]) if value is None else value
 
 
-def _session_id(response: Dict[str, Any]) -> Any:
-    """VS Code's ``ec2_connect`` passes the token in its place, by mistake: the URL has it."""
+def _session_id(response: Dict[str, object]) -> object:
+    """The session's id. VS Code's ``ec2_connect`` passes the token in its place, by mistake: then
+    the id is taken from the URL."""
     session_id = _either(response, "SessionId")
     if session_id is None or session_id != _either(response, "TokenValue"):
         return session_id
@@ -255,7 +256,7 @@ def _session_id(response: Dict[str, Any]) -> Any:
         return None  # no URL at all, which is told where it is read
 
 
-def _text(request: Dict[str, Any], name: str) -> Optional[str]:
+def _text(request: Dict[str, object], name: str) -> Optional[str]:
     value = request.get(name)
     if value is not None and not isinstance(value, str):
         raise UsageError("%s in the request is not text: %s" % (name, USAGE))

@@ -18,8 +18,8 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 from ..config import Settings, parse_duration
 from ..errors import LocalError, UsageError
 from ..files import MIB
-from ..jobs.command import RemoteCommand
 from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
+from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import (
     DEFAULT_DOCUMENT,
     CommandRequest,
@@ -57,8 +57,8 @@ _USAGE = "%(prog)s TARGET[,...] [OPTION ...] [--] COMMAND [ARG ...]"
 
 
 class _TargetAndCommand(argparse.Action):
-    """The first word is the target. Options may follow; then, or after ``--``, the command with
-    all that belongs to it, for which argparse has no notion."""
+    """The first word is the target. Options may follow; then, or after ``--``, the command with all
+    its arguments. argparse cannot express this."""
 
     def __call__(
         self,
@@ -173,8 +173,8 @@ def _run_many(
 def _told_to(
     tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
 ) -> Iterator[None]:
-    """``tell`` gets the signals while commands run. What we say afterwards is written without: a
-    signal then ends the program, as it does any other."""
+    """``tell`` gets the signals while commands run. The handlers are restored before the results
+    are written: a signal then ends the program as usual."""
     with signals_into(tell, failed), parent_watch(tell, failed):
         yield
 
@@ -243,8 +243,8 @@ def _explain(options: argparse.Namespace, results: List[CommandResult], quiet: b
 
 
 def _as_typed(word: str) -> str:
-    """The bytes of the argument, as the text in UTF-8 that they are. Cron sets no locale, and then
-    Python 3.6 takes them for something else."""
+    """The argument decoded as UTF-8. Cron sets no locale, and Python 3.6 then decodes arguments as
+    ASCII."""
     return os.fsencode(word).decode("utf-8", "surrogateescape")
 
 

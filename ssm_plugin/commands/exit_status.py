@@ -16,7 +16,7 @@ from ..shortage import explain
 FAILURE = 255
 EXIT_INTERRUPTED = 130
 
-# Scripts that were written for AWS's client may want its eternal 0.
+# Scripts that were written for AWS's client may need what it always exits with: 0.
 STATUS_VARIABLE = "SSM_PLUGIN_EXIT_STATUS"
 LEGACY = "legacy"
 
@@ -93,7 +93,7 @@ def _run(name: str, arguments: List[str]) -> int:
 
 
 def fail(shortage: LocalError) -> int:
-    """Say it with nothing that would have to be loaded."""
+    """Write one line, without importing anything."""
     try:
         os.write(2, b"ssm-plugin: %s\n" % str(shortage).encode("ascii", "replace"))
     except OSError:

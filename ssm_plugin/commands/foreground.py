@@ -59,7 +59,7 @@ def run_in_foreground(session: Session) -> Outcome:
 
 
 class Foreground:
-    """Signals go into the queue of the start, and once there is a session, to the session."""
+    """Signals go into the queue of the start; once there is a session, they go to the session."""
 
     def __init__(self, before: Callable[[Signalled], object]) -> None:
         self.signal: Callable[[Signalled], object] = self._signal

@@ -1,6 +1,6 @@
-"""What a process waits for ends with that process.
+"""Ends the session when the parent process that waits for it ends.
 
-Killed with SIGKILL, a parent passes nothing on, and what it had started would go on by itself.
+A parent that is killed by SIGKILL tells nobody, and what it had started would run on.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Which of the two faces of this program is wanted: the drop-in, or our own command line."""
+"""Whether the drop-in or our own command line is called."""
 
 from typing import Dict, List
 
@@ -19,7 +19,7 @@ def choose(arguments: List[str], called_as_drop_in: bool) -> str:
     """The module that is to run them. The drop-in's name runs our own commands too."""
     if is_positional(arguments):
         return "dropin"
-    # The AWS CLI puts no option first.
+    # The AWS CLI never passes an option first.
     known = not arguments or arguments[0].startswith("-") or arguments[0] in COMMANDS
     return "dropin" if called_as_drop_in and not known else "command_line"
 

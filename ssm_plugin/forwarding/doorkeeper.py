@@ -2,7 +2,7 @@
 
 Whoever connects shortly after a loss waits in the listening sockets' backlog: most losses last a
 second or two. After ``patience`` seconds those that wait, and all that come, are reset, so that a
-program learns of it, and can try elsewhere, in place of waiting for an answer without an end.
+program learns of the loss, and can try elsewhere, rather than wait without end.
 """
 
 import selectors
@@ -80,7 +80,8 @@ class Doorkeeper:
         self._inbox.take()
 
     def _turn_away(self, selector: selectors.BaseSelector) -> None:
-        """Those that are there, or the next one, unless something changes first."""
+        """Turn away the connections that wait, or wait for the next one, unless the state
+        changes."""
         for listener in self._listeners:
             selector.register(listener, selectors.EVENT_READ)
         try:

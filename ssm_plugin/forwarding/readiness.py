@@ -10,7 +10,7 @@ from ..files import remove_own, replace_whole
 
 log = logs.logger(__name__)
 
-# Where nobody takes them, notifications get lost after so many seconds, and hold up nothing.
+# Seconds after which a notification that nobody takes is dropped, so that it holds up nothing.
 _NOTIFY_LIMIT = 0.5
 
 

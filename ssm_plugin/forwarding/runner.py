@@ -17,7 +17,8 @@ from ..transport.worker import WorkerFailed
 from .doorkeeper import Doorkeeper
 from .reports import CONNECTION, ERROR, LOST, RECONNECTED, Notice, Report
 
-# A node that has many connections to refuse says so each time. We repeat it after so many seconds.
+# A node that refuses many connections says so each time. We report it again only after so many
+# seconds.
 _REPEAT_AFTER = 5.0
 
 Tell = Callable[[Union[Report, Notice, WorkerFailed]], object]

@@ -7,7 +7,7 @@ import json
 import queue
 import signal
 import time
-from typing import Any, Callable, Dict, Optional, Sequence, Set, Union
+from typing import Callable, Dict, Optional, Sequence, Set, Union
 
 from .. import masking
 from ..display import encoded, shown
@@ -51,7 +51,7 @@ class BackgroundWriter:
         try:
             self._waiting.put_nowait(data)
         except queue.Full:
-            pass  # as above
+            pass  # it is lost: see WRITER_LIMIT
 
     def close(self, seconds: float) -> None:
         """Write the rest; leave after so many seconds even if it is not all out."""
@@ -59,7 +59,7 @@ class BackgroundWriter:
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            pass  # there is more than enough to wake it
+            pass  # the writer is awake: its queue is full
         self._worker.join(seconds)
 
     def _run(self) -> None:
@@ -233,12 +233,12 @@ class Supervisor:
         self._stdout.write(masking.mask(line).encode("utf-8") + b"\n")
 
 
-def as_object(report: Report, now: float) -> Dict[str, Any]:
+def as_object(report: Report, now: float) -> Dict[str, object]:
     """What ``--json`` shows of it. ``now`` is the time of day."""
     tunnel = report.tunnel
     tcp = isinstance(tunnel.address, LocalAddress)
     parameters = tunnel.request.parameters
-    fields: Dict[str, Any] = {
+    fields: Dict[str, object] = {
         "event": report.kind,
         "time": round(now, 3),
         "local": str(tunnel.address),

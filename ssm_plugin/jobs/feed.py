@@ -31,8 +31,8 @@ DOCUMENT = "AWS-StartInteractiveCommand"
 # Seconds for the second session to end, once the command has.
 CLOSE_LIMIT = 5.0
 
-# $1: the FIFO, which the other session makes in these days. $2 $3: the two halves of what says
-# that the terminal is ready; before that it would echo, and take some bytes for keys.
+# $1: the FIFO, which the other session makes. $2 $3: the two halves of the word that says that the
+# terminal is ready. Before that it would echo, and interpret some bytes as keys.
 _SCRIPT = """\
 stty raw -echo || exit 1; n=0
 until [ -p "$1" ]; do n=$((n+1)); [ $n -le 150 ] || { echo no FIFO; exit 1; }; sleep .1; done
@@ -122,7 +122,7 @@ class _Progress:
         self.complete = False
 
     def said(self) -> str:
-        """What the second session printed in place of what was expected, or besides."""
+        """Unexpected output of the second session, for an error."""
         words = self.seen.replace(self.ready, b"").decode("utf-8", "replace").split()
         return " ".join(words)[:200]
 

@@ -9,7 +9,7 @@ from ..errors import SessionInterrupted
 from ..named_tuple import NamedTuple
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
-from .command import RemoteCommand
+from .remote_command import RemoteCommand
 from .request import CommandResult
 
 PARALLEL = 10

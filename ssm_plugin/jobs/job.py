@@ -10,9 +10,9 @@ from typing import BinaryIO, Dict, List, Mapping, Optional, Tuple
 from ..config import JobSettings, Settings
 from ..named_tuple import NamedTuple
 from ..session.environment import Environment
-from .command import RemoteCommand
 from .fleet import Fleet, FleetEvent
 from .lock import JobLock, lock_directory
+from .remote_command import RemoteCommand
 from .remote_line import remote_line
 from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv, worst
 from .sinks import FileStreams, expand, open_fresh, open_output

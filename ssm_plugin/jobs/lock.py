@@ -60,17 +60,17 @@ class JobLock:
             os.write(descriptor, b"%d\n" % os.getpid())
         except BlockingIOError as error:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
-            message = "job {!r} is already running (pid {})".format(self.name, holder or "unknown")
+            message = "job %r is already running (pid %s)" % (self.name, holder or "unknown")
             raise LocalError(message) from error
         except OSError as error:
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> LocalError:
-        message = "the lock {} of job {!r} cannot be used: {}"
-        return LocalError(message.format(self.path, self.name, error.strerror or error))
+        why = error.strerror or error
+        return LocalError("the lock %s of job %r cannot be used: %s" % (self.path, self.name, why))
 
 
 def _file_name(name: str) -> str:
     """Readable as far as it is safe, and different for each name on any file system."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return "{}-{}.lock".format(re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60], digest)
+    return "%s-%s.lock" % (re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60], digest)

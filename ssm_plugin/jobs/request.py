@@ -1,7 +1,7 @@
 """What to run where, and how it went: for people as a table, for programs as JSON."""
 
 import datetime
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..display import shown
 from ..errors import SsmPluginError
@@ -77,7 +77,7 @@ def table(results: Sequence[CommandResult]) -> str:
     return "".join(_line(row, widths) for row in rows)
 
 
-def as_object(result: CommandResult) -> Dict[str, Any]:
+def as_object(result: CommandResult) -> Dict[str, object]:
     """What ``--json`` prints of one command. Times are UTC, in ISO 8601."""
     return {
         "target": result.name,
@@ -92,7 +92,7 @@ def as_object(result: CommandResult) -> Dict[str, Any]:
     }
 
 
-def as_objects(results: Sequence[CommandResult]) -> Dict[str, Any]:
+def as_objects(results: Sequence[CommandResult]) -> Dict[str, object]:
     """The same of many: one object too, with the worst status."""
     return {"status": worst(results), "targets": [as_object(result) for result in results]}
 

@@ -1,4 +1,4 @@
-"""Where the output of a command goes that does not have stdout and stderr for itself."""
+"""Where output goes if it does not simply go to stdout and stderr: with prefixes, or into files."""
 
 import os
 import re
@@ -91,7 +91,7 @@ def _append(file: BinaryIO, data: bytes) -> None:
         while left:
             left = left[file.write(left):]
     except OSError as error:
-        raise LocalError("cannot write to {}: {}".format(file.name, error.strerror)) from error
+        raise LocalError("cannot write to %s: %s" % (file.name, error.strerror)) from error
 
 
 # The fields of ``strftime`` that mean the same on every system and give no ``/``.
@@ -110,8 +110,10 @@ def expand(template: str, now: datetime, target: str) -> str:
         if letter == "%":
             return "%"
         if letter not in FIELDS or not letter:
-            problem = "the output path {!r} has an unknown field {!r}; write %% for a percent sign"
-            raise LocalError(problem.format(template, found.group()))
+            raise LocalError(
+                "the output path %r has an unknown field %r; write %%%% for a percent sign"
+                % (template, found.group())
+            )
         return now.strftime("%" + letter)
 
     path = re.sub(r"%(.?)", field, os.path.expanduser(template), flags=re.DOTALL)
@@ -137,4 +139,4 @@ def _open(path: str, flag: int) -> BinaryIO:
         return open_unbuffered(path, os.O_WRONLY | flag)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error
-        raise LocalError("the output file {!r} cannot be opened: {}".format(path, why)) from error
+        raise LocalError("the output file %r cannot be opened: %s" % (path, why)) from error

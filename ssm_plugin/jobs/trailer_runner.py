@@ -17,7 +17,7 @@ from ..wire import payloads
 # A status of at most three digits, a plus and the line's end.
 _TAIL = 5
 
-# Bytes. So much of a marker cannot be anything else.
+# Bytes. So long a beginning of the marker cannot be ordinary output.
 _CERTAIN = 16
 
 
@@ -69,11 +69,11 @@ class Trailer:
         return len(data)
 
 
-# The exit status of a session that ended where no status came.
+# The exit status of a session that ended before a status came.
 NO_STATUS = -1
 
-# Seconds that a command may take to be over after the session that carried its input. Of a command
-# that needed no more input the node tells just then, and the two sessions overtake each other.
+# Seconds that a command may take to be over after the session that carried its input. If the
+# command needed no more input, both sessions end at that moment, and either may be first.
 FEED_LIMIT = 5.0
 
 # After the trailer nothing more is to come but what processes print that the command left behind.

@@ -1,7 +1,7 @@
 """Which session document starts which kind of session, in one table."""
 
 import shlex
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
@@ -52,7 +52,7 @@ class Assignment(NamedTuple):
     which an agent finds out only once the session is open."""
 
     session_type: str
-    properties: Optional[Dict[str, Any]]
+    properties: Optional[Dict[str, object]]
     argv: Tuple[str, ...]
     separate_output: bool
     mistake: str = ""
@@ -78,8 +78,8 @@ def assign(request: StartRequest, documents: Mapping[str, Document]) -> Assignme
     )
 
 
-def _port(document: Document, parameters: Mapping[str, Sequence[str]]) -> Dict[str, Any]:
-    properties: Dict[str, Any] = dict(document.properties)
+def _port(document: Document, parameters: Mapping[str, Sequence[str]]) -> Dict[str, object]:
+    properties: Dict[str, object] = dict(document.properties)
     for name in PORT_PARAMETERS:
         if _first(parameters, name):
             properties[name] = _first(parameters, name)

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 import time
-from typing import Any, List, Mapping, Tuple
+from typing import List, Mapping, Tuple
 
 from ..errors import LocalError
 from ..named_tuple import NamedTuple
@@ -23,7 +23,7 @@ class Target(NamedTuple):
     port: int
 
     @classmethod
-    def of(cls, properties: Mapping[str, Any]) -> "Target":
+    def of(cls, properties: Mapping[str, object]) -> "Target":
         """LocalError if the port is none."""
         text = str(properties.get("portNumber") or "")
         if not text.isdigit() or not 0 < int(text) < 65536:

@@ -24,7 +24,8 @@ TERM = "xterm-256color"
 # Seconds between asking a program to end and killing it.
 KILL_AFTER = 1.0
 
-# Of whoever runs the local service: the size of another terminal, and what a session starts with.
+# Variables of the local service's own environment: the size of another terminal, and the response
+# that starts a session.
 _NOT_PASSED_ON = ("COLUMNS", "LINES", "AWS_SSM_START_SESSION_RESPONSE")
 
 

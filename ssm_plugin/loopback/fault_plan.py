@@ -154,7 +154,7 @@ def parse_interval(value: str) -> float:
 
 def _delay(value: Optional[str]) -> Dict[str, Any]:
     amount, colon, interval = (value or "").partition(":")
-    fields: Dict[str, Any] = {"delay": parse_amount(amount or None)}
+    fields: Dict[str, object] = {"delay": parse_amount(amount or None)}
     if colon:
         fields["delay_time"] = parse_interval(interval)
     return fields
@@ -185,12 +185,12 @@ def _flag(value: Optional[str]) -> bool:
 
 
 def _field(
-    name: str, parse: Callable[[Optional[str]], Any]
-) -> Callable[[Optional[str]], Dict[str, Any]]:
+    name: str, parse: Callable[[Optional[str]], object]
+) -> Callable[[Optional[str]], Dict[str, object]]:
     return lambda value: {name: parse(value)}
 
 
-_DIRECTION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, Any]]] = {
+_DIRECTION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "lose": _field("lose", parse_amount),
     "double": _field("double", parse_amount),
     "reorder": _field("reorder", parse_amount),
@@ -200,7 +200,7 @@ _DIRECTION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, Any]]] = {
     "pause": _field("pause", _window),
 }
 
-_SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, Any]]] = {
+_SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "drop-after": _field("drop_after", _positive),
     "drop-every": _field("drop_every", _positive),
     "bye-after": _field("bye_after", _positive),

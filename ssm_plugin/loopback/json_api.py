@@ -16,7 +16,7 @@ from .signatures import SignatureCheck
 
 HISTORY = 10000  # calls that are remembered
 
-Fields = Dict[str, Any]
+Fields = Dict[str, object]
 
 
 class ApiError(Exception):
@@ -97,7 +97,7 @@ class JsonApi:
         return self._operations[operation](_parse(request.body))
 
 
-def field(fields: Fields, name: str, kind: type = str, default: Any = None) -> Any:
+def field(fields: Fields, name: str, kind: type = str, default: object = None) -> Any:
     """``fields[name]``; a missing one is ``default``, or an error where that is None."""
     value = fields.get(name, default)
     if value is None or not isinstance(value, kind):

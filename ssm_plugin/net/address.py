@@ -42,10 +42,10 @@ def parse(url: str, schemes: Tuple[str, ...], what: str) -> Address:
     parts = split(url, what)
     scheme = parts.scheme.lower()
     if scheme not in schemes:
-        wanted = " or ".join(f"{name}://" for name in schemes)
-        raise UsageError(f"{what} must begin with {wanted}{_found(url, parts.scheme)}")
+        wanted = " or ".join("%s://" % name for name in schemes)
+        raise UsageError("%s must begin with %s%s" % (what, wanted, _found(url, parts.scheme)))
     if "@" in parts.netloc:
-        raise UsageError(f"{what} must not hold a user name or a password")
+        raise UsageError("%s must not hold a user name or a password" % what)
     host, port = host_and_port(parts, what)
     return Address(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
 
@@ -53,27 +53,29 @@ def parse(url: str, schemes: Tuple[str, ...], what: str) -> Address:
 def _found(url: str, scheme: str) -> str:
     """What it begins with; without a scheme, all that can be no password and no signature."""
     if "://" in url:
-        return f", not {scheme + '://'!r}"
-    return "" if "@" in url else ", not {!r}".format(re.split("[?#]", url)[0][:100])
+        return ", not %r" % (scheme + "://")
+    return "" if "@" in url else ", not %r" % re.split("[?#]", url)[0][:100]
 
 
 def split(url: str, what: str) -> SplitResult:
     """``urlsplit`` that refuses what it would otherwise strip or guess at."""
     if not _PLAIN.match(url):
-        raise UsageError(f"{what} is empty, or holds a space or a character not allowed in a URL")
+        raise UsageError("%s is empty, or holds a space or a character not allowed in a URL" % what)
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise UsageError(f"{what} is not a valid URL: check its brackets and its port") from error
+        raise UsageError("%s is not a valid URL: check its brackets and its port" % what) from error
 
 
 def host_and_port(parts: SplitResult, what: str) -> Tuple[str, Optional[int]]:
     try:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise UsageError(f"{what} has no valid port number: check what follows the host") from error
+        raise UsageError(
+            "%s has no valid port number: check what follows the host" % what
+        ) from error
     if port == 0 or not (_HOST_NAME.match(host.rstrip(".")) or _is_ipv6(host)):
-        raise UsageError(f"{what} names no valid host and port")
+        raise UsageError("%s names no valid host and port" % what)
     return host, port
 
 
@@ -83,7 +85,7 @@ def split_host(text: str, what: str) -> Tuple[str, Optional[int]]:
         return text.lower(), None
     parts = split("//" + text, what)
     if parts.netloc != text or "@" in text:
-        raise UsageError(f"{what} must be a host name, with or without a port: {text[:100]!r}")
+        raise UsageError("%s must be a host name, with or without a port: %r" % (what, text[:100]))
     return host_and_port(parts, what)
 
 
@@ -98,11 +100,11 @@ def is_loopback(host: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return "[%s]" % host if ":" in host else host
 
 
 def join(host: str, port: int) -> str:
-    return f"{bracketed(host)}:{port}"
+    return "%s:%s" % (bracketed(host), port)
 
 
 def _is_ipv6(host: str) -> bool:

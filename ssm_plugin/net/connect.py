@@ -47,7 +47,7 @@ def open_socket(route: Route, timeout: float) -> socket.socket:
     NameResolutionError, ConnectError, ProxyError, CertificateError or DeadlineError says what
     failed; UsageError if the CA bundle cannot be used.
     """
-    deadline = Deadline(timeout, f"connecting to {route}")
+    deadline = Deadline(timeout, "connecting to %s" % (route,))
     with ExitStack() as undo:
         sock = _dial(route, deadline)
         undo.callback(sock.close)
@@ -76,7 +76,7 @@ def _dial(route: Route, deadline: Deadline) -> socket.socket:
     if route.proxy is None:
         sock = _connect(route.host, route.port, "the host", deadline)
     else:
-        sock = _connect(route.proxy.host, route.proxy.port, f"the {route.proxy}", deadline)
+        sock = _connect(route.proxy.host, route.proxy.port, "the %s" % (route.proxy,), deadline)
     # Small messages, each waited for: never hold one back to fill a packet.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
@@ -89,13 +89,14 @@ def _connect(host: str, port: int, role: str, deadline: Deadline) -> socket.sock
         while waiting or attempts:
             if waiting:
                 attempts.start(waiting.pop(0), failures)
-            left = deadline.remaining(f"no answer from {join(host, port)}")
+            left = deadline.remaining("no answer from %s" % join(host, port))
             sock = attempts.wait(min(left, _NEXT_ATTEMPT) if waiting else left, failures)
             if sock is not None:
                 return sock
     raise ConnectError(
-        f"cannot connect to {_named(role, host, port)}: {_reasons(failures)}; check the network, "
+        "cannot connect to %s: %s; check the network, "
         "the firewall, and whether a proxy is needed or wrongly set (HTTPS_PROXY, NO_PROXY)"
+        % (_named(role, host, port), _reasons(failures))
     )
 
 

@@ -22,7 +22,7 @@ class Response(NamedTuple):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Response({self.status}, {len(self.body)} bytes)"
+        return "Response(%s, %s bytes)" % (self.status, len(self.body))
 
 
 def exchange(
@@ -40,7 +40,7 @@ def exchange(
     ``target`` is path and query. NetworkError for an answer over ``limit`` bytes or not HTTP,
     ConnectionLost if the connection ends early, DeadlineError.
     """
-    step = f"waiting for the answer of {address.authority}"
+    step = "waiting for the answer of %s" % address.authority
 
     def receive(most: int) -> bytes:
         sock.settimeout(deadline.remaining(step))
@@ -54,16 +54,17 @@ def exchange(
         raise deadline.error(step) from error
     except TooLarge as error:
         raise NetworkError(
-            f"the answer of {address.authority} is larger than {limit} bytes: "
+            "the answer of %s is larger than %s bytes: "
             "check that the endpoint is the right one"
+            % (address.authority, limit)
         ) from error
     except Malformed as error:
         raise NetworkError(
-            f"{address.authority} does not answer in HTTP ({error}): check the endpoint URL"
+            "%s does not answer in HTTP (%s): check the endpoint URL" % (address.authority, error)
         ) from error
     except (OSError, EndedEarly) as error:
         why = getattr(error, "strerror", None) or "it was closed before the answer was complete"
-        raise ConnectionLost(f"lost the connection to {address.authority}: {why}") from error
+        raise ConnectionLost("lost the connection to %s: %s" % (address.authority, why)) from error
 
 
 def _head(
@@ -78,6 +79,7 @@ def _head(
     fields.update(headers)
     for name, value in fields.items():
         if not (_TOKEN.match(name) and _VALUE.match(value)):
-            raise NetworkError(f"cannot send the header {name!r}: it holds a forbidden character")
-    lines = [f"{method} {target} HTTP/1.1"] + [f"{name}: {fields[name]}" for name in fields]
+            raise NetworkError("cannot send the header %r: it holds a forbidden character" % name)
+    lines = ["%s %s HTTP/1.1" % (method, target)]
+    lines += ["%s: %s" % field for field in fields.items()]
     return "\r\n".join(lines + ["", ""]).encode("latin-1")

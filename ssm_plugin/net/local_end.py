@@ -10,7 +10,7 @@ import re
 import socket
 import stat
 from contextlib import suppress
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
 from ..shortage import explain
@@ -57,7 +57,7 @@ class LocalEnd:
             os.unlink(self.path)
 
 
-def names_local_end(parameters: Mapping[str, Any]) -> bool:
+def names_local_end(parameters: Mapping[str, object]) -> bool:
     """Whether a session with these parameters listens at a place that could be taken."""
     wanted = _text(parameters, "localPortNumber") not in ("", "0")
     return wanted or bool(_text(parameters, "localUnixSocket"))
@@ -81,7 +81,7 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def bind_local_end(parameters: Mapping[str, Any], host: Optional[str] = None) -> LocalEnd:
+def bind_local_end(parameters: Mapping[str, object], host: Optional[str] = None) -> LocalEnd:
     """What ``localPortNumber`` (missing, empty and 0 mean any port) or ``localConnectionType`` and
     ``localUnixSocket`` ask for. Values are text, or lists of one text as StartSession takes them.
     ``host`` is the address to listen on; None: loopback.
@@ -261,7 +261,7 @@ def _port_number(text: str) -> int:
     return int(text)
 
 
-def _text(parameters: Mapping[str, Any], name: str) -> str:
+def _text(parameters: Mapping[str, object], name: str) -> str:
     value = parameters.get(name)
     if isinstance(value, (list, tuple)):
         value = value[0] if value else ""

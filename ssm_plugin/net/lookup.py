@@ -25,16 +25,16 @@ def addresses(host: str, port: int, role: str, deadline: Deadline) -> List[Addre
 
 
 def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:
-    step = f"looking up the name {host}"
+    step = "looking up the name %s" % host
     answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], Exception]]
-    # getaddrinfo cannot be interrupted, and nobody can wait for this thread in good time: it is a
-    # daemon that is left to end by itself, hence not one of the workers that are always joined.
+    # getaddrinfo cannot be interrupted, so this thread cannot be joined under a time limit. It is a
+    # daemon that ends by itself, and not one of the workers, which are always joined.
     thread = threading.Thread(
         target=_answer, args=(host, port, answers), name="name-lookup", daemon=True
     )
     try:
         start_thread(thread)
-    except LocalError:  # rather the resolver's own limit than none of what is to be looked up
+    except LocalError:  # no thread is left: look it up here, without our time limit
         _answer(host, port, answers)
     try:
         answer = answers.get(timeout=deadline.remaining(step))
@@ -43,8 +43,9 @@ def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[Addres
     if isinstance(answer, Exception):
         why = getattr(answer, "strerror", None) or "it is not a valid name"
         raise NameResolutionError(
-            f"the name of {role}, {host}, does not resolve: {why}; check its spelling, the region "
+            "the name of %s, %s, does not resolve: %s; check its spelling, the region "
             "and the DNS settings"
+            % (role, host, why)
         ) from answer
     return answer
 

@@ -29,12 +29,12 @@ class Proxy(NamedTuple):
     source: str = "HTTPS_PROXY"
 
     def __str__(self) -> str:
-        return f"proxy {join(self.host, self.port)} ({self.source})"
+        return "proxy %s (%s)" % (join(self.host, self.port), self.source)
 
     def __repr__(self) -> str:
         scheme = "https" if self.tls else "http"
         user = "" if self.username is None else "***@"
-        return f"Proxy({scheme}://{user}{join(self.host, self.port)}, {self.source})"
+        return "Proxy(%s://%s%s, %s)" % (scheme, user, join(self.host, self.port), self.source)
 
 
 def choose_proxy(
@@ -53,18 +53,20 @@ def choose_proxy(
 
 def parse_proxy(url: str, source: str) -> Proxy:
     """``[http[s]://][user[:password]@]host[:port]``, user and password percent-encoded."""
-    what = f"the proxy in {source}"
+    what = "the proxy in %s" % source
     parts = split(url if "://" in url else "http://" + url, what)
     scheme = parts.scheme.lower()
     if scheme not in _PORTS:
         raise UsageError(
-            f"{what} is a {scheme} proxy, which is not supported: name an http:// or https:// one"
+            "%s is a %s proxy, which is not supported: name an http:// or https:// one"
+            % (what, scheme)
         )
     # Checked on the whole text: a bare "/" in a password would otherwise end the host part.
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(
-            f"{what} must be http://[user:password@]host:port, "
+            "%s must be http://[user:password@]host:port, "
             "with special characters of the password percent-encoded"
+            % what
         )
     host, port = host_and_port(parts, what)
     username, password = _login(parts.netloc)

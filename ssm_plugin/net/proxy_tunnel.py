@@ -18,7 +18,7 @@ def open_tunnel(
     sock: socket.socket, proxy: Proxy, host: str, port: int, deadline: Deadline
 ) -> None:
     """Makes ``sock``, connected to ``proxy``, lead to ``host``; ProxyError if it refuses."""
-    step = f"waiting for the answer of the {proxy}"
+    step = "waiting for the answer of the %s" % (proxy,)
     try:
         sock.settimeout(deadline.remaining(step))
         sock.sendall(_request(proxy, join(host, port)))
@@ -26,18 +26,20 @@ def open_tunnel(
     except socket.timeout as error:
         raise deadline.error(step) from error
     except OSError as error:
-        raise ProxyError(f"the {proxy} closed the connection: {error.strerror or error}") from error
+        raise ProxyError(
+            "the %s closed the connection: %s" % (proxy, error.strerror or error)
+        ) from error
     _check(head, proxy, join(host, port))
 
 
 def _request(proxy: Proxy, target: str) -> bytes:
     lines = [
-        f"CONNECT {target} HTTP/1.1",
-        f"Host: {target}",
-        f"User-Agent: ssm-plugin/{__version__}",
+        "CONNECT %s HTTP/1.1" % target,
+        "Host: %s" % target,
+        "User-Agent: ssm-plugin/%s" % __version__,
     ]
     if proxy.username is not None:
-        login = f"{proxy.username}:{proxy.password or ''}".encode("utf-8")
+        login = ("%s:%s" % (proxy.username, proxy.password or "")).encode("utf-8")
         lines.append("Proxy-Authorization: Basic " + b64encode(login).decode("ascii"))
     return "\r\n".join(lines + ["", ""]).encode("ascii")
 
@@ -59,7 +61,7 @@ def _check(head: bytes, proxy: Proxy, target: str) -> None:
     found = re.match(r"HTTP/1\.[0-9] ([0-9]{3})\b ?([ -~]{0,100})", lines[0])
     if found is None or not head.endswith(b"\r\n\r\n"):
         raise ProxyError(
-            f"the {proxy} does not answer like an HTTP proxy: check its host, port and scheme"
+            "the %s does not answer like an HTTP proxy: check its host, port and scheme" % (proxy,)
         )
     status, reason = found.groups()
     if status.startswith("2"):
@@ -67,7 +69,7 @@ def _check(head: bytes, proxy: Proxy, target: str) -> None:
     if status == "407":
         raise ProxyError(_login_advice(lines[1:], proxy))
     raise ProxyError(
-        f"the {proxy} refused to connect to {target}: {status} {reason}".rstrip()
+        ("the %s refused to connect to %s: %s %s" % (proxy, target, status, reason)).rstrip()
         + "; allow that host at the proxy, or list it in NO_PROXY to go around it"
     )
 
@@ -79,13 +81,14 @@ def _login_advice(headers: List[str], proxy: Proxy) -> str:
         if name.lower() == "proxy-authenticate" and value.split()
     ]
     if offers and not any(offer.lower() == "basic" for offer in offers):
-        return f"the {proxy} wants a login (407) by {', '.join(offers)}: only Basic is supported"
+        offered = ", ".join(offers)
+        return "the %s wants a login (407) by %s: only Basic is supported" % (proxy, offered)
     if proxy.username is None:
         return (
-            f"the {proxy} wants a user name and a password (407): "
-            "put them into its URL, before the host: USER:PASSWORD@HOST:PORT"
+            "the %s wants a user name and a password (407): "
+            "put them into its URL, before the host: USER:PASSWORD@HOST:PORT" % (proxy,)
         )
     return (
-        f"the {proxy} refused the user name or the password (407): check them, and that special "
-        "characters of the password are percent-encoded"
+        "the %s refused the user name or the password (407): check them, and that special "
+        "characters of the password are percent-encoded" % (proxy,)
     )

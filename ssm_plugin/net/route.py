@@ -21,7 +21,7 @@ class Route(NamedTuple):
     ca_bundle: Optional[str] = None
 
     def __str__(self) -> str:
-        through = f" through the {self.proxy}" if self.proxy else ""
+        through = " through the %s" % (self.proxy,) if self.proxy else ""
         return join(self.host, self.port) + through
 
 
@@ -100,6 +100,6 @@ def _readable(path: str, source: str) -> str:
                 pass
     except OSError as error:
         raise UsageError(
-            f"cannot read the CA bundle {path!r}, set by {source}: {error.strerror}"
+            "cannot read the CA bundle %r, set by %s: %s" % (path, source, error.strerror)
         ) from error
     return path

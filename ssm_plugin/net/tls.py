@@ -81,8 +81,9 @@ def _load(context: ssl.SSLContext, ca_bundle: str) -> None:
             context.load_verify_locations(cafile=ca_bundle)
     except OSError as error:  # SSLError is one
         raise UsageError(
-            f"the CA bundle {ca_bundle!r} holds no certificate that can be read: "
-            f"it must be a PEM file, and is set by {_CA_SETTINGS}, or ca_bundle of the AWS profile"
+            "the CA bundle %r holds no certificate that can be read: "
+            "it must be a PEM file, and is set by %s, or ca_bundle of the AWS profile"
+            % (ca_bundle, _CA_SETTINGS)
         ) from error
 
 
@@ -91,15 +92,17 @@ def _handshake_error(error: Exception, server_name: str, deadline: Deadline) -> 
     if isinstance(error, ssl.CertificateError) or reason == "CERTIFICATE_VERIFY_FAILED":
         why = getattr(error, "verify_message", None) or _plain(error)
         return CertificateError(
-            f"the certificate of {server_name} is not trusted: {why}; if a proxy or a private CA "
-            f"signed it, name its CA file with {_CA_SETTINGS}"
+            "the certificate of %s is not trusted: %s; if a proxy or a private CA "
+            "signed it, name its CA file with %s"
+            % (server_name, why, _CA_SETTINGS)
         )
     if isinstance(error, socket.timeout):
         return deadline.error(_STEP)
     why = reason.replace("_", " ").lower() or _plain(error)
     return ConnectError(
-        f"the TLS handshake with {server_name} failed: {why}; check that its port speaks TLS, "
+        "the TLS handshake with %s failed: %s; check that its port speaks TLS, "
         "and whether a firewall or a proxy cuts the connection"
+        % (server_name, why)
     )
 
 

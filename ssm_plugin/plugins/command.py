@@ -118,7 +118,7 @@ class CommandRunner(BuiltInRunner):
         return self.exit_status() if told else super().closed(reason)
 
     def exit_status(self) -> int:
-        """0 where a document reports none, as AWS's client has it."""
+        """0 for a document that reports none: AWS's client does the same."""
         if self.ended_by is not None:
             return self.ended_by
         return status_of(self.exit_code or 0)
@@ -128,9 +128,8 @@ class CommandRunner(BuiltInRunner):
 
     def missing(self, reason: str) -> str:
         """Without the exit code nobody knows whether the last output was lost. A document that
-        separates the outputs sends it last. Whether this one does is what its parameter says; of
-        one that decides for itself we do not know before the code has come, so there it is taken
-        for the plain form, which has no code."""
+        separates the outputs sends it last. The parameter says whether this one does. Where the
+        document decides by itself, it counts as the plain form, which sends no code."""
         if self.ended_by is not None:
             return ""
         gap = super().missing(reason)
@@ -146,13 +145,13 @@ class CommandRunner(BuiltInRunner):
         return ""
 
     def farewell(self) -> None:
-        """The service is told next. Without credentials nobody can tell it."""
+        """The service ends the session after this. Without credentials we cannot ask it to."""
         service = self.session.environment.service
         if service is None or service.unsigned:
             self.not_terminated()
 
     def not_terminated(self) -> None:
-        """An interrupt is the only other way to end the command."""
+        """Interrupt the command: that is the only other way to end it."""
         if self.exit_code is None:
             self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
 
@@ -166,7 +165,7 @@ class CommandRunner(BuiltInRunner):
         self._over_timer.set(CLOSE_LIMIT)
 
     def _end_in_silence(self) -> None:
-        """All is told, but that the session is over: unless something is still on its way."""
+        """End a session that was silent after its exit code, unless output is still on its way."""
         channel, before = self.session.channel, self._progress
         self._progress = channel.progress
         resuming = self.session.status is SessionStatus.RESUMING and not self.code_came

@@ -89,8 +89,8 @@ class Connection:
 
 
 class Holdings:
-    """Tells the channel, by ``delivered(size)``, of room for more: at once while less than
-    ``reserve`` bytes are kept here, and of the rest when it has left."""
+    """Tells the channel by ``delivered(size)`` that there is room for more: at once while less than
+    ``reserve`` bytes are kept here, and for the rest once it was written."""
 
     def __init__(self, delivered: Callable[[int], None], reserve: int = RESERVE) -> None:
         self._delivered = delivered
@@ -112,7 +112,7 @@ class Holdings:
         return self._held - self._reserve > LOW_WATER
 
     def _add(self, size: int) -> int:
-        """Returns by how much that which the channel counts has grown."""
+        """Returns how many more bytes the channel now counts."""
         with self._lock:
             before = max(0, self._held - self._reserve)
             self._held += size

@@ -74,13 +74,15 @@ class _OneConnection(Uplink):
         self._told.set()
 
     def stop(self) -> None:
-        """There will be no next connection: what came before it need not be told apart."""
+        """There will be no next connection, so its data need not be told apart from earlier
+        data."""
         self._stopped = True
         self._told.set()
 
     def _wait(self) -> bool:
-        """Whether the node has acknowledged. While there is no connection to it, it cannot, and
-        what it sends again on the next one belongs to the local connection that ended."""
+        """Whether the node has acknowledged. It cannot while the connection to it is lost, so such
+        time does not count. What it sends again afterwards belongs to the local connection that
+        ended."""
         was_open = self._channel.is_open
         while not self._told.wait(self._limit):
             is_open = self._channel.is_open

@@ -21,7 +21,7 @@ _SHELL_DOCUMENTS = (None, "", "SSM-SessionManagerRunShell")
 
 
 def may_be_silent(config: SessionConfig, expected: SessionType) -> bool:
-    """Whether silence is no bad sign: a shell prints a prompt, a command may print nothing."""
+    """Whether silence is normal: a shell prints a prompt, a command may print nothing."""
     if expected is SessionType.INTERACTIVE_COMMANDS:
         return True
     if expected is not SessionType.STANDARD_STREAM:
@@ -46,7 +46,7 @@ def limits_of(
     elif expected is SessionType.STANDARD_STREAM and environment.streams.is_watched:
         first_output = None  # a person sees that nothing comes, and can end it
     if has_foreign_channel:
-        first_output = None  # it may have nothing to tell, ever
+        first_output = None  # it may never tell anything
     return Limits(
         connect=2 * network.connect_timeout + SIGNING_LIMIT,
         first_output=first_output,

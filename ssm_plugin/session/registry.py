@@ -12,8 +12,8 @@ TypeName = Union[SessionType, str]
 
 # The built-in plugins, as ``module:class``: a session imports only the one that it runs.
 BUILT_IN = {
-    SessionType.STANDARD_STREAM.value: "ssm_plugin.plugins.shell:ShellPlugin",
-    SessionType.INTERACTIVE_COMMANDS.value: "ssm_plugin.plugins.shell:ShellPlugin",
+    SessionType.STANDARD_STREAM.value: "ssm_plugin.plugins.interactive:ShellPlugin",
+    SessionType.INTERACTIVE_COMMANDS.value: "ssm_plugin.plugins.interactive:ShellPlugin",
     SessionType.NON_INTERACTIVE_COMMANDS.value: "ssm_plugin.plugins.command:CommandPlugin",
     SessionType.PORT.value: "ssm_plugin.plugins.port:PortPlugin",
 }

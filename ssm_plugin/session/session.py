@@ -168,7 +168,8 @@ class Session(IRunnerSession):
             raise error
 
     def ensure_terminated(self) -> None:
-        """For an owner whose own part failed, and who has given back what may have been short."""
+        """Terminate again if that failed for want of threads, descriptors or memory. For an owner
+        that has freed some since."""
         termination = self._life.termination
         if self._worker is None:
             self.terminate_session()
@@ -212,8 +213,8 @@ class Session(IRunnerSession):
         self.events.put(event)
 
     def leave_soon(self, status: int) -> None:
-        """It is being told to end: whoever waits for it does not wait much longer. ``status`` is
-        its exit status if it does not even notice."""
+        """The session is being told to end: whoever waits for it waits only a limited time from now
+        on. ``status`` is its exit status if it does not react."""
         with self._changed:
             if self._leave_by is None:
                 self._status_if_stuck = status
@@ -315,7 +316,8 @@ class Session(IRunnerSession):
     def _wait_while(
         self, condition: Callable[[], bool], deadline: Optional[float] = None
     ) -> bool:
-        """Whether the condition came to an end, before the deadline and before it is high time."""
+        """Wait while the condition holds. False if the deadline, or the limit of an end that was
+        asked for, came first."""
         with self._changed:
             while condition():
                 limits = [at for at in (deadline, self._leave_by) if at is not None]

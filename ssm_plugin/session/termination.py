@@ -1,4 +1,4 @@
-"""The end of a session at the service, which is owed whatever happens here."""
+"""Ends a session at the service, whatever else fails here."""
 
 import time
 from typing import Callable, Iterable, Optional
@@ -24,7 +24,7 @@ def close_session(
     channel: Optional[IDataChannel],
     deadline: float,
 ) -> None:
-    """End the session at the service, if that is owed, and close its channel meanwhile.
+    """End the session at the service, if that is needed, and close its channel meanwhile.
 
     ``runner`` has been stopped; ``deadline`` is of ``time.monotonic``."""
     if termination:
@@ -89,7 +89,7 @@ class Termination:
         try:
             self._service.terminate_session(self._session_id, max(0.5, seconds))
             self.confirmed = True
-        # Whatever it is, the session's own error is the one to be told.
+        # The session's own error is the one to report, whatever this one is.
         except (SsmPluginError, OSError, ImportError, MemoryError) as error:
             self.fell_short = explain(error) is not None
             log.warning("the session could not be ended at the service: %s", error)

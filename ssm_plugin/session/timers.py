@@ -76,7 +76,7 @@ class Quiet:
         self._timer.set(QUIET_INTERVAL)
 
     def told(self, error: Optional[BaseException]) -> None:
-        """The answer, or why there is none. Where we may not ask we never do so again."""
+        """The answer, or why there is none. Once asking was denied, we do not ask again."""
         if error is not None and (isinstance(error, CredentialsError) or not may_heal(error)):
             self._is_denied = True
 

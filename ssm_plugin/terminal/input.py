@@ -13,8 +13,8 @@ from .wake import WakePipe, readable
 
 READ_SIZE = 65536
 
-# Seconds between two looks whether the shell has brought us to the foreground again. No signal
-# that is ours to take tells it.
+# Seconds between two looks whether the shell has brought us to the foreground again. There is no
+# signal for it that we could handle.
 _FOREGROUND_INTERVAL = 1.0
 
 
@@ -27,7 +27,7 @@ class InputReader:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        # First of all: a pipe made while stdin is closed would get its number.
+        # Checked first: if stdin is closed, the pipe made below would get its number.
         self._valid = _is_open(fd)
         self._terminal = self._valid and os.isatty(fd)
         self._wake = WakePipe()

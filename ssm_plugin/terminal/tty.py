@@ -46,7 +46,7 @@ class RawMode:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._saved: Optional[List[Any]] = None
+        self._saved: Optional[List[object]] = None
 
     def __enter__(self) -> "RawMode":
         saved = _attributes(self._fd)
@@ -70,15 +70,15 @@ class RawMode:
             return
         try:
             _put_back(self._fd, saved)
-        # A safety net: a signal handler that raised in the middle must not leave the user
-        # without an echo. Once more then, and only then on with the exception.
+        # A safety net: a signal handler that raised in the middle must not leave the user without
+        # an echo. So the settings are put back again before the exception goes on.
         except BaseException:
             _put_back(self._fd, saved)
             raise
         finally:
             self._saved = None
 
-    def _enter(self, saved: List[Any]) -> None:
+    def _enter(self, saved: List[object]) -> None:
         try:
             termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(saved))
         except termios.error:

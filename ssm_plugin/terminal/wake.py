@@ -29,9 +29,9 @@ def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
 class WakePipe:
     """``reader`` becomes readable, for good, once another thread calls :meth:`close`.
 
-    A descriptor that is closed while a thread waits for it may come back as somebody else's.
-    So the thread that waits, one at a time, holds the pipe meanwhile, and whichever of the two
-    is the last closes ``reader``.
+    The number of a descriptor that is closed while a thread waits for it may be used again for
+    another file. So the thread that waits, one at a time, holds the pipe meanwhile, and whichever
+    of the two is the last closes ``reader``.
     """
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ class Backpressure:
 
     @property
     def waits_for_consumer(self) -> bool:
-        """Whether we are the one that does not listen: then the peer's silence says nothing."""
+        """Whether our end has stopped reading: then the peer's silence does not count."""
         return self._waiting_for_output
 
     # Answers

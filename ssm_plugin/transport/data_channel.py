@@ -41,8 +41,8 @@ PIECE = 65536
 HIGH_WATER = 8 * 1024 * 1024
 LOW_WATER = 4 * 1024 * 1024
 
-# Seconds until the next look whether the writer has sent what waits for it. What has not left is
-# not sent again: for a peer that does not read, that would pile up without end.
+# Seconds until the next look whether the writer has sent what waits for it. Messages that have not
+# left are not sent again: for a peer that does not read they would pile up without end.
 BEHIND_INTERVAL = 0.1
 
 # A peer that was silent for so many ping intervals is dead: it answers pings at once.
@@ -231,8 +231,8 @@ class DataChannel(LinkOwner):
     # Inside
 
     def _wait_for_room(self, now: float) -> None:
-        """``now`` is when there was none: a little later, what the pace forbade may be allowed,
-        and then nobody would say so."""
+        """Wait for room. ``now`` is the time at which there was none: the pace may allow more a
+        moment later, and no event would tell."""
         until = self._protocol.paced_until(now)
         self._changed.wait(None if until is None else until - now)
 
@@ -322,7 +322,7 @@ class DataChannel(LinkOwner):
     def _watch(self, link: Link, now: float) -> float:
         """Ping, and give up a peer that is silent; returns when to look again."""
         if self.backpressure.waits_for_consumer:
-            link.heard_at = now  # we are the one that does not listen
+            link.heard_at = now  # it is our end that does not read
         if now - link.heard_at >= SILENT_INTERVALS * self._ping_interval:
             silence = ConnectionLost("nothing was heard for %.0f s" % (now - link.heard_at))
             self.lost(link, silence)

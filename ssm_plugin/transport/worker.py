@@ -69,11 +69,11 @@ class Worker:
     def _run(self) -> None:
         try:
             self._target()
-        # The safety net of the tree, and the only one for threads: whatever it is, the owner
-        # hears of it and decides. Nothing above this frame could.
+        # The only safety net for threads: the owner learns of every error and decides. Nothing
+        # above this frame could catch it.
         except BaseException as error:
             self._failed(WorkerFailed(self.name, error))
         finally:
-            # Mostly a method of the owner, which has us: a circle that only the collector of
-            # garbage would find, late, with all the buffers of a lost connection in it.
+            # The target is mostly a method of the owner, which holds us. Without this the reference
+            # cycle would keep all buffers of a lost connection until the garbage collector runs.
             del self._target

@@ -310,7 +310,7 @@ def _object(payload: Buffer) -> Dict[str, Any]:
 _REQUIRED: Any = object()
 
 
-def _field(fields: Dict[str, Any], name: str, kind: type, default: Any = _REQUIRED) -> Any:
+def _field(fields: Dict[str, object], name: str, kind: type, default: object = _REQUIRED) -> Any:
     """``fields[name]``, checked; missing and null mean ``default`` where there is one."""
     value = fields.get(name)
     if value is None and default is not _REQUIRED:

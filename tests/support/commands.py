@@ -12,7 +12,7 @@ import threading
 import time
 from functools import partial
 
-from ssm_plugin.jobs.command import RemoteCommand
+from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.streams import CallableStreams

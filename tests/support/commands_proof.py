@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import NamedTuple
 
-from ssm_plugin.jobs.command import RemoteCommand
+from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from ssm_plugin.jobs.command import RemoteCommand
 from ssm_plugin.jobs.fleet import Fleet
+from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.terminal.signals import Signalled

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from ssm_plugin.errors import SessionPropertyError
-from ssm_plugin.plugins.shell import ShellPlugin
+from ssm_plugin.plugins.interactive import ShellPlugin
 from ssm_plugin.session.registry import BUILT_IN, SessionPluginRegistry, get_session_registry
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus, SessionType

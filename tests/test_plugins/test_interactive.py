@@ -6,8 +6,8 @@ import pytest
 
 from ssm_plugin.channel.events import Started
 from ssm_plugin.errors import SessionPropertyError
-from ssm_plugin.plugins.shell import ShellPlugin, ShellRunner
-from ssm_plugin.plugins.shell_input import HelpWanted, InputEnded, InputPump, KeyPump
+from ssm_plugin.plugins.interactive import ShellPlugin, ShellRunner
+from ssm_plugin.plugins.interactive_input import HelpWanted, InputEnded, InputPump, KeyPump
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams

@@ -42,7 +42,7 @@ log = logs.logger(__name__)
 
 EXIT_FAILED = 255
 
-# What another attempt to start does not heal.
+# Errors that another attempt to start would meet again.
 _FINAL = (UsageError, CredentialsError, SessionInterrupted)
 _FINAL_CODES = (
     "AccessDenied",

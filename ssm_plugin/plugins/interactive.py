@@ -15,7 +15,7 @@ from ..terminal.tty import RawMode, raw_mode, window_size
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner
-from .shell_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
+from .interactive_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
 
 END_OF_INPUT = b"\x04"
 
@@ -99,20 +99,19 @@ class ShellRunner(BuiltInRunner):
         self.session.channel.send_control(payloads.SIZE, payloads.build_size(size.cols, size.rows))
 
     def _end_input(self, line_open: bool) -> None:
-        """A closed pipe stays closed: whoever reads again sees its end again. A pty forgets, so
-        the end is repeated while the session lives: for the shell behind a command that took the
-        first one, and where it came before the shell was ready to see it.
+        """Every read of a closed pipe finds its end. On a pty only one read does, so the end is
+        repeated while the session lives: a command may have taken the first one, or the shell was
+        not ready for it yet.
         """
         end = END_OF_INPUT
         if line_open:
-            # On an unfinished line 0x04 does not mean the end. A shell reading from a pipe runs
-            # such a line; anything else is told twice, which means it again.
+            # After an unfinished line one 0x04 does not mean the end of input, but two do. A shell
+            # is sent a line end instead: it would run such a line from a pipe, too.
             expected = self.session.client_config.session_type.value
             kind = self.started.session_type or expected
             shell = kind == SessionType.STANDARD_STREAM.value
             end = b"\n" + END_OF_INPUT if shell else END_OF_INPUT * 2
-        # Past the window: a full one would hold up this thread, which takes the acknowledgements'
-        # consequences too.
+        # Past the window: this thread must not wait for room in it.
         self.session.channel.send_control(payloads.OUTPUT, end)
         self._repetition.set(self._repeat)
         self._repeat = min(2 * self._repeat, _LONGEST_REPEAT)
