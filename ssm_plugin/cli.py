@@ -5,7 +5,6 @@ is the drop-in for AWS's plugin; else it is our own command line. The AWS CLI st
 each session, the first time only for the version: that path imports nothing.
 """
 
-import gc
 import os
 import sys
 
@@ -35,8 +34,10 @@ def main() -> int:
         return _answer((PROTOCOL_VERSION if drop_in else "ssm-plugin " + __version__) + "\n")
     if drop_in and not arguments:
         return _answer(INSTALLED)
-    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
+        import gc
+
+        gc.set_threshold(GARBAGE_THRESHOLD)
         from . import unpacked
 
         unpacked.use()

@@ -11,15 +11,15 @@ gets an acknowledgement and an echo for each key. And what answers something sma
 sent is likely to be waited for: a key, a request. For some time after that there are no pauses.
 """
 
-# Seconds between looks. An eye sees no difference; sixteen messages of an agent come meanwhile.
-PAUSE = 0.02
+# Seconds between looks. An eye sees no difference; twenty messages of an agent come meanwhile.
+PAUSE = 0.03
 
 # Seconds from one message to the next. Slower ones are not worth a pause.
 SLOWEST = 0.004
 
-# Messages. Where more have come, the peer does not wait between them: it was we who held it up, so
+# Messages: a full receive buffer. Where so many have come, the peer does not wait between them: it was we who held it up, so
 # there are no pauses for some seconds. Such messages come in batches by themselves.
-MANY = 32
+MANY = 45
 UNHINDERED = 2.0
 
 # So many takings at an agent's pace in a row are a transfer.
