@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from typing import Any, Deque, Optional, Tuple
+from typing import Deque, Optional, Pattern, Tuple
 
 MASK = "***"
 
@@ -26,7 +26,7 @@ _PATTERNS = (
     ),
     (r"\b(A[KS]IA)[A-Z0-9]{12}([A-Z0-9]{4})\b", r"\1" + MASK + r"\2"),
 )
-_compiled: Optional[Tuple[Tuple[Any, str], ...]] = None
+_compiled: Optional[Tuple[Tuple["Pattern[str]", str], ...]] = None
 
 
 def register_secret(value: str) -> None:

@@ -65,7 +65,9 @@ class Finder:
         self._archive = archive
         self._codes = codes
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> Optional[ModuleSpec]:
         place = name.replace(".", "/")
         for file in (place + ".py", place + "/__init__.py"):
             code = self._codes.get(file)

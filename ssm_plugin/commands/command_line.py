@@ -7,6 +7,7 @@ import re
 import shutil
 import textwrap
 from itertools import groupby
+from types import ModuleType
 from typing import Any, List, Mapping, NoReturn, Tuple
 
 from .. import config, logs
@@ -127,9 +128,9 @@ def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = 
     return status
 
 
-def _parser_of(name: str, prefix: str = "") -> Tuple[Any, Parser]:
+def _parser_of(name: str, prefix: str = "") -> Tuple[ModuleType, Parser]:
     """The module of a command, and what parses its arguments."""
-    command: Any = importlib.import_module("ssm_plugin.commands." + name)
+    command = importlib.import_module("ssm_plugin.commands." + name)
     parser = Parser(
         prog="ssm-plugin " + prefix + name, description=command.__doc__, epilog=command.EXAMPLE
     )

@@ -24,6 +24,7 @@ from ..jobs.request import (
     DEFAULT_DOCUMENT,
     CommandRequest,
     CommandResult,
+    ReadInput,
     as_object,
     as_objects,
     shell_argv,
@@ -186,7 +187,7 @@ def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:
         write_all(2, table(results).encode("utf-8", "backslashreplace"))
 
 
-def _streams_for_one(options: argparse.Namespace, name: str) -> Tuple[Streams, Any]:
+def _streams_for_one(options: argparse.Namespace, name: str) -> Tuple[Streams, Callable[[], None]]:
     if options.output_dir:
         streams = _file_streams(options.output_dir, name)
         return streams, streams.finish
@@ -200,7 +201,7 @@ def _file_streams(directory: str, name: str) -> FileStreams:
     return FileStreams(open_fresh(base + ".out"), open_fresh(base + ".err"))
 
 
-def _print_object(value: Any) -> None:
+def _print_object(value: object) -> None:
     write_all(1, (json.dumps(value) + "\n").encode("ascii"))
 
 
@@ -271,7 +272,7 @@ def _read_targets(path: str) -> List[str]:
     return [line.partition("#")[0] for line in lines]
 
 
-def _open_input(path: Optional[str], exits: ExitStack) -> Any:
+def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:
     if path is None:
         return None
     if path == "-":

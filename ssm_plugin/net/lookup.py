@@ -10,7 +10,7 @@ from ..shortage import start_thread
 from .timing import Deadline
 
 # family, type, protocol, canonical name, address: as getaddrinfo gives them
-AddressInfo = Tuple[Any, Any, int, str, Any]
+AddressInfo = Tuple[int, int, int, str, Any]
 
 
 def addresses(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:

@@ -8,7 +8,7 @@ kills the command at once.
 """
 
 import signal
-from typing import Any, Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from .. import logs
 from ..channel.events import Started
@@ -18,6 +18,7 @@ from ..session.protocols import IRunnerSession
 from ..session.types import SessionStatus, SessionType
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..wire import payloads
+from ..wire.message import Buffer
 from .base import BuiltInPlugin, BuiltInRunner
 
 log = logs.logger(__name__)
@@ -155,7 +156,7 @@ class CommandRunner(BuiltInRunner):
         if self.exit_code is None:
             self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
 
-    def _take_exit_code(self, data: Any) -> None:
+    def _take_exit_code(self, data: Buffer) -> None:
         try:
             self.exit_code = payloads.parse_exit_code(data)
         except MessageError as error:
@@ -181,7 +182,7 @@ class CommandRunner(BuiltInRunner):
         return BuiltInRunner.missing(self, "")
 
 
-def _separates(parameters: Mapping[str, Any]) -> bool:
+def _separates(parameters: Mapping[str, object]) -> bool:
     value = parameters.get("separateOutputStream")
     if isinstance(value, (list, tuple)):
         value = value[0] if value else ""

@@ -17,6 +17,9 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from ..named_tuple import NamedTuple
 
+# As ``termios.tcgetattr`` returns them: numbers, and a list of control characters.
+Attributes = List[Any]
+
 _IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
 
 _INPUT_OFF = (
@@ -46,7 +49,7 @@ class RawMode:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._saved: Optional[List[object]] = None
+        self._saved: Optional[Attributes] = None
 
     def __enter__(self) -> "RawMode":
         saved = _attributes(self._fd)
@@ -78,7 +81,7 @@ class RawMode:
         finally:
             self._saved = None
 
-    def _enter(self, saved: List[object]) -> None:
+    def _enter(self, saved: Attributes) -> None:
         try:
             termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(saved))
         except termios.error:
@@ -90,7 +93,7 @@ class RawMode:
             raise
 
 
-def raw_attributes(attributes: List[Any]) -> List[Any]:
+def raw_attributes(attributes: Attributes) -> Attributes:
     """The raw form of a list as ``termios.tcgetattr`` returns it. The list is not changed."""
     raw = list(attributes)
     raw[_IFLAG] &= ~_INPUT_OFF
@@ -102,14 +105,14 @@ def raw_attributes(attributes: List[Any]) -> List[Any]:
     return raw
 
 
-def _attributes(fd: int) -> Optional[List[Any]]:
+def _attributes(fd: int) -> Optional[Attributes]:
     try:
         return termios.tcgetattr(fd) if os.isatty(fd) else None
     except termios.error:
         return None
 
 
-def _put_back(fd: int, attributes: List[Any]) -> None:
+def _put_back(fd: int, attributes: Attributes) -> None:
     # In the background tcsetattr stops the whole job, unless SIGTTOU is blocked or ignored:
     # an exit would hang there until somebody types "fg".
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
