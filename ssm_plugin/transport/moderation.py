@@ -17,8 +17,8 @@ PAUSE = 0.03
 # Seconds from one message to the next. Slower ones are not worth a pause.
 SLOWEST = 0.004
 
-# Messages: a full receive buffer. Where so many have come, the peer does not wait between them: it was we who held it up, so
-# there are no pauses for some seconds. Such messages come in batches by themselves.
+# Messages: a full receive buffer. Where so many have come, the peer does not wait between them: it
+# was we who held it up. So for some seconds there are no pauses; a peer like that makes batches.
 MANY = 45
 UNHINDERED = 2.0
 
