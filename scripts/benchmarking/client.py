@@ -35,17 +35,19 @@ class Usage(NamedTuple):
 class Load:
     """The load generator's process. Times are those of ``time.monotonic``, here and there."""
 
-    def __init__(self, **options):
+    def __init__(self, tls=(), **options):
+        """``tls``: the files of a certificate and its key, or nothing for a plain connection."""
         words = [sys.executable, "-m", "scripts.benchmarking.load_generator"]
         for name, value in options.items():
             flag = "--" + name.replace("_", "-")
             words += [flag] if value is True else [flag, str(value)] if value else []
+        words += ["--tls"] + list(tls) if tls else []
         self._process = subprocess.Popen(
             words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self.opened_at = None
         self._told = b""
-        self.port = self.wait("port")
+        self.host = "%s:%d" % ("wss://localhost" if tls else "ws://127.0.0.1", self.wait("port"))
 
     def wait(self, name, limit=LIMIT):
         """The value of that name, once it was told; None if the limit (s) passes before."""
@@ -100,11 +102,11 @@ class Client:
     """The client as the AWS CLI starts it. ``terminal`` gives it a pty, else it has pipes. With
     ``local_port`` it was asked for a tunnel, which a node cannot make of anything else."""
 
-    def __init__(self, command, environ, port, terminal=False, local_port=0):
+    def __init__(self, command, environ, load, terminal=False, local_port=0):
         response = {
             "SessionId": "benchmark-0123456789abcdef0",
             "TokenValue": "token",
-            "StreamUrl": "ws://127.0.0.1:%d/v1/data-channel/benchmark" % port,
+            "StreamUrl": load.host + "/v1/data-channel/benchmark",
         }
         request = {"Target": "i-0123456789abcdef0"}
         if local_port:
@@ -157,20 +159,11 @@ class Client:
 
     def cpu_now(self):
         """Seconds of CPU used so far by the living threads, or None where that is not told."""
-        folder = "/proc/%d/task" % self._process.pid
-        try:
-            tasks = os.listdir(folder)
-            return sum(int(_first_word("%s/%s/schedstat" % (folder, task))) for task in tasks) / 1e9
-        except (OSError, ValueError):
-            return None
+        return cpu_of(self._process.pid)
 
     def memory_peak(self):
         """In bytes, while it lives. What wait4() tells would begin with our own size."""
-        try:
-            with open("/proc/%d/status" % self._process.pid) as status:
-                return 1024 * sum(int(line.split()[1]) for line in status if "VmHWM" in line)
-        except OSError:
-            return 0
+        return memory_of(self._process.pid)
 
     def wait(self, memory=0):
         """Wait for its end, kill it if that does not come; returns what it used."""
@@ -268,6 +261,25 @@ class LocalEnds:
         self.came_at = time.monotonic()
         if self.came >= self._down:
             self._finished.set()
+
+
+def cpu_of(pid):
+    """Seconds of CPU used so far by the living threads, or None where that is not told."""
+    folder = "/proc/%d/task" % pid
+    try:
+        tasks = os.listdir(folder)
+        return sum(int(_first_word("%s/%s/schedstat" % (folder, task))) for task in tasks) / 1e9
+    except (OSError, ValueError):
+        return None
+
+
+def memory_of(pid):
+    """The peak in bytes, 0 where that is not told."""
+    try:
+        with open("/proc/%d/status" % pid) as status:
+            return 1024 * sum(int(line.split()[1]) for line in status if "VmHWM" in line)
+    except OSError:
+        return 0
 
 
 def _first_word(path):

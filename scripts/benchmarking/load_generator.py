@@ -19,6 +19,7 @@ import os
 import random
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -36,6 +37,10 @@ OLD_AGENT, NEW_AGENT = "2.3.800.0", "3.3.40.0"  # the old one knows no multiplex
 CREATED = 1700000000000
 SESSION_TYPES = {"shell": "Standard_Stream", "command": "NonInteractiveCommands"}
 
+# Reads of a TLS connection before the rest of the work has its turn.
+READS = 16
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SEQUENCE_IN_FRAME = 4 + 48
 _number = struct.Struct(">q").pack_into
 _int = int.from_bytes
@@ -80,6 +85,7 @@ class LoadGenerator:
         self.sent = 0  # output messages, the number of the next one
         self.acknowledged = 0
         self.bulk_left = 0
+        self.paced_at = 0.0  # when the next message may go, where there is a pace
         self.received = set()
         self.handshaken = self.began = self.reached = self.ended = False
         self.splitter = smux.FrameSplitter()
@@ -97,8 +103,9 @@ class LoadGenerator:
 
     def prepare(self):
         """Frames whose payloads are, for mux, smux frames of all streams in turn."""
-        content = os.urandom(BLOCK * PAYLOAD - 8)
-        for block in range(PREPARED // BLOCK):
+        size = 1 if self.options.pace else BLOCK  # at a pace, an echo comes between any two
+        content = os.urandom(size * PAYLOAD - 8)
+        for block in range(PREPARED // size):
             stream_id = BULK_STREAM + 2 * (block % self.options.streams)
             data = smux.encode_frame(smux.PSH, stream_id, content)
             for start in range(0, len(data), PAYLOAD):
@@ -107,8 +114,12 @@ class LoadGenerator:
     # The session
 
     def serve(self, sock):
-        self.sock = sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.options.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.options.tls)
+            sock = context.wrap_socket(sock, server_side=True)
+        self.sock = sock
         self.upgrade()
         sock.setblocking(False)
         inputs = [sock, 0]
@@ -206,12 +217,8 @@ class LoadGenerator:
 
     def fill_queue(self):
         """Number prepared messages, as many as the window lets go, in whole smux frames."""
-        window = self.options.window
         while self.bulk_left and self.queued < 65536:
-            count = min(AT_ONCE, self.bulk_left, window - (self.sent - self.acknowledged))
-            if self.mux and count < self.bulk_left:
-                count -= count % BLOCK
-            count = min(count, PREPARED - self.position)
+            count = self.count_to_send()
             if count <= 0:
                 return
             size = self.frame_size
@@ -224,11 +231,26 @@ class LoadGenerator:
             self.bulk_left -= count
             self.position = (self.position + count) % PREPARED
 
+    def count_to_send(self):
+        """Prepared messages that may go now. At a pace one at a time, and a lateness is not made
+        up for, as with an agent, which sleeps after each."""
+        count = min(self.bulk_left, self.options.window - (self.sent - self.acknowledged))
+        if self.options.pace:
+            now = time.monotonic()
+            if count <= 0 or now < self.paced_at:
+                return 0
+            self.paced_at = now + self.options.pace
+            return 1
+        count = min(AT_ONCE, count)
+        if self.mux and count < self.bulk_left:
+            count -= count % BLOCK
+        return min(count, PREPARED - self.position)
+
     def send(self):
         while self.queue:
             try:
                 size = self.sock.send(self.queue[0])
-            except BlockingIOError:
+            except _NOT_NOW:
                 return
             self.queued -= size
             if size == len(self.queue[0]):
@@ -241,17 +263,25 @@ class LoadGenerator:
     def timeout(self):
         times = [self.arrived[0][0]] if self.arrived else []
         times += [self.resend_at] if self.resend_at else []
+        if self.bulk_left and self.options.pace:
+            times.append(self.paced_at)
+        if self.options.tls and self.sock.pending():
+            return 0.0
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def receive(self):
-        try:
-            data = self.sock.recv(1 << 18)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        self.arrived.append((time.monotonic() + self.options.rtt, data))
-        return bool(data)
+        """Take what has come; False at the end. A read of TLS gives one record at most."""
+        for _ in range(READS if self.options.tls else 1):
+            try:
+                data = self.sock.recv(1 << 18)
+            except _NOT_NOW:
+                break
+            except OSError:
+                return False
+            self.arrived.append((time.monotonic() + self.options.rtt, data))
+            if not data:
+                return False
+        return True
 
     def look_at_arrived(self):
         """What came a round trip ago counts as received now."""
@@ -354,6 +384,8 @@ def main():
     parser.add_argument("--window", type=int, default=2000, help="messages")
     parser.add_argument("--rtt", type=float, default=0.0, help="seconds")
     parser.add_argument("--lose", type=float, default=0.0, help="part of the client's messages")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds after each message")
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="serve wss")
     generator = LoadGenerator(parser.parse_args())
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

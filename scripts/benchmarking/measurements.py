@@ -5,11 +5,12 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from typing import List, Mapping, NamedTuple, Tuple
 
-from .client import LIMIT, ROOT, Client, Load, LocalEnds
+from .client import LIMIT, Client, Load, LocalEnds
+from .crowds import idle_tunnels, many_targets
+from .service import running_service
 
 MIB = 1 << 20
 
@@ -26,6 +27,10 @@ WIDE_WINDOW = 20000
 SETTLING = 0.3
 
 
+# Seconds that an agent sleeps after each message of a shell or a tunnel, and what systems add.
+NODE_PACE = 0.0012
+
+
 class Plan(NamedTuple):
     """Sizes. ``limit`` (s) cuts a transfer off that would take longer."""
 
@@ -36,75 +41,129 @@ class Plan(NamedTuple):
     idle: float
     round_trips: Tuple[int, ...]  # ms
     streams: Tuple[int, ...]
+    paced_mib: float
+    paces: Tuple[float, ...]  # seconds after each KiB
+    tunnels: int
+    targets: Tuple[int, ...]
 
 
-FULL = Plan(5, 64, 5.0, 300, 60.0, (0, 20, 100, 200), (1, 8, 64))
-SHORT = Plan(1, 4, 2.0, 30, 2.0, (0, 20), (1, 8))
+FULL = Plan(
+    5, 64, 5.0, 300, 60.0, (0, 20, 100, 200), (1, 8, 64), 5, (0.0003, 0.0006, 0.0012, 0.0024), 50,
+    (10, 100, 1000),
+)
+SHORT = Plan(1, 4, 2.0, 30, 2.0, (0, 20), (1, 8), 0.5, (0.0012,), 5, (10,))
 
 
 class Subject(NamedTuple):
-    """A client: the command that runs it, and the interpreter that this costs at least."""
+    """A client: the command that runs it, and the interpreter that this costs at least. ``tls`` are
+    the files of a certificate, which its environment trusts, and its key."""
 
     name: str
     command: List[str]
     environ: Mapping[str, str]
     interpreter: List[str]
+    tls: Tuple[str, ...] = ()
+
+    def plain(self):
+        return self._replace(tls=())
+
+
+class Transfer:
+    """A session that is ready to carry so many MiB in one direction, by ``streams`` connections
+    where it is a tunnel. To be used in a with block."""
+
+    def __init__(self, subject, kind, mib, up=False, streams=1, **options):
+        self._stack = contextlib.ExitStack()
+        self._size = int(mib * MIB)
+        self._up = up
+        port = _free_port() if kind in ("basic", "mux") else 0
+        with contextlib.ExitStack() as stack:
+            self.load = stack.enter_context(
+                Load(
+                    subject.tls, type=kind, mib=mib, upload=up, streams=streams, local_port=port,
+                    **options
+                )
+            )
+            self.client = stack.enter_context(
+                Client(subject.command, subject.environ, self.load, local_port=port)
+            )
+            self.load.wait("ready_at")
+            ends = [(self.client.stdin, self.client.stdout)]
+            if port:
+                inspected = kind == "mux" and not up
+                sockets = _connect(stack, self.client, self.load, port, streams, inspected)
+                ends = [(sock.fileno(), sock.fileno()) for sock in sockets]
+            time.sleep(SETTLING)
+            self._ends = ends
+            self._stack = stack.pop_all()
+
+    def run(self, limit):
+        """Carry it, for ``limit`` s at most; returns bytes and seconds."""
+        began = self.load.begin()
+        up, down = (self._size, 0) if self._up else (0, self._size)
+        local = LocalEnds(self._ends, up, down)
+        self._stack.callback(local.stop)
+        if self._up:
+            self.load.wait("reached_at", limit)
+        else:
+            local.wait(limit)
+        self.memory = self.client.memory_peak()
+        self.cpu = self.client.cpu_now()
+        came, came_at = local.came, local.came_at
+        figures = self.load.end()
+        if self._up:
+            came, began, came_at = figures["bytes"], figures["first_at"], figures["last_at"]
+        if came_at is None:
+            raise RuntimeError("nothing came through")
+        return came, came_at - began
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
 
 
 def transfer(subject, plan, label, kind, up=False, streams=1, rtt=0, lose=0.0):
     """MiB/s, CPU seconds per MiB and the peak of memory of one transfer in one direction."""
     # Over a long way it takes some round trips to get going, which are not to count for much.
     mib = 4 * plan.mib if rtt else plan.mib
-    size = mib * MIB
-    port = _free_port() if kind in ("basic", "mux") else 0
-    window = WIDE_WINDOW if rtt else 0
-    with contextlib.ExitStack() as stack:
-        load = stack.enter_context(
-            Load(
-                type=kind, mib=mib, upload=up, streams=streams, local_port=port,
-                rtt=rtt / 1000, lose=lose, **({"window": window} if window else {})
-            )
-        )
-        client = stack.enter_context(
-            Client(subject.command, subject.environ, load.port, local_port=port)
-        )
-        load.wait("ready_at")
-        ends = [(client.stdin, client.stdout)]
-        if port:
-            sockets = _connect(stack, client, load, port, streams, kind == "mux" and not up)
-            ends = [(sock.fileno(), sock.fileno()) for sock in sockets]
-        time.sleep(SETTLING)
-        began = load.begin()
-        local = LocalEnds(ends, size if up else 0, 0 if up else size)
-        stack.callback(local.stop)
-        if up:
-            load.wait("reached_at", plan.limit)
-        else:
-            local.wait(plan.limit)
-        memory = client.memory_peak()
-        came, came_at = local.came, local.came_at
-        figures = load.end()
-        if up:
-            came, began, came_at = figures["bytes"], figures["first_at"], figures["last_at"]
-        used = client.wait(memory)
-    if came_at is None:
-        raise RuntimeError("nothing came through")
+    window = {"window": WIDE_WINDOW} if rtt else {}
+    with Transfer(
+        subject, kind, mib, up, streams, rtt=rtt / 1000, lose=lose, **window
+    ) as carried:
+        came, seconds = carried.run(plan.limit)
+        used = carried.client.wait(carried.memory)
     return {
-        label + ", MiB/s": came / MIB / (came_at - began),
+        label + ", MiB/s": came / MIB / seconds,
         label + ", CPU ms per MiB": 1000 * used.cpu / (came / MIB),
         label + ", peak memory in MiB": used.memory / MIB,
     }
 
 
+def plain_transfer(subject, plan, label, *arguments):
+    return transfer(subject.plain(), plan, label, *arguments)
+
+
+def paced(subject, plan, label, kind, pace):
+    """CPU ms per MiB of a download that comes as slowly as from a node, without the start."""
+    with Transfer(subject, kind, plan.paced_mib, pace=pace) as carried:
+        before = carried.client.cpu_now()
+        came, _ = carried.run(plan.paced_mib * 1024 * pace * 5 + 10)
+        after = carried.cpu
+        carried.client.wait()
+    if before is None or after is None:
+        return {}
+    return {label + ", CPU ms per MiB": 1000 * (after - before) / (came / MIB)}
+
+
 def encrypted_shell(subject, plan):
     """MiB/s of a shell's output under a KMS key. The local service seals it, on another core."""
     size = plan.mib * MIB
-    words = [sys.executable, "-m", "scripts.benchmarking.encrypting_service"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(words, cwd=ROOT, **pipes) as service:
-        url = service.stdout.readline().decode().strip()
+    with running_service("encrypted") as url:
         environ = dict(subject.environ, AWS_ENDPOINT_URL=url, AWS_REGION="us-east-1")
         command = subject.command + ["shell", "i-demo", "--quiet"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL, **pipes) as client:
             client.stdin.write(b"PS1=; stty -echo -opost; head -c %d /dev/zero; exit\n" % size)
             client.stdin.close()
@@ -114,7 +173,6 @@ def encrypted_shell(subject, plan):
                 left -= came.count(b"\0")
                 came_at = time.monotonic()
                 came = client.stdout.read(MIB)
-        service.stdin.close()
     if left:
         raise RuntimeError("%d bytes of an encrypted shell's output did not come" % left)
     return {"shell down, KMS, MiB/s": (size / MIB - 1) / (came_at - began)}
@@ -122,8 +180,8 @@ def encrypted_shell(subject, plan):
 
 def keystrokes(subject, plan):
     """Median and 99th percentile of the echo, in ms, on a terminal with nothing else going on."""
-    with Load(type="shell", echo=True) as load:
-        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+    with Load(subject.tls, type="shell", echo=True) as load:
+        with Client(subject.command, subject.environ, load, terminal=True) as client:
             client.read_until(b"$ ")
             load.begin()
             time.sleep(0.2)
@@ -133,17 +191,17 @@ def keystrokes(subject, plan):
     return _percentiles("echo of a key, idle", times)
 
 
-def keystrokes_beside_bulk(subject, plan, up):
-    """The same in one stream of a mux session, while another carries all that it can."""
-    label = "echo of a key, bulk %s in another stream" % ("up" if up else "down")
+def keystrokes_beside(subject, plan, label, up=False, pace=0.0):
+    """The same in one stream of a mux session, while another carries all that it can, or a
+    download at ``pace``."""
     port = _free_port()
     with contextlib.ExitStack() as stack:
         load = stack.enter_context(
-            Load(type="mux", mib=100000 if not up else 0, echo=True, window=BUSY_WINDOW,
-                 local_port=port)
+            Load(subject.tls, type="mux", mib=0 if up else 100000, echo=True, window=BUSY_WINDOW,
+                 local_port=port, pace=pace)
         )
         client = stack.enter_context(
-            Client(subject.command, subject.environ, load.port, local_port=port)
+            Client(subject.command, subject.environ, load, local_port=port)
         )
         bulk, keys = _connect(stack, client, load, port, 2, True)
         local = LocalEnds([(bulk.fileno(), bulk.fileno())], 1 << 40 if up else 0, 1 << 40)
@@ -151,7 +209,7 @@ def keystrokes_beside_bulk(subject, plan, up):
         load.begin()
         time.sleep(0.3)
         times = _time_keys(keys.fileno(), keys.fileno(), plan.keys)
-    return _percentiles(label, times)
+    return _percentiles("echo of a key, " + label, times)
 
 
 def start(subject, plan):
@@ -160,21 +218,29 @@ def start(subject, plan):
     if subject.interpreter:
         figures["bare interpreter, ms"] = _run(subject.interpreter, subject.environ)
     figures["--version, ms"] = _run(subject.command + ["--version"], subject.environ)
-    with Load(type="shell") as load:
-        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+    figures.update(_start(subject, ""))
+    figures.update(_start(subject.plain(), "plain, "))
+    return figures
+
+
+def _start(subject, prefix):
+    figures = {}
+    with Load(subject.tls, type="shell") as load:
+        with Client(subject.command, subject.environ, load, terminal=True) as client:
             client.read_until(b"$ ")
-            figures["start to first prompt, ms"] = 1000 * (time.monotonic() - client.started_at)
+            seconds = time.monotonic() - client.started_at
+            figures[prefix + "start to first prompt, ms"] = 1000 * seconds
             load.wait("ready_at")
             load.end()
             client.wait()
-    figures["start to first frame sent, ms"] = 1000 * (load.opened_at - client.started_at)
+    figures[prefix + "start to first frame sent, ms"] = 1000 * (load.opened_at - client.started_at)
     return figures
 
 
 def idle(subject, plan):
     """CPU milliseconds of an idle minute, scaled from a shorter time."""
-    with Load(type="shell", echo=True) as load:
-        with Client(subject.command, subject.environ, load.port, terminal=True) as client:
+    with Load(subject.tls, type="shell", echo=True) as load:
+        with Client(subject.command, subject.environ, load, terminal=True) as client:
             client.read_until(b"$ ")
             time.sleep(1.0)
             before = client.cpu_now()
@@ -190,9 +256,18 @@ def idle(subject, plan):
 def all_measurements(plan):
     """Pairs of a function and the arguments that follow subject and plan."""
     yield start, ()
+    for kind in ("stdio", "mux", "shell"):
+        yield paced, ("at a node's pace, %s" % kind, kind, NODE_PACE)
+    for pace in plan.paces:
+        yield paced, ("pace %g ms" % (1000 * pace), "stdio", pace)
     yield keystrokes, ()
+    yield keystrokes_beside, ("beside a paced download", False, NODE_PACE)
+    yield keystrokes_beside, ("beside bulk down",)
+    yield keystrokes_beside, ("beside bulk up", True)
     yield transfer, ("stdio down", "stdio")
     yield transfer, ("stdio up", "stdio", True)
+    yield plain_transfer, ("plain, stdio down", "stdio")
+    yield plain_transfer, ("plain, stdio up", "stdio", True)
     yield transfer, ("stdio up, 2 % lost", "stdio", True, 1, 0, 0.02)
     yield transfer, ("command down", "command")
     yield encrypted_shell, ()
@@ -204,9 +279,10 @@ def all_measurements(plan):
     for rtt in plan.round_trips:
         yield transfer, ("stdio down, RTT %d ms" % rtt, "stdio", False, 1, rtt)
         yield transfer, ("stdio up, RTT %d ms" % rtt, "stdio", True, 1, rtt)
-    yield keystrokes_beside_bulk, (False,)
-    yield keystrokes_beside_bulk, (True,)
     yield idle, ()
+    yield idle_tunnels, ()
+    for count in plan.targets:
+        yield many_targets, (count,)
 
 
 def _connect(stack, client, load, port, count, inspected):

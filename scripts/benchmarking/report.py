@@ -8,7 +8,7 @@ import statistics
 import sys
 
 # Characters.
-NAMES = 58
+NAMES = 62
 COLUMN = 12
 
 
@@ -70,27 +70,35 @@ def write_json(path, description, records):
 
 
 def plot(path, records):
-    """Throughput over round-trip time. Needs matplotlib; says so where it is missing."""
+    """CPU over the pace of a node, and throughput over round-trip time. Needs matplotlib; says so
+    where it is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         sys.exit("benchmark: a plot needs matplotlib: pip install matplotlib")
-    axes = Figure().subplots()
-    for who in dict.fromkeys(who for record in records for who in record["runs"]):
-        for direction in ("down", "up"):
-            points = []
-            for record in records:
-                found = re.match("stdio %s, RTT (.*) ms, MiB/s" % direction, record["name"])
-                if found and who in record["runs"]:
-                    rate = statistics.median(record["runs"][who])
-                    points.append((int(found.group(1)), rate))
-            if points:
-                axes.plot(*zip(*points), marker="o", label="%s, %s" % (who, direction))
-    axes.set_xlabel("round-trip time, ms")
-    axes.set_ylabel("MiB/s")
-    axes.set_yscale("log")
-    axes.legend()
-    axes.figure.savefig(path)
+    paced, far = Figure(figsize=(12, 5)).subplots(1, 2)
+    _draw(paced, records, "pace (.*) ms, CPU ms per MiB", "%s")
+    paced.set_xlabel("time between two messages of 1 KiB, ms")
+    paced.set_ylabel("CPU, ms per MiB")
+    for direction in ("down", "up"):
+        _draw(far, records, "stdio %s, RTT (.*) ms, MiB/s" % direction, "%%s, %s" % direction)
+    far.set_xlabel("round-trip time, ms")
+    far.set_ylabel("MiB/s")
+    far.set_yscale("log")
+    for axes in (paced, far):
+        axes.legend()
+    far.figure.savefig(path)
+
+
+def _draw(axes, records, pattern, label):
+    """One line for each client: the medians of the records whose name gives the abscissa."""
+    found = [(re.match(pattern, record["name"]), record) for record in records]
+    found = [(float(match.group(1)), record) for match, record in found if match]
+    for who in dict.fromkeys(who for _, record in found for who in record["runs"]):
+        points = [
+            (abscissa, record["medians"][who]) for abscissa, record in found if who in record["runs"]
+        ]
+        axes.plot(*zip(*points), marker="o", label=label % who)
 
 
 def _line(name, words):
