@@ -95,9 +95,7 @@ def _draw(axes, records, pattern, label):
     found = [(re.match(pattern, record["name"]), record) for record in records]
     found = [(float(match.group(1)), record) for match, record in found if match]
     for who in dict.fromkeys(who for _, record in found for who in record["runs"]):
-        points = [
-            (abscissa, record["medians"][who]) for abscissa, record in found if who in record["runs"]
-        ]
+        points = [(x, record["medians"][who]) for x, record in found if who in record["runs"]]
         axes.plot(*zip(*points), marker="o", label=label % who)
 
 
