@@ -13,7 +13,7 @@ from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -29,7 +29,6 @@ from ..errors import (
 from ..named_tuple import NamedTuple
 from ..net.address import parse
 from ..net.connect import open_socket
-from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..net.timing import Deadline
 from ..version import __version__
@@ -43,6 +42,9 @@ from .service_errors import (
     service_error,
 )
 from .sigv4 import sign
+
+if TYPE_CHECKING:
+    from ..net.exchange import Response
 
 CALL_TIMEOUT = 15.0  # s
 _RETRIES = 3
@@ -269,6 +271,8 @@ class ServiceClient:
             # Signed after connecting, for the time in a signature is checked.
             signed_url = "%s://%s%s" % (address.scheme, address.authority, target)
             headers = self._headers(call, signed_url, body, credentials)
+            from ..net.exchange import exchange  # a session that others have started calls nobody
+
             with _once_sent():
                 response = exchange(
                     sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
@@ -280,7 +284,7 @@ class ServiceClient:
         finally:
             sock.close()
 
-    def _answer(self, operation: Operation, response: Response) -> Dict[str, object]:
+    def _answer(self, operation: Operation, response: "Response") -> Dict[str, object]:
         if 200 <= response.status < 300:
             return _fields(response, operation)
         raise service_error(operation, response, self._now())
@@ -327,7 +331,7 @@ def _once_sent() -> Iterator[None]:
         raise
 
 
-def _fields(response: Response, operation: Operation) -> Dict[str, object]:
+def _fields(response: "Response", operation: Operation) -> Dict[str, object]:
     try:
         answer = json.loads(response.body.decode("utf-8") or "{}")
     except (ValueError, RecursionError) as error:

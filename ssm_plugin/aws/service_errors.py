@@ -3,11 +3,13 @@
 import json
 import re
 from datetime import datetime, timezone
-from typing import Dict, Optional
+from typing import TYPE_CHECKING, Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
-from ..net.exchange import Response
+
+if TYPE_CHECKING:
+    from ..net.exchange import Response
 
 _THROTTLED = frozenset(
     (
@@ -75,7 +77,7 @@ class Operation(NamedTuple):
         return "%s on %s" % (self.action, self.subject) if self.subject else self.action
 
 
-def service_error(operation: Operation, response: Response, now: datetime) -> ServiceError:
+def service_error(operation: Operation, response: "Response", now: datetime) -> ServiceError:
     """The error that an answer other than 2xx stands for. ``now`` is this machine's time (UTC)."""
     body = _json_object(response.body)
     code = _code(response, body)
@@ -102,7 +104,7 @@ def is_expired(error: ServiceError) -> bool:
     return error.code in _EXPIRED
 
 
-def clock_skew(response: Response, now: datetime) -> Optional[float]:
+def clock_skew(response: "Response", now: datetime) -> Optional[float]:
     """Seconds by which this machine's clock is ahead of the service's, None if unknown."""
     from email.utils import parsedate_to_datetime  # takes long to load
 
@@ -123,7 +125,7 @@ def _json_object(body: bytes) -> Dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _code(response: Response, body: Dict[str, object]) -> str:
+def _code(response: "Response", body: Dict[str, object]) -> str:
     # com.amazonaws.ssm#Code in the body, Code:http://… in the header
     given = response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code")
     text = str(given or "").split("#")[-1].split(":")[0].strip()
@@ -141,7 +143,7 @@ def _said(code: str, body: Dict[str, object]) -> str:
     return " ".join(text.split())[:400].rstrip(".")
 
 
-def _advice(operation: Operation, code: str, response: Response, now: datetime) -> str:
+def _advice(operation: Operation, code: str, response: "Response", now: datetime) -> str:
     if code in _CLOCK:
         return _clock_advice(clock_skew(response, now))
     if code in _EXPIRED:
