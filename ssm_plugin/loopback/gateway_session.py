@@ -71,7 +71,7 @@ class GatewaySession:
         self._changed = changed
         self._lock = threading.Lock()
         self._faults = faults.ConnectionFaults(plan)
-        self._throttle = Throttle(plan.gateway) if plan.gateway else None
+        self.throttle = Throttle(plan.gateway) if plan.gateway else None
         self._down = self._conduit("down", plan, self._to_client)
         self._up = self._conduit("up", plan, self._to_agent)
         self._client: Optional[ServerWebSocket] = None
@@ -160,7 +160,7 @@ class GatewaySession:
         with self._lock:
             self.plan = plan
             self._faults = faults.ConnectionFaults(plan)
-        self._throttle = Throttle(plan.gateway) if plan.gateway else None
+        self.throttle = Throttle(plan.gateway) if plan.gateway else None
         self._down.misbehave(self._altered("down", plan))
         self._up.misbehave(self._altered("up", plan))
         client = self._client
@@ -193,9 +193,9 @@ class GatewaySession:
         seed = "%d/%s" % (plan.seed, name)
         if name == "down":
             return faults.DirectionFaults(plan.down, seed)
-        if self._throttle is None:
+        if self.throttle is None:
             return faults.DirectionFaults(plan.up, seed)
-        return ThrottledFaults(plan.up, seed, self._throttle, self._down.push, self.terminate)
+        return ThrottledFaults(plan.up, seed, self.throttle, self._down.push, self.terminate)
 
     def _attach(self, client: ServerWebSocket) -> None:
         with self._lock:

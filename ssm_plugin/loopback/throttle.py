@@ -22,12 +22,14 @@ _TICK = 0.002  # seconds; finer steps would cost more than they show
 
 
 class Throttle:
-    """It counts bytes of payloads. ``lost`` and ``pauses`` tell how often."""
+    """It counts bytes of payloads. ``lost`` and ``pauses`` tell how often;
+    ``most`` is the most that has waited at once."""
 
     def __init__(self, plan: GatewayPlan) -> None:
         rate = plan.rate
         self.lost = 0
         self.pauses = 0
+        self.most = 0
         self._rate = rate
         self._burst = max(rate * _BURST, _LEAST_BURST)
         self._tokens = self._burst
@@ -49,6 +51,7 @@ class Throttle:
                 continue
             self._waiting.append(one)
             self._size += _size(one)
+        self.most = max(self.most, self._size)
         if self._paused or 2 * self._size < self._buffer:
             return []
         self._paused = True
