@@ -16,7 +16,7 @@ from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 
 from .schedules import FORWARDING, INTERACTIVE
-from .transfers import PIECE, Digest, Transfer, _session, send_all, served
+from .transfers import PIECE, Digest, Transfer, _session, send_all
 
 KINDS = ("stdio-up", "mux-up", "shell-up")
 
@@ -50,7 +50,8 @@ class GatewayTransfer(Transfer):
 
     def __str__(self):
         key = "" if self.slowest_key is None else ", slowest key %.2f s" % self.slowest_key
-        return "%-9s %8.0f B/s, RTT %3.0f ms: %3.0f %% of it, %d lost, %d pauses, queue %.2f s%s, %s" % (
+        text = "%-9s %8.0f B/s, RTT %3.0f ms: %3.0f %% of it, %d lost, %d pauses, queue %.2f s%s, %s"
+        return text % (
             self.kind, self.rate, 1000 * self.rtt, 100 * self.share, self.lost, self.pauses,
             self.queueing, key, "equal" if self.is_equal else "NOT EQUAL",
         )
@@ -140,10 +141,7 @@ def connect(port, use):
 
 def serving_each(serve):
     """The port of a server, each connection of which gets a thread."""
-    def again(sock):
-        serve(sock)
-
-    return _Server(again)
+    return _Server(serve)
 
 
 class _Server:
