@@ -50,7 +50,8 @@ class GatewayTransfer(Transfer):
 
     def __str__(self):
         key = "" if self.slowest_key is None else ", slowest key %.2f s" % self.slowest_key
-        text = "%-9s %8.0f B/s, RTT %3.0f ms: %3.0f %% of it, %d lost, %d pauses, queue %.2f s%s, %s"
+        text = "%-9s %8.0f B/s, RTT %3.0f ms: %3.0f %% of it, "
+        text += "%d lost, %d pauses, queue %.2f s%s, %s"
         return text % (
             self.kind, self.rate, 1000 * self.rtt, 100 * self.share, self.lost, self.pauses,
             self.queueing, key, "equal" if self.is_equal else "NOT EQUAL",

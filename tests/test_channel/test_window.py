@@ -65,7 +65,7 @@ def test_no_queue_shrinks_it_to_a_standstill():
 
 def test_after_a_queue_it_grows_as_fast_as_before():
     window = Window(initial=LARGE)
-    pass_rounds(window, 100, quickest=0.2)
+    pass_rounds(window, 100, quickest=0.3)
     pass_rounds(window, 2)
     assert window.size == 4 * LEAST_FOR_QUEUE
 
