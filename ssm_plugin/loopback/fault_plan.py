@@ -26,6 +26,7 @@ FAULTS = """\
   delay=A[:D]          keep messages back for D; 20ms without
   pause=[N:]D          pause_publication for D, after N messages of the agent
   silent=[N:]D         the network swallows everything for D, after N messages
+  gateway=R[:B[:D]]    pass R (500kbit, 5Mbit) up, hold B (4MiB), end after D full
   drop-after=N         reset the client's connection once, after N messages
   drop-every=N         reset each connection after N messages
   bye-after=N          close the client's connection with 1000 Bye, once
@@ -58,6 +59,15 @@ class Period(NamedTuple):
     duration: float
 
 
+class GatewayPlan(NamedTuple):
+    """A gateway that pauses: ``rate`` in bytes per second, ``buffer`` in bytes, ``patience`` in
+    seconds that the buffer may be full."""
+
+    rate: float
+    buffer: int = 4 * 1024 * 1024
+    patience: float = 60.0
+
+
 NEVER = Amount()
 ALWAYS = Amount(1.0)
 
@@ -83,6 +93,7 @@ class FaultPlan(NamedTuple):
     bye_after: Optional[int] = None
     bye_every: Optional[int] = None
     silent: Optional[Period] = None
+    gateway: Optional[GatewayPlan] = None
     refuse_token: Amount = NEVER
     refuse_upgrade: Amount = NEVER
     skip_handshake: bool = False
@@ -165,6 +176,23 @@ def _window(value: Optional[str]) -> Period:
     return Period(_count(after) if colon else 0, parse_interval(duration))
 
 
+def parse_gateway(value: Optional[str]) -> GatewayPlan:
+    """``500kbit``, ``5Mbit:64KiB``, ``5Mbit:4MiB:60s``."""
+    rate, _, rest = (value or "").partition(":")
+    buffer, _, patience = rest.partition(":")
+    plan = GatewayPlan(_scaled(rate, {"kbit": 125, "Mbit": 125000}, "500kbit or 5Mbit"))
+    if buffer:
+        plan = plan._replace(buffer=_scaled(buffer, {"KiB": 1 << 10, "MiB": 1 << 20}, "64KiB"))
+    return plan._replace(patience=parse_interval(patience)) if patience else plan
+
+
+def _scaled(value: str, units: Dict[str, int], example: str) -> int:
+    matched = re.match(r"([1-9][0-9]{0,5})([A-Za-z]+)\Z", value)
+    if not matched or matched.group(2) not in units:
+        raise ValueError("an amount is written %s" % example)
+    return int(matched.group(1)) * units[matched.group(2)]
+
+
 def _count(value: Optional[str]) -> int:
     if not re.match(r"[0-9]{1,9}\Z", value or ""):
         raise ValueError("a count is missing or not a whole number")
@@ -206,6 +234,7 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "bye-after": _field("bye_after", _positive),
     "bye-every": _field("bye_every", _positive),
     "silent": _field("silent", _window),
+    "gateway": _field("gateway", parse_gateway),
     "refuse-token": _field("refuse_token", parse_amount),
     "refuse-upgrade": _field("refuse_upgrade", parse_amount),
     "skip-handshake": _field("skip_handshake", _flag),
