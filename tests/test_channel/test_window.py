@@ -11,7 +11,7 @@ LARGE = 512  # messages
 def pass_rounds(window, count, quickest=0.1, shortest=0.1):
     """So many round trips while the window is full."""
     for _ in range(count):
-        window.round_passed(int(window.size), quickest, shortest)
+        window.round_passed(int(window.size), quickest, quickest, shortest)
 
 
 def test_a_window_that_is_full_doubles_each_round_trip():
@@ -32,14 +32,14 @@ def test_it_stays_below_its_ceiling():
 def test_a_window_that_is_not_used_does_not_grow():
     window = Window(initial=LARGE)
     for _ in range(10):
-        window.round_passed(LARGE // 2 - 1, 0.1, 0.1)
+        window.round_passed(LARGE // 2 - 1, 0.1, 0.1, 0.1)
     assert window.size == LARGE
 
 
 def test_a_queue_as_long_as_the_way_is_let_be():
     window = Window(initial=LARGE)
     pass_rounds(window, 1, quickest=0.19, shortest=0.1)
-    assert window.size == 2 * LARGE
+    assert window.size == LARGE
 
 
 def test_a_longer_queue_shrinks_it_to_what_the_way_and_such_a_queue_hold():
@@ -105,3 +105,12 @@ def test_a_queue_of_a_quarter_of_a_second_shrinks_it_further():
     window = Window(initial=LARGE)
     pass_rounds(window, 100, quickest=1.0, shortest=0.001)
     assert window.size == SMALLEST_WINDOW
+
+
+def test_a_window_does_not_grow_once_a_rounds_own_message_had_to_queue():
+    """Messages of the round before may have come quickly still: they left an empty queue."""
+    window = Window(initial=16)
+    window.round_passed(16, 0.27, 0.03, 0.02)
+    assert window.size == 16
+    window.round_passed(16, 0.06, 0.03, 0.02)
+    assert window.size == 32
