@@ -21,6 +21,7 @@ LAYERS = (
     {"channel", "net"},
     {"transport", "terminal", "aws"},
     {"session"},
+    {"nodes"},
     {"plugins"},
     {"jobs", "loopback", "forwarding"},
     {"commands", "library"},

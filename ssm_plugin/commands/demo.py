@@ -18,6 +18,7 @@ from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.agent_work import AgentOptions
 from ..loopback.fault_plan import FAULTS
+from ..loopback.nodes import DEMO_TARGET, read_nodes
 from ..loopback.service import new_keys, private_service
 from ..session.streams import OutputGone, write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -34,12 +35,18 @@ examples:
   ssm-plugin demo exec -- uname -a
   ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
 
+nodes, in a file for --nodes; i-demo is always one of them:
+  nodes:
+    - {name: db1, tags: {Role: db}, address: 10.0.1.1, platform: Debian 12}
+    - {name: "web-{n}", count: 3, tags: {Role: web}}    # web-1, web-2, web-3
+    - {id: mi-0123456789abcdef0, name: till, status: ConnectionLost}
+    - {name: fresh, connects_after: 90s}       # refuses sessions until then
+
 faults, with commas in between:
 """
     + FAULTS
 )
 
-DEMO_TARGET = "i-demo"
 DEMO_REGION = "us-east-1"
 KEYS_SUFFIX = ".env"  # of the file beside the ready file
 _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
@@ -66,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faults", help="how the service shall misbehave: see below")
+    parser.add_argument(
+        "--nodes", metavar="FILE", help="the nodes that there are, in YAML: see below"
+    )
     parser.add_argument(
         "--port", metavar="N", type=_port, default=0, help="where it listens; 0 is any free port"
     )
@@ -94,7 +104,10 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         _serve_parser().parse_args(options.arguments, options)
     keys = new_keys()
     faults = options.faults or ""
-    with private_service(keys, faults=faults, port=options.port, options=_agents()) as service:
+    nodes = read_nodes(options.nodes) if options.nodes else None
+    with private_service(
+        keys, faults=faults, port=options.port, options=_agents(), nodes=nodes
+    ) as service:
         if options.command == "serve":
             return _serve(service.endpoint_url, keys, options.ready_file)
         arguments = [options.command] + _with_target(options.command, options.arguments)
@@ -153,7 +166,7 @@ def _names_target(arguments: List[str]) -> bool:
 
 
 def _is_target(argument: str) -> bool:
-    return argument.startswith(("i-", "mi-"))
+    return argument.startswith(("i-", "mi-", "ecs:", "tag:", "ip:", "name:"))
 
 
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
@@ -179,8 +192,8 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
     since its versions 1.29 and 2.13."""
     return (
         "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
-        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\n"
-        % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url)
+        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s AWS_ENDPOINT_URL_EC2=%s\n"
+        % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url, endpoint_url)
     )
 
 

@@ -109,7 +109,7 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
         (["nonsense"], b"there is no command 'nonsense'"),
         (["exec", "--timeout", "soon", "--", "ls"], b"argument --timeout"),
         (["serve", "--port", "65536"], b"'65536' is not a port, from 0 to 65535"),
-        (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo s"),
+        (["serve", "--quux"], b"unrecognized arguments: --quux; see 'ssm-plugin demo s"),
         (["serve", "--faults", "nonsense"], b"cannot read fault 'nonsense'"),
         (["serve", "--ready-file", "/nowhere/at/all"], b"cannot write /nowhere/at/all"),
     ],
