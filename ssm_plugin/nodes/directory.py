@@ -32,8 +32,13 @@ class NodeDirectory:
     """
 
     def __init__(self, service: ServiceClient) -> None:
-        self.without: List[ServiceError] = []
+        self._denied: Dict[str, ServiceError] = {}
         self._service = service
+
+    @property
+    def without(self) -> List[ServiceError]:
+        """Why something is missing in what was told."""
+        return list(self._denied.values())
 
     def all(self, online_only: bool = False) -> List[Node]:
         filters = {"PingStatus": [ONLINE]} if online_only else {}
@@ -69,7 +74,7 @@ class NodeDirectory:
         try:
             names = {one.instance_id: one.name for one in ec2.with_ids(self._service, ids)}
         except ServiceError as error:
-            self._note_if_denied(error)
+            self._note_if_denied(ec2.ACTION, error)
         return [node._replace(name=names.get(node.node_id, "") or node.name) for node in nodes]
 
     def names(self) -> List[str]:
@@ -78,7 +83,7 @@ class NodeDirectory:
         for ask in (lambda: ec2.all_names(self._service), self._names_at_ssm):
             try:
                 found += ask()
-            except ServiceError as error:
+            except (ServiceError, NetworkError) as error:
                 log.info("names of nodes are unknown: %s", error)
         return found
 
@@ -88,12 +93,12 @@ class NodeDirectory:
         try:
             return list(self._information({"tag:" + key: [value]}))
         except ServiceError as error:
-            self._note_if_denied(error)
+            self._note_if_denied(ACTION, error)
         return self._known_to_ec2_alone(lambda: list(ec2.with_tag(self._service, key, value)))
 
     def _with_name(self, name: str) -> List[Node]:
         found = self._with_tag("Name", name)
-        if found or self.without:
+        if found or self._denied:
             return found
         # Nodes that are not EC2's got a name when they were activated, and have one of their own.
         return [
@@ -106,29 +111,29 @@ class NodeDirectory:
         try:
             instances = ec2.with_address(self._service, address)
         except ServiceError as error:
-            self._note_if_denied(error)
+            self._note_if_denied(ec2.ACTION, error)
             instances = []
         try:
             if instances:
                 return self.with_ids([one.instance_id for one in instances])
             return [node for node in self._information({}) if node.address == address]
         except ServiceError as error:
-            self._note_if_denied(error)
+            self._note_if_denied(ACTION, error)
         return self._known_to_ec2_alone(lambda: instances)
 
     def _known_to_ec2_alone(self, ask: Callable[[], List[ec2.Instance]]) -> List[Node]:
         try:
             return [Node(one.instance_id, one.name, address=one.address) for one in ask()]
         except ServiceError as error:
-            self._note_if_denied(error)
+            self._note_if_denied(ec2.ACTION, error)
             raise
 
-    def _note_if_denied(self, error: ServiceError) -> None:
+    def _note_if_denied(self, action: str, error: ServiceError) -> None:
         """Raises any other error, and where nothing is left to be asked."""
         if not is_denied(error):
             raise error
-        self.without.append(error)
-        if len(self.without) > 1:
+        self._denied[action] = error
+        if len(self._denied) > 1:
             raise ServiceError(
                 "neither %s nor %s is permitted: give the id of a node, or let the credentials "
                 "have the permission for one of them" % (ACTION, ec2.ACTION),

@@ -11,6 +11,7 @@ any other word          a name of the configuration, else as ``name:``
 The configuration's names come first, whatever they look like, and stand for any of these.
 """
 
+import ipaddress
 import os
 import re
 from typing import List, Mapping
@@ -71,8 +72,6 @@ def _tag(text: str, word: str) -> Target:
 
 
 def _address(text: str, word: str) -> Target:
-    import ipaddress  # most targets are no address
-
     try:
         return Target(ADDRESS, str(ipaddress.ip_address(text)), word)
     except ValueError as error:
