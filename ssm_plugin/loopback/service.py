@@ -82,7 +82,7 @@ class LocalService:
         fault = CallFaults(plan).fault
         if targets is None:
             targets = nodes
-        nodes = nodes or LocalNodes([])
+        self.nodes = nodes = nodes or LocalNodes([])
         self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {"AmazonSSM": self.ssm}
@@ -171,9 +171,12 @@ class LocalService:
             return HttpResponse(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
-        api = self._queries.get(action_of(request)) or self._apis.get(
-            request.headers.get("x-amz-target", "").partition(".")[0], self.ssm
-        )
+        action = action_of(request)
+        if action:
+            api = self._queries.get(action, self.ec2)
+        else:
+            target = request.headers.get("x-amz-target", "")
+            api = self._apis.get(target.partition(".")[0], self.ssm)
         return api.handle(request) if request.path == "/" else HttpResponse(404)
 
     def _is_foreign(self, request: Request) -> bool:
