@@ -40,8 +40,10 @@ def with_tag(service: ServiceClient, key: str, value: str) -> Iterator[Instance]
 
 
 def with_address(service: ServiceClient, address: str) -> List[Instance]:
-    """By an address of its own, then by its public one."""
-    names = ["network-interface.addresses.private-ip-address", "ip-address"]
+    """By its own address, then by its public one, then by any that it has besides."""
+    names = [
+        "private-ip-address", "ip-address", "network-interface.addresses.private-ip-address"
+    ]
     if ":" in address:
         names = ["network-interface.ipv6-addresses.ipv6-address"]
     for name in names:
