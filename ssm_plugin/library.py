@@ -15,7 +15,7 @@ from .errors import SsmPluginError, UsageError
 from .jobs.remote_command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
 from .named_tuple import NamedTuple
-from .nodes.targets import find_one
+from .nodes.targets import check_target, find_one
 from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
@@ -83,6 +83,7 @@ def run(
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
+    check_target(target, settings)
     environment = make_environment(settings)
     request = CommandRequest(
         find_one(target, settings, environment.service),

@@ -33,7 +33,7 @@ from ..jobs.request import (
 )
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
 from ..nodes.grammar import split_targets
-from ..nodes.targets import find_all
+from ..nodes.targets import check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
@@ -112,6 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     words, argv = _targets(options), _argv(options)
+    for word in words:
+        check_target(word, settings)
     environment = make_environment(settings, environ=environ)
     nodes = find_all(words, settings, environment.service)
     if options.stdin is not None and len(nodes) > 1:

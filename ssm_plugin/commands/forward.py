@@ -31,7 +31,7 @@ from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
 from ..nodes.grammar import TARGET_HELP
-from ..nodes.targets import find_one
+from ..nodes.targets import check_target, find_one
 from ..session.environment import Environment, make_environment
 from ..session.streams import write_all
 from .foreground import signals_into
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
     forwards = _forwards(options)
     events: "queue.Queue[SupervisorEvent]" = queue.Queue()
 

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping
 from ..config import Settings
 from ..errors import UsageError
 from ..nodes.grammar import TARGET_HELP
-from ..nodes.targets import find_one
+from ..nodes.targets import check_target, find_one
 from ..session.environment import make_environment
 from ..session.types import SessionType
 from .foreground import SessionRequest, run_new_session
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
     parameters = parameters_from(options.parameter)
     environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(

@@ -16,7 +16,7 @@ from ..channel.events import Started
 from ..config import Settings
 from ..errors import SessionPropertyError, UsageError
 from ..nodes.grammar import TARGET_HELP
-from ..nodes.targets import find_one
+from ..nodes.targets import check_target, find_one
 from ..plugins.port import StdioRunner, listens
 from ..session.environment import make_environment
 from ..session.protocols import IRunner, IRunnerSession
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
     port = _port(options.port)
     environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(

@@ -13,7 +13,7 @@ from typing import Iterator, Optional, Union
 
 from .. import config
 from ..errors import UsageError
-from ..nodes.targets import find_one
+from ..nodes.targets import check_target, find_one
 from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
 from .reports import ENDED, READY, LocalAddress, Notice, Report
@@ -74,6 +74,8 @@ def forward(
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
+
+    check_target(target, settings)
 
     def environment() -> Environment:
         return make_environment(settings)
