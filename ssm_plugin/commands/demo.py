@@ -10,7 +10,7 @@ and other users of this machine cannot use it.
 import argparse
 import os
 import queue
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Callable, Dict, List, Mapping, Optional, Set, Union
 
 from ..aws.keys import Credentials
 from ..config import Settings
@@ -50,6 +50,7 @@ faults, with commas in between:
 DEMO_REGION = "us-east-1"
 KEYS_SUFFIX = ".env"  # of the file beside the ready file
 _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
+_TARGETS = ("i-", "mi-", "ecs:", "tag:", "ip:", "name:")  # what they begin with
 
 # All of it may be pasted.
 _GUIDE = """\
@@ -110,7 +111,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     ) as service:
         if options.command == "serve":
             return _serve(service.endpoint_url, keys, options.ready_file)
-        arguments = [options.command] + _with_target(options.command, options.arguments)
+        names = {node.name for node in nodes.nodes} if nodes else set()
+        arguments = [options.command] + _with_target(options.command, options.arguments, names)
         return run_command(arguments, _environ(environ, service.endpoint_url, keys), "demo ")
 
 
@@ -141,20 +143,24 @@ def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -
     return demo
 
 
-def _with_target(command: str, arguments: List[str]) -> List[str]:
-    """A demo has one node: it need not be named."""
+def _with_target(command: str, arguments: List[str], names: Set[str]) -> List[str]:
+    """``i-demo`` need not be named. ``names`` are those of the other nodes."""
+
+    def is_target(word: str) -> bool:
+        return word in names or word.startswith(_TARGETS)
+
     first = arguments[0] if arguments else "--"
     is_option = first.startswith("-") and first != "--"
-    if command not in _TAKES_TARGET or _is_target(first) or first in HELP:
+    if command not in _TAKES_TARGET or is_target(first) or first in HELP:
         return arguments
     if is_option and command == "exec":
-        return arguments if _names_target(arguments) else [DEMO_TARGET] + arguments
-    if is_option and any(map(_is_target, arguments)):
+        return arguments if _names_target(arguments, is_target) else [DEMO_TARGET] + arguments
+    if is_option and any(map(is_target, arguments)):
         return arguments
     return [DEMO_TARGET] + arguments
 
 
-def _names_target(arguments: List[str]) -> bool:
+def _names_target(arguments: List[str], is_target: Callable[[str], bool]) -> bool:
     """Whether a target follows the options of exec. Only its parser can tell an option's value from
     other words."""
     parser = Parser(prog="ssm-plugin demo exec", add_help=False)
@@ -162,11 +168,7 @@ def _names_target(arguments: List[str]) -> bool:
     add_common_options(parser)
     # With a target in place, all words are the command.
     found = parser.parse_args(arguments, argparse.Namespace(target="", targets_file=None))
-    return bool(found.targets_file) or any(map(_is_target, found.command[:1]))
-
-
-def _is_target(argument: str) -> bool:
-    return argument.startswith(("i-", "mi-", "ecs:", "tag:", "ip:", "name:"))
+    return bool(found.targets_file) or any(map(is_target, found.command[:1]))
 
 
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
@@ -192,7 +194,7 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
     since its versions 1.29 and 2.13."""
     return (
         "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
-        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s AWS_ENDPOINT_URL_EC2=%s\n"
+        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\nexport AWS_ENDPOINT_URL_EC2=%s\n"
         % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url, endpoint_url)
     )
 

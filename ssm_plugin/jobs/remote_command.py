@@ -105,6 +105,7 @@ class RemoteCommand:
             record.stdout_bytes,
             record.stderr_bytes,
             error,
+            self.request.target,
         )
 
     def signal(self, event: Signalled) -> None:

@@ -79,7 +79,7 @@ def test_one_node_of_many_that_is_offline_is_a_failure_that_is_named(cli):
     status, stdout, stderr = cli.run("exec", "off,web-7", "--json", "--", "echo", "hi")
     assert status == 255
     results = {one["target"]: one for one in json.loads(stdout.decode())["targets"]}
-    assert results["web-7"]["status"] == 0
+    assert (results["web-7"]["status"], results["web-7"]["node"]) == (0, SEVEN)
     assert "TargetNotConnected" in results["off"]["reason"]
 
 
