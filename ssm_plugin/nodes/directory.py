@@ -26,14 +26,16 @@ log = logs.logger(__name__)
 
 
 class NodeDirectory:
-    """The nodes of one account in one region. Nothing is kept: each call asks the services.
+    """The nodes of one account in one region. Nothing is kept: each call asks the services. A list
+    of more than ``pages`` is an error.
 
     ServiceError, NetworkError, CredentialsError as of :class:`ServiceClient`.
     """
 
-    def __init__(self, service: ServiceClient) -> None:
+    def __init__(self, service: ServiceClient, pages: int = PAGES) -> None:
         self._denied: Dict[str, ServiceError] = {}
         self._service = service
+        self._pages = pages
 
     @property
     def without(self) -> List[ServiceError]:
@@ -152,7 +154,7 @@ class NodeDirectory:
             "MaxResults": PAGE,
             "Filters": [{"Key": key, "Values": values} for key, values in filters.items()],
         }
-        for _ in range(PAGES):
+        for _ in range(self._pages):
             answer = self._service.call(ACTION, request)
             entries = answer.get("InstanceInformationList")
             for fields in entries if isinstance(entries, list) else []:
@@ -163,7 +165,7 @@ class NodeDirectory:
             if not token:
                 return
             request = dict(request, NextToken=token)
-        raise NetworkError("%s has no end: more than %d pages" % (ACTION, PAGES))
+        raise NetworkError("%s has no end: more than %d pages" % (ACTION, self._pages))
 
 
 def by_name(nodes: Iterable[Node]) -> List[Node]:
