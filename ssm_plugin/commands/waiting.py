@@ -14,6 +14,7 @@ from ..session.waiting import Waiting
 from ..terminal.tty import window_size
 
 _ERASE_LINE = "\r\x1b[K"
+_HINT = "; Ctrl-C ends it"
 
 
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +76,11 @@ class WaitingLine:
                 self._write(_ERASE_LINE)
 
     def _fitted(self, text: str) -> str:
-        """One that reaches the edge would begin a second line."""
-        return _ERASE_LINE + shown(text)[: window_size((self._fd,)).cols - 1]
+        """One that reaches the edge would begin a second line, as would the ``^C`` behind it."""
+        room = window_size((self._fd,)).cols - 3
+        if len(text) > room:
+            text = text.replace(_HINT, "")
+        return _ERASE_LINE + shown(text)[:room]
 
     def _write(self, text: str) -> None:
         try:
@@ -87,8 +91,8 @@ class WaitingLine:
 
 def waiting_text(target: str, waiting: int, pause: float, left: float) -> str:
     others = " and %d more" % (waiting - 1) if waiting > 1 else ""
-    return "ssm-plugin: %s%s not connected; again in %s, %s left; Ctrl-C ends it" % (
-        target, others + (" are" if others else " is"), span(pause), span(pause + left)
+    return "ssm-plugin: %s%s not connected; again in %s, %s left%s" % (
+        target, others + (" are" if others else " is"), span(pause), span(pause + left), _HINT
     )
 
 

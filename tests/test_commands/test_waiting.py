@@ -62,8 +62,8 @@ def test_on_a_terminal_one_line_is_written_again_and_ctrl_c_ends_it(tmp_path):
     with service_with(OFF) as service:
         cli = Cli(tmp_path, service)
         argv = [sys.executable, "-m", "ssm_plugin", "shell", "off", "--wait", "5m"]
-        with PtyProcess(argv, cols=80, env=cli.environ, cwd=str(tmp_path)) as program:
-            seen = program.expect(b"is not connected; again in 1s, 5m left; Ctrl-C")
+        with PtyProcess(argv, cols=100, env=cli.environ, cwd=str(tmp_path)) as program:
+            seen = program.expect(b"is not connected; again in 1s, 5m left; Ctrl-C ends it")
             seen += program.expect(b"again in 2s, ")
             assert b"\n" not in seen.replace(b"^C", b"")
             program.send(b"\x03")
@@ -110,3 +110,15 @@ def test_a_reader_that_has_gone_does_not_end_the_waiting():
 )
 def test_spans_are_written_as_the_option_is(seconds, said):
     assert span(seconds) == said
+
+
+@pytest.mark.parametrize("cols", [40, 80])
+def test_a_narrow_terminal_is_not_filled_to_its_edge(tmp_path, cols):
+    with service_with(OFF) as service:
+        cli = Cli(tmp_path, service)
+        argv = [sys.executable, "-m", "ssm_plugin", "shell", "off", "--wait", "1s"]
+        with PtyProcess(argv, cols=cols, env=cli.environ, cwd=str(tmp_path)) as program:
+            line = program.expect(b"\r\x1b[K") + program.expect(b"\r\x1b[K")
+            assert len(line.replace(b"\r\x1b[K", b"")) <= cols - 3
+            assert b"Ctrl" not in line
+            assert program.wait() == 255
