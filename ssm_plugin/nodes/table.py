@@ -12,9 +12,15 @@ _GAP = "  "
 _CUT = ".."
 
 # What is done where the terminal is narrow, in this order: a column is cut to so much, or left out.
-_PLATFORM, _NAME, _AGENT, _ADDRESS = 2, 1, 3, 4
+_NAME, _PLATFORM, _AGENT, _ADDRESS, _STATUS = range(1, 6)
 _NARROWER = (
-    (_PLATFORM, 10), (_NAME, 16), (_PLATFORM, 0), (_AGENT, 0), (_ADDRESS, 0), (_NAME, 6)
+    (_PLATFORM, 10),
+    (_NAME, 16),
+    (_PLATFORM, 0),
+    (_AGENT, 0),
+    (_ADDRESS, 0),
+    (_NAME, 6),
+    (_STATUS, 14),
 )
 
 
@@ -76,7 +82,7 @@ def age(moment: Optional[float], now: float) -> str:
     for unit, size, limit in (("s", 1, 100), ("min", 60, 7200), ("h", 3600, 172800)):
         if seconds < limit:
             return "%d %s" % (seconds // size, unit)
-    return "%d d" % (seconds // 86400)
+    return "%d d" % min(seconds // 86400, 9999)
 
 
 def width_of(text: str) -> int:
