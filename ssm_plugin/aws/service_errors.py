@@ -185,7 +185,7 @@ def _advice(operation: Operation, code: str, response: Response, now: datetime) 
 
 def _no_id_hint(code: str, subject: str) -> str:
     """What begins like an id is taken for one; a name may begin so, too."""
-    if code not in _NO_SUCH_NODE or not re.match(r"m?i-(?![0-9a-f]{8,17}\Z)", subject):
+    if code not in _NO_SUCH_NODE or not re.match(r"m?i-(?![0-9a-f]+\Z)", subject):
         return ""
     return "; if %s is a name, write name:%s" % (subject, subject)
 

@@ -1,10 +1,11 @@
 """Nodes for people: columns that fit the terminal. And for programs: plain values."""
 
+import os
 import re
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence
 
-from ..display import shown
+from ..display import encoded, shown
 from .node import Node
 
 HEAD = ("ID", "NAME", "PLATFORM", "AGENT", "ADDRESS", "STATUS", "SEEN")
@@ -27,7 +28,7 @@ _NARROWER = (
 def rows_of(nodes: Sequence[Node], now: float) -> List[List[str]]:
     """A line of cells for each node; ``now`` is seconds since the epoch."""
     return [
-        [shown(cell) for cell in (
+        [_written(cell) for cell in (
             node.node_id,
             node.name,
             node.platform,
@@ -95,6 +96,11 @@ def width_of(text: str) -> int:
         0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
         for one in text
     )
+
+
+def _written(text: str) -> str:
+    """As it comes out: where the locale cannot write a letter, an escape takes more room."""
+    return os.fsdecode(encoded(shown(text)))
 
 
 def _narrow(widths: List[int], room: int) -> None:

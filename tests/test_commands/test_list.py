@@ -50,6 +50,7 @@ def test_what_a_target_means_is_shown_whatever_its_state(cli):
 
 
 def test_escape_sequences_in_a_name_are_shown_not_sent(cli):
+    cli.environ["LC_ALL"] = "C.UTF-8"
     _, stdout, _ = cli.run("list", "name:" + ODD.name)
     assert b"\x1b" not in stdout
     _, stdout, _ = cli.run("list", "tag:a:b=c=d")
@@ -100,10 +101,12 @@ def test_where_nobody_is_online_that_is_said(tmp_path):
         assert cli.run("list", "--json")[1] == b"[]\n"
 
 
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 @pytest.mark.parametrize("cols", [60, 80, 120])
-def test_it_fits_the_terminal(tmp_path, service, cols):
+def test_it_fits_the_terminal(tmp_path, service, cols, locale):
     argv = [sys.executable, "-m", "ssm_plugin", "list", "--offline"]
     cli = Cli(tmp_path, service)
+    cli.environ["LC_ALL"] = locale
     with PtyProcess(argv, cols=cols, env=cli.environ, cwd=str(tmp_path)) as program:
         shown = program.expect(b"web-12") + program.expect(b"\n")
         assert program.wait() == 0
