@@ -100,18 +100,6 @@ class Settings(NamedTuple):
         log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
         return self._replace(log=self.log._replace(**log), **fields)
 
-    def resolve_target(self, name: str) -> str:
-        """What the configuration calls ``name``, else ``name`` itself.
-
-        :raises UsageError: for what can only be a slip of the pen for a configured name
-        """
-        if name in self.targets or re.match(r"m?i-|.*:", name):
-            return self.targets.get(name, name)
-        near = did_you_mean(name, self.targets)
-        if near:
-            raise UsageError("no target is called %r%s" % (name, near))
-        return name
-
     def find_job(self, name: str) -> JobSettings:
         """:raises UsageError: if there is no such job"""
         if name not in self.jobs:

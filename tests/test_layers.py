@@ -21,7 +21,7 @@ LAYERS = (
     {"channel", "net"},
     {"transport", "terminal", "aws"},
     {"session"},
-    {"plugins"},
+    {"nodes", "plugins"},
     {"jobs", "loopback", "forwarding"},
     {"commands", "library"},
     {"cli"},

@@ -32,7 +32,7 @@ def run_new_session(
     session: Optional[Session] = None
     try:
         with signals_into(foreground.signal, events.put):
-            started = start_session(environment.service, request, events)
+            started = start_session(environment.service, request, events, environment.waiting)
             session = make_session(request, started, environment, events, runner)
             outcome = foreground.run(session)
     # A safety net: there may have been neither descriptors nor threads, and now there are.

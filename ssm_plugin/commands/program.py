@@ -9,6 +9,7 @@ COMMANDS: Dict[str, str] = {
     "exec": "run a command on nodes; its output and exit status come back",
     "forward": "forward local ports to a node, or to hosts behind it",
     "ssh": "carry one SSH connection, for ProxyCommand",
+    "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",
     "demo": "the same against a local service: no AWS account needed",
 }

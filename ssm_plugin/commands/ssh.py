@@ -15,12 +15,15 @@ from typing import Mapping
 from ..channel.events import Started
 from ..config import Settings
 from ..errors import SessionPropertyError, UsageError
+from ..nodes.grammar import TARGET_HELP
+from ..nodes.targets import check_target, find_one
 from ..plugins.port import StdioRunner, listens
 from ..session.environment import make_environment
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.starting import SessionRequest
 from ..session.types import SessionType
 from .foreground import run_new_session
+from .waiting import add_wait_option, with_waiting
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"
@@ -33,21 +36,24 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
     parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
+    port = _port(options.port)
+    environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(
-        settings.resolve_target(options.target),
+        find_one(options.target, settings, environment.service),
         SessionType.PORT,
         settings.document_name or DOCUMENT,
-        {"portNumber": [_port(options.port)]},
+        {"portNumber": [port]},
         options.reason,
     )
-    environment = make_environment(settings, aside=True, environ=environ)
-    port = request.parameters["portNumber"][0]
+    environment = with_waiting(environment, options, settings)
     what = "the session with port %s of %s was ended:" % (port, request.target)
     return run_new_session(
         request, environment._replace(silent=settings.quiet), _stream_runner, what

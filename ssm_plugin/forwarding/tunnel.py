@@ -171,7 +171,9 @@ class Tunnel(ReportedTunnel):
         events = self._fresh_events()
         environment = self._make_environment()
         assert environment.service is not None, "tunnels start their sessions at the service"
-        started = start_session(environment.service, self.request, events)
+        # Later on, whatever is wrong is tried again for ever.
+        waiting = None if self._has_opened else environment.waiting
+        started = start_session(environment.service, self.request, events, waiting)
         kind = RECONNECTED if self._opened else READY
         opening = Report(kind, self, started.session_id)
         current = TunnelSession(self._tell, opening, self.destination, doorkeeper, self._advice)

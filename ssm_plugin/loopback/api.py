@@ -1,29 +1,36 @@
 """The part of the SSM API that sessions need: start, resume, terminate, describe."""
 
-from typing import Any, Container, List, Mapping, Optional
+from typing import Any, Callable, Container, List, Mapping, Optional
 
 from .gateway import Gateway
 from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
+from .node_api import describe_instance_information
+from .nodes import LocalNodes
 from .signatures import SignatureCheck
 
 
 class SsmApi(JsonApi):
-    """``targets`` are the nodes that are connected; None: any name is one."""
+    """``targets`` are the nodes that are connected; None: any name is one. ``nodes`` are those that
+    can be looked up."""
 
     def __init__(
         self,
         gateway: Gateway,
         signatures: SignatureCheck,
         targets: Optional[Container[str]] = None,
+        nodes: Optional[LocalNodes] = None,
+        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
     ) -> None:
+        known = nodes or LocalNodes([])
         operations = {
             "StartSession": self._start_session,
             "ResumeSession": self._resume_session,
             "TerminateSession": self._terminate_session,
             "DescribeSessions": self._describe_sessions,
+            "DescribeInstanceInformation": lambda f: describe_instance_information(known, f),
         }
-        super().__init__("ssm", signatures, operations)
+        super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets
 

@@ -36,6 +36,8 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
+  throttle=[N:]A       look-ups of nodes are throttled, after N of them
+  deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
@@ -72,6 +74,13 @@ NEVER = Amount()
 ALWAYS = Amount(1.0)
 
 
+class Throttle(NamedTuple):
+    """``amount`` of the calls, after so many of them."""
+
+    after: int = 0
+    amount: Amount = NEVER
+
+
 class DirectionPlan(NamedTuple):
     """``delay_time`` is in seconds."""
 
@@ -99,6 +108,8 @@ class FaultPlan(NamedTuple):
     skip_handshake: bool = False
     force_handshake: bool = False
     lose_channel_closed: bool = False
+    throttle: Throttle = Throttle()
+    deny: Tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -193,6 +204,18 @@ def _scaled(value: str, units: Dict[str, int], example: str) -> int:
     return int(matched.group(1)) * units[matched.group(2)]
 
 
+def _throttle(value: Optional[str]) -> Throttle:
+    after, colon, amount = (value or "").rpartition(":")
+    return Throttle(_count(after) if colon else 0, parse_amount(amount or None))
+
+
+def _calls(value: Optional[str]) -> Tuple[str, ...]:
+    names = (value or "").split("+")
+    if not all(re.match("[A-Z][A-Za-z]{1,60}\\Z", name) for name in names):
+        raise ValueError("calls are named as AWS does, with + in between")
+    return tuple(names)
+
+
 def _count(value: Optional[str]) -> int:
     if not re.match(r"[0-9]{1,9}\Z", value or ""):
         raise ValueError("a count is missing or not a whole number")
@@ -240,5 +263,7 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "skip-handshake": _field("skip_handshake", _flag),
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
+    "throttle": _field("throttle", _throttle),
+    "deny": _field("deny", _calls),
     "seed": _field("seed", _count),
 }

@@ -10,6 +10,7 @@ from ..aws.profiles import read_profile
 from ..config import NetworkSettings, Settings
 from ..named_tuple import NamedTuple
 from .streams import Streams
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from ..net.local_end import LocalEnd
@@ -33,6 +34,7 @@ class Environment(NamedTuple):
             the signal's number
         may_listen: the node may open a port session that listens although nobody here knows that
             one was asked for
+        waiting: for a node that is not connected yet; None: that is an error at once
         start_line_first: no stream can be on stdout, so the start line need not wait for the node
     """
 
@@ -48,6 +50,7 @@ class Environment(NamedTuple):
     port_signal_status: Optional[int] = None
     may_listen: bool = False
     start_line_first: bool = False
+    waiting: Optional[Waiting] = None
 
 
 def make_environment(
