@@ -30,8 +30,7 @@ def choose(target: Target, nodes: List[Node]) -> Node:
     left: Sequence[Node] = nodes
     while True:
         _say(menu(left, time.time(), size.cols, size.rows - 2))
-        _say(shown("%d nodes are %s: number, or part of a name? " % (len(left), target.written)))
-        line = _read_line()
+        line = _ask("%d nodes are %s: number, or part of a name? " % (len(left), target.written))
         if not line:
             raise UsageError("no node was chosen of those that are %r" % target.written[:200])
         answer = line.decode("utf-8", "replace").strip()
@@ -67,12 +66,13 @@ def picked(nodes: Sequence[Node], left: Sequence[Node], answer: str) -> Sequence
     ]
 
 
-def _read_line() -> bytes:
+def _ask(question: str) -> bytes:
     """Empty at the end of the input. What is said next begins on a line of its own."""
     line = b""
     try:
+        _say(shown(question))
         line = os.read(0, _LINE_LIMIT)
-    finally:  # Ctrl-C is no answer, either
+    finally:  # Ctrl-C is no answer, either, and may come before anything is read
         if not line:
             _say("\n")
     return line
