@@ -122,7 +122,9 @@ def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = 
     command, parser = _parser_of(name, prefix)
     options = parser.parse_args(arguments[1:])
     check_status_setting(environ)
-    settings = settings_from(options, environ)
+    # Some explain what is wrong with the configuration, or are there without one.
+    by_itself = getattr(command, "LOADS_SETTINGS_ITSELF", False)
+    settings = Settings() if by_itself else settings_from(options, environ)
     logs.configure(settings.log, environ)
     status: int = command.run(options, settings, environ)
     return status

@@ -11,6 +11,7 @@ COMMANDS: Dict[str, str] = {
     "ssh": "carry one SSH connection, for ProxyCommand",
     "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",
+    "doctor": "find out why a node cannot be reached",
     "demo": "the same against a local service: no AWS account needed",
 }
 HELP = ("-h", "--help")
