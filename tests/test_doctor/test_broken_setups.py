@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -11,7 +12,7 @@ import pytest
 
 from ssm_plugin.loopback.nodes import LocalNode, LocalNodes
 from tests.support.aws_side import KEY_ID, OURS, SECRET_KEY, SESSION_TOKEN, TARGET, AwsSide, run
-from tests.support.http_server import HttpServer, reply
+from tests.support.http_server import HttpServer, SilentServer, reply
 
 DOCTOR = OURS + ["doctor", TARGET]
 LIMIT = 25.0
@@ -149,6 +150,21 @@ def only_the_gateway_is_unreachable(place):
     place.environ["AWS_ENDPOINT_URL_SSMMESSAGES"] = "http://127.0.0.1:9"
 
 
+@row("way to ssm: the way to ssm took longer than 8 s .waiting for the answer of 127.0.0.1")
+def service_is_silent(place):
+    server = place.servers.enter_context(SilentServer())
+    place.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:%d" % server.port
+
+
+@row("credentials: the search for AWS credentials took longer than 8 s .credential_process of")
+def credential_process_hangs(place):
+    place.aws.home.program("keys", "exec sleep 1000")
+    place.aws.home.config("[profile ops]\ncredential_process = keys\n")
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    place.environ = {k: v for k, v in place.environ.items() if k not in keys}
+    place.environ["AWS_PROFILE"] = "ops"
+
+
 @row("configuration: .*ssm-plugin.yaml:1: network.conect_timeout: unknown key; did you mean")
 def configuration_is_wrong(place):
     place.aws.configure("network: {conect_timeout: 3s}")
@@ -165,16 +181,16 @@ def test_the_last_line_names_the_cause(tmp_path, arrange, cause, options):
     with contextlib.ExitStack() as servers:
         place = Place(tmp_path, servers, **options)
         arrange(place)
-        done = place.run()
-        as_json = place.run("--json")
+        with ThreadPoolExecutor(2) as pool:
+            done, as_json = pool.map(lambda words: place.run(*words), [(), ("--json",)])
     assert (done.status, done.stderr) == (1, ""), done
+    assert done.seconds < 12  # two rounds of checks, of which only one had to wait
     last = done.stdout.splitlines()[-1]
     assert re.match("To do: " + cause, last), done.stdout
     assert json.loads(as_json.stdout)["ok"] is False
     assert re.match("To do: " + cause, json.loads(as_json.stdout)["next"])
     for secret in (SECRET_KEY, SESSION_TOKEN, "pass-word"):
         assert secret not in done.stdout + as_json.stdout
-    print("|", arrange.__name__.replace("_", " "), "|", last, "|")
 
 
 def test_nothing_is_said_to_be_wrong_where_nothing_is(tmp_path):
@@ -228,3 +244,18 @@ def test_without_a_target_the_account_is_looked_at(tmp_path):
         done = run(OURS + ["doctor"], place.environ, timeout=LIMIT)
     assert done.status == 0
     assert re.search("nodes +there are some", done.stdout)
+
+
+def test_what_a_node_says_is_not_obeyed_by_a_terminal(tmp_path):
+    nodes = node(platform="Evil\x1b]0;title\x07 1", agent_version="3.3\x1b[2J")
+    with contextlib.ExitStack() as servers:
+        done = Place(tmp_path, servers, nodes=nodes).run()
+    assert "Evil\\x1b]0;title" in done.stdout
+    assert "\x1b" not in done.stdout and "\x07" not in done.stdout
+
+
+def test_a_container_is_no_managed_node(tmp_path):
+    with contextlib.ExitStack() as servers:
+        place = Place(tmp_path, servers)
+        done = run(OURS + ["doctor", "ecs:cluster_task_runtime"], place.environ, timeout=LIMIT)
+    assert done.status == 0, done.stdout
