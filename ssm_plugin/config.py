@@ -15,6 +15,8 @@ from .strict_yaml import (
     SCALARS,
     Parser,
     Place,
+    Shape,
+    described,
     did_you_mean,
     kind,
     list_of,
@@ -22,6 +24,7 @@ from .strict_yaml import (
     read,
     scalar_of,
     section_of,
+    shape_of,
 )
 
 LEVELS = ("off", "error", "warning", "info", "debug")
@@ -151,6 +154,17 @@ _DURATION = r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}
 
 # --- Where the settings come from.
 
+# Which variables win over a key of the file; the first one that is set counts.
+VARIABLES: Mapping[str, Tuple[str, ...]] = {
+    "defaults.profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "defaults.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "defaults.endpoint_url": ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
+    "quiet": ("SSM_PLUGIN_QUIET",),
+    "log.level": ("SSM_PLUGIN_LOG_LEVEL",),
+    "log.file": ("SSM_PLUGIN_LOG_FILE",),
+    "network.local_host": ("SSM_PLUGIN_LOCAL_HOST",),
+}
+
 
 def default_files(environ: Mapping[str, str] = os.environ) -> Tuple[str, str]:
     """Where a file is looked for if none was named, in this order."""
@@ -181,25 +195,26 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     def chosen(*names: str) -> Optional[str]:
         return next((environ[name] for name in names if environ.get(name)), None)
 
-    def converted(name: str, convert: Callable[[str], Any]) -> Any:
+    def converted(key: str, convert: Callable[[str], Any]) -> Any:
+        [name] = VARIABLES[key]
         try:
             return convert(environ[name]) if environ.get(name) else None
         except ValueError as error:
             raise ConfigurationError("%s: %s" % (name, error)) from error
 
-    if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
+    if chosen(*VARIABLES["defaults.profile"], "AWS_ACCESS_KEY_ID"):
         # The search for credentials reads these itself; naming a profile here would give it
         # precedence.
         settings = settings._replace(profile=None)
-    local_host = converted("SSM_PLUGIN_LOCAL_HOST", _line)
+    local_host = converted("network.local_host", _line)
     if local_host:
         settings = settings._replace(network=settings.network._replace(local_host=local_host))
     return settings.override(
-        region=chosen("AWS_REGION", "AWS_DEFAULT_REGION"),
-        endpoint_url=chosen("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
-        quiet=converted("SSM_PLUGIN_QUIET", _flag),
-        log_level=converted("SSM_PLUGIN_LOG_LEVEL", _known_level),
-        log_file=converted("SSM_PLUGIN_LOG_FILE", _path),
+        region=chosen(*VARIABLES["defaults.region"]),
+        endpoint_url=chosen(*VARIABLES["defaults.endpoint_url"]),
+        quiet=converted("quiet", _flag),
+        log_level=converted("log.level", _known_level),
+        log_file=converted("log.file", _path),
     )
 
 
@@ -320,6 +335,8 @@ def _level(node: Any, place: Place) -> str:
 
 _TEXT = scalar_of("text", _line, "str")
 _FILE = scalar_of("a path", _path, "str")
+_LEVEL = described(_level, Shape("one of " + ", ".join(LEVELS)))
+_COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
 _SWITCH = scalar_of("true or false", _flag, "bool")
 _PERIOD = scalar_of("a duration", _period, "str", "int", "float")
 _SIZE = scalar_of("a size", _from(1024, 1e12, parse_size), "str", "int", "float")
@@ -335,7 +352,7 @@ _FILE_SCHEMA = section_of(
     _settings,
     defaults=section_of(dict, profile=_TEXT, region=_TEXT, endpoint_url=_TEXT, document_name=_TEXT),
     quiet=_SWITCH,
-    log=section_of(LogSettings, level=_level, file=_FILE, max_bytes=_SIZE, backups=_count(1, 100)),
+    log=section_of(LogSettings, level=_LEVEL, file=_FILE, max_bytes=_SIZE, backups=_count(1, 100)),
     network=section_of(
         NetworkSettings,
         connect_timeout=_PERIOD,
@@ -358,7 +375,7 @@ _FILE_SCHEMA = section_of(
             _job,
             target=_TEXT,
             targets=list_of(_TEXT),
-            command=_command,
+            command=_COMMAND,
             timeout=_PERIOD,
             retries=_count(0, 100),
             lock=_SWITCH,
@@ -370,3 +387,6 @@ _FILE_SCHEMA = section_of(
         ),
     ),
 )
+
+# For help: what the file may say.
+FILE_SHAPE = shape_of(_FILE_SCHEMA)

@@ -22,7 +22,7 @@ LAYERS = (
     {"transport", "terminal", "aws"},
     {"session"},
     {"nodes", "plugins"},
-    {"jobs", "loopback", "forwarding"},
+    {"doctor", "jobs", "loopback", "forwarding"},
     {"commands", "library"},
     {"cli"},
     {"__init__", "__main__"},

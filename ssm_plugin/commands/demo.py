@@ -140,6 +140,8 @@ def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -
     demo.update(AWS_ACCESS_KEY_ID=keys.access_key, AWS_SECRET_ACCESS_KEY=keys.secret_key)
     demo.update(AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
     demo.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    # Nothing can be kept there: the demo's nodes are gone when it ends.
+    demo.update(XDG_CACHE_HOME=os.devnull)
     return demo
 
 

@@ -12,6 +12,7 @@ from typing import List, Mapping, Optional
 
 from ..config import Settings
 from ..display import encoded, shown
+from ..nodes import cache
 from ..nodes.directory import NodeDirectory, by_name
 from ..nodes.node import Node
 from ..nodes.table import as_object, table
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     found: List[Node] = [] if targets else directory.all(online_only=not options.offline)
     for target in targets:
         found += nodes_of(directory, target, settings)
+    if not targets:
+        cache.store(found, settings, environ)
     nodes = by_name({node.node_id: node for node in found}.values())
     if options.json:
         write_all(1, (json.dumps([as_object(node) for node in nodes]) + "\n").encode("ascii"))

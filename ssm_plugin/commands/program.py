@@ -11,7 +11,11 @@ COMMANDS: Dict[str, str] = {
     "ssh": "carry one SSH connection, for ProxyCommand",
     "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",
+    "doctor": "find out why a node cannot be reached",
     "demo": "the same against a local service: no AWS account needed",
+    "completion": "what makes TAB complete commands, options and names in a shell",
+    "ssh-config": "lines for ~/.ssh/config, so that ssh knows the nodes",
+    "help": "help with a command, or with config, exit-status, environment",
 }
 HELP = ("-h", "--help")
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Container, List, Mapping, Optional
 
+from .diagnosis_api import Diagnosis
 from .gateway import Gateway
 from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
@@ -30,6 +31,8 @@ class SsmApi(JsonApi):
             "DescribeSessions": self._describe_sessions,
             "DescribeInstanceInformation": lambda f: describe_instance_information(known, f),
         }
+        self.diagnosis = Diagnosis(targets)
+        operations.update(self.diagnosis.operations)
         super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets

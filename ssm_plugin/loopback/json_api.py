@@ -6,6 +6,7 @@ its operation, how it was signed, and the error code it was answered with. Never
 
 import json
 import threading
+import time
 import uuid
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
@@ -140,5 +141,6 @@ def _json_response(status: int, fields: Fields) -> HttpResponse:
     headers: Tuple[Tuple[str, str], ...] = (
         ("Content-Type", "application/x-amz-json-1.1"),
         ("x-amzn-RequestId", str(uuid.uuid4())),
+        ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
     )
     return HttpResponse(status, json.dumps(fields).encode("utf-8"), headers)

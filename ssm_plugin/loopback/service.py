@@ -22,6 +22,7 @@ from .agent_handshake import Encryption
 from .agent_work import AgentOptions
 from .api import SsmApi
 from .call_faults import CallFaults
+from .diagnosis_api import StsApi
 from .ec2_api import Ec2Api
 from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
@@ -86,7 +87,11 @@ class LocalService:
         self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {"AmazonSSM": self.ssm}
-        self._queries: Dict[str, JsonApi] = {"DescribeInstances": self.ec2}
+        self.sts = StsApi(self.signatures)
+        self._queries: Dict[str, JsonApi] = {
+            "DescribeInstances": self.ec2,
+            "GetCallerIdentity": self.sts,
+        }
         self._closed = False
 
     def __enter__(self) -> "LocalService":
@@ -204,6 +209,8 @@ def demo_service(
         encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
         chosen = chosen._replace(encryption=encryption)
     local = LocalService(agent_factory(chosen), faults, **service)
+    if kms_key_id:
+        local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}
     keys = KmsApi(local.signatures)
     local.serve_also("TrentService", keys)
     return local

@@ -65,7 +65,7 @@ def make_environment(
     service = ServiceClient(
         CredentialProvider(settings.profile, environ, region=region),
         region,
-        _given_endpoint(settings, environ),
+        given_endpoint(settings, environ),
         settings.network,
         environ,
         profile,
@@ -80,7 +80,7 @@ def make_environment(
     )
 
 
-def _given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
+def given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
     """The SSM endpoint from the command line, the AWS CLI or our file. One that only stands in the
     environment is found there again by the client, which knows when it is to be ignored."""
     names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL")

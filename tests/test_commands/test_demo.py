@@ -270,3 +270,15 @@ def test_a_file_of_nodes_that_is_wrong_is_one_line(caller, tmp_path):
     done = call(caller, ["serve", "--nodes", str(tmp_path / "nodes.yaml")])
     assert (done.status, done.stderr.count(b"\n")) == (255, 1)
     assert b"nodes.1.nmae: unknown key; did you mean 'name'?" in done.stderr
+
+
+def test_the_nodes_of_a_demo_are_not_kept_for_completion(caller, tmp_path):
+    done = call(caller, ["list"], HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert done.status == 0
+    assert list(tmp_path.rglob("nodes.json")) == []
+
+
+def test_the_doctor_has_nothing_to_say_against_the_demo_s_node(caller):
+    done = call(caller, ["doctor", "i-demo"])
+    assert done.status == 0, done.stdout
+    assert done.stdout.endswith(b"stands in the way of a session with i-demo.\n")
