@@ -176,6 +176,11 @@ class ServiceClient:
             isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
         )
 
+    def document_content(self, name: str) -> str:
+        """The content of a session document, as the text that it was written as."""
+        operation = Operation("ssm:GetDocument", name)
+        return _text(self._perform(_Call("ssm", operation, {"Name": name})), "Content")
+
     def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
         """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
 

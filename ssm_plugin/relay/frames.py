@@ -15,9 +15,10 @@ and so many bytes. The first one says which secret it brings, and where to.
 import binascii
 import re
 import struct
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
 from ..errors import RemoteError
+from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 
 # Up.

@@ -1,9 +1,10 @@
 """The command line that starts a relay at a node, with what is there to run it."""
 
 import re
-from typing import List, NamedTuple
+from typing import List
 
 from ..jobs.remote_line import quote
+from ..named_tuple import NamedTuple
 from . import node_perl, node_python
 
 # What a relay has ready for connections to come. It makes a new secret for each that is used.
