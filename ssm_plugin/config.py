@@ -25,6 +25,7 @@ from .strict_yaml import (
 )
 
 LEVELS = ("off", "error", "warning", "info", "debug")
+SPEEDS = ("plain", "auto", "fast")
 SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
 
 # ``socket.settimeout`` overflows beyond 2**31 ms, which is 24.8 days.
@@ -78,7 +79,8 @@ class JobSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """``source`` is the file that these came from, None where there was none."""
+    """``source`` is the file that these came from, None where there was none. ``speeds`` are
+    those of single targets, by their configured names."""
 
     profile: Optional[str] = None
     region: Optional[str] = None
@@ -89,6 +91,8 @@ class Settings(NamedTuple):
     network: NetworkSettings = NetworkSettings()
     targets: Mapping[str, str] = {}
     jobs: Mapping[str, JobSettings] = {}
+    speed: str = "plain"
+    speeds: Mapping[str, str] = {}
     source: Optional[str] = None
 
     def override(self, **given: Any) -> "Settings":
@@ -111,6 +115,10 @@ class Settings(NamedTuple):
         if near:
             raise UsageError("no target is called %r%s" % (name, near))
         return name
+
+    def speed_for(self, name: str) -> str:
+        """Of tunnels to the target that is called so."""
+        return self.speeds.get(name, self.speed)
 
     def find_job(self, name: str) -> JobSettings:
         """:raises UsageError: if there is no such job"""
@@ -269,10 +277,16 @@ _FLAGS = {"true": True, "yes": True, "on": True, "1": True}
 _FLAGS.update({"false": False, "no": False, "off": False, "0": False})
 
 
-def _known_level(text: str) -> str:
-    if text not in LEVELS:
-        raise ValueError("%s is not one of %s" % (_short(text), ", ".join(LEVELS)))
-    return text
+def _one_of(known: Tuple[str, ...]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in known:
+            raise ValueError("%s is not one of %s" % (_short(text), ", ".join(known)))
+        return text
+
+    return check
+
+
+_known_level, _known_speed = _one_of(LEVELS), _one_of(SPEEDS)
 
 
 def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -314,10 +328,23 @@ def _job(
 def _settings(
     defaults: Mapping[str, Any] = {},
     jobs: Mapping[str, JobSettings] = {},
+    targets: Mapping[str, Tuple[str, Optional[str]]] = {},
     **others: Any,
 ) -> Settings:
     named = {name: job._replace(name=name) for name, job in jobs.items()}
-    return Settings(jobs=named, **defaults, **others)
+    ids = {name: target for name, (target, _) in targets.items()}
+    speeds = {name: speed for name, (_, speed) in targets.items() if speed}
+    return Settings(targets=ids, speeds=speeds, jobs=named, **defaults, **others)
+
+
+def _target(id: str = "", speed: Optional[str] = None) -> Tuple[str, Optional[str]]:
+    if not id:
+        raise ValueError("a target needs an id")
+    return id, speed
+
+
+def _target_of(node: Any, place: Place) -> Any:
+    return _TARGET(node, place) if kind(node) == "map" else (_TEXT(node, place), None)
 
 
 def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
@@ -333,6 +360,8 @@ def _level(node: Any, place: Place) -> str:
 # --- What the file may say.
 
 _TEXT = scalar_of("text", _line, "str")
+_SPEED = scalar_of("a speed", _known_speed, "str")
+_TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
 _FILE = scalar_of("a path", _path, "str")
 _SWITCH = scalar_of("true or false", _flag, "bool")
 _PERIOD = scalar_of("a duration", _period, "str", "int", "float")
@@ -365,7 +394,8 @@ _FILE_SCHEMA = section_of(
         first_output_timeout=_PERIOD,
         local_host=_TEXT,
     ),
-    targets=mapping_of(_line, _TEXT),
+    speed=_SPEED,
+    targets=mapping_of(_line, _target_of),
     jobs=mapping_of(
         _line,
         section_of(

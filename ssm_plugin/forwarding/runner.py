@@ -50,6 +50,7 @@ class TunnelSession:
         self._advice = advice or "the SSM Agent's log says more"
         self._refused_at = float("-inf")
         self._runner: Optional[ListeningRunner] = None
+        self.make_kind: "Optional[RunnerKind]" = None  # in place of those of plain tunnels
         # A terminal that takes no output must not hold up a tunnel: lines go into the reports.
         self.streams = CallableStreams(self._say, self._warn)
 
@@ -65,7 +66,12 @@ class TunnelSession:
             )
         self.multiplexed = is_multiplexed(started)
         kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
-        runner = self._runner = kind(session, started, self)
+        if self.make_kind is not None:
+            return self._use(self.make_kind(session, started, self))
+        return self._use(kind(session, started, self))
+
+    def _use(self, runner: ListeningRunner) -> ListeningRunner:
+        self._runner = runner
         return runner
 
     # What its runner tells
@@ -113,7 +119,7 @@ class TunnelSession:
         self.went_wrong(os.fsdecode(line).strip())
 
 
-class _Reporting(ListeningRunner):
+class Reporting(ListeningRunner):
     def __init__(
         self, session: IRunnerSession, started: Started, tunnel_session: TunnelSession
     ) -> None:
@@ -148,9 +154,12 @@ class _Reporting(ListeningRunner):
         return missing
 
 
-class TunnelMuxRunner(_Reporting, MuxRunner):
+class TunnelMuxRunner(Reporting, MuxRunner):
     pass
 
 
-class TunnelBasicRunner(_Reporting, BasicRunner):
+class TunnelBasicRunner(Reporting, BasicRunner):
     pass
+
+
+RunnerKind = Callable[[IRunnerSession, Started, TunnelSession], ListeningRunner]

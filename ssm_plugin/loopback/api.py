@@ -1,11 +1,16 @@
 """The part of the SSM API that sessions need: start, resume, terminate, describe."""
 
-from typing import Any, Container, List, Mapping, Optional
+import json
+from typing import Any, Container, Dict, List, Mapping, Optional
 
 from .gateway import Gateway
 from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
 from .signatures import SignatureCheck
+
+_COMMAND_DOCUMENT = json.dumps(
+    {"schemaVersion": "1.0", "sessionType": "NonInteractiveCommands", "parameters": {}}
+)
 
 
 class SsmApi(JsonApi):
@@ -22,10 +27,15 @@ class SsmApi(JsonApi):
             "ResumeSession": self._resume_session,
             "TerminateSession": self._terminate_session,
             "DescribeSessions": self._describe_sessions,
+            "GetDocument": self._get_document,
         }
         super().__init__("ssm", signatures, operations)
         self._gateway = gateway
         self._targets = targets
+        # What GetDocument knows. An account that never chose any has no preferences.
+        self.document_contents: Dict[str, str] = {
+            "AWS-StartNonInteractiveCommand": _COMMAND_DOCUMENT
+        }
 
     def _start_session(self, fields: Fields) -> Fields:
         target = field(fields, "Target")
@@ -52,6 +62,13 @@ class SsmApi(JsonApi):
         session = self._session(fields)
         session.terminate()
         return {"SessionId": session.session_id}
+
+    def _get_document(self, fields: Fields) -> Fields:
+        name = field(fields, "Name")
+        content = self.document_contents.get(name)
+        if content is None:
+            raise ApiError("InvalidDocument", "Document with name %s does not exist." % name)
+        return {"Name": name, "Content": content, "DocumentFormat": "JSON"}
 
     def _describe_sessions(self, fields: Fields) -> Fields:
         wanted = field(fields, "State")

@@ -35,6 +35,8 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
+  pace=D               so long after each message of a terminal or port session,
+                       as a real agent does; 1.2ms is about its own
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
@@ -88,6 +90,7 @@ class FaultPlan(NamedTuple):
     skip_handshake: bool = False
     force_handshake: bool = False
     lose_channel_closed: bool = False
+    pace: float = 0.0  # seconds
     seed: int = 0
 
 
@@ -160,6 +163,10 @@ def _delay(value: Optional[str]) -> Dict[str, Any]:
     return fields
 
 
+def _pause(value: Optional[str]) -> float:
+    return parse_interval(value or "")
+
+
 def _window(value: Optional[str]) -> Period:
     after, colon, duration = (value or "").rpartition(":")
     return Period(_count(after) if colon else 0, parse_interval(duration))
@@ -211,5 +218,6 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "skip-handshake": _field("skip_handshake", _flag),
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
+    "pace": _field("pace", _pause),
     "seed": _field("seed", _count),
 }

@@ -9,15 +9,15 @@ a stream to that port, in a port session of the ordinary kind. The stream begins
 which is good once, and the target; the relay connects to it. What comes from the target goes down
 as numbered lines of base64 on the relay's standard output, each with the number of its stream; what
 goes up goes through the stream itself, in frames, so that the end of one direction is a frame as
-well and half-closed connections stay half-closed (``frames``, pure). Nothing is sent up before the
-relay has told, by the way down, that it has taken the stream: whoever else may have got hold of the
+well and half-closed connections stay half-closed (``messages``, pure). Nothing is sent up before
+the relay has told, by the way down, that it has taken the stream: whoever else may have got hold of the
 port by then learns a secret that is worth nothing, and no data.
 
 Each direction of each stream has a window of its own (``credit``, pure): one that nobody reads
 stops alone, and neither side ever keeps more than a window for each direction of a stream. Our side
 joins the halves (``streams``, ``reader``): its connections, the thread that writes to them, and the
 session of either half are those of all tunnels. ``relay`` runs the command session; ``stdio`` is
-the runner of the port session for SSH and ``runner`` that for local ports; ``choice`` says whether
+the runner of the port session for SSH and ``local_ports`` that for tunnels; ``choice`` says whether
 a tunnel may be fast at all.
 
 The relay ends with its session, whose end kills it; with its standard output or its parent, if it

@@ -5,11 +5,15 @@ import queue
 from typing import Any, Optional
 
 from ..aws.client import ServiceClient
+from ..config import SPEEDS
 from ..errors import RemoteError, ServiceError, SsmPluginError
 from ..transport.worker import Worker, WorkerFailed
 
-PLAIN, AUTO, FAST = "plain", "auto", "fast"
-SPEEDS = (PLAIN, AUTO, FAST)
+PLAIN, AUTO, FAST = SPEEDS
+SPEED_HELP = (
+    "plain: the agent's pace; auto: a helper program at the node makes downloads as fast as uploads, "
+    "where it can; fast: an error where it cannot"
+)
 
 # The account's preferences: they say where its sessions are logged.
 PREFERENCES = "SSM-SessionManagerRunShell"

@@ -4,7 +4,7 @@ A stream that nobody reads stops at its own window, and holds up no other. The r
 the same account.
 """
 
-from .frames import WINDOW
+from .messages import WINDOW
 
 # What has been taken is told in portions: each costs a message.
 PORTION = WINDOW // 4

@@ -23,6 +23,10 @@ class RelayReader(LocalReader):
         super().__init__(streams, inbox, writer, tell, local_end)
         self._streams = streams
 
+    def look_again(self) -> None:
+        """There may be a secret. From any thread."""
+        self._inbox.put(None)
+
     def _listen(self, wanted: bool) -> None:
         super()._listen(wanted and self._streams.reserve())
 
@@ -62,6 +66,7 @@ class RelayReader(LocalReader):
         self._attend(connection)
 
     def _watch(self, connection: RelayConnection) -> None:
+        assert connection.sock is not None
         reads = connection.input_ended_at is None and not connection.broken
         wanted = connection.opened and reads and connection.credit.left > 0
         if wanted != (connection.sock in self._selector.get_map()):

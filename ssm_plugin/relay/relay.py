@@ -19,7 +19,7 @@ from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
-from . import frames
+from . import messages
 from .choice import LoggingCheck, check_target
 from .launch import Launch
 
@@ -65,7 +65,7 @@ class Relay:
         )
         self._may_log = may_log
         self._launch = Launch(os.urandom(8).hex(), self.lease)
-        self._decoder = frames.DownDecoder(self._launch.token)
+        self._decoder = messages.DownDecoder(self._launch.token)
         self._changed = threading.Condition()
         self._session: Optional[Session] = None
         self._secrets: Dict[int, bytes] = {}
@@ -257,7 +257,7 @@ class Relay:
         greeted = self._decoder.port is not None
         fresh = False
         for message in self._decoder.feed(data):
-            if message.kind == frames.SECRET:
+            if message.kind == messages.SECRET:
                 fresh = True
                 with self._changed:
                     self._secrets[message.stream] = message.data

@@ -7,14 +7,14 @@ of room, and that of the relay's session, which brings what comes down.
 import socket
 from typing import Callable, List, Optional, Tuple
 
-from ..channel.protocol import Role
-from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection
 from ..plugins.local_writer import LocalWriter
 from ..plugins.mux_streams import MuxStreams, Received
+from ..terminal.wake import Inbox
 from ..transport.data_channel import PIECE, DataChannel
 from ..wire import payloads
-from . import frames
+from ..wire.message import Role
+from . import messages
 from .credit import Credit, Taken
 from .relay import Relay
 
@@ -47,7 +47,7 @@ class RelayConnection(Connection):
 class RelayStreams(MuxStreams):
     """``host`` and ``port`` are the target of all of its streams."""
 
-    piece = PIECE // 1024 * (_FRAME - frames.HEADER.size)
+    piece = PIECE // 1024 * (_FRAME - messages.HEADER.size)
     new_connection = RelayConnection
 
     def __init__(
@@ -98,15 +98,15 @@ class RelayStreams(MuxStreams):
     def send(self, connection: Connection, data: bytes) -> None:
         assert isinstance(connection, RelayConnection)
         connection.credit.spend(len(data))
-        super().send(connection, frames.data_frames(data, _FRAME))
+        super().send(connection, messages.data_frames(data, _FRAME))
 
     def finish(self, connection: Connection) -> None:
         """No more goes up; what comes down still does."""
-        super().send(connection, frames.frame(frames.FIN))
+        super().send(connection, messages.frame(messages.FIN))
 
     def break_off(self, connection: Connection) -> None:
         """The local peer is gone without an end."""
-        super().send(connection, frames.frame(frames.RESET))
+        super().send(connection, messages.frame(messages.RESET))
 
     def closed(self, connection: Connection) -> None:
         assert isinstance(connection, RelayConnection)
@@ -149,26 +149,26 @@ class RelayStreams(MuxStreams):
         connection.told_room = self._send_room
         self._relay.listen_to(number, make_sink(connection))
         host, port = target
-        self._send_frame(connection, frames.hello(number, secret, port, host))
+        self._send_frame(connection, messages.hello(number, secret, port, host))
         return connection
 
     def _down(self, connection: RelayConnection, kind: bytes, data: bytes) -> None:
         writer, inbox = self._writer, self._inbox
         assert writer is not None and inbox is not None
-        if kind == frames.OUTPUT:
+        if kind == messages.OUTPUT:
             writer.put(connection, data)
-        elif kind == frames.ROOM:
+        elif kind == messages.ROOM:
             connection.credit.grant(int(data))
             inbox.put(connection)
-        elif kind == frames.OPENED:
+        elif kind == messages.OPENED:
             connection.opened = True
             inbox.put(connection)
-        elif kind == frames.ENDED:
+        elif kind == messages.ENDED:
             writer.end(connection)
-        elif kind == frames.REFUSED:
+        elif kind == messages.REFUSED:
             self._refused(data.decode("utf-8", "replace"))
             self._break(connection, writer)
-        elif kind == frames.BROKEN:
+        elif kind == messages.BROKEN:
             self._break(connection, writer)
 
     @staticmethod
@@ -182,7 +182,7 @@ class RelayStreams(MuxStreams):
             writer.drop(connection)
 
     def _send_room(self, connection: Connection, size: int) -> None:
-        self._send_frame(connection, frames.credit(size))
+        self._send_frame(connection, messages.credit(size))
 
     def _send_frame(self, connection: Connection, frame: bytes) -> None:
         """Past the window: it is one message, and may stand between any two."""

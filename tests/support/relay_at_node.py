@@ -14,7 +14,7 @@ import subprocess
 import threading
 from collections import defaultdict
 
-from ssm_plugin.relay import frames, launch, node_perl, node_python
+from ssm_plugin.relay import launch, messages, node_perl, node_python
 
 from .interpreters import interpreters
 
@@ -44,7 +44,7 @@ class RelayAtNode:
     """``reading`` False: its output is left in the pipe until :meth:`read`."""
 
     def __init__(self, argv, lease=60, spare=4, reading=True):
-        self.decoder = frames.DownDecoder(TOKEN)
+        self.decoder = messages.DownDecoder(TOKEN)
         self.secrets = {}
         self.said = defaultdict(list)  # of each stream: (kind, data)
         self.errors = b""
@@ -102,14 +102,14 @@ class RelayAtNode:
         self.wait_for(lambda: self.secrets)
         number = min(self.secrets)
         sock = self.connect()
-        sock.sendall(frames.hello(number, self.secrets.pop(number), port, host))
+        sock.sendall(messages.hello(number, self.secrets.pop(number), port, host))
         return StreamAtNode(self, number, sock)
 
     def _read_all(self):
         for data in iter(lambda: os.read(self.process.stdout.fileno(), 65536), b""):
             with self._changed:
                 for message in self.decoder.feed(data):
-                    if message.kind == frames.SECRET:
+                    if message.kind == messages.SECRET:
                         self.secrets[message.stream] = message.data
                     else:
                         self.said[message.stream].append((message.kind, message.data))
@@ -123,16 +123,16 @@ class StreamAtNode:
         self._relay = relay
 
     def send(self, data):
-        self.sock.sendall(frames.data_frames(data, 1016))
+        self.sock.sendall(messages.data_frames(data, 1016))
 
     def end(self):
-        self.sock.sendall(frames.frame(frames.FIN))
+        self.sock.sendall(messages.frame(messages.FIN))
 
     def allow(self, size):
-        self.sock.sendall(frames.credit(size))
+        self.sock.sendall(messages.credit(size))
 
     def reset(self):
-        self.sock.sendall(frames.frame(frames.RESET))
+        self.sock.sendall(messages.frame(messages.RESET))
 
     def expect(self, kind):
         """Wait for a message of that kind; its data."""
@@ -144,14 +144,14 @@ class StreamAtNode:
 
     @property
     def output(self):
-        return b"".join(self._of(frames.OUTPUT))
+        return b"".join(self._of(messages.OUTPUT))
 
     def expect_output(self, size):
         self._relay.wait_for(lambda: len(self.output) >= size)
         return self.output
 
     def room(self):
-        return sum(int(data) for data in self._of(frames.ROOM))
+        return sum(int(data) for data in self._of(messages.ROOM))
 
     def _of(self, kind):
         return [data for one, data in self._relay.said[self.number] if one == kind]

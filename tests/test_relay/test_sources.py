@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.relay import frames
+from ssm_plugin.relay import messages
 from tests.support.echo import EchoServer
 from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
 
@@ -55,7 +55,7 @@ class Target:
 def test_bytes_of_every_value_come_back_through_it(argv):
     with EchoServer() as target, RelayAtNode(argv) as relay:
         stream = relay.open(target.port)
-        stream.expect(frames.OPENED)
+        stream.expect(messages.OPENED)
         part = LONG[:500000]
         stream.send(part)
         assert stream.expect_output(len(part)) == part
@@ -71,9 +71,9 @@ def test_the_end_of_one_direction_leaves_the_other_open(argv):
             assert incoming.read() == b"question"
         peer.sendall(b"answer")
         assert stream.expect_output(6) == b"answer"
-        assert not stream.has(frames.ENDED)
+        assert not stream.has(messages.ENDED)
         peer.close()
-        stream.expect(frames.ENDED)
+        stream.expect(messages.ENDED)
 
 
 def test_a_target_that_ends_first_still_gets_what_comes(argv):
@@ -81,7 +81,7 @@ def test_a_target_that_ends_first_still_gets_what_comes(argv):
         stream = relay.open(target.port)
         peer = target.accept()
         peer.shutdown(socket.SHUT_WR)
-        stream.expect(frames.ENDED)
+        stream.expect(messages.ENDED)
         stream.send(b"late")
         stream.end()
         with peer.makefile("rb") as incoming:
@@ -94,13 +94,13 @@ def test_a_stream_without_credit_stops_and_holds_up_no_other(argv):
         peer = one.accept()
         sender = threading.Thread(target=peer.sendall, args=(LONG,), daemon=True)
         sender.start()
-        stream.expect_output(frames.WINDOW)
+        stream.expect_output(messages.WINDOW)
         other = relay.open(two.port)
-        other.expect(frames.OPENED)
+        other.expect(messages.OPENED)
         other.send(b"not held up")
         assert other.expect_output(11) == b"not held up"
-        assert len(stream.output) == frames.WINDOW
-        stream.allow(frames.WINDOW)
+        assert len(stream.output) == messages.WINDOW
+        stream.allow(messages.WINDOW)
         assert stream.expect_output(len(LONG)) == LONG
         sender.join(TIME_LIMIT)
 
@@ -109,11 +109,11 @@ def test_room_is_told_as_the_target_takes_what_came(argv):
     with Target() as target, RelayAtNode(argv) as relay:
         stream = relay.open(target.port)
         peer = target.accept()
-        stream.expect(frames.OPENED)
-        stream.send(LONG[: frames.WINDOW])
+        stream.expect(messages.OPENED)
+        stream.send(LONG[: messages.WINDOW])
         with peer.makefile("rb") as incoming:
-            assert incoming.read(frames.WINDOW) == LONG[: frames.WINDOW]
-        relay.wait_for(lambda: stream.room() > frames.WINDOW // 2)
+            assert incoming.read(messages.WINDOW) == LONG[: messages.WINDOW]
+        relay.wait_for(lambda: stream.room() > messages.WINDOW // 2)
 
 
 def test_a_target_that_resets_is_told(argv):
@@ -123,7 +123,7 @@ def test_a_target_that_resets_is_told(argv):
         stream.send(b"unread")
         assert peer.recv(1) == b"u"
         peer.close()  # with data unread: a reset
-        stream.expect(frames.BROKEN)
+        stream.expect(messages.BROKEN)
 
 
 def test_what_was_sent_before_a_target_hung_up_is_not_lost_for_want_of_credit(argv):
@@ -133,30 +133,30 @@ def test_what_was_sent_before_a_target_hung_up_is_not_lost_for_want_of_credit(ar
         sender = threading.Thread(target=peer.sendall, args=(LONG,), daemon=True)
         sender.start()
         stream.end()
-        stream.expect_output(frames.WINDOW)
-        stream.allow(frames.WINDOW + 1)  # room for the end, too
+        stream.expect_output(messages.WINDOW)
+        stream.allow(messages.WINDOW + 1)  # room for the end, too
         sender.join(TIME_LIMIT)
         peer.close()
-        stream.expect(frames.ENDED)
+        stream.expect(messages.ENDED)
         assert hashlib.sha256(stream.output).digest() == hashlib.sha256(LONG).digest()
 
 
 def test_a_target_that_refuses_is_told_with_the_reason(argv):
     with RelayAtNode(argv) as relay:
         stream = relay.open(unused_port())
-        assert b"refused" in stream.expect(frames.REFUSED)
+        assert b"refused" in stream.expect(messages.REFUSED)
 
 
 def test_a_host_that_there_is_not_is_told(argv):
     with RelayAtNode(argv) as relay:
         stream = relay.open(80, "nowhere.invalid")
-        assert stream.expect(frames.REFUSED)
+        assert stream.expect(messages.REFUSED)
 
 
 def test_a_stream_that_leads_nowhere_is_taken(argv):
     with RelayAtNode(argv) as relay:
         stream = relay.open(0)
-        stream.expect(frames.OPENED)
+        stream.expect(messages.OPENED)
 
 
 def test_a_hundred_streams_at_once(argv):
@@ -166,7 +166,7 @@ def test_a_hundred_streams_at_once(argv):
             stream.send(b"%d" % stream.number)
             stream.end()
         for stream in streams:
-            stream.expect(frames.ENDED)
+            stream.expect(messages.ENDED)
             assert stream.output == b"%d" % stream.number
 
 
@@ -174,7 +174,7 @@ def test_a_reset_from_here_reaches_the_target(argv):
     with Target() as target, RelayAtNode(argv) as relay:
         stream = relay.open(target.port)
         peer = target.accept()
-        stream.expect(frames.OPENED)
+        stream.expect(messages.OPENED)
         stream.reset()
         with pytest.raises(ConnectionResetError):
             peer.recv(1)
@@ -184,7 +184,7 @@ def test_a_stream_that_was_cut_is_no_end_of_data_for_its_target(argv):
     with Target() as target, RelayAtNode(argv) as relay:
         stream = relay.open(target.port)
         peer = target.accept()
-        stream.expect(frames.OPENED)
+        stream.expect(messages.OPENED)
         stream.sock.close()
         with pytest.raises(ConnectionResetError):
             peer.recv(1)
@@ -204,20 +204,20 @@ def test_a_secret_serves_one_connection(argv):
     with RelayAtNode(argv) as relay:
         relay.wait_for(lambda: relay.secrets)
         number, secret = sorted(relay.secrets.items())[0]
-        relay.open(0).expect(frames.OPENED)
+        relay.open(0).expect(messages.OPENED)
         again = relay.connect()
-        again.sendall(frames.hello(number, secret, 0))
+        again.sendall(messages.hello(number, secret, 0))
         assert is_hung_up_on(again)
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        frames.hello(1, b"\0" * 16, 22),
-        frames.hello(999, b"\0" * 16, 22),
-        frames.frame(frames.HELLO),
-        frames.frame(frames.DATA, b"x"),
-        frames.frame(frames.HELLO, b"x" * 301),
+        messages.hello(1, b"\0" * 16, 22),
+        messages.hello(999, b"\0" * 16, 22),
+        messages.frame(messages.HELLO),
+        messages.frame(messages.DATA, b"x"),
+        messages.frame(messages.HELLO, b"x" * 301),
         b"GET / HTTP/1.0\r\n\r\n",
     ],
 )
@@ -226,13 +226,13 @@ def test_who_brings_no_secret_is_hung_up_on(argv, said):
         stranger = relay.connect()
         stranger.sendall(said)
         assert is_hung_up_on(stranger)
-        relay.open(0).expect(frames.OPENED)
+        relay.open(0).expect(messages.OPENED)
 
 
 def test_a_crowd_of_silent_strangers_shuts_nobody_out(argv):
     with RelayAtNode(argv) as relay:
         crowd = [relay.connect() for _ in range(80)]
-        relay.open(0).expect(frames.OPENED)
+        relay.open(0).expect(messages.OPENED)
         assert is_hung_up_on(crowd[0])
         assert is_hung_up_on(crowd[-1])  # after five seconds of silence
 
@@ -258,7 +258,7 @@ def test_it_ends_with_its_parent(argv):
 
 def test_it_ends_after_it_has_heard_nothing_for_its_lease(argv):
     with RelayAtNode(argv, lease=2) as relay:
-        relay.open(0).expect(frames.OPENED)
+        relay.open(0).expect(messages.OPENED)
         assert relay.process.wait(TIME_LIMIT) == 0
 
 

@@ -6,15 +6,15 @@ from .. import logs
 from ..channel.events import Started
 from ..errors import SessionLost
 from ..net.local_end import LocalEnd
-from ..plugins.inbox import Inbox
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader
 from ..plugins.port_runner import ListeningRunner
 from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession
+from ..terminal.wake import Inbox
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
-from . import frames
+from . import messages
 from .reader import RelayReader
 from .relay import Relay
 from .streams import RelayConnection, RelayStreams
@@ -41,7 +41,7 @@ class RelayRefused(RunnerEvent):
 
 
 class RelayMuxRunner(ListeningRunner):
-    """``target`` is where its connections lead to: a host, empty for the node itself, and a port."""
+    """``target`` is where its connections lead to: a host, empty for the node, and a port."""
 
     def __init__(
         self, session: IRunnerSession, started: Started, relay: Relay, target: Tuple[str, int]
@@ -59,7 +59,8 @@ class RelayMuxRunner(ListeningRunner):
             lambda reason: self.session.tell(RelayRefused(reason)),
         )
         self._control: Optional[RelayConnection] = None
-        self._is_up = False
+        self._relay_reader: Optional[RelayReader] = None
+        self.is_up = False
         self._up_timer = session.new_timer(self._not_up)
         self._ping_timer = session.new_timer(self._ping)
 
@@ -67,7 +68,9 @@ class RelayMuxRunner(ListeningRunner):
         self, inbox: "Inbox[Optional[Connection]]", local_end: LocalEnd
     ) -> LocalReader:
         self._streams.join(inbox, self.writer)
-        return RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
+        reader = RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
+        self._relay_reader = reader
+        return reader
 
     def start(self) -> None:
         self._relay.watch(self._relay_changed)
@@ -88,23 +91,21 @@ class RelayMuxRunner(ListeningRunner):
         self.session.channel.delivered(len(data))
 
     def event(self, event: RunnerEvent) -> None:
-        if isinstance(event, UpOpened) and not self._is_up:
-            self._is_up = True
+        if isinstance(event, UpOpened) and not self.is_up:
+            self.is_up = True
             self._up_timer.cancel()
             super().start()
             self._ping_timer.set(self._relay.lease / 4)
         elif isinstance(event, RelayChanged):
             if self._relay.failure is not None:
                 raise self._relay.failure
-            if self._is_up:
-                self.reader.hold_back(self.is_held_back)
+            if self._relay_reader is not None:
+                self._relay_reader.look_again()
         elif isinstance(event, RelayRefused):
             log.info("the relay could not connect: %s", event.reason)
             self.refused()
         else:
             super().event(event)
-
-    is_held_back = False
 
     def stop(self) -> None:
         self._relay.unwatch(self._relay_changed)
@@ -113,7 +114,7 @@ class RelayMuxRunner(ListeningRunner):
 
     def _control_told(self, kind: bytes) -> None:
         """In the thread of the relay's session."""
-        if kind == frames.OPENED:
+        if kind == messages.OPENED:
             self.session.tell(UpOpened())
 
     def _relay_changed(self) -> None:
