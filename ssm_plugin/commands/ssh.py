@@ -9,18 +9,34 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 """
 
 import argparse
+import queue
 import re
-from typing import Mapping
+from typing import List, Mapping, Optional, Tuple
 
+from .. import logs
 from ..channel.events import Started
-from ..config import Settings
-from ..errors import SessionPropertyError, UsageError
+from ..config import SPEEDS, Settings
+from ..display import encoded, shown
+from ..errors import (
+    RemoteError,
+    SessionInterrupted,
+    SessionPropertyError,
+    SsmPluginError,
+    UsageError,
+)
 from ..plugins.port import StdioRunner, listens
-from ..session.environment import make_environment
-from ..session.protocols import IRunner, IRunnerSession
+from ..relay.choice import FAST, PLAIN, SPEED_HELP
+from ..relay.relay import Relay
+from ..relay.stdio import RelayStdioRunner
+from ..session.environment import Environment, make_environment
+from ..session.events import SessionEvent
+from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
 from ..session.starting import SessionRequest
+from ..session.streams import write_all
 from ..session.types import SessionType
 from .foreground import run_new_session
+
+log = logs.logger(__name__)
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"
@@ -36,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
     parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
     parser.add_argument("--reason", help="why, for the session's record at AWS")
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -49,9 +66,49 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     environment = make_environment(settings, aside=True, environ=environ)
     port = request.parameters["portNumber"][0]
     what = "the session with port %s of %s was ended:" % (port, request.target)
-    return run_new_session(
-        request, environment._replace(silent=settings.quiet), _stream_runner, what
-    )
+    environment = environment._replace(silent=settings.quiet)
+    speed = options.speed or settings.speed_for(options.target)
+    if speed != PLAIN:
+        status = _run_fast(request, environment, what, speed == FAST)
+        if status is not None:
+            return status
+    return run_new_session(request, environment, _stream_runner, what)
+
+
+def _run_fast(
+    request: SessionRequest, environment: Environment, what: str, strict: bool
+) -> Optional[int]:
+    """None: it has to be plain, and nothing has happened yet."""
+    relay = Relay(request.target, environment, strict, request.reason)
+    opened: List[bool] = []
+
+    def prepare(
+        events: "queue.Queue[SessionEvent]"
+    ) -> Tuple[SessionRequest, Optional[RunnerFactory]]:
+        relay.wait(events)
+        if relay.warning:
+            write_all(2, encoded("ssm-plugin: warning: %s\n" % shown(relay.warning)))
+        up = request._replace(parameters={"portNumber": [str(relay.port)]})
+        target = "", int(request.parameters["portNumber"][0])
+        return up, lambda session, started: RelayStdioRunner(
+            session, started, relay, target, lambda: opened.append(True)
+        )
+
+    relay.begin()
+    try:
+        return run_new_session(request, environment, None, what, prepare)
+    except SessionInterrupted:
+        raise
+    except SsmPluginError as error:
+        if opened:
+            raise
+        if strict:
+            raise RemoteError("%s; use --speed auto or plain" % error) from error
+        log.info("%s is reached at plain speed: %s", request.target, error)
+        return None
+    finally:
+        relay.close()
+        relay.join()
 
 
 def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:

@@ -10,8 +10,8 @@ which is good once, and the target; the relay connects to it. What comes from th
 as numbered lines of base64 on the relay's standard output, each with the number of its stream; what
 goes up goes through the stream itself, in frames, so that the end of one direction is a frame as
 well and half-closed connections stay half-closed (``messages``, pure). Nothing is sent up before
-the relay has told, by the way down, that it has taken the stream: whoever else may have got hold of the
-port by then learns a secret that is worth nothing, and no data.
+the relay has told, by the way down, that it has taken the stream: whoever else may have got hold of
+its port by then learns a secret that is worth nothing, and no data.
 
 Each direction of each stream has a window of its own (``credit``, pure): one that nobody reads
 stops alone, and neither side ever keeps more than a window for each direction of a stream. Our side

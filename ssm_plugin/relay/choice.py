@@ -11,8 +11,8 @@ from ..transport.worker import Worker, WorkerFailed
 
 PLAIN, AUTO, FAST = SPEEDS
 SPEED_HELP = (
-    "plain: the agent's pace; auto: a helper program at the node makes downloads as fast as uploads, "
-    "where it can; fast: an error where it cannot"
+    "plain: downloads at the agent's pace; auto: as fast as uploads, by a helper program at the "
+    "node, where that is possible; fast: an error where it is not"
 )
 
 # The account's preferences: they say where its sessions are logged.
