@@ -26,8 +26,6 @@ from ..errors import (
 )
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import FAST, PLAIN, SPEED_HELP
-from ..relay.relay import Relay
-from ..relay.stdio import RelayStdioRunner
 from ..session.environment import Environment, make_environment
 from ..session.events import SessionEvent
 from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
@@ -79,6 +77,9 @@ def _run_fast(
     request: SessionRequest, environment: Environment, what: str, strict: bool
 ) -> Optional[int]:
     """None: it has to be plain, and nothing has happened yet."""
+    from ..relay.relay import Relay  # a plain session does not pay for them
+    from ..relay.stdio import RelayStdioRunner
+
     relay = Relay(request.target, environment, strict, request.reason)
     opened: List[bool] = []
 

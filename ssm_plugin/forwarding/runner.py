@@ -67,6 +67,8 @@ class TunnelSession:
         self.multiplexed = is_multiplexed(started)
         kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
         if self.make_kind is not None:
+            if not self.multiplexed:
+                raise SessionPropertyError("the agent is too old for many connections at once")
             return self._use(self.make_kind(session, started, self))
         return self._use(kind(session, started, self))
 

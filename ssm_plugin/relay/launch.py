@@ -13,7 +13,7 @@ SPARE_SECRETS = 64
 # $0 $1: the sources for Python and for perl. $2 $3 $4: their arguments. Each interpreter must show
 # that it works before it takes the place of this shell: the end of the session kills nobody else.
 _LAUNCH = """\
-for p in /usr/bin/python3 /usr/libexec/platform-python python3 python2.7 python2 python; do
+for p in python3 /usr/libexec/platform-python python2.7 python2 python; do
 "$p" -ESs -c "import binascii,fcntl,select,socket,struct,threading" </dev/null >/dev/null 2>&1 &&
 exec "$p" -ESs -c "$0" "$2" "$3" "$4" </dev/null; done
 perl -e "use IO::Poll; use MIME::Base64; use Socket qw(getaddrinfo)" </dev/null >/dev/null 2>&1 &&
