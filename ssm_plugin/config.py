@@ -23,13 +23,11 @@ from .strict_yaml import (
     scalar_of,
     section_of,
 )
+from .units import parse_duration, parse_size, shortened
 
 LEVELS = ("off", "error", "warning", "info", "debug")
 SPEEDS = ("plain", "auto", "fast")
 SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
-
-# ``socket.settimeout`` overflows beyond 2**31 ms, which is 24.8 days.
-MAX_DURATION = 20 * 86400.0
 
 
 class NetworkSettings(NamedTuple):
@@ -138,39 +136,6 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
     return _with_environment(_read(source) if source else Settings(), environ)
 
 
-def parse_duration(text: str) -> float:
-    """``20s``, ``15m``, ``1h30m``, ``500ms``, ``2d`` or plain seconds -> seconds.
-
-    :raises UsageError: if it is none of these, or beyond ``MAX_DURATION``
-    """
-    match = _DURATION.match(text)
-    if not match:
-        raise UsageError("%s is not a duration, such as 20s, 15m or 1h30m" % _short(text))
-    units = (86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
-    seconds = sum(float(n) * unit for n, unit in zip(match.groups(), units) if n)
-    if seconds > MAX_DURATION:
-        raise UsageError("%s is too long: 20d is the limit" % _short(text))
-    return seconds
-
-
-def parse_size(text: str) -> int:
-    """``10MB`` (powers of 1000), ``10MiB`` (powers of 1024) or plain bytes -> bytes.
-
-    :raises UsageError: if it is none of these
-    """
-    match = re.match(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:([KMGT]?)(I?)B)?\Z", text.upper())
-    if not match or (match.group(3) and not match.group(2)):
-        raise UsageError("%s is not a size, such as 10MB or 64KiB" % _short(text))
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix or " "))
-
-
-_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
-_DURATION = re.compile(
-    r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}\Z".format(_NUMBER)
-)
-
-
 # --- Where the settings come from.
 
 
@@ -234,10 +199,6 @@ def _shown(record: Any, hidden: str) -> str:
 # --- From text to values. These raise ValueError.
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
 def _line(text: str) -> str:
     if not text or re.search("[\0-\x1f\x7f]", text):
         raise ValueError("it is empty" if not text else "it holds a control character")
@@ -269,7 +230,7 @@ def _path(text: str) -> str:
 def _flag(text: str) -> bool:
     value = _FLAGS.get(text.lower())
     if value is None:
-        raise ValueError("%s is neither true nor false" % _short(text))
+        raise ValueError("%s is neither true nor false" % shortened(text))
     return value
 
 
@@ -280,7 +241,7 @@ _FLAGS.update({"false": False, "no": False, "off": False, "0": False})
 def _one_of(known: Tuple[str, ...]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text not in known:
-            raise ValueError("%s is not one of %s" % (_short(text), ", ".join(known)))
+            raise ValueError("%s is not one of %s" % (shortened(text), ", ".join(known)))
         return text
 
     return check
@@ -293,7 +254,7 @@ def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[s
     def within(text: str) -> Any:
         value = convert(text)
         if not low <= value <= high:
-            raise ValueError("%s is not within %g and %g" % (_short(text), low, high))
+            raise ValueError("%s is not within %g and %g" % (shortened(text), low, high))
         return value
 
     return within
@@ -308,7 +269,7 @@ def _period(text: str) -> float:
 
 def _decimal(text: str) -> int:
     if not re.match(r"(0|[1-9][0-9]{0,15})\Z", text):
-        raise ValueError("%s is not a whole number" % _short(text))
+        raise ValueError("%s is not a whole number" % shortened(text))
     return int(text)
 
 

@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 LAYERS = (
     {"named_tuple", "unpacking"},
     {"errors", "version", "files", "display", "unpacked"},
-    {"strict_yaml", "masking", "shortage"},
+    {"strict_yaml", "masking", "shortage", "units"},
     {"log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},

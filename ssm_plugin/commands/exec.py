@@ -15,7 +15,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
-from ..config import Settings, parse_duration
+from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
@@ -37,6 +37,7 @@ from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
+from ..units import parse_duration
 from .foreground import signals_into
 from .parent import parent_watch
 

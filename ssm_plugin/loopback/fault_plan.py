@@ -35,8 +35,7 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
-  pace=D               so long after each message of a terminal or port session,
-                       as a real agent does; 1.2ms is about its own
+  pace=D               rest for D after each message but a command's; 1.2ms is real
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
