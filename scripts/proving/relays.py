@@ -136,28 +136,12 @@ def _relay_of(running):
     raise AssertionError("there is no relay")
 
 
-def play_all(play, seeds, at_once=1):
-    """Each seed; returns how many were played, and lines about those that failed."""
-    left, failed, results, lock = list(seeds), [], [], threading.Lock()
-
-    def work():
-        while True:
-            with lock:
-                if not left:
-                    return
-                seed = left.pop(0)
-            try:
-                result = play(seed)
-            except BaseException as error:
-                with lock:
-                    failed.append("seed %d: %r" % (seed, error))
-            else:
-                with lock:
-                    results.append(result)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def play_all(play, seeds):
+    """Each seed; what they returned, and lines about those that failed."""
+    results, failed = [], []
+    for seed in seeds:
+        try:
+            results.append(play(seed))
+        except Exception as error:
+            failed.append("seed %d: %r" % (seed, error))
     return results, failed

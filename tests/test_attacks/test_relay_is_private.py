@@ -1,4 +1,4 @@
-"""Another user of the node gains nothing from a relay: not by ps, not at its port, not by guessing."""
+"""Another user of the node gains nothing from a relay: by ps, at its port, or by guessing."""
 
 import os
 import pwd

@@ -14,7 +14,7 @@ def quick_python(monkeypatch):
 
 
 def test_faults_on_both_sessions_lose_and_double_nothing():
-    results, failed = relays.play_all(relays.play_faults, range(8), at_once=4)
+    results, failed = relays.play_all(relays.play_faults, range(8))
     assert failed == [] and len(results) == 8
 
 
