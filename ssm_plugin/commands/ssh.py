@@ -9,8 +9,10 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 """
 
 import argparse
+import os
 import queue
 import re
+import time
 from typing import List, Mapping, Optional, Tuple
 
 from .. import logs
@@ -26,6 +28,7 @@ from ..errors import (
 )
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import FAST, PLAIN, SPEED_HELP
+from ..relay.hint import HINT, PaceHint
 from ..session.environment import Environment, make_environment
 from ..session.events import SessionEvent
 from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
@@ -120,7 +123,20 @@ def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:
             "the session document %s forwards local ports; for SSH it must be one like %s"
             % (session.config.document_name, DOCUMENT)
         )
-    return StdioRunner(session, started)
+    return _PlainRunner(session, started)
+
+
+class _PlainRunner(StdioRunner):
+    """Goes at the agent's pace, and says so to whoever downloads much."""
+
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
+        super().__init__(session, started)
+        self._hint = PaceHint()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        super().output(payload_type, data)
+        if self._hint.came(len(data), time.monotonic()) and os.isatty(2):
+            self.session.notices.show(HINT)
 
 
 def _port(text: str) -> str:

@@ -5,10 +5,11 @@ from typing import Callable, Optional, Tuple
 
 from ..channel.events import Started
 from ..channel.protocol import MAXIMUM_PAYLOAD
-from ..errors import RemoteError, SessionLost
+from ..errors import RemoteError, SessionLost, SsmPluginError
 from ..plugins.port import StdioRunner
 from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession
+from ..session.streams import OutputGone
 from ..wire import payloads
 from . import messages
 from .credit import Credit, Taken
@@ -19,11 +20,18 @@ EXIT_RESET = 255
 
 
 class CameDown(RunnerEvent):
-    """The relay brought this."""
+    """The relay brought this; output is written at once, and needs no event."""
 
     def __init__(self, kind: bytes, data: bytes) -> None:
         self.kind = kind
         self.data = data
+
+
+class OutputFailed(RunnerEvent):
+    """Nobody takes our output any more."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 class RelayStdioRunner(StdioRunner):
@@ -58,9 +66,7 @@ class RelayStdioRunner(StdioRunner):
         if self._relay.failure is not None or secret is None:
             raise self._relay.failure or SessionLost("the relay at the node has no secret left")
         self._number = secret[0]
-        self._relay.listen_to(
-            self._number, lambda kind, data: self.session.tell(CameDown(kind, data))
-        )
+        self._relay.listen_to(self._number, self._came)
         self._send(messages.hello(secret[0], secret[1], self._port, self._host))
         self._up_timer.set(UP_LIMIT)
 
@@ -75,6 +81,8 @@ class RelayStdioRunner(StdioRunner):
         elif isinstance(event, RelayChanged):
             if self._relay.failure is not None and not self._has_ended:
                 raise self._relay.failure
+        elif isinstance(event, OutputFailed):
+            raise event.error
         else:
             super().event(event)
 
@@ -95,17 +103,31 @@ class RelayStdioRunner(StdioRunner):
         """The end of our input has been told: its other end says when all is over."""
         return False
 
-    def _take(self, kind: bytes, data: bytes) -> None:
+    def _came(self, kind: bytes, data: bytes) -> None:
+        """In the thread of the relay's session, which has nothing else to do: a key does not wait
+        for one thread more."""
         if kind == messages.OUTPUT:
-            super().output(payloads.OUTPUT, data)
-            room = self._taken.add(len(data))
-            if room:
-                self._send(messages.credit(room))
+            self._write(data)
         elif kind == messages.ROOM:
             with self._room:
                 self._credit.grant(int(data))
                 self._room.notify_all()
-        elif kind == messages.OPENED:
+        else:
+            self.session.tell(CameDown(kind, data))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            super().output(payloads.OUTPUT, data)
+        except (OutputGone, SsmPluginError) as error:
+            self._relay.forget(self._number)
+            self.session.tell(OutputFailed(error))
+            return
+        room = self._taken.add(len(data))
+        if room:
+            self._send(messages.credit(room))
+
+    def _take(self, kind: bytes, data: bytes) -> None:
+        if kind == messages.OPENED:
             self._open()
         elif kind == messages.REFUSED:
             raise RemoteError(
