@@ -4,6 +4,7 @@ import queue
 from contextlib import contextmanager
 from typing import Callable, Iterator, Optional, Tuple
 
+from ..aws.client import StartedSession
 from ..errors import SessionLost
 from ..session.environment import Environment
 from ..session.events import SessionEvent
@@ -16,7 +17,8 @@ from ..terminal.signals import Signalled, SignalWatch
 from ..transport.worker import Worker, WorkerFailed
 
 Preparation = Callable[
-    ["queue.Queue[SessionEvent]"], Tuple[SessionRequest, Optional[RunnerFactory]]
+    ["queue.Queue[SessionEvent]"],
+    Tuple[SessionRequest, Optional[RunnerFactory], Optional[StartedSession]],
 ]
 
 
@@ -30,17 +32,18 @@ def run_new_session(
     """Start, connect, wait; the exit status. Raises what went wrong.
 
     With notices dropped, an end that nobody here asked for is an error: one line says why, of
-    ``what``, or of the session's id. ``prepare`` may change what is started, and blocks as
-    ``start_session`` does."""
+    ``what``, or of the session's id. ``prepare`` may change what is started, or
+    start it itself; it blocks as ``start_session`` does."""
     events: "queue.Queue[SessionEvent]" = queue.Queue()
     foreground = Foreground(events.put)
     assert environment.service is not None, "sessions are started at the service"
     session: Optional[Session] = None
     try:
         with signals_into(foreground.signal, events.put):
+            started: Optional[StartedSession] = None
             if prepare is not None:
-                request, runner = prepare(events)
-            started = start_session(environment.service, request, events)
+                request, runner, started = prepare(events)
+            started = started or start_session(environment.service, request, events)
             session = make_session(request, started, environment, events, runner)
             outcome = foreground.run(session)
     # A safety net: there may have been neither descriptors nor threads, and now there are.

@@ -16,6 +16,7 @@ import time
 from typing import List, Mapping, Optional, Tuple
 
 from .. import logs
+from ..aws.client import StartedSession
 from ..channel.events import Started
 from ..config import SPEEDS, Settings
 from ..display import encoded, shown
@@ -80,23 +81,31 @@ def _run_fast(
     request: SessionRequest, environment: Environment, what: str, strict: bool
 ) -> Optional[int]:
     """None: it has to be plain, and nothing has happened yet."""
+    from ..relay.early import EarlyStart
     from ..relay.relay import Relay  # a plain session does not pay for them
     from ..relay.stdio import RelayStdioRunner
 
-    relay = Relay(request.target, environment, strict, request.reason)
     opened: List[bool] = []
+    assert environment.service is not None, "sessions are started at the service"
+    relay = Relay(
+        request.target, environment, strict, request.reason, lambda: early.begin()
+    )
+    target = "", int(request.parameters["portNumber"][0])
+    up = request._replace(parameters={"portNumber": [str(relay.wanted_port)]})
+    early = EarlyStart(environment.service, up, relay.failed)
 
     def prepare(
         events: "queue.Queue[SessionEvent]"
-    ) -> Tuple[SessionRequest, Optional[RunnerFactory]]:
+    ) -> Tuple[SessionRequest, Optional[RunnerFactory], Optional[StartedSession]]:
         relay.wait(events)
         if relay.warning:
             write_all(2, encoded("ssm-plugin: warning: %s\n" % shown(relay.warning)))
-        up = request._replace(parameters={"portNumber": [str(relay.port)]})
-        target = "", int(request.parameters["portNumber"][0])
-        return up, lambda session, started: RelayStdioRunner(
-            session, started, relay, target, lambda: opened.append(True)
-        )
+        there = request._replace(parameters={"portNumber": [str(relay.port)]})
+        started = early.take() if relay.port == relay.wanted_port else None
+        return there, _relay_runner, started
+
+    def _relay_runner(session: IRunnerSession, started: Started) -> IRunner:
+        return RelayStdioRunner(session, started, relay, target, lambda: opened.append(True))
 
     relay.begin()
     try:
@@ -112,6 +121,7 @@ def _run_fast(
         return None
     finally:
         relay.close()
+        early.discard()
         relay.join()
 
 

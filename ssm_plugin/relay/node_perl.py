@@ -12,7 +12,7 @@ use IO::Poll qw(POLLIN POLLOUT POLLERR POLLHUP POLLNVAL);
 use MIME::Base64 qw(encode_base64);
 use POSIX ();
 use Socket qw(:DEFAULT :addrinfo IPPROTO_TCP IPPROTO_IPV6 IPV6_V6ONLY TCP_NODELAY);
-my ($token, $lease, $spare) = @ARGV;
+my ($token, $lease, $spare, $wanted) = @ARGV;
 my ($HELLO, $DATA, $FIN, $CREDIT, $RESET) = 0 .. 4;
 my ($WINDOW, $PIECE, $FULL, $STRANGERS, $SILENCE) = (1 << 20, 32768, 1 << 18, 64, 5);
 my $GONE = POLLERR | POLLHUP | POLLNVAL;
@@ -244,9 +244,9 @@ sub attend {
 # --- The loop.
 sub listen_at_both {
     # Both addresses of the name localhost: nobody else may have the other one.
-    while (1) {
+    for my $one ($wanted, (0) x 20) {
         socket(my $four, PF_INET, SOCK_STREAM, 0) or exit 1;
-        bind($four, pack_sockaddr_in(0, inet_aton("127.0.0.1"))) or exit 1;
+        bind($four, pack_sockaddr_in($one, inet_aton("127.0.0.1"))) or next;
         my ($port) = unpack_sockaddr_in(getsockname($four));
         my @found = ($four);
         if (socket(my $six, PF_INET6, SOCK_STREAM, 0)) {

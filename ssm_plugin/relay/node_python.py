@@ -6,8 +6,12 @@ each costs four more in the command line.
 """
 
 SOURCE = r'''
-import binascii, errno, fcntl, os, select, socket, struct, sys, threading
-TOKEN, LEASE, SPARE = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+import os, sys
+try:
+    import binascii, errno, fcntl, select, socket, struct, threading
+except ImportError:
+    os.execvp("perl", ["perl", "-e", sys.argv[5]] + sys.argv[1:5])
+TOKEN, LEASE, SPARE, PORT = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 HELLO, DATA, FIN, CREDIT, RESET = range(5)
 WINDOW, PIECE, FULL, STRANGERS, SILENCE = 1 << 20, 32768, 1 << 18, 64, 5
 IN, OUT, GONE = select.POLLIN, select.POLLOUT, select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -238,9 +242,12 @@ def answered(events):
 
 def listen():
     # Both addresses of the name localhost: nobody else may have the other one.
-    while True:
+    for wanted in [PORT] + [0] * 20:
         four = socket.socket()
-        four.bind(("127.0.0.1", 0))
+        try:
+            four.bind(("127.0.0.1", wanted))
+        except EnvironmentError:
+            continue
         found = [four]
         try:
             six = socket.socket(socket.AF_INET6)

@@ -36,6 +36,9 @@ CLOSE_LIMIT = 3.0
 
 _ERRORS_KEPT = 300  # bytes
 
+# Ports below those that systems give to clients, and above those of most services.
+_LOWEST, _HIGHEST = 20000, 32000
+
 # Takes the kind and the data of each message of one stream, in the thread of the relay's session.
 Sink = Callable[[bytes, bytes], None]
 
@@ -46,12 +49,19 @@ class RelaySettled(RunnerEvent):
 
 class Relay:
     """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
+    ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
+    but that it may not start; it listens at ``wanted_port`` then, if that is free.
 
     :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
     """
 
     def __init__(
-        self, target: str, environment: Environment, may_log: bool, reason: Optional[str] = None
+        self,
+        target: str,
+        environment: Environment,
+        may_log: bool,
+        reason: Optional[str] = None,
+        connecting: Callable[[], object] = lambda: None,
     ) -> None:
         self.warning = ""
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
@@ -64,7 +74,9 @@ class Relay:
             listener=None,
         )
         self._may_log = may_log
-        self._launch = Launch(os.urandom(8).hex(), self.lease)
+        self._connecting = connecting
+        self.wanted_port = _LOWEST + int.from_bytes(os.urandom(2), "big") % (_HIGHEST - _LOWEST)
+        self._launch = Launch(os.urandom(8).hex(), self.lease, self.wanted_port)
         self._decoder = messages.DownDecoder(self._launch.token)
         self._changed = threading.Condition()
         self._session: Optional[Session] = None
@@ -76,7 +88,7 @@ class Relay:
         self._told_when_settled: List[Tell] = []
         self._watchers: List[Callable[[], object]] = []
         self._errors = b""
-        self._worker = Worker("relay", self._run, self._worker_failed)
+        self._worker = Worker("relay", self._run, self.failed)
 
     def begin(self) -> None:
         self._worker.start()
@@ -162,6 +174,10 @@ class Relay:
         with self._changed:
             self._sinks.pop(number, None)
 
+    def failed(self, event: WorkerFailed) -> None:
+        """A thread of its own, or of one who starts with it, broke."""
+        self._settle(event.as_error())
+
     # Its own thread
 
     def _run(self) -> None:
@@ -174,9 +190,6 @@ class Relay:
             self._settle(error)
         finally:
             self._end()
-
-    def _worker_failed(self, event: WorkerFailed) -> None:
-        self._settle(event.as_error())
 
     def _start(self) -> Session:
         service = self._environment.service
@@ -197,6 +210,7 @@ class Relay:
         if self._closing or (self.warning and not self._may_log):
             session.terminate_session()
             raise RemoteError(self.warning or "it was not wanted any more")
+        self._connecting()
         session.execute()
         return session
 

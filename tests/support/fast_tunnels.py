@@ -39,7 +39,7 @@ def fast_tunnel(service, forward, speed="fast", network=NETWORK, ready=True):
 
 def relays():
     """The process ids of the relays that run as children of this process's agents."""
-    listed = subprocess.check_output([_PS, "-o", "pid=,ppid=,args=", "-A"])
+    listed = subprocess.check_output([_PS, "-ww", "-o", "pid=,ppid=,args=", "-A"])
     found = []
     for line in listed.decode("utf-8", "replace").splitlines():
         pid, parent, args = line.split(None, 2)

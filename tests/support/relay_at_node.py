@@ -43,12 +43,12 @@ def relay_runners():
 class RelayAtNode:
     """``reading`` False: its output is left in the pipe until :meth:`read`."""
 
-    def __init__(self, argv, lease=60, spare=4, reading=True):
+    def __init__(self, argv, lease=60, spare=4, reading=True, port=0):
         self.decoder = messages.DownDecoder(TOKEN)
         self.secrets = {}
         self.said = defaultdict(list)  # of each stream: (kind, data)
         self.errors = b""
-        self._argv = argv + launch.arguments(TOKEN, lease, spare)
+        self._argv = argv + launch.arguments(TOKEN, lease, spare, port)
         self._reading = reading
         self._changed = threading.Condition()
         self._sockets = []

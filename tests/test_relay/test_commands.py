@@ -126,7 +126,7 @@ def ask(port):
 
 
 def children_of(pid):
-    listed = subprocess.check_output(["ps", "-o", "pid=,args=", "--ppid", str(pid)])
+    listed = subprocess.check_output(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)])
     return [line for line in listed.splitlines() if b"binascii, errno" in line]
 
 

@@ -269,6 +269,14 @@ def test_nobody_else_can_have_the_other_address_of_its_port(argv):
             other.bind(("::1", relay.decoder.port))
 
 
+def test_it_listens_where_it_is_told_if_that_is_free_and_else_elsewhere(argv):
+    port = unused_port()
+    with RelayAtNode(argv, port=port) as one, RelayAtNode(argv, port=port) as other:
+        assert one.decoder.port == port
+        assert other.decoder.port not in (0, port)
+        other.open(0).expect(messages.OPENED)
+
+
 def test_its_secrets_are_in_no_argument(argv):
     with RelayAtNode(argv) as relay:
         relay.wait_for(lambda: len(relay.secrets) == 4)
