@@ -15,6 +15,8 @@ from .strict_yaml import (
     SCALARS,
     Parser,
     Place,
+    Shape,
+    described,
     did_you_mean,
     kind,
     list_of,
@@ -22,6 +24,7 @@ from .strict_yaml import (
     read,
     scalar_of,
     section_of,
+    shape_of,
 )
 from .units import parse_duration, parse_size, shortened
 
@@ -102,18 +105,6 @@ class Settings(NamedTuple):
         log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
         return self._replace(log=self.log._replace(**log), **fields)
 
-    def resolve_target(self, name: str) -> str:
-        """What the configuration calls ``name``, else ``name`` itself.
-
-        :raises UsageError: for what can only be a slip of the pen for a configured name
-        """
-        if name in self.targets or re.match(r"m?i-|.*:", name):
-            return self.targets.get(name, name)
-        near = did_you_mean(name, self.targets)
-        if near:
-            raise UsageError("no target is called %r%s" % (name, near))
-        return name
-
     def speed_for(self, name: str) -> str:
         """Of tunnels to the target that is called so."""
         return self.speeds.get(name, self.speed)
@@ -137,6 +128,17 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
 
 
 # --- Where the settings come from.
+
+# Which variables win over a key of the file; the first one that is set counts.
+VARIABLES: Mapping[str, Tuple[str, ...]] = {
+    "defaults.profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "defaults.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "defaults.endpoint_url": ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
+    "quiet": ("SSM_PLUGIN_QUIET",),
+    "log.level": ("SSM_PLUGIN_LOG_LEVEL",),
+    "log.file": ("SSM_PLUGIN_LOG_FILE",),
+    "network.local_host": ("SSM_PLUGIN_LOCAL_HOST",),
+}
 
 
 def default_files(environ: Mapping[str, str] = os.environ) -> Tuple[str, str]:
@@ -168,25 +170,26 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     def chosen(*names: str) -> Optional[str]:
         return next((environ[name] for name in names if environ.get(name)), None)
 
-    def converted(name: str, convert: Callable[[str], Any]) -> Any:
+    def converted(key: str, convert: Callable[[str], Any]) -> Any:
+        [name] = VARIABLES[key]
         try:
             return convert(environ[name]) if environ.get(name) else None
         except ValueError as error:
             raise ConfigurationError("%s: %s" % (name, error)) from error
 
-    if chosen("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID"):
+    if chosen(*VARIABLES["defaults.profile"], "AWS_ACCESS_KEY_ID"):
         # The search for credentials reads these itself; naming a profile here would give it
         # precedence.
         settings = settings._replace(profile=None)
-    local_host = converted("SSM_PLUGIN_LOCAL_HOST", _line)
+    local_host = converted("network.local_host", _line)
     if local_host:
         settings = settings._replace(network=settings.network._replace(local_host=local_host))
     return settings.override(
-        region=chosen("AWS_REGION", "AWS_DEFAULT_REGION"),
-        endpoint_url=chosen("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
-        quiet=converted("SSM_PLUGIN_QUIET", _flag),
-        log_level=converted("SSM_PLUGIN_LOG_LEVEL", _known_level),
-        log_file=converted("SSM_PLUGIN_LOG_FILE", _path),
+        region=chosen(*VARIABLES["defaults.region"]),
+        endpoint_url=chosen(*VARIABLES["defaults.endpoint_url"]),
+        quiet=converted("quiet", _flag),
+        log_level=converted("log.level", _known_level),
+        log_file=converted("log.file", _path),
     )
 
 
@@ -323,7 +326,10 @@ def _level(node: Any, place: Place) -> str:
 _TEXT = scalar_of("text", _line, "str")
 _SPEED = scalar_of("a speed", _known_speed, "str")
 _TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
+_ANY_TARGET = described(_target_of, Shape("an id, or a section of id and speed"))
 _FILE = scalar_of("a path", _path, "str")
+_LEVEL = described(_level, Shape("one of " + ", ".join(LEVELS)))
+_COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
 _SWITCH = scalar_of("true or false", _flag, "bool")
 _PERIOD = scalar_of("a duration", _period, "str", "int", "float")
 _SIZE = scalar_of("a size", _from(1024, 1e12, parse_size), "str", "int", "float")
@@ -339,7 +345,7 @@ _FILE_SCHEMA = section_of(
     _settings,
     defaults=section_of(dict, profile=_TEXT, region=_TEXT, endpoint_url=_TEXT, document_name=_TEXT),
     quiet=_SWITCH,
-    log=section_of(LogSettings, level=_level, file=_FILE, max_bytes=_SIZE, backups=_count(1, 100)),
+    log=section_of(LogSettings, level=_LEVEL, file=_FILE, max_bytes=_SIZE, backups=_count(1, 100)),
     network=section_of(
         NetworkSettings,
         connect_timeout=_PERIOD,
@@ -356,14 +362,14 @@ _FILE_SCHEMA = section_of(
         local_host=_TEXT,
     ),
     speed=_SPEED,
-    targets=mapping_of(_line, _target_of),
+    targets=mapping_of(_line, _ANY_TARGET),
     jobs=mapping_of(
         _line,
         section_of(
             _job,
             target=_TEXT,
             targets=list_of(_TEXT),
-            command=_command,
+            command=_COMMAND,
             timeout=_PERIOD,
             retries=_count(0, 100),
             lock=_SWITCH,
@@ -375,3 +381,6 @@ _FILE_SCHEMA = section_of(
         ),
     ),
 )
+
+# For help: what the file may say.
+FILE_SHAPE = shape_of(_FILE_SCHEMA)

@@ -13,7 +13,7 @@ import stat
 from typing import BinaryIO
 
 MIB = 1 << 20  # bytes
-_OWN_DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z")
+_OWN_DESCRIPTOR = r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z"
 
 
 def make_private_directories(path: str) -> None:
@@ -37,7 +37,7 @@ def open_private(path: str, flags: int) -> int:
     be meant to have us write into it. A pipe of our own and a device of root's may be named; a pipe
     that nobody reads is an error (ENXIO) instead of a wait without end.
     """
-    own = _OWN_DESCRIPTOR.match(path)
+    own = re.match(_OWN_DESCRIPTOR, path)
     if own:
         return os.dup(int(own.group(1) or {"out": 1, "err": 2}[own.group(2)]))
     make_private_directories(os.path.dirname(path))

@@ -15,6 +15,7 @@ from .errors import SsmPluginError, UsageError
 from .jobs.remote_command import RemoteCommand
 from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
 from .named_tuple import NamedTuple
+from .nodes.targets import check_target, find_one
 from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
@@ -65,13 +66,16 @@ def run(
     """Run a command on a node and wait for it. Settings come as for ``ssm-plugin exec``: what is
     given here, then the environment, then the configuration file.
 
-    ``argv`` is a list, whose words arrive as they are, or a str, which ``sh`` at the node reads.
+    ``target`` is an id, a configured name, ``tag:KEY=VALUE``, ``ip:ADDRESS``, ``name:NAME`` or the
+    name of a node, and must mean one node. ``argv`` is a list, whose words arrive as they are, or
+    a str, which ``sh`` at the node reads.
     ``stdin`` is bytes, or a binary file that is read to its end in another thread. ``timeout`` is
     in seconds, from the call on. All output is kept in memory, unless ``stdout`` and ``stderr``
     are callables: they get it piece by piece, in another thread, and a slow one slows the command
     down. What they raise ends the command and comes out here. A KeyboardInterrupt that comes
     meanwhile ends the command, too.
 
+    :raises UsageError: if ``target`` means no node, or several
     :raises CommandFailed: with ``check``, for a status that is not 0; it has ``result``
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if the command could not be started, or its status never arrived
@@ -79,8 +83,10 @@ def run(
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
+    check_target(target, settings)
+    environment = make_environment(settings)
     request = CommandRequest(
-        settings.resolve_target(target),
+        find_one(target, settings, environment.service),
         shell_argv(argv) if isinstance(argv, str) else tuple(argv),
         target,
         settings.document_name or DEFAULT_DOCUMENT,
@@ -90,7 +96,7 @@ def run(
     )
     kept: List[List[bytes]] = [[], []]
     streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
-    result = _run_aside(RemoteCommand(request, make_environment(settings), streams))
+    result = _run_aside(RemoteCommand(request, environment, streams))
     completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
     if check and completed.status:
         raise CommandFailed(

@@ -6,7 +6,7 @@ turned into Python objects by the YAML library, so a tag can make nothing happen
 costs nothing; a recursive one ends where the schema ends.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .errors import ConfigurationError
 from .named_tuple import NamedTuple
@@ -53,6 +53,25 @@ class Place(NamedTuple):
 Parser = Callable[[Any, Place], Any]
 
 
+class Shape(NamedTuple):
+    """What a parser accepts, for help. ``keys`` are those of a section; ``item`` is of a list, or
+    of a mapping with keys of the user's choice."""
+
+    what: str
+    keys: Mapping[str, Any] = {}
+    item: Optional["Shape"] = None
+
+
+def described(parse: Parser, shape: Shape) -> Parser:
+    parse.shape = shape  # type: ignore[attr-defined]
+    return parse
+
+
+def shape_of(parse: Parser) -> Shape:
+    shape: Shape = parse.shape  # type: ignore[attr-defined]
+    return shape
+
+
 def read(data: bytes, file: str, parse: Parser) -> Any:
     """Parse the whole of ``data``; ``file`` is what errors call it.
 
@@ -94,7 +113,7 @@ def scalar_of(what: str, convert: Callable[[str], object], *kinds: str) -> Parse
             raise expected(what, node, place)
         return place.checked(convert, node.value)
 
-    return parse
+    return described(parse, Shape(what))
 
 
 def list_of(parse_item: Parser) -> Parser:
@@ -104,7 +123,7 @@ def list_of(parse_item: Parser) -> Parser:
         items = enumerate(node.value, 1)
         return tuple(parse_item(item, place.inside(str(n), item)) for n, item in items)
 
-    return parse
+    return described(parse, Shape("a list", item=shape_of(parse_item)))
 
 
 def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
@@ -116,7 +135,7 @@ def mapping_of(check_key: Callable[[str], str], parse_value: Parser) -> Parser:
             for key, value, inner in _entries(node, place)
         }
 
-    return parse
+    return described(parse, Shape("a mapping", item=shape_of(parse_value)))
 
 
 def section_of(make: Callable[..., object], **keys: Parser) -> Parser:
@@ -131,7 +150,8 @@ def section_of(make: Callable[..., object], **keys: Parser) -> Parser:
             values[key] = keys[key](value, inner)
         return place.checked(make, **values)
 
-    return parse
+    keys_described = {name: shape_of(parser) for name, parser in keys.items()}
+    return described(parse, Shape("a section", keys_described))
 
 
 def _entries(node: Any, place: Place) -> List[Tuple[str, Any, Place]]:

@@ -17,7 +17,7 @@ def parse_duration(text: str) -> float:
 
     :raises UsageError: if it is none of these, or beyond ``MAX_DURATION``
     """
-    match = _DURATION.match(text)
+    match = re.match(_DURATION, text)
     if not match:
         raise UsageError("%s is not a duration, such as 20s, 15m or 1h30m" % shortened(text))
     units = (86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
@@ -40,6 +40,4 @@ def parse_size(text: str) -> int:
 
 
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
-_DURATION = re.compile(
-    r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}\Z".format(_NUMBER)
-)
+_DURATION = r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}\Z".format(_NUMBER)

@@ -414,20 +414,8 @@ def test_the_command_line_wins_and_what_it_left_out_changes_nothing():
 # --- Names
 
 
-def test_a_name_stands_for_its_target_and_an_id_for_itself():
-    settings = config.Settings(targets={"db1": "i-0123", "i-9": "i-8"})
-    assert settings.resolve_target("db1") == "i-0123"
-    assert settings.resolve_target("i-9") == "i-8"
-    for target in ("i-0124", "mi-01", "ecs:cluster_task_id", "something"):
-        assert settings.resolve_target(target) == target
-
-
-def test_a_slip_in_a_name_is_pointed_out():
-    settings = config.Settings(
-        targets={"db1": "i-0"}, jobs={"nightly": config.JobSettings("nightly", ("t",), "c")}
-    )
-    with pytest.raises(UsageError, match="no target is called 'bd1'; did you mean 'db1'"):
-        settings.resolve_target("bd1")
+def test_a_slip_in_the_name_of_a_job_is_pointed_out():
+    settings = config.Settings(jobs={"nightly": config.JobSettings("nightly", ("t",), "c")})
     with pytest.raises(UsageError, match="no job is called 'nihgtly' .*; did you mean 'nightly'"):
         settings.find_job("nihgtly")
 
@@ -527,7 +515,7 @@ def test_a_target_may_have_a_speed_of_its_own(tmp_path):
     path.write_text("speed: auto\ntargets: {web: i-1, db: {id: i-2, speed: fast}}\n")
     settings = config.load(str(path), {})
     assert [settings.speed_for(name) for name in ("web", "db", "i-9")] == ["auto", "fast", "auto"]
-    assert [settings.resolve_target(name) for name in ("web", "db")] == ["i-1", "i-2"]
+    assert settings.targets == {"web": "i-1", "db": "i-2"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Signed calls of the AWS APIs that a session needs: SSM's and one of KMS (AWS JSON 1.1).
+"""Signed calls of the AWS APIs that we need: SSM's and KMS's (AWS JSON 1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed, and once with new credentials when the old ones have
@@ -7,13 +7,12 @@ session (a fault, a lost or unreadable answer): nobody would know of that sessio
 end it. Such an error is ``uncertain``.
 """
 
-import json
 import os
 from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -27,12 +26,12 @@ from ..errors import (
     SsmPluginError,
 )
 from ..named_tuple import NamedTuple
-from ..net.address import parse
+from ..net.address import is_loopback, parse
 from ..net.connect import open_socket
-from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..net.timing import Deadline
 from ..version import __version__
+from .call import Call
 from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
 from .service_errors import (
@@ -44,12 +43,14 @@ from .service_errors import (
 )
 from .sigv4 import sign
 
+if TYPE_CHECKING:
+    from ..net.exchange import Response
+    from .xml_answer import Element
+
 CALL_TIMEOUT = 15.0  # s
 _RETRIES = 3
 _FIRST_DELAY = 0.5  # s, doubled each time; what is waited is a random part of it
-_ANSWER_LIMIT = 1 << 20  # bytes
 _DATA_KEY_SIZE = 64
-_TARGET_PREFIXES = {"ssm": "AmazonSSM", "kms": "TrentService"}
 
 _DEFAULTS = NetworkSettings()
 
@@ -83,17 +84,6 @@ class DataKey(NamedTuple):
 
     def __repr__(self) -> str:
         return "DataKey(...)"
-
-
-class _Call(NamedTuple):
-    service: str
-    operation: Operation
-    request: Mapping[str, object]
-    repeatable: bool = True
-
-    @property
-    def api_target(self) -> str:
-        return "%s.%s" % (_TARGET_PREFIXES[self.service], self.operation.action.partition(":")[2])
 
 
 def utc_now() -> datetime:
@@ -150,7 +140,7 @@ class ServiceClient:
         }
         given = {key: value for key, value in request.items() if value}
         operation = Operation("ssm:StartSession", target)
-        answer = self._perform(_Call("ssm", operation, given, repeatable=False))
+        answer = self._perform(Call("ssm", operation, given, repeatable=False))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
             error = NetworkError(
@@ -160,10 +150,25 @@ class ServiceClient:
             raise error
         return StartedSession(*fields)
 
+    def call(self, action: str, request: Mapping[str, Any], subject: str = "") -> Dict[str, Any]:
+        """Any other call of SSM or KMS that changes nothing. ``action`` as IAM calls it
+        (``ssm:DescribeInstanceInformation``), ``subject`` for messages."""
+        service = action.partition(":")[0]
+        answer: Dict[str, Any] = self._perform(
+            Call(service, Operation(action, subject), request)
+        )
+        return answer
+
+    def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
+        """The same of a service with a Query API: ``ec2:DescribeInstances``."""
+        service = action.partition(":")[0]
+        found: "Element" = self._perform(Call(service, Operation(action, subject), request))
+        return found
+
     def resume_session(self, session_id: str) -> ResumedSession:
         """A new token, and usually a new URL, for a session whose connection was lost."""
         operation = Operation("ssm:ResumeSession", session_id)
-        answer = self._perform(_Call("ssm", operation, {"SessionId": session_id}))
+        answer = self._perform(Call("ssm", operation, {"SessionId": session_id}))
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
     def is_over(self, session_id: str) -> bool:
@@ -171,15 +176,10 @@ class ServiceClient:
         operation = Operation("ssm:DescribeSessions", session_id)
         filters = [{"key": "SessionId", "value": session_id}]
         request = {"State": "History", "Filters": filters}
-        sessions = self._perform(_Call("ssm", operation, request)).get("Sessions")
+        sessions = self._perform(Call("ssm", operation, request)).get("Sessions")
         return isinstance(sessions, list) and any(
             isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
         )
-
-    def document_content(self, name: str) -> str:
-        """The content of a session document, as the text that it was written as."""
-        operation = Operation("ssm:GetDocument", name)
-        return _text(self._perform(_Call("ssm", operation, {"Name": name})), "Content")
 
     def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
         """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
@@ -191,7 +191,7 @@ class ServiceClient:
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
             raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
-        self._perform(_Call("ssm", operation, {"SessionId": session_id}), timeout)
+        self._perform(Call("ssm", operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
         """64 bytes from KMS that are good under ``encryption_context`` only."""
@@ -201,7 +201,7 @@ class ServiceClient:
             "NumberOfBytes": _DATA_KEY_SIZE,
             "EncryptionContext": dict(encryption_context),
         }
-        answer = self._perform(_Call("kms", operation, request))
+        answer = self._perform(Call("kms", operation, request))
         ciphertext = _text(answer, "CiphertextBlob")
         try:
             plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
@@ -242,7 +242,7 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: _Call, timeout: Optional[float] = None) -> Dict[str, object]:
+    def _perform(self, call: Call, timeout: Optional[float] = None) -> Any:
         deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
@@ -260,13 +260,13 @@ class ServiceClient:
                 if final or not self._wait(next(delays, None), deadline):
                     raise
 
-    def _attempt(self, call: _Call, deadline: Deadline) -> Dict[str, object]:
-        given = self._endpoints[call.service]
+    def _attempt(self, call: Call, deadline: Deadline) -> Any:
+        given = self._given_endpoint(call.service)
         url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
         target = _path(url)
-        body = json.dumps(call.request).encode("ascii")
+        body = call.body
         credentials = self._credentials.resolve()
         left = deadline.remaining("finding credentials")
         sock = open_socket(route, min(left, self._network.connect_timeout))
@@ -274,26 +274,35 @@ class ServiceClient:
             # Signed after connecting, for the time in a signature is checked.
             signed_url = "%s://%s%s" % (address.scheme, address.authority, target)
             headers = self._headers(call, signed_url, body, credentials)
+            from ..net.exchange import exchange  # a session that others have started calls nobody
+
             with _once_sent():
                 response = exchange(
-                    sock, "POST", target, address, headers, body, deadline, _ANSWER_LIMIT
+                    sock, "POST", target, address, headers, body, deadline, call.answer_limit
                 )
                 _log.debug(
                     "%s at %s: status %d", call.operation, address.authority, response.status
                 )
-                return self._answer(call.operation, response)
+                return self._answer(call, response)
         finally:
             sock.close()
 
-    def _answer(self, operation: Operation, response: Response) -> Dict[str, object]:
-        if 200 <= response.status < 300:
-            return _fields(response, operation)
-        raise service_error(operation, response, self._now())
+    def _given_endpoint(self, service: str) -> Optional[str]:
+        """A stand-in for SSM on this machine is one for whatever else it knows, too."""
+        given = self._endpoints["ssm"] if service not in self._endpoints else None
+        if given and not is_loopback(parse(given, ("https", "http"), "the endpoint URL").host):
+            given = None
+        return given or self._endpoints.get(service)
+
+    def _answer(self, call: Call, response: "Response") -> Any:
+        if not 200 <= response.status < 300:
+            raise service_error(call.operation, response, self._now())
+        return call.read(response)
 
     def _headers(
-        self, call: _Call, url: str, body: bytes, credentials: Credentials
+        self, call: Call, url: str, body: bytes, credentials: Credentials
     ) -> Dict[str, str]:
-        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": call.api_target}
+        headers = call.headers
         region, service = self.region, call.service
         signature = sign("POST", url, headers, body, credentials, region, service, self._now())
         headers.update(signature)
@@ -330,23 +339,6 @@ def _once_sent() -> Iterator[None]:
     except SsmPluginError as error:
         error.uncertain = not (isinstance(error, ServiceError) and is_refusal(error))
         raise
-
-
-def _fields(response: Response, operation: Operation) -> Dict[str, object]:
-    try:
-        answer = json.loads(response.body.decode("utf-8") or "{}")
-    except (ValueError, RecursionError) as error:
-        raise _not_aws(operation) from error
-    if not isinstance(answer, dict):
-        raise _not_aws(operation)
-    return answer
-
-
-def _not_aws(operation: Operation) -> NetworkError:
-    return NetworkError(
-        "%s got an answer that is not from AWS: check the endpoint URL, and whether a "
-        "proxy or a login page stands in between" % (operation,)
-    )
 
 
 def _text(answer: Mapping[str, object], key: str) -> str:

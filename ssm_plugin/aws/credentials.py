@@ -71,6 +71,7 @@ class CredentialProvider:
         self._region = region
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
+        self._found_in = ""
         self._renew_at = 0.0
         self._failure = CredentialsError("")
         self._has_found = False
@@ -113,6 +114,12 @@ class CredentialProvider:
         """Whether a thread is looking for them just now."""
         return self._lock.locked()
 
+    @property
+    def found_in(self) -> str:
+        """Which of the sources had them: environment, web identity, profile, container, instance;
+        empty before they were found."""
+        return self._found_in
+
     def forget(self) -> None:
         """Search again next time: the service has refused these before their time."""
         with self._lock:
@@ -145,6 +152,7 @@ class CredentialProvider:
             for source in self._sources():
                 found = source(deadline)
                 if found is not None:
+                    self._found_in = source.__name__[len("_from_") :].replace("_", " ")
                     return found
         except DeadlineError as error:
             raise CredentialsError(str(error)) from error

@@ -10,7 +10,7 @@ from typing import Optional
 from ..errors import CredentialsError
 from ..named_tuple import NamedTuple
 
-_TIME = re.compile(
+_TIME = (
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|UTC|([+-])(\d\d):?(\d\d))?\Z"
 )
 
@@ -65,7 +65,7 @@ def from_document(source: str, document: object, token_name: str) -> Credentials
 
 def parse_time(text: str) -> float:
     """ISO 8601 to seconds since the epoch. ValueError if it is something else."""
-    match = _TIME.match(text.strip())
+    match = re.match(_TIME, text.strip())
     if match is None:
         raise ValueError("not an ISO 8601 time")
     day, time, sign, hours, minutes = match.groups()

@@ -94,6 +94,16 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
     return Profile(name, settings, config, credentials, _services(config_file, settings))
 
 
+def profile_names(environ: Mapping[str, str] = os.environ) -> List[str]:
+    """Those in either file, sorted. CredentialsError if one is not valid."""
+    names = set(_read(CREDENTIALS_FILE, environ).sections)
+    for section in _read(CONFIG_FILE, environ).sections:
+        words = _words(section)
+        if section == "default" or (len(words) == 2 and words[0] == "profile"):
+            names.add(words[-1])
+    return sorted(names)
+
+
 def without_profiles(environ: Mapping[str, str]) -> Dict[str, str]:
     """``environ`` changed so that no profile is found, not even the default one."""
     left = {name: value for name, value in environ.items() if name not in _PROFILE_VARIABLES}

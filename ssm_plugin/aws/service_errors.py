@@ -3,11 +3,13 @@
 import json
 import re
 from datetime import datetime, timezone
-from typing import Dict, Optional
+from typing import TYPE_CHECKING, Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
-from ..net.exchange import Response
+
+if TYPE_CHECKING:
+    from ..net.exchange import Response
 
 _THROTTLED = frozenset(
     (
@@ -36,6 +38,7 @@ _CLOCK = frozenset(
 _DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"))
 _SKEW_LIMIT = 300.0  # s, beyond which AWS refuses a signature
 
+_NO_SUCH_NODE = ("TargetNotConnected", "InvalidTarget", "InvalidInstanceId")
 _ADVICE = {
     "TargetNotConnected": (
         "check that the node is running, that its SSM Agent is online, that its role allows "
@@ -75,9 +78,9 @@ class Operation(NamedTuple):
         return "%s on %s" % (self.action, self.subject) if self.subject else self.action
 
 
-def service_error(operation: Operation, response: Response, now: datetime) -> ServiceError:
+def service_error(operation: Operation, response: "Response", now: datetime) -> ServiceError:
     """The error that an answer other than 2xx stands for. ``now`` is this machine's time (UTC)."""
-    body = _json_object(response.body)
+    body = _json_object(response.body) or _xml_error(response.body)
     code = _code(response, body)
     said = _said(code, body)
     reason = "%s: %s" % (code, said) if said else code
@@ -102,7 +105,12 @@ def is_expired(error: ServiceError) -> bool:
     return error.code in _EXPIRED
 
 
-def clock_skew(response: Response, now: datetime) -> Optional[float]:
+def is_denied(error: ServiceError) -> bool:
+    """Whether the credentials lack the permission."""
+    return error.code in _DENIED
+
+
+def clock_skew(response: "Response", now: datetime) -> Optional[float]:
     """Seconds by which this machine's clock is ahead of the service's, None if unknown."""
     from email.utils import parsedate_to_datetime  # takes long to load
 
@@ -123,7 +131,21 @@ def _json_object(body: bytes) -> Dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _code(response: Response, body: Dict[str, object]) -> str:
+def _xml_error(body: bytes) -> Dict[str, object]:
+    """Of a Query API: EC2 puts the error one element deeper than the others."""
+    if b"<Error>" not in body:
+        return {}
+    from .xml_answer import XmlError, parse_xml
+
+    try:
+        root = parse_xml(body)
+    except XmlError:
+        return {}
+    error = root.find("Errors", "Error") or root.find("Error")
+    return {"code": error.value("Code"), "message": error.value("Message")} if error else {}
+
+
+def _code(response: "Response", body: Dict[str, object]) -> str:
     # com.amazonaws.ssm#Code in the body, Code:http://… in the header
     given = response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code")
     text = str(given or "").split("#")[-1].split(":")[0].strip()
@@ -137,11 +159,13 @@ def _said(code: str, body: Dict[str, object]) -> str:
     if code in _CLOCK:
         # What follows repeats the signed headers, the session token among them.
         text = re.split(r"(?<=\.)\s", text, maxsplit=1)[0].split("\n")[0]
+    # EC2 adds a text that only the account's owner can decode, longer than all else.
+    text = text.partition("Encoded authorization failure message")[0]
     text = re.sub(r"[^ -~\u00a0-\uffff]+", " ", text)
     return " ".join(text.split())[:400].rstrip(".")
 
 
-def _advice(operation: Operation, code: str, response: Response, now: datetime) -> str:
+def _advice(operation: Operation, code: str, response: "Response", now: datetime) -> str:
     if code in _CLOCK:
         return _clock_advice(clock_skew(response, now))
     if code in _EXPIRED:
@@ -151,7 +175,7 @@ def _advice(operation: Operation, code: str, response: Response, now: datetime) 
     if code in _DENIED:
         return _permission_advice(operation)
     if code in _ADVICE:
-        return _ADVICE[code]
+        return _ADVICE[code] + _no_id_hint(code, operation.subject)
     if response.status >= 500 and operation.action == "ssm:StartSession":
         return "the service has a fault, and may have made a session: try again in a moment"
     if response.status >= 500:
@@ -161,14 +185,21 @@ def _advice(operation: Operation, code: str, response: Response, now: datetime) 
     return ""
 
 
+def _no_id_hint(code: str, subject: str) -> str:
+    """What begins like an id is taken for one; a name may begin so, too."""
+    if code not in _NO_SUCH_NODE or not re.match(r"m?i-(?![0-9a-f]+\Z)", subject):
+        return ""
+    return "; if %s is a name, write name:%s" % (subject, subject)
+
+
 def _permission_advice(operation: Operation) -> str:
     also = ""
     if operation.action == "ssm:StartSession":
         also = " and on the session document"
     elif operation.action.startswith("kms:"):
         also = ", in the key's policy too"
-    needed = (operation.action, operation.subject, also)
-    return "the credentials need the permission %s on %s%s" % needed
+    on = " on " + operation.subject if operation.subject else ""
+    return "the credentials need the permission %s%s%s" % (operation.action, on, also)
 
 
 def _clock_advice(skew: Optional[float]) -> str:

@@ -16,14 +16,23 @@ a message that was sent more than once. All times are seconds.
 
 # Messages.
 SMALLEST_WINDOW = 16
-INITIAL_WINDOW = 512
+INITIAL_WINDOW = 16  # about what TCP begins with; half a second at 500 kbit/s, doubled
 CEILING = 4096
+
+# Messages that the stand-in for the agent begins with. The agent itself has no window.
+AGENTS_WINDOW = 512
 
 # Waiting in queues may take as long as the way itself, or this many seconds if that is more.
 QUEUEING_ALLOWANCE = 0.005
 
-# Messages. A queue alone never shrinks the window below this: others may have filled it.
+# Messages. A queue alone never shrinks the window below this: others may have filled it. Unless the
+# queue takes so many seconds: then the path is slow, and a key waits behind all that is in flight.
 LEAST_FOR_QUEUE = 128
+LONG_QUEUE = 0.25
+
+# Seconds that a round's own first message may have waited for the window to grow after it. The
+# quickest acknowledgement of a round may be of a message that is older than the round.
+_GROWTH_ALLOWANCE = 0.05
 
 INITIAL_TIMEOUT = 0.2
 MAXIMUM_TIMEOUT = 1.0
@@ -37,13 +46,16 @@ class Window:
         self._threshold = float(ceiling)
         self._halved_at = float("-inf")
 
-    def round_passed(self, in_flight: int, quickest: float, shortest: float) -> None:
-        """A round trip has passed, and ``in_flight`` messages wait. In seconds: its quickest
-        acknowledgement, and the shortest round trip ever."""
+    def round_passed(self, in_flight: int, own: float, quickest: float, shortest: float) -> None:
+        """A round trip has passed, and ``in_flight`` messages wait. In seconds: the one that its
+        first message took, its quickest acknowledgement, and the shortest round trip ever."""
         allowed = shortest + max(shortest, QUEUEING_ALLOWANCE)
         if quickest > allowed:
-            least = min(self.size, LEAST_FOR_QUEUE)
+            slow = quickest - shortest > LONG_QUEUE
+            least = min(self.size, SMALLEST_WINDOW if slow else LEAST_FOR_QUEUE)
             self.size = max(self.size * allowed / quickest, least)
+        elif own > shortest + max(shortest / 2, _GROWTH_ALLOWANCE):
+            pass  # it begins to queue
         elif 2 * in_flight >= self.size:  # a window that is not used proves nothing
             growth = 1.0 if self.size < self._threshold else 0.125
             self.size = min(self.size * (1 + growth), float(self.ceiling))

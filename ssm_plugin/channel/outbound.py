@@ -15,7 +15,14 @@ The agent resends only its oldest message; ``patient`` gives that behaviour to i
 from collections import OrderedDict
 from typing import List, Optional
 
-from .congestion import CEILING, MAXIMUM_TIMEOUT, RoundTripEstimator, Window
+from .congestion import (
+    AGENTS_WINDOW,
+    CEILING,
+    INITIAL_WINDOW,
+    MAXIMUM_TIMEOUT,
+    RoundTripEstimator,
+    Window,
+)
 
 # Everything overdue goes out, but no more than this at a time: a burst after a stall would be
 # followed by the next stall.
@@ -61,7 +68,7 @@ class Outbound:
         self._kept_bytes = 0
         self._most_bytes = window * _LONGEST_DATA + _MOST_BESIDES
         self.rtt = RoundTripEstimator()
-        self.window = Window(window)
+        self.window = Window(window, AGENTS_WINDOW if patient else INITIAL_WINDOW)
         self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
         self._oldest = 0
         self._round_began = _LONG_AGO
@@ -196,7 +203,9 @@ class Outbound:
         """
         self.rtt.sample(elapsed)
         self.rtt.minimum = min(self.rtt.minimum, self._quickest)
-        self.window.round_passed(len(self._unacknowledged), self._quickest, self.rtt.minimum)
+        self.window.round_passed(
+            len(self._unacknowledged), elapsed, self._quickest, self.rtt.minimum
+        )
         self._round_began = now
         self._quickest = float("inf")
 

@@ -167,6 +167,11 @@ class ChannelProtocol:
         if may_resend:
             self._data.extend(self._outbound.overdue(now))
 
+    @property
+    def window(self) -> int:
+        """How many messages may be on their way at once, as things are."""
+        return int(self._outbound.window.size)
+
     def paced_until(self, now: float) -> Optional[float]:
         """When a producer that found no room may try again without an acknowledgement."""
         return self._outbound.paced_until(now)

@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(arguments: List[str]) -> int:
     arguments = _command_first(arguments)
-    if not arguments or arguments[0] in HELP + ("help",):
+    if not arguments or arguments[0] in HELP or arguments == ["help"]:
         write_all(1, help_text().encode("utf-8"))
         return 0
     return run_command(arguments, os.environ)
@@ -99,7 +99,7 @@ def _command_first(arguments: List[str]) -> List[str]:
 
 def _unknown_before_command(option: str, arguments: List[str], common: Parser) -> str:
     command = next((word for word in arguments if word in COMMANDS), "")
-    if command and option in _parser_of(command)[1].options():
+    if command and option in parser_of(command)[1].options():
         return "the option %s of %s stands after it: ssm-plugin %s ... %s ..." % (
             option, command, command, option
         )
@@ -119,18 +119,20 @@ def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = 
     name = arguments[0]
     if name not in COMMANDS:
         raise UsageError("there is no command %r%s" % (name[:50], _meant(name, prefix)))
-    command, parser = _parser_of(name, prefix)
+    command, parser = parser_of(name, prefix)
     options = parser.parse_args(arguments[1:])
     check_status_setting(environ)
-    settings = settings_from(options, environ)
+    # Some explain what is wrong with the configuration, or are there without one.
+    by_itself = getattr(command, "LOADS_SETTINGS_ITSELF", False)
+    settings = Settings() if by_itself else settings_from(options, environ)
     logs.configure(settings.log, environ)
     status: int = command.run(options, settings, environ)
     return status
 
 
-def _parser_of(name: str, prefix: str = "") -> Tuple[ModuleType, Parser]:
+def parser_of(name: str, prefix: str = "") -> Tuple[ModuleType, Parser]:
     """The module of a command, and what parses its arguments."""
-    command = importlib.import_module("ssm_plugin.commands." + name)
+    command = importlib.import_module("ssm_plugin.commands." + name.replace("-", "_"))
     parser = Parser(
         prog="ssm-plugin " + prefix + name, description=command.__doc__, epilog=command.EXAMPLE
     )
@@ -146,7 +148,7 @@ def _meant(name: str, prefix: str) -> str:
 
 
 def help_text() -> str:
-    lines = "\n".join("  %-9s %s" % pair for pair in COMMANDS.items())
+    lines = "\n".join("  %-10s %s" % pair for pair in COMMANDS.items())
     text = _HELP.format(commands=lines, version=__version__, protocol=PROTOCOL_VERSION)
     return filled(text, HELP_WIDTH)
 

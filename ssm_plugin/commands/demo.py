@@ -10,7 +10,7 @@ and other users of this machine cannot use it.
 import argparse
 import os
 import queue
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Callable, Dict, List, Mapping, Optional, Set, Union
 
 from ..aws.keys import Credentials
 from ..config import Settings
@@ -18,6 +18,7 @@ from ..errors import LocalError, UsageError
 from ..files import replace_whole
 from ..loopback.agent_work import AgentOptions
 from ..loopback.fault_plan import FAULTS
+from ..loopback.nodes import DEMO_TARGET, read_nodes
 from ..loopback.service import new_keys, private_service
 from ..session.streams import OutputGone, write_all
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -34,15 +35,22 @@ examples:
   ssm-plugin demo exec -- uname -a
   ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
 
+nodes, in a file for --nodes; i-demo is always one of them:
+  nodes:
+    - {name: db1, tags: {Role: db}, address: 10.0.1.1, platform: Debian 12}
+    - {name: "web-{n}", count: 3, tags: {Role: web}}    # web-1, web-2, web-3
+    - {id: mi-0123456789abcdef0, name: till, status: ConnectionLost}
+    - {name: fresh, connects_after: 90s}       # refuses sessions until then
+
 faults, with commas in between:
 """
     + FAULTS
 )
 
-DEMO_TARGET = "i-demo"
 DEMO_REGION = "us-east-1"
 KEYS_SUFFIX = ".env"  # of the file beside the ready file
 _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
+_TARGETS = ("i-", "mi-", "ecs:", "tag:", "ip:", "name:")  # what they begin with
 
 # All of it may be pasted.
 _GUIDE = """\
@@ -66,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faults", help="how the service shall misbehave: see below")
+    parser.add_argument(
+        "--nodes", metavar="FILE", help="the nodes that there are, in YAML: see below"
+    )
     parser.add_argument(
         "--port", metavar="N", type=_port, default=0, help="where it listens; 0 is any free port"
     )
@@ -94,10 +105,14 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         _serve_parser().parse_args(options.arguments, options)
     keys = new_keys()
     faults = options.faults or ""
-    with private_service(keys, faults=faults, port=options.port, options=_agents()) as service:
+    nodes = read_nodes(options.nodes) if options.nodes else None
+    with private_service(
+        keys, faults=faults, port=options.port, options=_agents(), nodes=nodes
+    ) as service:
         if options.command == "serve":
             return _serve(service.endpoint_url, keys, options.ready_file)
-        arguments = [options.command] + _with_target(options.command, options.arguments)
+        names = {node.name for node in nodes.nodes} if nodes else set()
+        arguments = [options.command] + _with_target(options.command, options.arguments, names)
         return run_command(arguments, _environ(environ, service.endpoint_url, keys), "demo ")
 
 
@@ -125,23 +140,29 @@ def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -
     demo.update(AWS_ACCESS_KEY_ID=keys.access_key, AWS_SECRET_ACCESS_KEY=keys.secret_key)
     demo.update(AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
     demo.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    # Nothing can be kept there: the demo's nodes are gone when it ends.
+    demo.update(XDG_CACHE_HOME=os.devnull)
     return demo
 
 
-def _with_target(command: str, arguments: List[str]) -> List[str]:
-    """A demo has one node: it need not be named."""
+def _with_target(command: str, arguments: List[str], names: Set[str]) -> List[str]:
+    """``i-demo`` need not be named. ``names`` are those of the other nodes."""
+
+    def is_target(word: str) -> bool:
+        return word in names or word.startswith(_TARGETS)
+
     first = arguments[0] if arguments else "--"
     is_option = first.startswith("-") and first != "--"
-    if command not in _TAKES_TARGET or _is_target(first) or first in HELP:
+    if command not in _TAKES_TARGET or is_target(first) or first in HELP:
         return arguments
     if is_option and command == "exec":
-        return arguments if _names_target(arguments) else [DEMO_TARGET] + arguments
-    if is_option and any(map(_is_target, arguments)):
+        return arguments if _names_target(arguments, is_target) else [DEMO_TARGET] + arguments
+    if is_option and any(map(is_target, arguments)):
         return arguments
     return [DEMO_TARGET] + arguments
 
 
-def _names_target(arguments: List[str]) -> bool:
+def _names_target(arguments: List[str], is_target: Callable[[str], bool]) -> bool:
     """Whether a target follows the options of exec. Only its parser can tell an option's value from
     other words."""
     parser = Parser(prog="ssm-plugin demo exec", add_help=False)
@@ -149,11 +170,7 @@ def _names_target(arguments: List[str]) -> bool:
     add_common_options(parser)
     # With a target in place, all words are the command.
     found = parser.parse_args(arguments, argparse.Namespace(target="", targets_file=None))
-    return bool(found.targets_file) or any(map(_is_target, found.command[:1]))
-
-
-def _is_target(argument: str) -> bool:
-    return argument.startswith(("i-", "mi-"))
+    return bool(found.targets_file) or any(map(is_target, found.command[:1]))
 
 
 def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> int:
@@ -179,8 +196,8 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
     since its versions 1.29 and 2.13."""
     return (
         "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
-        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\n"
-        % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url)
+        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\nexport AWS_ENDPOINT_URL_EC2=%s\n"
+        % (keys.access_key, keys.secret_key, DEMO_REGION, endpoint_url, endpoint_url)
     )
 
 

@@ -32,14 +32,16 @@ from ..jobs.request import (
     worst,
 )
 from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
+from ..nodes.grammar import split_targets
+from ..nodes.targets import check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
-from ..units import parse_duration
 from .foreground import signals_into
 from .parent import parent_watch
+from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
 examples:
@@ -47,6 +49,7 @@ examples:
   ssm-plugin exec db1 --timeout 30m -- /usr/local/bin/backup --all
   ssm-plugin exec db1 --stdin dump.sql -- psql orders
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
+  ssm-plugin exec tag:Role=web --wait 5m -- uptime
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
 not be started or its status never arrived; of many targets, the worst
@@ -86,10 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET COMMAND",
         nargs=argparse.REMAINDER,
         action=_TargetAndCommand,
-        help="instance ids or configured names, with commas in between; the command's words",
+        help="ids or names of nodes, tag:KEY=VALUE, with commas in between; the command's words",
     )
     parser.add_argument("--shell", metavar="LINE", help="run this line with sh, not a COMMAND")
-    parser.add_argument("--timeout", metavar="D", type=_duration, help="limit, such as 30m")
+    parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
     parser.add_argument(
         "--stdin", metavar="FILE", help="standard input of the command; - is our own"
     )
@@ -103,28 +106,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
     )
     parser.add_argument("--output-dir", metavar="DIR", help="into DIR/TARGET.out and .err")
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    names = _targets(options)
-    if options.stdin is not None and len(names) > 1:
+    words, argv = _targets(options), _argv(options)
+    for word in words:
+        check_target(word, settings)
+    environment = make_environment(settings, environ=environ)
+    nodes = find_all(words, settings, environment.service)
+    if options.stdin is not None and len(nodes) > 1:
         raise UsageError("--stdin goes to one target only")
     with ExitStack() as exits:
         read = _open_input(options.stdin, exits)
         requests = [
             CommandRequest(
-                settings.resolve_target(name),
-                _argv(options),
-                name,
+                node.target,
+                argv,
+                node.name,
                 settings.document_name or DEFAULT_DOCUMENT,
                 options.timeout,
                 read_input=read,
                 reason=options.reason,
             )
-            for name in names
+            for node in nodes
         ]
-        environment = make_environment(settings, environ=environ)
+        environment = with_waiting(environment, options, settings)
         run = _run_many if len(requests) > 1 else _run_one
         return run(options, requests, environment, settings.quiet)
 
@@ -251,7 +259,7 @@ def _as_typed(word: str) -> str:
 
 
 def _targets(options: argparse.Namespace) -> List[str]:
-    names = options.target.split(",") if options.target is not None else []
+    names = split_targets(options.target) if options.target is not None else []
     if options.targets_file:
         names += _read_targets(options.targets_file)
     names = [name.strip() for name in names if name.strip()]
@@ -287,16 +295,6 @@ def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:
     reader = InputReader(descriptor)
     exits.callback(reader.close)
     return reader.read
-
-
-def _duration(text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if not seconds:
-        raise argparse.ArgumentTypeError("it must be more than 0")
-    return seconds
 
 
 def _positive(text: str) -> int:

@@ -43,7 +43,9 @@ def run_new_session(
             started: Optional[StartedSession] = None
             if prepare is not None:
                 request, runner, started = prepare(events)
-            started = started or start_session(environment.service, request, events)
+            started = started or start_session(
+                environment.service, request, events, environment.waiting
+            )
             session = make_session(request, started, environment, events, runner)
             outcome = foreground.run(session)
     # A safety net: there may have been neither descriptors nor threads, and now there are.

@@ -31,10 +31,13 @@ from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
+from ..nodes.grammar import TARGET_HELP
+from ..nodes.targets import check_target, find_one
 from ..relay.choice import PLAIN, SPEED_HELP
 from ..session.environment import Environment, make_environment
 from ..session.streams import write_all
 from .foreground import signals_into
+from .waiting import add_wait_option, with_waiting
 
 EXAMPLE = """\
 examples:
@@ -48,7 +51,7 @@ exit status: 255 if a first session could not be started, 128+n after signal n
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
     parser.add_argument(
         "forwards", metavar="FORWARD", nargs="+", help="[BIND:]LOCAL:[HOST:]PORT, one or more"
     )
@@ -64,19 +67,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ended",
     )
     parser.add_argument("--once", action="store_true", help="end with the first session's end")
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the sessions' record at AWS")
     parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
     forwards = _forwards(options)
-    target = settings.resolve_target(options.target)
     events: "queue.Queue[SupervisorEvent]" = queue.Queue()
 
     def environment() -> Environment:
-        return make_environment(settings, environ=environ)
+        return with_waiting(make_environment(settings, environ=environ), options, settings)
 
-    environment()  # what is wrong with the settings comes out before anything is bound
+    # What is wrong with the settings or the target comes out before anything is bound.
+    target = find_one(options.target, settings, environment().service, ask=True)
     ready_file = ReadyFile(options.ready_file)
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))

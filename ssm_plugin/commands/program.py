@@ -9,8 +9,13 @@ COMMANDS: Dict[str, str] = {
     "exec": "run a command on nodes; its output and exit status come back",
     "forward": "forward local ports to a node, or to hosts behind it",
     "ssh": "carry one SSH connection, for ProxyCommand",
+    "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",
+    "doctor": "find out why a node cannot be reached",
     "demo": "the same against a local service: no AWS account needed",
+    "completion": "what makes TAB complete commands, options and names in a shell",
+    "ssh-config": "lines for ~/.ssh/config, so that ssh knows the nodes",
+    "help": "help with a command, or with config, exit-status, environment",
 }
 HELP = ("-h", "--help")
 

@@ -18,10 +18,13 @@ from ..jobs.fleet import FleetEvent
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
+from ..nodes.grammar import ID
+from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from .foreground import signals_into
 from .parent import parent_watch
+from .waiting import add_wait_option, with_waiting
 
 EXAMPLE = """\
 examples:
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--dry-run", action="store_true", help="show what would be done, and do not do it"
     )
+    add_wait_option(parser)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -54,24 +58,29 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     [job] = _chosen(options.job, settings, environ)
     if options.dry_run:
         return _print(_plan(job, settings, environ))
-    report = _run(job, settings, environ)
+    report = _run(job, options, settings, environ)
     if report.failure():
         line = "ssm-plugin: %s\n" % shown(report.failure())
         write_all(2, line.encode("utf-8", "backslashreplace"))
     return report.status
 
 
-def _run(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> JobReport:
+def _run(
+    job: JobSettings, options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]
+) -> JobReport:
     now = datetime.now()
     # Before anything is written or started: all mistakes that can be known.
     check_job(job, settings, environ, now)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
+    environment = with_waiting(environment, options, settings)
+    # Before signals become events: there, one that comes now would wait for the answer.
+    nodes = find_all(job.targets, settings, environment.service)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))
         exits.enter_context(parent_watch(events.put, events.put))
-        return run_job(job, settings, environment, environ, now, events)
+        return run_job(job, settings, environment, environ, now, events, nodes)
 
 
 def _print(text: str) -> int:
@@ -120,7 +129,9 @@ def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> s
     lines.append("retries   %d, of a start that failed" % job.retries)
     lines.append("lock      %s" % (lock_directory(environ) if job.lock else "none"))
     for name in job.targets:
-        lines.append("target    %s (%s)" % (name, settings.resolve_target(name)))
+        target = check_target(name, settings)
+        meaning = target.value if target.kind == ID else "looked up when it runs"
+        lines.append("target    %s (%s)" % (name, meaning))
         lines.append("output    %s" % os.path.abspath(paths[name]))
     return "".join(shown(line) + "\n" for line in lines)
 

@@ -9,9 +9,12 @@ from typing import Dict, List, Mapping
 
 from ..config import Settings
 from ..errors import UsageError
+from ..nodes.grammar import TARGET_HELP
+from ..nodes.targets import check_target, find_one
 from ..session.environment import make_environment
 from ..session.types import SessionType
 from .foreground import SessionRequest, run_new_session
+from .waiting import add_wait_option, with_waiting
 
 EXAMPLE = """\
 examples:
@@ -22,7 +25,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
     parser.add_argument(
         "--parameter",
         metavar="NAME=VALUE",
@@ -30,18 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="parameter of the session document; may be repeated",
     )
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
+    parameters = parameters_from(options.parameter)
+    environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(
-        settings.resolve_target(options.target),
+        find_one(options.target, settings, environment.service, ask=True),
         SessionType.STANDARD_STREAM,
         settings.document_name,
-        parameters_from(options.parameter),
+        parameters,
         options.reason,
     )
-    environment = make_environment(settings, aside=True, environ=environ)
+    environment = with_waiting(environment, options, settings)
     return run_new_session(request, environment._replace(silent=settings.quiet))
 
 

@@ -27,6 +27,8 @@ from ..errors import (
     SsmPluginError,
     UsageError,
 )
+from ..nodes.grammar import TARGET_HELP
+from ..nodes.targets import check_target, find_one
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import FAST, PLAIN, SPEED_HELP
 from ..relay.hint import HINT, PaceHint
@@ -37,6 +39,7 @@ from ..session.starting import SessionRequest
 from ..session.streams import write_all
 from ..session.types import SessionType
 from .foreground import run_new_session
+from .waiting import add_wait_option, with_waiting
 
 log = logs.logger(__name__)
 
@@ -51,22 +54,25 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="instance id, or a configured name")
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
     parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
     parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_target(options.target, settings)
+    port = _port(options.port)
+    environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(
-        settings.resolve_target(options.target),
+        find_one(options.target, settings, environment.service),
         SessionType.PORT,
         settings.document_name or DOCUMENT,
-        {"portNumber": [_port(options.port)]},
+        {"portNumber": [port]},
         options.reason,
     )
-    environment = make_environment(settings, aside=True, environ=environ)
-    port = request.parameters["portNumber"][0]
+    environment = with_waiting(environment, options, settings)
     what = "the session with port %s of %s was ended:" % (port, request.target)
     environment = environment._replace(silent=settings.quiet)
     speed = options.speed or settings.speed_for(options.target)

@@ -200,7 +200,9 @@ class Tunnel(ReportedTunnel):
         """Over ``relay``, or without one."""
         assert environment.service is not None
         request = way_up(self.request, relay) if relay else self.request
-        started = start_session(environment.service, request, events)
+        # Later on, whatever is wrong is tried again for ever.
+        waiting = None if self._has_opened else environment.waiting
+        started = start_session(environment.service, request, events, waiting)
         kind = RECONNECTED if self._opened else READY
         opening = Report(kind, self, started.session_id)
         current = TunnelSession(self._tell, opening, self.destination, doorkeeper, self._advice)

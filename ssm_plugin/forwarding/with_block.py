@@ -13,6 +13,7 @@ from typing import Iterator, Optional, Union
 
 from .. import config
 from ..errors import UsageError
+from ..nodes.targets import check_target, find_one
 from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
 from .reports import ENDED, READY, LocalAddress, Notice, Report
@@ -63,7 +64,8 @@ def forward(
     loopback unless ``bind`` names another address. When the session ends, a new one is started
     behind the same address. At the end of the block it is closed, and all threads have ended.
 
-    :raises UsageError: for a port or a host that cannot be
+    :raises UsageError: for a port or a host that cannot be, and for a target that means no node, or
+        several
     :raises LocalError: if the local address cannot be had; nothing was started then
     :raises SsmPluginError: if the first session could not be started or opened; see
         :mod:`ssm_plugin.errors`
@@ -73,12 +75,15 @@ def forward(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
 
+    check_target(target, settings)
+
     def environment() -> Environment:
         return make_environment(settings)
 
-    request = wanted.request(settings.resolve_target(target), settings.document_name, reason)
+    # What is wrong with the settings or the target comes out before anything is bound.
+    node = find_one(target, settings, environment().service)
+    request = wanted.request(node, settings.document_name, reason)
     opening = _Opening()
-    environment()  # what is wrong with the settings comes out before anything is bound
     with wanted.listen() as local_end:
         destination = wanted.destination(target)
         tunnel = Tunnel(request, destination, local_end, environment, opening.tell)

@@ -115,5 +115,14 @@ class Fleet:
         reason = "given up" if command.session_id else "not begun"
         error = SessionInterrupted("the command on %s was %s" % (command.name, reason), status)
         return CommandResult(
-            command.name, status, reason, command.session_id, now, now, 0, 0, error
+            command.name,
+            status,
+            reason,
+            command.session_id,
+            now,
+            now,
+            0,
+            0,
+            error,
+            command.request.target,
         )

@@ -5,10 +5,11 @@ import queue
 import re
 from contextlib import ExitStack
 from datetime import datetime
-from typing import BinaryIO, Dict, List, Mapping, Optional, Tuple
+from typing import BinaryIO, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..config import JobSettings, Settings
 from ..named_tuple import NamedTuple
+from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
 from .fleet import Fleet, FleetEvent
 from .lock import JobLock, lock_directory
@@ -52,29 +53,33 @@ def run_job(
     environ: Mapping[str, str],
     now: datetime,
     events: "Optional[queue.Queue[FleetEvent]]" = None,
+    nodes: Optional[Sequence[Found]] = None,
 ) -> JobReport:
-    """Run it on all its targets. ``now`` is local time, for the names of the output files.
+    """Run it on ``nodes``, else on those that its targets mean. ``now`` is local time, for the
+    names of the output files.
 
     :raises LocalError: if it runs already, or a file cannot be opened; then nothing was started
     """
     with ExitStack() as exits:
         if job.lock:
             exits.enter_context(JobLock(job.name, lock_directory(environ)))
+        if nodes is None:
+            nodes = find_all(job.targets, settings, environment.service)
         files = _Files(job, environ, now, exits)
         commands = []
-        for name in dict.fromkeys(job.targets):
-            streams = files.streams(name)
-            commands.append(RemoteCommand(request_of(job, settings, name), environment, streams))
+        for node in nodes:
+            streams = files.streams(node.name)
+            commands.append(RemoteCommand(request_of(job, settings, node), environment, streams))
         results = Fleet(commands, events=events).run()
         return JobReport(job, results, files.paths)
 
 
-def request_of(job: JobSettings, settings: Settings, name: str) -> CommandRequest:
-    """What the job means for one target."""
+def request_of(job: JobSettings, settings: Settings, node: Found) -> CommandRequest:
+    """What the job means for one node."""
     return CommandRequest(
-        settings.resolve_target(name),
+        node.target,
         argv_of(job),
-        name,
+        node.name,
         job.document_name or settings.document_name or DEFAULT_DOCUMENT,
         job.timeout,
         job.retries,
@@ -95,7 +100,7 @@ def check_job(
     as that can be known without starting or writing anything."""
     remote_line(argv_of(job))
     for name in job.targets:
-        settings.resolve_target(name)
+        check_target(name, settings)
     return {name: output_path(job, environ, now, name) for name in job.targets}
 
 

@@ -31,6 +31,7 @@ from ..session.starting import (
 )
 from ..session.streams import EXIT_OUTPUT_GONE, Streams
 from ..session.types import SessionType
+from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
@@ -104,6 +105,7 @@ class RemoteCommand:
             record.stdout_bytes,
             record.stderr_bytes,
             error,
+            self.request.target,
         )
 
     def signal(self, event: Signalled) -> None:
@@ -196,7 +198,8 @@ class RemoteCommand:
         service, request = self._environment.service, self.request
         assert service is not None, "a command needs the service"
         timeout = None if self._deadline is None else self._left(0.0)
-        started = _start_command(service, request, text, self._events, timeout)
+        waiting = self._environment.waiting
+        started = _start_command(service, request, text, self._events, timeout, waiting)
         self.session_id = started.session_id
         record = self._record
         session = make_session(
@@ -258,6 +261,7 @@ def _start_command(
     line: str,
     events: "queue.Queue[SessionEvent]",
     timeout: Optional[float],
+    waiting: Optional[Waiting],
 ) -> StartedSession:
     """Start the session of a command. Takes events while it waits; SessionInterrupted if one ends
     it, or ``timeout`` s have passed. A document that does not know how to separate the outputs is
@@ -277,4 +281,6 @@ def _start_command(
             request.target, request.document_name, parameters, request.reason
         )
 
-    return wait_for_start(service, start, events, timeout=timeout)
+    return wait_for_start(
+        service, start, events, timeout=timeout, waiting=waiting, target=request.target
+    )

@@ -29,7 +29,8 @@ class CommandRequest(NamedTuple):
 
 class CommandResult(NamedTuple):
     """``status`` as the exit status is; ``reason`` is empty if the command ended by itself. Times
-    are seconds since the epoch. ``error`` is what went wrong on our side, if anything did."""
+    are seconds since the epoch. ``error`` is what went wrong on our side, if anything did.
+    ``target`` is what the service knows, ``name`` what the user does."""
 
     name: str
     status: int
@@ -40,6 +41,7 @@ class CommandResult(NamedTuple):
     stdout_bytes: int
     stderr_bytes: int
     error: Optional[SsmPluginError] = None
+    target: str = ""
 
     @property
     def seconds(self) -> float:
@@ -81,6 +83,7 @@ def as_object(result: CommandResult) -> Dict[str, object]:
     """What ``--json`` prints of one command. Times are UTC, in ISO 8601."""
     return {
         "target": result.name,
+        "node": result.target or result.name,
         "status": result.status,
         "reason": result.reason,
         "session_id": result.session_id or None,

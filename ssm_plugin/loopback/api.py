@@ -1,41 +1,41 @@
 """The part of the SSM API that sessions need: start, resume, terminate, describe."""
 
-import json
-from typing import Any, Container, Dict, List, Mapping, Optional
+from typing import Any, Callable, Container, List, Mapping, Optional
 
+from .diagnosis_api import Diagnosis
 from .gateway import Gateway
 from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
+from .node_api import describe_instance_information
+from .nodes import LocalNodes
 from .signatures import SignatureCheck
-
-_COMMAND_DOCUMENT = json.dumps(
-    {"schemaVersion": "1.0", "sessionType": "NonInteractiveCommands", "parameters": {}}
-)
 
 
 class SsmApi(JsonApi):
-    """``targets`` are the nodes that are connected; None: any name is one."""
+    """``targets`` are the nodes that are connected; None: any name is one. ``nodes`` are those that
+    can be looked up."""
 
     def __init__(
         self,
         gateway: Gateway,
         signatures: SignatureCheck,
         targets: Optional[Container[str]] = None,
+        nodes: Optional[LocalNodes] = None,
+        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
     ) -> None:
+        known = nodes or LocalNodes([])
         operations = {
             "StartSession": self._start_session,
             "ResumeSession": self._resume_session,
             "TerminateSession": self._terminate_session,
             "DescribeSessions": self._describe_sessions,
-            "GetDocument": self._get_document,
+            "DescribeInstanceInformation": lambda f: describe_instance_information(known, f),
         }
-        super().__init__("ssm", signatures, operations)
+        self.diagnosis = Diagnosis(targets)
+        operations.update(self.diagnosis.operations)
+        super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets
-        # What GetDocument knows. An account that never chose any has no preferences.
-        self.document_contents: Dict[str, str] = {
-            "AWS-StartNonInteractiveCommand": _COMMAND_DOCUMENT
-        }
 
     def _start_session(self, fields: Fields) -> Fields:
         target = field(fields, "Target")
@@ -62,13 +62,6 @@ class SsmApi(JsonApi):
         session = self._session(fields)
         session.terminate()
         return {"SessionId": session.session_id}
-
-    def _get_document(self, fields: Fields) -> Fields:
-        name = field(fields, "Name")
-        content = self.document_contents.get(name)
-        if content is None:
-            raise ApiError("InvalidDocument", "Document with name %s does not exist." % name)
-        return {"Name": name, "Content": content, "DocumentFormat": "JSON"}
 
     def _describe_sessions(self, fields: Fields) -> Fields:
         wanted = field(fields, "State")

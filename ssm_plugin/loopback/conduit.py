@@ -10,7 +10,6 @@ import time
 from typing import Callable, List, Optional, Sequence
 
 from ..transport.worker import Worker, WorkerFailed
-from .fault_plan import DirectionPlan
 from .faults import DirectionFaults
 
 
@@ -39,11 +38,13 @@ class Conduit:
             if self._faults.next_timer() is not None:
                 self._wake_timer()
 
-    def misbehave(self, plan: DirectionPlan, seed: str) -> None:
-        """From now on follow ``plan``; what was held back goes first."""
+    def misbehave(self, faults: DirectionFaults) -> None:
+        """From now on follow these; what was held back goes first."""
         with self._in_order:
             self._deliver_some(self._faults.flush())
-            self._faults = DirectionFaults(plan, seed)
+            self._faults = faults
+            if faults.next_timer() is not None:
+                self._wake_timer()
 
     def flush(self) -> None:
         """Let everything go that is still held back."""

@@ -26,6 +26,7 @@ FAULTS = """\
   delay=A[:D]          keep messages back for D; 20ms without
   pause=[N:]D          pause_publication for D, after N messages of the agent
   silent=[N:]D         the network swallows everything for D, after N messages
+  gateway=R[:B[:D]]    pass on R (5Mbit) up, hold B (4MiB), end when full for D
   drop-after=N         reset the client's connection once, after N messages
   drop-every=N         reset each connection after N messages
   bye-after=N          close the client's connection with 1000 Bye, once
@@ -36,6 +37,8 @@ FAULTS = """\
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
   pace=D               rest for D after each message but a command's; 1.2ms is real
+  throttle=[N:]A       look-ups of nodes are throttled, after N of them
+  deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
@@ -59,8 +62,24 @@ class Period(NamedTuple):
     duration: float
 
 
+class GatewayPlan(NamedTuple):
+    """A gateway that pauses: ``rate`` in bytes per second, ``buffer`` in bytes, ``patience`` in
+    seconds that the buffer may be full."""
+
+    rate: float
+    buffer: int = 4 * 1024 * 1024
+    patience: float = 60.0
+
+
 NEVER = Amount()
 ALWAYS = Amount(1.0)
+
+
+class Throttle(NamedTuple):
+    """``amount`` of the calls, after so many of them."""
+
+    after: int = 0
+    amount: Amount = NEVER
 
 
 class DirectionPlan(NamedTuple):
@@ -84,12 +103,15 @@ class FaultPlan(NamedTuple):
     bye_after: Optional[int] = None
     bye_every: Optional[int] = None
     silent: Optional[Period] = None
+    gateway: Optional[GatewayPlan] = None
     refuse_token: Amount = NEVER
     refuse_upgrade: Amount = NEVER
     skip_handshake: bool = False
     force_handshake: bool = False
     lose_channel_closed: bool = False
     pace: float = 0.0  # seconds
+    throttle: Throttle = Throttle()
+    deny: Tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -171,6 +193,35 @@ def _window(value: Optional[str]) -> Period:
     return Period(_count(after) if colon else 0, parse_interval(duration))
 
 
+def parse_gateway(value: Optional[str]) -> GatewayPlan:
+    """``500kbit``, ``5Mbit:64KiB``, ``5Mbit:4MiB:60s``."""
+    rate, _, rest = (value or "").partition(":")
+    buffer, _, patience = rest.partition(":")
+    plan = GatewayPlan(_scaled(rate, {"kbit": 125, "Mbit": 125000}, "500kbit or 5Mbit"))
+    if buffer:
+        plan = plan._replace(buffer=_scaled(buffer, {"KiB": 1 << 10, "MiB": 1 << 20}, "64KiB"))
+    return plan._replace(patience=parse_interval(patience)) if patience else plan
+
+
+def _scaled(value: str, units: Dict[str, int], example: str) -> int:
+    matched = re.match(r"([1-9][0-9]{0,5})([A-Za-z]+)\Z", value)
+    if not matched or matched.group(2) not in units:
+        raise ValueError("an amount is written %s" % example)
+    return int(matched.group(1)) * units[matched.group(2)]
+
+
+def _throttle(value: Optional[str]) -> Throttle:
+    after, colon, amount = (value or "").rpartition(":")
+    return Throttle(_count(after) if colon else 0, parse_amount(amount or None))
+
+
+def _calls(value: Optional[str]) -> Tuple[str, ...]:
+    names = (value or "").split("+")
+    if not all(re.match("[A-Z][A-Za-z]{1,60}\\Z", name) for name in names):
+        raise ValueError("calls are named as AWS does, with + in between")
+    return tuple(names)
+
+
 def _count(value: Optional[str]) -> int:
     if not re.match(r"[0-9]{1,9}\Z", value or ""):
         raise ValueError("a count is missing or not a whole number")
@@ -212,11 +263,14 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "bye-after": _field("bye_after", _positive),
     "bye-every": _field("bye_every", _positive),
     "silent": _field("silent", _window),
+    "gateway": _field("gateway", parse_gateway),
     "refuse-token": _field("refuse_token", parse_amount),
     "refuse-upgrade": _field("refuse_upgrade", parse_amount),
     "skip-handshake": _field("skip_handshake", _flag),
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
     "pace": _field("pace", _pause),
+    "throttle": _field("throttle", _throttle),
+    "deny": _field("deny", _calls),
     "seed": _field("seed", _count),
 }

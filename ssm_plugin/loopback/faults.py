@@ -28,7 +28,7 @@ _DIGEST_END = 112
 _PAYLOAD_LENGTH = 8  # bytes between the digest and the payload: its type and its length
 
 
-class _Dice:
+class Dice:
     """Decides message by message, as an amount asks."""
 
     def __init__(self, amount: Amount, numbers: random.Random) -> None:
@@ -59,12 +59,12 @@ class DirectionFaults:
         self._plan = plan
         self._numbers = numbers
         self._idle = plan == DirectionPlan()
-        self._lose = _Dice(plan.lose, numbers)
-        self._double = _Dice(plan.double, numbers)
-        self._reorder = _Dice(plan.reorder, numbers)
-        self._corrupt = _Dice(plan.corrupt, numbers)
-        self._no_acknowledge = _Dice(plan.no_acknowledge, numbers)
-        self._delay = _Dice(plan.delay, numbers)
+        self._lose = Dice(plan.lose, numbers)
+        self._double = Dice(plan.double, numbers)
+        self._reorder = Dice(plan.reorder, numbers)
+        self._corrupt = Dice(plan.corrupt, numbers)
+        self._no_acknowledge = Dice(plan.no_acknowledge, numbers)
+        self._delay = Dice(plan.delay, numbers)
         self._held: List[_Held] = []
         self._overtaken: Optional[_Held] = None
         self._order = 0
@@ -74,7 +74,7 @@ class DirectionFaults:
         """What goes on now, in place of ``messages``."""
         if self._idle:
             return list(messages)
-        ready = self.due(now)
+        ready = DirectionFaults.due(self, now)
         for one in messages:
             ready.extend(self._apply_one(one, now))
         return ready
@@ -90,7 +90,7 @@ class DirectionFaults:
 
     def flush(self) -> List[bytes]:
         """Everything that is still held back, in the order of its time."""
-        return self.due(float("inf"))
+        return DirectionFaults.due(self, float("inf"))
 
     def next_timer(self) -> Optional[float]:
         """When ``due`` has something to give; None for never."""
@@ -161,8 +161,8 @@ class ConnectionFaults:
     def __init__(self, plan: FaultPlan) -> None:
         numbers = random.Random("%d/connection" % plan.seed)
         self._plan = plan
-        self._refuse_token = _Dice(plan.refuse_token, numbers)
-        self._refuse_upgrade = _Dice(plan.refuse_upgrade, numbers)
+        self._refuse_token = Dice(plan.refuse_token, numbers)
+        self._refuse_upgrade = Dice(plan.refuse_upgrade, numbers)
         limits = (plan.drop_after, plan.drop_every, plan.bye_after, plan.bye_every, plan.silent)
         self._idle = all(limit is None for limit in limits)
         self._total = 0

@@ -19,6 +19,7 @@ from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
 from .pipe import PipeEnd, link_pair
+from .throttle import Throttle, ThrottledFaults
 from .websocket_server import NORMAL, ServerWebSocket
 
 CONNECTING = "Connecting"
@@ -70,6 +71,7 @@ class GatewaySession:
         self._changed = changed
         self._lock = threading.Lock()
         self._faults = faults.ConnectionFaults(plan)
+        self.throttle = Throttle(plan.gateway) if plan.gateway else None
         self._down = self._conduit("down", plan, self._to_client)
         self._up = self._conduit("up", plan, self._to_agent)
         self._client: Optional[ServerWebSocket] = None
@@ -158,8 +160,9 @@ class GatewaySession:
         with self._lock:
             self.plan = plan
             self._faults = faults.ConnectionFaults(plan)
-        self._down.misbehave(plan.down, "%d/down" % plan.seed)
-        self._up.misbehave(plan.up, "%d/up" % plan.seed)
+        self.throttle = Throttle(plan.gateway) if plan.gateway else None
+        self._down.misbehave(self._altered("down", plan))
+        self._up.misbehave(self._altered("up", plan))
         client = self._client
         if client is not None:
             self._pass(client, [])  # a silence may begin at once
@@ -183,9 +186,16 @@ class GatewaySession:
     def _conduit(
         self, name: str, plan: FaultPlan, deliver: Callable[[List[bytes]], None]
     ) -> Conduit:
-        direction = plan.down if name == "down" else plan.up
-        altered = faults.DirectionFaults(direction, "%d/%s" % (plan.seed, name))
+        altered = self._altered(name, plan)
         return Conduit("%s %s" % (self.session_id, name), altered, deliver, self._failures)
+
+    def _altered(self, name: str, plan: FaultPlan) -> faults.DirectionFaults:
+        seed = "%d/%s" % (plan.seed, name)
+        if name == "down":
+            return faults.DirectionFaults(plan.down, seed)
+        if self.throttle is None:
+            return faults.DirectionFaults(plan.up, seed)
+        return ThrottledFaults(plan.up, seed, self.throttle, self._down.push, self.terminate)
 
     def _attach(self, client: ServerWebSocket) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ its operation, how it was signed, and the error code it was answered with. Never
 
 import json
 import threading
+import time
 import uuid
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
@@ -39,7 +40,8 @@ class Call(NamedTuple):
 class JsonApi:
     """``operations`` by the name that follows the dot in ``X-Amz-Target``.
 
-    ``service`` is the name that signatures must be made out to.
+    ``service`` is the name that signatures must be made out to. ``fault`` gives the error that a
+    call is to fail with, None for no fault.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class JsonApi:
         service: str,
         signatures: SignatureCheck,
         operations: Mapping[str, Callable[[Fields], Fields]],
+        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
     ) -> None:
         self._service = service
         self._signatures = signatures
         self._operations = operations
+        self._fault = fault
         self._lock = threading.Lock()
         self._prepared: Dict[str, Deque[ApiError]] = {}
         self._calls: Deque[Call] = deque(maxlen=HISTORY)
@@ -71,17 +75,30 @@ class JsonApi:
             return [call for call in self._calls if operation in ("", call.operation)]
 
     def handle(self, request: Request) -> HttpResponse:
-        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        operation = self._operation(request)
         judgement = self._signatures.check(request, self._service)
         error = ""
         try:
-            status, fields = 200, self._perform(operation, judgement.error, request)
+            answer = self._answer(operation, self._perform(operation, judgement.error, request))
         except ApiError as failed:
-            error, status = failed.code, failed.status
-            fields = {"__type": failed.code, "message": str(failed)}
+            error, answer = failed.code, self._error(failed)
         with self._lock:
             self._calls.append(Call(operation, judgement.verdict, error))
-        return _json_response(status, fields)
+        return answer
+
+    # How calls are written
+
+    def _operation(self, request: Request) -> str:
+        return request.headers.get("x-amz-target", "").rpartition(".")[2]
+
+    def _fields(self, request: Request) -> Fields:
+        return _parse(request.body)
+
+    def _answer(self, operation: str, fields: Fields) -> HttpResponse:
+        return _json_response(200, fields)
+
+    def _error(self, error: ApiError) -> HttpResponse:
+        return _json_response(error.status, {"__type": error.code, "message": str(error)})
 
     def _perform(
         self, operation: str, refusal: Optional[Tuple[str, str]], request: Request
@@ -94,7 +111,10 @@ class JsonApi:
             prepared = self._prepared.get(operation)
             if prepared:
                 raise prepared.popleft()
-        return self._operations[operation](_parse(request.body))
+        error = self._fault(operation)
+        if error is not None:
+            raise error
+        return self._operations[operation](self._fields(request))
 
 
 def field(fields: Fields, name: str, kind: type = str, default: object = None) -> Any:
@@ -121,5 +141,6 @@ def _json_response(status: int, fields: Fields) -> HttpResponse:
     headers: Tuple[Tuple[str, str], ...] = (
         ("Content-Type", "application/x-amz-json-1.1"),
         ("x-amzn-RequestId", str(uuid.uuid4())),
+        ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
     )
     return HttpResponse(status, json.dumps(fields).encode("utf-8"), headers)

@@ -44,6 +44,9 @@ class KmsApi(JsonApi):
         if not 1 <= size <= DATA_KEY_LIMIT:
             raise ApiError("ValidationException", "NumberOfBytes is out of range")
         context = _associated(field(fields, "EncryptionContext", dict, {}))
+        if fields.get("DryRun") is True:
+            text = "The request would have succeeded, but the DryRun option is set."
+            raise ApiError("DryRunOperationException", text, 412)
         plaintext, nonce = os.urandom(size), os.urandom(NONCE_LENGTH)
         sealed = new_aes_gcm(self._master_key(key_id)).seal(nonce, plaintext, context)
         return {

@@ -21,12 +21,17 @@ from .agent import agent_factory
 from .agent_handshake import Encryption
 from .agent_work import AgentOptions
 from .api import SsmApi
+from .call_faults import CallFaults
+from .diagnosis_api import StsApi
+from .ec2_api import Ec2Api
 from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
 from .gateway_session import AgentFactory, GatewaySession
 from .http import HttpResponse, HttpServer, Request, Upgrade
 from .json_api import JsonApi
 from .kms import KmsApi
+from .nodes import LocalNodes
+from .query_api import action_of
 from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
@@ -41,7 +46,8 @@ class LocalService:
     :mod:`fault_plan` describes. ``tls`` is a server's context, for https and wss. ``secret_keys``
     by access key make it verify signatures. ``resumed_url`` is one of ``gateway.RESUMED_URLS``.
     With ``own_host_only`` a request with another Host than the service's address, or with any
-    Origin, is refused: it comes from a browser. ``port`` 0 is any.
+    Origin, is refused: it comes from a browser. ``port`` 0 is any. ``nodes`` are those that can be
+    looked up; given, there are no others (unless ``targets`` says so).
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class LocalService:
         resumed_url: str = CELL_NUMBER,
         own_host_only: bool = False,
         port: int = 0,
+        nodes: Optional[LocalNodes] = None,
     ) -> None:
         if resumed_url not in RESUMED_URLS:
             raise UsageError("resumed_url is one of %s" % ", ".join(RESUMED_URLS))
@@ -73,8 +80,18 @@ class LocalService:
         self.gateway = Gateway(
             bases, agent_factory, self.signatures, plan, resumed_url, self.failures
         )
-        self.ssm = SsmApi(self.gateway, self.signatures, targets)
+        fault = CallFaults(plan).fault
+        if targets is None:
+            targets = nodes
+        self.nodes = nodes = nodes or LocalNodes([])
+        self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
+        self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {"AmazonSSM": self.ssm}
+        self.sts = StsApi(self.signatures)
+        self._queries: Dict[str, JsonApi] = {
+            "DescribeInstances": self.ec2,
+            "GetCallerIdentity": self.sts,
+        }
         self._closed = False
 
     def __enter__(self) -> "LocalService":
@@ -159,7 +176,12 @@ class LocalService:
             return HttpResponse(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
-        api = self._apis.get(request.headers.get("x-amz-target", "").partition(".")[0], self.ssm)
+        action = action_of(request)
+        if action:
+            api = self._queries.get(action, self.ec2)
+        else:
+            target = request.headers.get("x-amz-target", "")
+            api = self._apis.get(target.partition(".")[0], self.ssm)
         return api.handle(request) if request.path == "/" else HttpResponse(404)
 
     def _is_foreign(self, request: Request) -> bool:
@@ -187,6 +209,8 @@ def demo_service(
         encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
         chosen = chosen._replace(encryption=encryption)
     local = LocalService(agent_factory(chosen), faults, **service)
+    if kms_key_id:
+        local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}
     keys = KmsApi(local.signatures)
     local.serve_also("TrentService", keys)
     return local

@@ -64,8 +64,10 @@ class Shortage(RunnerEvent):
 class Uplink:
     """Where the reader's data goes. Called in the reader's thread alone."""
 
-    # Bytes to read at a time.
-    piece = 65536
+    @property
+    def piece(self) -> int:
+        """Bytes to read at a time."""
+        return 65536
 
     def opened(self, sock: socket.socket) -> Connection:
         """A local connection was accepted."""

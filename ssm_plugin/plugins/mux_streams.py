@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from ..channel.mux import MuxSession, StreamClosed, StreamData, StreamOpened
 from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..named_tuple import NamedTuple
-from ..transport.data_channel import PIECE, DataChannel
+from ..transport.data_channel import DataChannel
 from ..wire import payloads
 from ..wire.message import Role
 from .local_connection import Connection
@@ -38,8 +38,6 @@ class Received(NamedTuple):
 class MuxStreams(Uplink):
     """``keep_alive`` is for agents that need NOPs."""
 
-    piece = PIECE // MAXIMUM_PAYLOAD * _FRAME
-
     def __init__(
         self,
         channel: DataChannel,
@@ -52,6 +50,10 @@ class MuxStreams(Uplink):
         self._lock = threading.Lock()
         self._mux = MuxSession(role, keep_alive, clock())
         self._connections: Dict[int, Connection] = {}
+
+    @property
+    def piece(self) -> int:
+        return self._channel.portion // MAXIMUM_PAYLOAD * _FRAME
 
     @property
     def count(self) -> int:

@@ -53,14 +53,14 @@ class LoggingCheck:
 
     def _of(self, name: str) -> str:
         try:
-            content = self._service.document_content(name)
+            answer = self._service.call("ssm:GetDocument", {"Name": name}, name)
         except ServiceError as error:
             if name == PREFERENCES and error.code.startswith("InvalidDocument"):
                 return ""  # nobody has ever set any
             return _unknown(name, error)
         except SsmPluginError as error:
             return _unknown(name, error)
-        return logging_in(name, content)
+        return logging_in(name, str(answer.get("Content")))
 
 
 def logging_in(name: str, content: str) -> str:

@@ -10,6 +10,7 @@ from ..aws.profiles import read_profile
 from ..config import NetworkSettings, Settings
 from ..named_tuple import NamedTuple
 from .streams import Streams
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from ..net.local_end import LocalEnd
@@ -33,6 +34,7 @@ class Environment(NamedTuple):
             the signal's number
         may_listen: the node may open a port session that listens although nobody here knows that
             one was asked for
+        waiting: for a node that is not connected yet; None: that is an error at once
         start_line_first: no stream can be on stdout, so the start line need not wait for the node
     """
 
@@ -48,6 +50,7 @@ class Environment(NamedTuple):
     port_signal_status: Optional[int] = None
     may_listen: bool = False
     start_line_first: bool = False
+    waiting: Optional[Waiting] = None
 
 
 def make_environment(
@@ -62,7 +65,7 @@ def make_environment(
     service = ServiceClient(
         CredentialProvider(settings.profile, environ, region=region),
         region,
-        _given_endpoint(settings, environ),
+        given_endpoint(settings, environ),
         settings.network,
         environ,
         profile,
@@ -77,7 +80,7 @@ def make_environment(
     )
 
 
-def _given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
+def given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
     """The SSM endpoint from the command line, the AWS CLI or our file. One that only stands in the
     environment is found there again by the client, which knows when it is to be ignored."""
     names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL")

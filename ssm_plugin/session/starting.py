@@ -16,6 +16,7 @@ from .protocols import RunnerFactory
 from .session import Session
 from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionType
+from .waiting import Waiting, may_connect_later, pause_before
 
 # The exit status where the time was over, as of timeout(1).
 EXIT_TIME_UP = 124
@@ -37,7 +38,10 @@ class SessionRequest(NamedTuple):
 
 
 def start_session(
-    service: ServiceClient, request: SessionRequest, events: "queue.Queue[SessionEvent]"
+    service: ServiceClient,
+    request: SessionRequest,
+    events: "queue.Queue[SessionEvent]",
+    waiting: Optional[Waiting] = None,
 ) -> StartedSession:
     """Blocks, as :func:`wait_for_start` does."""
 
@@ -46,7 +50,7 @@ def start_session(
             request.target, request.document_name, request.parameters, request.reason
         )
 
-    return wait_for_start(service, start, events)
+    return wait_for_start(service, start, events, waiting=waiting, target=request.target)
 
 
 def ending_status(event: SessionEvent) -> Optional[int]:
@@ -62,10 +66,76 @@ def wait_for_start(
     events: "queue.Queue[SessionEvent]",
     ends: Callable[[SessionEvent], Optional[int]] = ending_status,
     timeout: Optional[float] = None,
+    waiting: Optional[Waiting] = None,
+    target: str = "",
 ) -> StartedSession:
     """Call ``start`` aside. Takes events while it waits: SessionInterrupted if one of them ends it,
     as ``ends`` tells by an exit status, or ``timeout`` s have passed (124); a session that is made
-    all the same is terminated."""
+    all the same is terminated. ``waiting`` for ``target`` to connect, it is called again."""
+    watch = _Watch(events, ends, None if timeout is None else time.monotonic() + timeout)
+    if waiting is None:
+        return _start_once(service, start, watch)
+    give_up_at: Optional[float] = None
+    attempts = 0
+    try:
+        while True:
+            attempts += 1
+            try:
+                return _start_once(service, start, watch)
+            except SsmPluginError as error:
+                now = time.monotonic()
+                give_up_at = give_up_at or now + waiting.limit
+                pause = pause_before(attempts, give_up_at - now)
+                if pause is None or not may_connect_later(error):
+                    raise
+            waiting.waits(target, pause, give_up_at - now - pause)
+            watch.sleep(pause, "interrupted while waiting for %s to connect" % target)
+    finally:
+        waiting.over(target)
+
+
+class _Watch:
+    """The events that may end a start, and its time limit."""
+
+    def __init__(
+        self,
+        events: "queue.Queue[SessionEvent]",
+        ends: Callable[[SessionEvent], Optional[int]],
+        deadline: Optional[float],
+    ) -> None:
+        self.events = events
+        self._ends = ends
+        self._deadline = deadline
+
+    def next(self) -> Optional[SessionEvent]:
+        """None at the time limit."""
+        return _next(self.events, self._deadline)
+
+    def status(self, event: Optional[SessionEvent]) -> Optional[int]:
+        """The exit status if this ends the start."""
+        return EXIT_TIME_UP if event is None else self._ends(event)
+
+    def sleep(self, seconds: float, interrupted: str) -> None:
+        """Raises SessionInterrupted, at once, if an event ends the start, or its time is over."""
+        until = time.monotonic() + seconds
+        if self._deadline is not None:
+            until = min(until, self._deadline)
+        while True:
+            event = _next(self.events, until)
+            if isinstance(event, WorkerFailed):
+                raise event.as_error()
+            late = self._deadline is not None and time.monotonic() >= self._deadline
+            if event is None and not late:
+                return
+            status = self.status(event)
+            if status is not None:
+                raise SessionInterrupted(interrupted, status)
+
+
+def _start_once(
+    service: ServiceClient, start: Callable[[], StartedSession], watch: _Watch
+) -> StartedSession:
+    events = watch.events
 
     def errand() -> None:
         try:
@@ -73,11 +143,9 @@ def wait_for_start(
         except SsmPluginError as error:
             events.put(StartFailed(error))
 
-    deadline = None if timeout is None else time.monotonic() + timeout
     Worker("start", errand, events.put).start()
     while True:
-        status: Optional[int] = EXIT_TIME_UP
-        event = _next(events, deadline)
+        event = watch.next()
         if isinstance(event, StartAnswered):
             return event.started
         if isinstance(event, StartFailed):
@@ -85,8 +153,7 @@ def wait_for_start(
         if isinstance(event, WorkerFailed):
             _abandon(service, events)
             raise event.as_error()
-        if event is not None:
-            status = ends(event)
+        status = watch.status(event)
         if status is not None:
             _abandon(service, events)
             raise SessionInterrupted("interrupted while the session was being started", status)

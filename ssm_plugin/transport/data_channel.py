@@ -21,7 +21,7 @@ from typing import Any, Callable, List, Optional, Union
 
 from .. import logs
 from ..channel.events import Event, Output
-from ..channel.protocol import ChannelProtocol
+from ..channel.protocol import MAXIMUM_PAYLOAD, ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, StateError
 from ..named_tuple import NamedTuple
 from ..wire import payloads
@@ -35,6 +35,9 @@ log = logs.logger(__name__)
 
 # Bytes numbered and sealed under the mutex at a time: about a third of a millisecond.
 PIECE = 65536
+
+# Bytes of the smallest portion of data.
+LEAST_PORTION = 4096
 
 # Output that may wait for its consumer. The agent may end a command while this much is under way,
 # and waits two seconds for acknowledgements then, so they must not wait for a slow stdout.
@@ -206,6 +209,13 @@ class DataChannel(LinkOwner):
         """So many bytes of output were passed on: there is room for more."""
         if self.backpressure.output_left(size):
             self._wake.set()  # time counts again
+
+    @property
+    def portion(self) -> int:
+        """Bytes to give to :meth:`send_input_data` at a time. Where little gets through it is
+        little, so that others who wait for the same room have their turn soon."""
+        quarter = self._protocol.window * MAXIMUM_PAYLOAD // 4
+        return max(LEAST_PORTION, min(PIECE, quarter))
 
     @property
     def progress(self) -> int:

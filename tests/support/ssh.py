@@ -148,7 +148,9 @@ class SshServer:
 
 
 class SshClient:
-    """``ssh`` and its relatives with ``proxy_command``, for the host ``HOST``."""
+    """``ssh`` and its relatives with ``proxy_command``, for the host ``host``."""
+
+    host = HOST
 
     def __init__(self, folder, server, proxy_command, environ):
         self.folder = folder
@@ -168,7 +170,7 @@ class SshClient:
         if program == "rsync":
             shell = "%s -F %s" % (find("ssh"), shlex.quote(str(self.config)))
             return [find("rsync"), "-e", shell] + list(arguments)
-        host = [HOST] if program == "ssh" else []
+        host = [self.host] if program == "ssh" else []
         options = []
         if program == "ssh":
             while arguments and arguments[0].startswith("-"):

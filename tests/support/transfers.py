@@ -54,7 +54,7 @@ class Digest:
 
 
 class Transfer:
-    def __init__(self, kind, size, kills, seed):
+    def __init__(self, kind, size, kills, seed, faults=""):
         self.kind = kind
         self.size = size
         self.killed = 0
@@ -63,6 +63,7 @@ class Transfer:
         self.sent = Digest()
         self.received = Digest()
         self._kills = kills
+        self._faults = faults
         self._numbers = random.Random("%s/%d" % (kind, seed))
         self._seed = seed
 
@@ -95,16 +96,22 @@ class Transfer:
         with ExitStack() as exits:
             key_id = "key-1" if self.kind.endswith("kms") else ""
             options = AgentOptions(shell=("/bin/sh",))
-            local = exits.enter_context(demo_service(options=options, kms_key_id=key_id))
+            local = exits.enter_context(
+                demo_service(faults=self._faults, options=options, kms_key_id=key_id)
+            )
             running = getattr(self, "_" + self.kind.replace("-", "_"))(exits, local)
             killer = threading.Thread(target=self._kill, args=(local, running, began + limit))
             killer.start()
             self.received.wait_for(self.size, limit)
             self.seconds = time.monotonic() - began
             killer.join(limit)
-            self.connections = running.at_service.connections
+            self.look_at(running)
             running.session.end(0)
             running.finish(30)
+
+    def look_at(self, running):
+        """At the end, before the session is ended."""
+        self.connections = running.at_service.connections
 
     def pieces(self):
         """The data, always the same for one seed."""

@@ -22,6 +22,17 @@ def error_of(code, message="Said.", status=400, operation=START, now=NOW, header
     return service_error(operation, Response(status, headers or {"date": DATE}, body), now)
 
 
+def test_a_name_that_begins_like_an_id_is_pointed_out():
+    targets = {"i-web": True, "mi-x": True, "i-0af": False, "ecs:a": False}
+    for target, pointed_out in targets.items():
+        error = service_error(
+            Operation("ssm:StartSession", target),
+            Response(400, {}, b'{"__type": "TargetNotConnected"}'),
+            NOW,
+        )
+        assert ("; if %s is a name, write name:%s" % (target, target) in str(error)) == pointed_out
+
+
 def test_an_error_is_one_line_with_operation_target_code_message_and_advice():
     error = error_of("TargetNotConnected", "i-1 is not connected.")
     assert str(error) == (

@@ -22,7 +22,7 @@ def settings(arguments, environ):
 def test_help_names_every_command_with_what_it_does():
     text = command_line.help_text()
     for name, purpose in COMMANDS.items():
-        assert "  %-9s %s\n" % (name, purpose) in text
+        assert "  %-10s %s\n" % (name, purpose) in text
 
 
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["help"]])

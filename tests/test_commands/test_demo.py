@@ -109,7 +109,7 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
         (["nonsense"], b"there is no command 'nonsense'"),
         (["exec", "--timeout", "soon", "--", "ls"], b"argument --timeout"),
         (["serve", "--port", "65536"], b"'65536' is not a port, from 0 to 65535"),
-        (["serve", "--nonsense"], b"unrecognized arguments: --nonsense; see 'ssm-plugin demo s"),
+        (["serve", "--quux"], b"unrecognized arguments: --quux; see 'ssm-plugin demo s"),
         (["serve", "--faults", "nonsense"], b"cannot read fault 'nonsense'"),
         (["serve", "--ready-file", "/nowhere/at/all"], b"cannot write /nowhere/at/all"),
     ],
@@ -166,10 +166,10 @@ class Serving:
         self.process.communicate(timeout=15)
 
 
-def test_serve_prints_three_lines_and_writes_them_for_its_user_alone(caller, tmp_path):
+def test_serve_prints_four_lines_and_writes_them_for_its_user_alone(caller, tmp_path):
     with Serving(caller, tmp_path) as serving:
         keys_file = tmp_path / "ready.env"
-        assert serving.exports.count("\n") == 3
+        assert serving.exports.count("\n") == 4
         assert keys_file.read_text() == serving.exports
         assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
         url = serving.ready.read_text()
@@ -239,3 +239,46 @@ def test_the_aws_cli_needs_no_more_than_the_three_lines(caller, tmp_path, aws_cl
             done = caller.call(argv, b"", dict(environ, **{name: value}))
             assert done.status != 0
             assert said in done.stderr
+
+
+NODES = """\
+nodes:
+- {name: db1}
+- {name: "web-{n}", count: 2, tags: {Role: web}}
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["list", "web-1", "i-demo"], b"web-1"),
+        (["exec", "web-1", "--", "echo", "hi"], b"hi"),
+        (["exec", "web-1", "echo", "hi"], b"hi"),
+        (["exec", "tag:Role=web", "--", "echo", "hi"], b"web-2: hi"),
+        (["exec", "--", "echo", "hi"], b"hi"),
+    ],
+)
+def test_nodes_of_a_file_have_names(caller, tmp_path, arguments, said):
+    (tmp_path / "nodes.yaml").write_text(NODES)
+    done = call(caller, ["--nodes", str(tmp_path / "nodes.yaml")] + arguments)
+    assert done.status == 0, done.stderr
+    assert said in done.stdout
+
+
+def test_a_file_of_nodes_that_is_wrong_is_one_line(caller, tmp_path):
+    (tmp_path / "nodes.yaml").write_text("nodes: [{nmae: db1}]")
+    done = call(caller, ["serve", "--nodes", str(tmp_path / "nodes.yaml")])
+    assert (done.status, done.stderr.count(b"\n")) == (255, 1)
+    assert b"nodes.1.nmae: unknown key; did you mean 'name'?" in done.stderr
+
+
+def test_the_nodes_of_a_demo_are_not_kept_for_completion(caller, tmp_path):
+    done = call(caller, ["list"], HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert done.status == 0
+    assert list(tmp_path.rglob("nodes.json")) == []
+
+
+def test_the_doctor_has_nothing_to_say_against_the_demo_s_node(caller):
+    done = call(caller, ["doctor", "i-demo"])
+    assert done.status == 0, done.stdout
+    assert done.stdout.endswith(b"stands in the way of a session with i-demo.\n")

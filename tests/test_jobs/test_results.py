@@ -30,6 +30,7 @@ def test_an_object_says_status_reason_session_times_and_bytes():
         "started_at": "2020-09-13T12:26:40.000Z",
         "ended_at": "2020-09-13T12:26:41.500Z",
         "seconds": 1.5,
+        "node": "web1",
         "stdout_bytes": 12,
         "stderr_bytes": 0,
     }

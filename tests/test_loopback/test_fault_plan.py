@@ -103,3 +103,15 @@ def test_the_text_for_users_names_every_fault_and_no_other():
     with pytest.raises(UsageError) as known:
         parse_faults("nonsense")
     assert sorted(named) == sorted(str(known.value).rpartition("known are ")[2].split(", "))
+
+
+def test_a_gateway_has_a_rate_and_may_have_a_buffer_and_its_patience():
+    assert parse_faults("gateway=500kbit").gateway == (62500, 4 << 20, 60.0)
+    assert parse_faults("gateway=5Mbit:64KiB:2s").gateway == (625000, 65536, 2.0)
+
+
+@pytest.mark.parametrize("text", ["gateway", "gateway=", "gateway=5", "gateway=0kbit",
+                                  "gateway=5Mbit:7", "gateway=5Mbit:64KiB:7", "up.gateway=5Mbit"])
+def test_a_gateway_that_cannot_be_read_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_faults(text)

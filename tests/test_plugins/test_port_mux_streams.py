@@ -18,6 +18,8 @@ from .port_helpers import random_bytes
 
 
 class RecordingChannel:
+    portion = PIECE
+
     """``messages`` as the real one would cut them."""
 
     def __init__(self):
@@ -73,12 +75,12 @@ def test_a_connection_is_a_stream_from_its_beginning_to_its_end(streams, channel
     assert (streams.count, streams.connections()) == (0, [])
 
 
-@pytest.mark.parametrize("size", [1, 1015, 1016, 1017, 5000, MuxStreams.piece])
+@pytest.mark.parametrize("size", [1, 1015, 1016, 1017, 5000, 65024])
 def test_no_frame_crosses_the_border_of_a_message(streams, channel, sock, size):
     connection = streams.opened(sock)
     data = random_bytes(size)
     streams.send(connection, data)
-    assert MuxStreams.piece // 1016 * 1024 <= PIECE
+    assert streams.piece // 1016 * 1024 <= PIECE
     reader = MuxSession(Role.AGENT, False, 0)
     found = []
     for message in channel.messages:
@@ -91,7 +93,7 @@ def test_no_frame_crosses_the_border_of_a_message(streams, channel, sock, size):
 def test_two_threads_may_send_between_each_others_messages(streams, channel, sock):
     connection = streams.opened(sock)
     others = [streams.opened(sock) for _ in range(300)]
-    data = random_bytes(MuxStreams.piece)
+    data = random_bytes(streams.piece)
     sender = threading.Thread(
         target=lambda: [streams.send(connection, data) for _ in range(20)]
     )

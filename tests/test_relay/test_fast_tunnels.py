@@ -1,7 +1,6 @@
 """Fast tunnels through a local service: what goes in comes out, and they stay up."""
 
 import hashlib
-import json
 import os
 import socket
 import threading
@@ -10,7 +9,7 @@ import pytest
 
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
-from ssm_plugin.relay.choice import PREFERENCES, logging_in
+from ssm_plugin.relay.choice import logging_in
 from ssm_plugin.relay.messages import WINDOW
 from tests.support.echo import EchoServer
 from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
@@ -251,9 +250,7 @@ def refuse_documents(service):
 
 
 def log_sessions(service):
-    service.ssm.document_contents[PREFERENCES] = json.dumps(
-        {"inputs": {"s3BucketName": "logs", "cloudWatchLogGroupName": ""}}
-    )
+    service.ssm.diagnosis.preferences = {"s3BucketName": "logs", "cloudWatchLogGroupName": ""}
 
 
 @pytest.mark.parametrize("prepare", [refuse_command, refuse_documents, log_sessions])

@@ -1,0 +1,83 @@
+"""One call of an AWS API: what is sent, and how the answer is read."""
+
+import json
+from typing import TYPE_CHECKING, Any, Dict, Mapping
+
+from ..errors import NetworkError
+from ..named_tuple import NamedTuple
+from .service_errors import Operation
+
+if TYPE_CHECKING:
+    from ..net.exchange import Response
+    from .xml_answer import Element
+
+_TARGET_PREFIXES = {"ssm": "AmazonSSM", "kms": "TrentService"}
+_FORM = "application/x-www-form-urlencoded; charset=utf-8"
+_ANSWER_LIMIT = 1 << 20  # bytes
+_QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
+
+
+class Call(NamedTuple):
+    """``repeatable``: it may be sent again where nobody knows whether it was done."""
+
+    service: str
+    operation: Operation
+    request: Mapping[str, Any]
+    repeatable: bool = True
+
+    @property
+    def is_query(self) -> bool:
+        return self.service not in _TARGET_PREFIXES
+
+    @property
+    def body(self) -> bytes:
+        if not self.is_query:
+            return json.dumps(self.request).encode("ascii")
+        from .query import form  # most sessions name their node by its id
+
+        return form(self.service, self._name, self.request)
+
+    @property
+    def headers(self) -> Dict[str, str]:
+        if self.is_query:
+            return {"Content-Type": _FORM}
+        target = "%s.%s" % (_TARGET_PREFIXES[self.service], self._name)
+        return {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+
+    @property
+    def answer_limit(self) -> int:
+        return _QUERY_ANSWER_LIMIT if self.is_query else _ANSWER_LIMIT
+
+    @property
+    def _name(self) -> str:
+        return self.operation.action.partition(":")[2]
+
+    def read(self, response: "Response") -> Any:
+        """The fields of an answer in JSON, the root of one in XML. NetworkError for neither."""
+        return (_elements if self.is_query else _fields)(response, self.operation)
+
+
+def _fields(response: "Response", operation: Operation) -> Dict[str, Any]:
+    try:
+        answer = json.loads(response.body.decode("utf-8") or "{}")
+    except (ValueError, RecursionError) as error:
+        raise _not_aws(operation) from error
+    if not isinstance(answer, dict):
+        raise _not_aws(operation)
+    return answer
+
+
+def _elements(response: "Response", operation: Operation) -> "Element":
+    from .xml_answer import XmlError, parse_xml
+
+    try:
+        return parse_xml(response.body)
+    except XmlError as error:
+        raise _not_aws(operation) from error
+
+
+def _not_aws(operation: Operation) -> NetworkError:
+    return NetworkError(
+        "%s got an answer that is not from AWS: check the endpoint URL, and whether a "
+        "proxy or a login page stands in between" % (operation,)
+    )

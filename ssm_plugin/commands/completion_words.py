@@ -1,0 +1,223 @@
+"""Which words fit at a place of a command line that is being typed."""
+
+import argparse
+import re
+import shlex
+from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from .. import config
+from ..aws.profiles import profile_names
+from ..config import Settings
+from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
+from .command_line import Parser, add_common_options, parser_of
+from .completion_scripts import FILES
+from .help import TOPICS
+from .program import COMMANDS, HELP
+
+
+class Word(NamedTuple):
+    value: str
+    description: str = ""
+
+
+_FILES = [Word(FILES)]
+# Characters at which bash takes a word for two.
+_BREAKS = (":", "=")
+
+
+def fitting(words: Sequence[str], environ: Mapping[str, str]) -> List[str]:
+    """A line for each word that fits in place of the last of ``words``, which follow the program's
+    name: the word, a tab, what it means. Or the one line :data:`FILES`."""
+    found = _fitting(list(words) or [""], environ)
+    return ["%s\t%s" % one if one.description else one.value for one in found]
+
+
+def for_bash(given: Sequence[str], environ: Mapping[str, str]) -> List[str]:
+    """``given``: the line up to the cursor, and the part of its last word that bash will replace,
+    as it was typed. The words are quoted as bash wants them, without what they mean."""
+    line, replaced = (list(given) + ["", ""])[:2]
+    words = _split(line)[1:] or [""]
+    found = _fitting(words, environ)
+    if found == _FILES:
+        return [FILES]
+    current = words[-1]
+    if replaced in _BREAKS:
+        replaced = ""
+    if replaced[:1] in ("'", '"'):
+        return [replaced[0] + word.value for word in found]
+    bare = replaced.replace("\\", "")
+    kept = len(current) - len(bare) if current.endswith(bare) else 0
+    return [_escaped(word.value[kept:]) for word in found]
+
+
+def _split(line: str) -> List[str]:
+    """Its words as the shell sees them; a quote may still be open."""
+    for end in ("", '"', "'", "\\"):
+        try:
+            words = shlex.split(line + end)
+        except ValueError:
+            continue
+        return words + [""] if re.search(r"(?<!\\)\s\Z", line) and not end else words
+    return line.split()
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([^A-Za-z0-9_@%+=:,./\-\u0080-\U0010ffff])", r"\\\1", text)
+
+
+def _fitting(words: List[str], environ: Mapping[str, str]) -> List[Word]:
+    current = words[-1]
+    found = _possible(words, environ)
+    if found == _FILES:
+        return found
+    fit = [one for one in found if one.value.startswith(current) and one.value.isprintable()]
+    return [one._replace(description=_one_line(one.description)) for one in fit]
+
+
+def _one_line(text: str) -> str:
+    return "".join(one for one in text.replace("%%", "%") if one.isprintable())[:100]
+
+
+def _possible(words: List[str], environ: Mapping[str, str]) -> List[Word]:
+    common = Parser(prog="ssm-plugin", add_help=False)
+    add_common_options(common)
+    common.add_argument(*HELP, action="store_true", help="show help")
+    before = _Place(common, words, stop=True)
+    if before.positionals == 0:
+        if before.pending is not None:
+            return _values(before.pending, words, environ)
+        if words[-1].startswith("-"):
+            return _options(common)
+        return _commands()
+    at = before.first_positional
+    return _of_command(words[at], words[at + 1 :], words, environ)
+
+
+def _of_command(
+    name: str, words: List[str], line: List[str], environ: Mapping[str, str]
+) -> List[Word]:
+    if name not in COMMANDS or not words:
+        return []
+    _, parser = parser_of(name)
+    place = _Place(parser, words, stop=name in ("demo", "exec"))
+    if place.pending is not None:
+        return _values(place.pending, line, environ)
+    if name == "demo" and not place.positionals and not words[-1].startswith("-"):
+        return [Word("serve", "only run the service")] + _commands()
+    if name == "demo" and place.positionals:
+        at = place.first_positional
+        return _of_command(words[at], words[at + 1 :], line, environ)
+    if place.is_open and words[-1].startswith("-"):
+        return _options(parser)
+    slots = [action for action in parser._actions if not action.option_strings]
+    slot = _slot(slots, place.positionals)
+    return _values(slot, line, environ) if slot is not None and place.is_open else _FILES
+
+
+def _slot(slots: List[argparse.Action], number: int) -> Optional[argparse.Action]:
+    if number < len(slots):
+        return slots[number]
+    last = slots[-1] if slots else None
+    return last if last is not None and last.nargs in ("*", "+", argparse.REMAINDER) else None
+
+
+class _Place:
+    """Where the last of ``words`` stands. ``pending``: it is the value of that option.
+    ``is_open``: options may stand there. ``stop``: nothing behind a positional is an option."""
+
+    def __init__(self, parser: Parser, words: Sequence[str], stop: bool = False) -> None:
+        self.pending: Optional[argparse.Action] = None
+        self.positionals = 0
+        self.first_positional = -1
+        self.is_open = True
+        for at, word in enumerate(words[:-1]):
+            if self.pending is not None:
+                self.pending = None
+            elif word == "--":
+                self.is_open = False
+            elif word.startswith("-") and self.is_open and not (stop and self.positionals):
+                self.pending = _taking_value(parser, word)
+            else:
+                self.first_positional = at if self.positionals == 0 else self.first_positional
+                self.positionals += 1
+
+
+def _taking_value(parser: Parser, word: str) -> Optional[argparse.Action]:
+    action = parser._option_string_actions.get(word)
+    return action if action is not None and action.nargs != 0 else None
+
+
+def _options(parser: Parser) -> List[Word]:
+    return [
+        Word(max(action.option_strings, key=len), action.help or "")
+        for action in parser._actions
+        if action.option_strings and action.help != argparse.SUPPRESS
+    ]
+
+
+def _commands() -> List[Word]:
+    return [Word(*pair) for pair in COMMANDS.items()]
+
+
+def _values(action: argparse.Action, line: List[str], environ: Mapping[str, str]) -> List[Word]:
+    """What the option or positional may be."""
+    what = str(action.metavar or action.dest)
+    if action.choices is not None:
+        return [Word(str(one)) for one in action.choices]
+    if action.dest == "profile":
+        return [Word(name) for name in _profiles(environ)]
+    if what.startswith("TARGET"):
+        return _in_list(_targets(line, environ), line[-1])
+    if what == "JOB":
+        return [Word(name) for name in _settings(line, environ).jobs]
+    if what == "SHELL":
+        return [Word(name) for name in ("bash", "zsh", "fish")]
+    if what == "TOPIC":
+        return [Word(name) for name in TOPICS] + _commands()
+    return _FILES if what in ("FILE", "PATH", "COMMAND", "ARG") else []
+
+
+def _in_list(words: Iterable[Word], current: str) -> List[Word]:
+    """``exec`` takes several targets with commas in between."""
+    before = current[: current.rfind(",") + 1]
+    return [one._replace(value=before + one.value) for one in words]
+
+
+def _targets(line: List[str], environ: Mapping[str, str]) -> List[Word]:
+    from ..nodes.cache import load
+
+    settings = _settings(line, environ)
+    found = [Word(name, meaning) for name, meaning in settings.targets.items()]
+    nodes = load(settings, environ)
+    found += [Word(node.name, node.node_id) for node in nodes if node.name]
+    found += [Word(node.node_id, node.name) for node in nodes]
+    return list({one.value: one for one in reversed(found)}.values())[::-1]
+
+
+def _profiles(environ: Mapping[str, str]) -> List[str]:
+    try:
+        return profile_names(environ)
+    except SsmPluginError:
+        return []
+
+
+def _settings(line: List[str], environ: Mapping[str, str]) -> Settings:
+    """As they would be if the line were run as it stands."""
+    given = dict(_given(line))
+    try:
+        settings = config.load(given.get("--config"), environ)
+    except SsmPluginError:
+        settings = Settings()
+    return settings.override(
+        profile=given.get("--profile"),
+        region=given.get("--region"),
+        endpoint_url=given.get("--endpoint-url"),
+    )
+
+
+def _given(line: List[str]) -> Iterable[Tuple[str, str]]:
+    for at, word in enumerate(line[:-1]):
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            yield name, value if equals else line[at + 1]

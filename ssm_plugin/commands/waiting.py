@@ -1,0 +1,105 @@
+"""``--wait``: the option, and the one line that shows what is being waited for."""
+
+import argparse
+import os
+import threading
+from typing import Dict
+
+from ..config import Settings
+from ..display import encoded, shown
+from ..errors import UsageError
+from ..session.environment import Environment
+from ..session.streams import OutputGone, write_all
+from ..session.waiting import Waiting
+from ..terminal.tty import window_size
+from ..units import parse_duration
+
+_ERASE_LINE = "\r\x1b[K"
+_HINT = "; Ctrl-C ends it"
+
+
+def add_wait_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        metavar="D",
+        type=duration,
+        help="try again for so long, such as 5m, while the node is not connected",
+    )
+
+
+def duration(text: str) -> float:
+    """Of an option; in seconds, and more than none."""
+    try:
+        seconds = parse_duration(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not seconds:
+        raise argparse.ArgumentTypeError("it must be more than 0")
+    return seconds
+
+
+def with_waiting(
+    environment: Environment, options: argparse.Namespace, settings: Settings
+) -> Environment:
+    """What ``--wait`` asks for."""
+    if options.wait is None:
+        return environment
+    if settings.quiet:
+        return environment._replace(waiting=Waiting(options.wait))
+    line = WaitingLine()
+    return environment._replace(waiting=Waiting(options.wait, line.waits, line.over))
+
+
+class WaitingLine:
+    """On a terminal it is one line, which is written again for each attempt, for however many
+    nodes, and erased in the end. Elsewhere each node gets one line, once. From any thread."""
+
+    def __init__(self, fd: int = 2) -> None:
+        self._fd = fd
+        self._is_terminal = os.isatty(fd)
+        self._lock = threading.Lock()
+        self._waiting: Dict[str, None] = {}
+        self._told: Dict[str, None] = {}
+
+    def waits(self, target: str, pause: float, left: float) -> None:
+        with self._lock:
+            self._waiting[target] = None
+            if self._is_terminal:
+                self._write(self._fitted(waiting_text(target, len(self._waiting), pause, left)))
+            elif target not in self._told:
+                self._told[target] = None
+                text = "%s is not connected yet: trying again for %s"
+                self._write("ssm-plugin: %s\n" % shown(text % (target, span(pause + left))))
+
+    def over(self, target: str) -> None:
+        with self._lock:
+            if self._waiting.pop(target, target) is None and self._is_terminal:
+                self._write(_ERASE_LINE)
+
+    def _fitted(self, text: str) -> str:
+        """One that reaches the edge would begin a second line, as would the ``^C`` behind it."""
+        room = window_size((self._fd,)).cols - 3
+        if len(text) > room:
+            text = text.replace(_HINT, "")
+        return _ERASE_LINE + shown(text)[:room]
+
+    def _write(self, text: str) -> None:
+        try:
+            write_all(self._fd, encoded(text))
+        except OutputGone:
+            pass  # it is waited for all the same
+
+
+def waiting_text(target: str, waiting: int, pause: float, left: float) -> str:
+    others = " and %d more" % (waiting - 1) if waiting > 1 else ""
+    return "ssm-plugin: %s%s not connected; again in %s, %s left%s" % (
+        target, others + (" are" if others else " is"), span(pause), span(pause + left), _HINT
+    )
+
+
+def span(seconds: float) -> str:
+    """As the option is written: ``4s``, ``2m5s``, ``1h5m``."""
+    whole = int(round(seconds))
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    said = "".join("%d%s" % part for part in parts if part[0])
+    return said or "0s"

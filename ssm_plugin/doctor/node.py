@@ -1,0 +1,144 @@
+"""The target: whether the service knows it, hears of it, and what its agent is too old for."""
+
+import time
+from typing import List, Optional, Tuple
+
+from ..aws.client import ServiceClient
+from ..config import Settings
+from ..errors import SsmPluginError
+from ..named_tuple import NamedTuple
+from ..nodes.directory import NodeDirectory
+from ..nodes.node import Node
+from ..nodes.targets import find_one
+from ..version import KEEP_ALIVE_OFF_AFTER, MULTIPLEXED_PORTS_AFTER, newer_than
+from .finding import NOTE, OK, PROBLEM, Finding, Findings, from_error
+
+TARGET, AGENT, CONNECTION = "target", "agent", "connection"
+LISTING = "nodes"
+
+_OLDEST = "2.3.68.0"
+_UPDATE = "update it, with the document AWS-UpdateSSMAgent or the node's package manager"
+
+
+class _Lack(NamedTuple):
+    """``since`` is the first version that has it."""
+
+    since: str
+    what: str
+
+
+_LACKS = (
+    _Lack("2.3.539.0", "sessions encrypted with a KMS key"),
+    _Lack("2.3.672.0", "ssh and forward"),
+    _Lack("3.1.1374.0", "forward to hosts behind the node"),
+)
+
+
+def resolve_target(
+    word: str, settings: Settings, service: Optional[ServiceClient]
+) -> Tuple[str, Findings]:
+    """Its id, empty if there is none, and what was found."""
+    try:
+        target = find_one(word, settings, service)
+    except SsmPluginError as error:
+        return "", [from_error(TARGET, error)]
+    if target == word:
+        return target, []
+    return target, [Finding(TARGET, OK, "%r is %s" % (word, target))]
+
+
+def check_listing(service: ServiceClient) -> Findings:
+    """Without a target: whether nodes may be looked up."""
+    try:
+        answer = service.call("ssm:DescribeInstanceInformation", {"MaxResults": 5})
+    except SsmPluginError as error:
+        return [from_error(LISTING, error)]
+    entries = answer.get("InstanceInformationList")
+    count = len(entries) if isinstance(entries, list) else 0
+    if not count:
+        text = "no node is registered in this region and account"
+        return [Finding(LISTING, NOTE, text, "check the region and the profile")]
+    return [Finding(LISTING, OK, "there are some; 'ssm-plugin list' shows them")]
+
+
+def check_node(target: str, service: ServiceClient) -> Findings:
+    if target.startswith(("ecs:", "sagemaker-cluster:")):
+        return [Finding(TARGET, OK, "it is no managed node: its agent is not listed")]
+    try:
+        found = NodeDirectory(service).with_ids([target])
+    except SsmPluginError as error:
+        return [from_error(TARGET, error)]
+    if not found:
+        text = "%s is not registered at Systems Manager in this region and account" % target
+        remedy = (
+            "check the id, the region and the account; else that its SSM Agent runs and that its "
+            "role allows AmazonSSMManagedInstanceCore"
+        )
+        return [Finding(TARGET, PROBLEM, text, remedy)]
+    return [_ping(found[0]), _agent(found[0])]
+
+
+def check_connection(target: str, service: ServiceClient) -> Findings:
+    try:
+        answer = service.call("ssm:GetConnectionStatus", {"Target": target}, target)
+    except SsmPluginError as error:
+        return [from_error(CONNECTION, error)]
+    status = str(answer.get("Status"))[:100]
+    # In capitals, the API's documentation says; in lower case, it is answered.
+    if status.lower() == "connected":
+        return [Finding(CONNECTION, OK, "the agent of %s is connected for sessions" % target)]
+    text = "the agent of %s is not connected for sessions (%s)" % (target, status)
+    remedy = (
+        "check that the node runs, that it reaches ssmmessages (a VPC endpoint or the internet), "
+        "and that its role allows ssmmessages:*; then restart its SSM Agent"
+    )
+    return [Finding(CONNECTION, PROBLEM, text, remedy)]
+
+
+def _ping(node: Node) -> Finding:
+    seen = ""
+    if node.last_seen is not None:
+        seen = ", last seen %s ago" % _span(max(0.0, time.time() - node.last_seen))
+    text = "%s is %s%s; %s" % (node.node_id, node.status or "in no known state", seen, _what(node))
+    if node.is_online:
+        return Finding(TARGET, OK, text)
+    text = "%s is offline: its ping status is %s%s" % (node.node_id, node.status or "unknown", seen)
+    remedy = "start the node or its SSM Agent, and check the agent's way to ssm and ssmmessages"
+    return Finding(TARGET, PROBLEM, text, remedy)
+
+
+def _what(node: Node) -> str:
+    known = [text for text in (node.name, node.platform, node.address) if text]
+    return ", ".join(known) or "nothing more is known"
+
+
+def _agent(node: Node) -> Finding:
+    version = node.agent_version
+    if not version:
+        return Finding(AGENT, NOTE, "its version is unknown")
+    if newer_than(_OLDEST, version):
+        text = "the SSM Agent of %s is too old: version %s, and sessions need %s" % (
+            node.node_id, version, _OLDEST
+        )
+        return Finding(AGENT, PROBLEM, text, _UPDATE)
+    lacking = _lacking(version)
+    if lacking:
+        text = "version %s of the SSM Agent lacks %s" % (version, ", ".join(lacking))
+        return Finding(AGENT, NOTE, text, _UPDATE)
+    return Finding(AGENT, OK, "version %s lacks nothing that we use" % version)
+
+
+def _lacking(version: str) -> List[str]:
+    lacking = [one.what for one in _LACKS if newer_than(one.since, version)]
+    if not newer_than(version, MULTIPLEXED_PORTS_AFTER):
+        lacking.append("several connections at once in forward")
+    elif not newer_than(version, KEEP_ALIVE_OFF_AFTER):
+        lacking.append("long silence in forward (its keep-alive ends idle tunnels)")
+    return lacking
+
+
+def _span(seconds: float) -> str:
+    for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+        if seconds < limit:
+            return "%d %s" % (seconds // size, unit)
+    return "%d days" % (seconds // 86400)

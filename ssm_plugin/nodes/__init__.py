@@ -1,0 +1,1 @@
+"""Nodes: how they are named, how they are looked up, how they are shown."""

@@ -1,0 +1,82 @@
+"""Lets a person choose one of several nodes, on the terminal: a number, or a part of a name.
+
+All of it goes to stderr, and the answer is read a line at a time from the terminal that stdin is.
+"""
+
+import os
+import time
+from typing import List, Sequence
+
+from ..display import encoded, shown
+from ..errors import UsageError
+from ..session.streams import write_all
+from ..terminal.tty import window_size
+from .grammar import Target
+from .node import Node
+from .table import table
+
+# A line that is longer is no answer.
+_LINE_LIMIT = 4096
+
+
+def somebody_is_there() -> bool:
+    """Whether there is a terminal to ask at."""
+    return os.isatty(0) and os.isatty(2)
+
+
+def choose(target: Target, nodes: List[Node]) -> Node:
+    """:raises UsageError: if the input ends without a choice"""
+    size = window_size((2, 0))
+    left: Sequence[Node] = nodes
+    while True:
+        _say(menu(left, time.time(), size.cols, size.rows - 2))
+        line = _ask("%d nodes are %s: number, or part of a name? " % (len(left), target.written))
+        if not line:
+            raise UsageError("no node was chosen of those that are %r" % target.written[:200])
+        answer = line.decode("utf-8", "replace").strip()
+        chosen = picked(nodes, left, answer)
+        if len(chosen) == 1:
+            return chosen[0]
+        left = chosen
+        if not left:
+            _say(shown("%r is no number of these and in no name" % answer[:50]) + "\n")
+            left = nodes
+
+
+def menu(nodes: Sequence[Node], now: float, cols: int, rows: int) -> str:
+    """The table, as far as it fits in so many rows."""
+    most = max(3, rows - 2)
+    if len(nodes) <= most:
+        return table(nodes, now, cols, numbered=True)
+    more = len(nodes) - most
+    return table(nodes[:most], now, cols, numbered=True) + "... and %d more\n" % more
+
+
+def picked(nodes: Sequence[Node], left: Sequence[Node], answer: str) -> Sequence[Node]:
+    """What an answer leaves of them. A number counts in what was ``left`` last; another word is
+    looked for in all; no answer leaves all."""
+    if answer.isdecimal() and 1 <= int(answer[:9]) <= len(left):
+        return [left[int(answer[:9]) - 1]]
+    word = answer.casefold()
+    exact = [node for node in nodes if word in (node.name.casefold(), node.node_id)]
+    return exact or [
+        node
+        for node in nodes
+        if word in node.name.casefold() or word in node.node_id or word in node.address
+    ]
+
+
+def _ask(question: str) -> bytes:
+    """Empty at the end of the input. What is said next begins on a line of its own."""
+    line = b""
+    try:
+        _say(shown(question))
+        line = os.read(0, _LINE_LIMIT)
+    finally:  # Ctrl-C is no answer, either, and may come before anything is read
+        if not line:
+            _say("\n")
+    return line
+
+
+def _say(text: str) -> None:
+    write_all(2, encoded(text))

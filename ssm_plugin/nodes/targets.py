@@ -1,0 +1,142 @@
+"""From what the user wrote to what the service wants. An id is not looked up, and loads nothing."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+
+from ..aws.client import ServiceClient
+from ..config import Settings
+from ..errors import ServiceError, UsageError
+from ..named_tuple import NamedTuple
+from .grammar import ID, NAME, Target, parse_target
+
+if TYPE_CHECKING:
+    from .directory import NodeDirectory
+    from .node import Node
+
+# So many nodes are listed in an error, which is one line.
+LISTED = 8
+
+class Found(NamedTuple):
+    """``target`` is what the service knows, ``name`` what the user knows it by; no other one of
+    those that were found with it has the same."""
+
+    target: str
+    name: str
+
+
+def check_target(word: str, settings: Settings) -> Target:
+    """Without looking anything up.
+
+    :raises UsageError: for what can be no target
+    """
+    return parse_target(word, settings.targets)
+
+
+def find_one(
+    word: str, settings: Settings, service: Optional[ServiceClient], ask: bool = False
+) -> str:
+    """The node that a word means, as the service knows it. Of several, the person at the terminal
+    says which, if there is one who may be asked.
+
+    :raises UsageError: if there is none; if there are several, and nobody to ask
+    """
+    target = check_target(word, settings)
+    if target.kind == ID:
+        return target.value
+    directory = _directory(service)
+    found = nodes_of(directory, target, settings, names=False)
+    if len(found) == 1:
+        return found[0].node_id
+    from .chooser import choose, somebody_is_there
+    from .directory import by_name
+
+    found = by_name(directory.named(found))
+
+    if not (ask and somebody_is_there()):
+        raise _several(target, found)
+    return choose(target, found).node_id
+
+
+def find_all(
+    words: Sequence[str], settings: Settings, service: Optional[ServiceClient]
+) -> List[Found]:
+    """All the nodes that the words mean, each once, in the order of the words, then by name.
+
+    :raises UsageError: if a word means none
+    """
+    found: List[Found] = []
+    for word in words:
+        target = check_target(word, settings)
+        if target.kind == ID:
+            found.append(Found(target.value, target.written))
+        else:
+            nodes = nodes_of(_directory(service), target, settings)
+            one = target.kind == NAME and len(nodes) == 1
+            found += [Found(n.node_id, target.written if one else n.name) for n in nodes]
+    return _distinct(found)
+
+
+def _distinct(found: Sequence[Found]) -> List[Found]:
+    """Each node once; where two have the same name, or one has none, it is the id."""
+    once: Dict[str, Found] = {}
+    for one in found:
+        once.setdefault(one.target, one)
+    many = Counter(one.name for one in once.values())
+    return [
+        one if one.name and many[one.name] == 1 else Found(one.target, one.target)
+        for one in once.values()
+    ]
+
+
+def _directory(service: Optional[ServiceClient]) -> "NodeDirectory":
+    from .directory import NodeDirectory  # an id needs none
+
+    assert service is not None, "nodes are looked up at the service"
+    return NodeDirectory(service)
+
+
+def nodes_of(
+    directory: "NodeDirectory", target: Target, settings: Settings, names: bool = True
+) -> "List[Node]":
+    """All that a target means, sorted by name.
+
+    :raises UsageError: if there is none, naming those with names like it
+    """
+    try:
+        found = directory.of(target, names)
+    except ServiceError as error:
+        text = "cannot look up the target %r: %s" % (target.written[:200], error)
+        raise ServiceError(text, error.code, error.status) from error
+    if not found:
+        raise _none(directory, target, settings)
+    return found
+
+
+def _none(directory: "NodeDirectory", target: Target, settings: Settings) -> UsageError:
+    text = "no node is found for the target %r" % target.written[:200]
+    if target.kind == NAME:
+        text += near_names(target.value, list(settings.targets) + directory.names())
+    return UsageError(text + "; 'ssm-plugin list' shows those that are there")
+
+
+def near_names(name: str, known: Sequence[str]) -> str:
+    """The end of an error message: the names that are closest; empty if none is close."""
+    import difflib  # costs milliseconds, and is needed only here
+
+    near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3)
+    if not near:
+        return ""
+    said = [repr(one[:100]) for one in near]
+    return "; did you mean %s?" % " or ".join(filter(None, (", ".join(said[:-1]), said[-1])))
+
+
+def _several(target: Target, found: "Sequence[Node]") -> UsageError:
+    listed = ", ".join(
+        "%s (%s)" % (n.node_id, ", ".join(filter(None, (n.name[:100], n.address, n.status))))
+        for n in found[:LISTED]
+    )
+    more = " and %d more" % (len(found) - LISTED) if len(found) > LISTED else ""
+    return UsageError(
+        "the target %r means %d nodes, and one is wanted: %s%s; give the id of one"
+        % (target.written[:200], len(found), listed, more)
+    )

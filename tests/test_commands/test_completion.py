@@ -1,0 +1,156 @@
+"""Completion, in the shells themselves: the TAB key is pressed, and the line is run."""
+
+import os
+import shutil
+import sys
+
+import pytest
+
+from ssm_plugin.config import Settings
+from ssm_plugin.nodes import cache
+from ssm_plugin.nodes.node import Node
+from tests.support.commands import Cli
+from tests.support.pty import ROOT, PtyProcess
+
+CONFIGURATION = """\
+targets: {db1: i-0123456789abcdef0, 'pre:one': i-1, 'a b': i-2}
+jobs:
+  nightly-backup: {target: db1, command: 'true'}
+"""
+NODES = [Node("i-00000000000000abc", "till-3"), Node("i-0000000000000beef")]
+
+# Completion is ours; whatever else is run is shown, each word in brackets.
+PROGRAM = """\
+#!/bin/sh
+case $1 in
+completion) PYTHONPATH=%s exec %s -m ssm_plugin "$@" ;;
+*) printf 'RAN:'; printf '[%%s]' "$@"; echo . ;;
+esac
+"""
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "source <(ssm-plugin completion bash)"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "autoload -Uz compinit; compinit -D -u; source <(ssm-plugin completion zsh)",
+    ),
+    "fish": (["fish", "--no-config"], "ssm-plugin completion fish | source"),
+}
+LINES = [
+    (b"forw", b"ard", b"[forward]"),
+    (b"shell db", b"1", b"[shell][db1]"),
+    (b"shell pre:o", b"ne", b"[shell][pre:one]"),
+    (b"shell till", b"-3", b"[shell][till-3]"),
+    (b"shell i-0000000000000b", b"eef", b"[shell][i-0000000000000beef]"),
+    (b"exec db1,ti", b"ll-3", b"[exec][db1,till-3]"),
+    (b"shell a", b"b", b"[shell][a b]"),
+    (b"run nigh", b"tly-backup", b"[run][nightly-backup]"),
+    (b"exec --targets-f", b"ile", b"[exec][--targets-file]"),
+    (b"--log-level deb", b"ug", b"[--log-level][debug]"),
+    (b"help exit", b"-status", b"[help][exit-status]"),
+    (b"exec db1 -- ./some-f", b"ile-here", b"[exec][db1][--][./some-file-here]"),
+]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The environment of somebody with names to complete."""
+    program = tmp_path / "bin" / "ssm-plugin"
+    program.parent.mkdir()
+    program.write_text(PROGRAM % (ROOT, sys.executable))
+    program.chmod(0o755)
+    (tmp_path / "some-file-here").write_text("")
+    file = tmp_path / "ssm-plugin.yaml"
+    file.write_text(CONFIGURATION)
+    environ = {
+        "HOME": str(tmp_path),
+        "PATH": "%s:%s" % (program.parent, os.defpath),
+        "SSM_PLUGIN_CONFIG": str(file),
+        "LC_ALL": "C.UTF-8",
+        "PS1": "local> ",
+        "PROMPT": "local> ",
+        "TERM": "dumb",
+    }
+    cache.store(NODES, Settings(), environ)
+    return environ
+
+
+@pytest.mark.may_skip
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_the_tab_key_completes(home, shell):
+    argv, load = SHELLS[shell]
+    if not shutil.which(argv[0]):
+        pytest.skip("there is no %s" % shell)
+    environ = dict(home, TERM="xterm") if shell == "fish" else home
+    with PtyProcess(argv, cols=200, env=environ, cwd=home["HOME"]) as program:
+        program.send(load.encode() + b"; ssm-plugin ready\r")
+        program.expect(b"RAN:[ready].")
+        for typed, completed, ran in LINES:
+            program.send(b"ssm-plugin " + typed + b"\t")
+            program.expect(completed)
+            program.send(b"\r")
+            program.expect(b"RAN:" + ran + b".")
+
+
+def answers(cli, *words):
+    status, stdout, stderr = cli.run("completion", "for", "zsh", *words)
+    assert (status, stderr) == (0, b"")
+    return [line.split("\t")[0] for line in stdout.decode("utf-8").splitlines()]
+
+
+@pytest.fixture
+def cli(tmp_path):
+    return Cli(tmp_path)
+
+
+def test_all_commands_are_there(cli):
+    from ssm_plugin.commands.program import COMMANDS
+
+    assert answers(cli, "") == list(COMMANDS)
+
+
+def test_options_are_those_of_the_command(cli):
+    found = answers(cli, "forward", "-")
+    assert {"--ready-file", "--profile", "--help"} <= set(found)
+    assert "--ready-file" not in answers(cli, "shell", "-")
+
+
+def test_the_demo_completes_what_it_runs(cli):
+    assert "--stdin" in answers(cli, "demo", "exec", "--std")
+    assert answers(cli, "demo", "se") == ["serve"]
+
+
+def test_profiles_of_aws_are_known(cli, tmp_path):
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile ops]\n[profile 'two words']\n")
+    (tmp_path / ".aws" / "credentials").write_text("[other]\n")
+    assert answers(cli, "shell", "--profile", "") == ["ops", "other", "two words"]
+
+
+def test_a_broken_configuration_costs_only_its_own_names(cli):
+    cli.configure("targets: [")
+    assert answers(cli, "shell", "") == []
+    assert answers(cli, "ssh-") == ["ssh-config"]
+
+
+def test_what_a_terminal_would_obey_is_not_completed(cli, tmp_path):
+    environ = {"HOME": str(tmp_path)}
+    settings = Settings(region="us-east-1")
+    cache.store([Node("i-1", "good"), Node("i-2", "bad\x1b[2J\nline")], settings, environ)
+    cli.environ.pop("XDG_CACHE_HOME", None)
+    assert answers(cli, "shell", "") == ["good", "i-1", "i-2"]
+
+
+def test_a_list_is_what_fills_the_cache(tmp_path):
+    from tests.support.nodes import WEB, service_with
+
+    with service_with(*WEB) as service:
+        cli = Cli(tmp_path, service)
+        assert answers(cli, "shell", "web-1") == []
+        assert cli.run("list")[0] == 0
+        assert answers(cli, "shell", "web-1") == ["web-1", "web-10", "web-11", "web-12"]
+
+
+def test_a_shell_that_is_not_known_is_named(cli):
+    status, _, stderr = cli.run("completion", "tcsh")
+    assert status == 255
+    assert b"no completion for 'tcsh'; there is for bash, zsh, fish" in stderr
