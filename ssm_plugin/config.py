@@ -326,7 +326,7 @@ def _level(node: Any, place: Place) -> str:
 _TEXT = scalar_of("text", _line, "str")
 _SPEED = scalar_of("a speed", _known_speed, "str")
 _TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
-_ANY_TARGET = described(_target_of, Shape("an id, or a section of id and speed"))
+_ANY_TARGET = described(_target_of, Shape("text, or {id, speed}"))
 _FILE = scalar_of("a path", _path, "str")
 _LEVEL = described(_level, Shape("one of " + ", ".join(LEVELS)))
 _COMMAND = described(_command, Shape("a line for a shell, or a list of words"))

@@ -36,7 +36,7 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
-  pace=D               rest for D after each message but a command's; 1.2ms is real
+  pace=D               rest for D after each message, commands apart; try 1.2ms
   throttle=[N:]A       look-ups of nodes are throttled, after N of them
   deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
   seed=N               of the random numbers; 0 without
