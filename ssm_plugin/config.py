@@ -26,12 +26,11 @@ from .strict_yaml import (
     section_of,
     shape_of,
 )
+from .units import parse_duration, parse_size, shortened
 
 LEVELS = ("off", "error", "warning", "info", "debug")
+SPEEDS = ("plain", "auto", "fast")
 SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
-
-# ``socket.settimeout`` overflows beyond 2**31 ms, which is 24.8 days.
-MAX_DURATION = 20 * 86400.0
 
 
 class NetworkSettings(NamedTuple):
@@ -81,7 +80,8 @@ class JobSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """``source`` is the file that these came from, None where there was none."""
+    """``source`` is the file that these came from, None where there was none. ``speeds`` are
+    those of single targets, by their configured names."""
 
     profile: Optional[str] = None
     region: Optional[str] = None
@@ -92,6 +92,8 @@ class Settings(NamedTuple):
     network: NetworkSettings = NetworkSettings()
     targets: Mapping[str, str] = {}
     jobs: Mapping[str, JobSettings] = {}
+    speed: str = "plain"
+    speeds: Mapping[str, str] = {}
     source: Optional[str] = None
 
     def override(self, **given: Any) -> "Settings":
@@ -102,6 +104,10 @@ class Settings(NamedTuple):
         fields = {name: value for name, value in given.items() if value is not None}
         log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
         return self._replace(log=self.log._replace(**log), **fields)
+
+    def speed_for(self, name: str) -> str:
+        """Of tunnels to the target that is called so."""
+        return self.speeds.get(name, self.speed)
 
     def find_job(self, name: str) -> JobSettings:
         """:raises UsageError: if there is no such job"""
@@ -119,37 +125,6 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
     """
     source = path or environ.get("SSM_PLUGIN_CONFIG") or _default_file(environ)
     return _with_environment(_read(source) if source else Settings(), environ)
-
-
-def parse_duration(text: str) -> float:
-    """``20s``, ``15m``, ``1h30m``, ``500ms``, ``2d`` or plain seconds -> seconds.
-
-    :raises UsageError: if it is none of these, or beyond ``MAX_DURATION``
-    """
-    match = re.match(_DURATION, text)
-    if not match:
-        raise UsageError("%s is not a duration, such as 20s, 15m or 1h30m" % _short(text))
-    units = (86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
-    seconds = sum(float(n) * unit for n, unit in zip(match.groups(), units) if n)
-    if seconds > MAX_DURATION:
-        raise UsageError("%s is too long: 20d is the limit" % _short(text))
-    return seconds
-
-
-def parse_size(text: str) -> int:
-    """``10MB`` (powers of 1000), ``10MiB`` (powers of 1024) or plain bytes -> bytes.
-
-    :raises UsageError: if it is none of these
-    """
-    match = re.match(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:([KMGT]?)(I?)B)?\Z", text.upper())
-    if not match or (match.group(3) and not match.group(2)):
-        raise UsageError("%s is not a size, such as 10MB or 64KiB" % _short(text))
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix or " "))
-
-
-_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
-_DURATION = r"(?=[0-9])(?:{0}d)?(?:{0}h)?(?:{0}m(?!s))?(?:{0}s)?(?:{0}ms)?\Z|{0}\Z".format(_NUMBER)
 
 
 # --- Where the settings come from.
@@ -227,10 +202,6 @@ def _shown(record: Any, hidden: str) -> str:
 # --- From text to values. These raise ValueError.
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
 def _line(text: str) -> str:
     if not text or re.search("[\0-\x1f\x7f]", text):
         raise ValueError("it is empty" if not text else "it holds a control character")
@@ -262,7 +233,7 @@ def _path(text: str) -> str:
 def _flag(text: str) -> bool:
     value = _FLAGS.get(text.lower())
     if value is None:
-        raise ValueError("%s is neither true nor false" % _short(text))
+        raise ValueError("%s is neither true nor false" % shortened(text))
     return value
 
 
@@ -270,17 +241,23 @@ _FLAGS = {"true": True, "yes": True, "on": True, "1": True}
 _FLAGS.update({"false": False, "no": False, "off": False, "0": False})
 
 
-def _known_level(text: str) -> str:
-    if text not in LEVELS:
-        raise ValueError("%s is not one of %s" % (_short(text), ", ".join(LEVELS)))
-    return text
+def _one_of(known: Tuple[str, ...]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in known:
+            raise ValueError("%s is not one of %s" % (shortened(text), ", ".join(known)))
+        return text
+
+    return check
+
+
+_known_level, _known_speed = _one_of(LEVELS), _one_of(SPEEDS)
 
 
 def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[str], Any]:
     def within(text: str) -> Any:
         value = convert(text)
         if not low <= value <= high:
-            raise ValueError("%s is not within %g and %g" % (_short(text), low, high))
+            raise ValueError("%s is not within %g and %g" % (shortened(text), low, high))
         return value
 
     return within
@@ -295,7 +272,7 @@ def _period(text: str) -> float:
 
 def _decimal(text: str) -> int:
     if not re.match(r"(0|[1-9][0-9]{0,15})\Z", text):
-        raise ValueError("%s is not a whole number" % _short(text))
+        raise ValueError("%s is not a whole number" % shortened(text))
     return int(text)
 
 
@@ -315,10 +292,23 @@ def _job(
 def _settings(
     defaults: Mapping[str, Any] = {},
     jobs: Mapping[str, JobSettings] = {},
+    targets: Mapping[str, Tuple[str, Optional[str]]] = {},
     **others: Any,
 ) -> Settings:
     named = {name: job._replace(name=name) for name, job in jobs.items()}
-    return Settings(jobs=named, **defaults, **others)
+    ids = {name: target for name, (target, _) in targets.items()}
+    speeds = {name: speed for name, (_, speed) in targets.items() if speed}
+    return Settings(targets=ids, speeds=speeds, jobs=named, **defaults, **others)
+
+
+def _target(id: str = "", speed: Optional[str] = None) -> Tuple[str, Optional[str]]:
+    if not id:
+        raise ValueError("a target needs an id")
+    return id, speed
+
+
+def _target_of(node: Any, place: Place) -> Any:
+    return _TARGET(node, place) if kind(node) == "map" else (_TEXT(node, place), None)
 
 
 def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
@@ -334,6 +324,9 @@ def _level(node: Any, place: Place) -> str:
 # --- What the file may say.
 
 _TEXT = scalar_of("text", _line, "str")
+_SPEED = scalar_of("a speed", _known_speed, "str")
+_TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
+_ANY_TARGET = described(_target_of, Shape("text, or {id, speed}"))
 _FILE = scalar_of("a path", _path, "str")
 _LEVEL = described(_level, Shape("one of " + ", ".join(LEVELS)))
 _COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
@@ -368,7 +361,8 @@ _FILE_SCHEMA = section_of(
         first_output_timeout=_PERIOD,
         local_host=_TEXT,
     ),
-    targets=mapping_of(_line, _TEXT),
+    speed=_SPEED,
+    targets=mapping_of(_line, _ANY_TARGET),
     jobs=mapping_of(
         _line,
         section_of(

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from ssm_plugin import config
+from ssm_plugin import config, units
 from ssm_plugin.errors import ConfigurationError, UsageError
 
 EXAMPLE = """\
@@ -449,7 +449,7 @@ def test_what_may_hold_secrets_is_not_shown():
     ],
 )
 def test_durations(text, seconds):
-    assert config.parse_duration(text) == pytest.approx(seconds)
+    assert units.parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_durations(text, seconds):
 )
 def test_what_is_no_duration(text):
     with pytest.raises(UsageError):
-        config.parse_duration(text)
+        units.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -490,13 +490,13 @@ def test_what_is_no_duration(text):
     ],
 )
 def test_sizes(text, size):
-    assert config.parse_size(text) == size
+    assert units.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1", "1M", "1iB", "1 0", "5\n", "1e3"])
 def test_what_is_no_size(text):
     with pytest.raises(UsageError):
-        config.parse_size(text)
+        units.parse_size(text)
 
 
 def test_reading_no_file_imports_nothing_heavy():
@@ -508,3 +508,26 @@ def test_reading_no_file_imports_nothing_heavy():
     root = os.path.dirname(os.path.dirname(os.path.abspath(config.__file__)))
     command = [sys.executable, "-I", "-S", "-c", script, root]
     assert subprocess.check_output(command, timeout=20).strip() == b"[]"
+
+
+def test_a_target_may_have_a_speed_of_its_own(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("speed: auto\ntargets: {web: i-1, db: {id: i-2, speed: fast}}\n")
+    settings = config.load(str(path), {})
+    assert [settings.speed_for(name) for name in ("web", "db", "i-9")] == ["auto", "fast", "auto"]
+    assert settings.targets == {"web": "i-1", "db": "i-2"}
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("speed: quick\n", "not one of plain, auto, fast"),
+        ("targets: {db: {speed: fast}}\n", "a target needs an id"),
+        ("targets: {db: {id: i-1, spede: fast}}\n", "speed"),
+    ],
+)
+def test_a_speed_that_is_none_is_refused(tmp_path, text, told):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=told):
+        config.load(str(path), {})

@@ -148,7 +148,7 @@ def test_a_traceback_still_shows_the_source(cache: CodeCache) -> None:
         [sys.executable, "-c", script, str(cache.program)], env=cache.environ, timeout=TIME_LIMIT
     )
     assert b"match = re.match(_DURATION, text)" in output
-    assert b"session-manager-plugin/ssm_plugin/config.py" in output
+    assert b"session-manager-plugin/ssm_plugin/units.py" in output
     assert cache.entry
 
 

@@ -2,8 +2,9 @@
 
 import queue
 from contextlib import contextmanager
-from typing import Callable, Iterator, Optional
+from typing import Callable, Iterator, Optional, Tuple
 
+from ..aws.client import StartedSession
 from ..errors import SessionLost
 from ..session.environment import Environment
 from ..session.events import SessionEvent
@@ -15,24 +16,36 @@ from ..shortage import prepare_for_ends_of_threads
 from ..terminal.signals import Signalled, SignalWatch
 from ..transport.worker import Worker, WorkerFailed
 
+Preparation = Callable[
+    ["queue.Queue[SessionEvent]"],
+    Tuple[SessionRequest, Optional[RunnerFactory], Optional[StartedSession]],
+]
+
 
 def run_new_session(
     request: SessionRequest,
     environment: Environment,
     runner: Optional[RunnerFactory] = None,
     what: str = "",
+    prepare: Optional[Preparation] = None,
 ) -> int:
     """Start, connect, wait; the exit status. Raises what went wrong.
 
     With notices dropped, an end that nobody here asked for is an error: one line says why, of
-    ``what``, or of the session's id."""
+    ``what``, or of the session's id. ``prepare`` may change what is started, or
+    start it itself; it blocks as ``start_session`` does."""
     events: "queue.Queue[SessionEvent]" = queue.Queue()
     foreground = Foreground(events.put)
     assert environment.service is not None, "sessions are started at the service"
     session: Optional[Session] = None
     try:
         with signals_into(foreground.signal, events.put):
-            started = start_session(environment.service, request, events, environment.waiting)
+            started: Optional[StartedSession] = None
+            if prepare is not None:
+                request, runner, started = prepare(events)
+            started = started or start_session(
+                environment.service, request, events, environment.waiting
+            )
             session = make_session(request, started, environment, events, runner)
             outcome = foreground.run(session)
     # A safety net: there may have been neither descriptors nor threads, and now there are.

@@ -20,18 +20,20 @@ readiness and of losses (systemd: Type=notify).
 import argparse
 import queue
 from contextlib import ExitStack
-from typing import List, Mapping
+from typing import Callable, List, Mapping, Optional
 
-from ..config import Settings
+from ..config import SPEEDS, Settings
 from ..errors import UsageError
+from ..forwarding.fast import SharedRelay
 from ..forwarding.readiness import ReadyFile, Systemd
-from ..forwarding.reports import exposed_addresses
+from ..forwarding.reports import Notice, exposed_addresses
 from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
+from ..relay.choice import PLAIN, SPEED_HELP
 from ..session.environment import Environment, make_environment
 from ..session.streams import write_all
 from .foreground import signals_into
@@ -67,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end with the first session's end")
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the sessions' record at AWS")
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -84,6 +87,10 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         exits.enter_context(signals_into(events.put, events.put))
         local_ends = [exits.enter_context(forward.listen()) for forward in forwards]
         ready_file.prepare()
+        relay = _relay(options, settings, target, environment, events)
+        if relay is not None:
+            exits.callback(relay.join)
+            exits.callback(relay.close)
         tunnels = [
             Tunnel(
                 forward.request(target, settings.document_name, options.reason),
@@ -92,6 +99,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
                 environment,
                 events.put,
                 options.once,
+                relay=relay,
             )
             for forward, local_end in zip(forwards, local_ends)
         ]
@@ -99,6 +107,24 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         return Supervisor(
             tunnels, events, ready_file, Systemd(environ), options.json, settings.quiet
         ).run()
+
+
+def _relay(
+    options: argparse.Namespace,
+    settings: Settings,
+    target: str,
+    make_environment: Callable[[], Environment],
+    events: "queue.Queue[SupervisorEvent]",
+) -> Optional[SharedRelay]:
+    """None: the tunnels are plain."""
+    speed = options.speed or settings.speed_for(options.target)
+    if speed == PLAIN:
+        return None
+
+    def warn(text: str) -> None:
+        events.put(Notice("ssm-plugin: warning: %s\n" % text))
+
+    return SharedRelay(target, make_environment, speed, warn, options.reason)
 
 
 def _forwards(options: argparse.Namespace) -> List[Forward]:

@@ -9,21 +9,39 @@ and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instanc
 """
 
 import argparse
+import os
+import queue
 import re
-from typing import Mapping
+import time
+from typing import List, Mapping, Optional, Tuple
 
+from .. import logs
+from ..aws.client import StartedSession
 from ..channel.events import Started
-from ..config import Settings
-from ..errors import SessionPropertyError, UsageError
+from ..config import SPEEDS, Settings
+from ..display import encoded, shown
+from ..errors import (
+    RemoteError,
+    SessionInterrupted,
+    SessionPropertyError,
+    SsmPluginError,
+    UsageError,
+)
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..plugins.port import StdioRunner, listens
-from ..session.environment import make_environment
-from ..session.protocols import IRunner, IRunnerSession
+from ..relay.choice import FAST, PLAIN, SPEED_HELP
+from ..relay.hint import HINT, PaceHint
+from ..session.environment import Environment, make_environment
+from ..session.events import SessionEvent
+from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
 from ..session.starting import SessionRequest
+from ..session.streams import write_all
 from ..session.types import SessionType
 from .foreground import run_new_session
 from .waiting import add_wait_option, with_waiting
+
+log = logs.logger(__name__)
 
 DOCUMENT = "AWS-StartSSHSession"
 PORT = "22"
@@ -40,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -55,9 +74,61 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     )
     environment = with_waiting(environment, options, settings)
     what = "the session with port %s of %s was ended:" % (port, request.target)
-    return run_new_session(
-        request, environment._replace(silent=settings.quiet), _stream_runner, what
+    environment = environment._replace(silent=settings.quiet)
+    speed = options.speed or settings.speed_for(options.target)
+    if speed != PLAIN:
+        status = _run_fast(request, environment, what, speed == FAST)
+        if status is not None:
+            return status
+    return run_new_session(request, environment, _stream_runner, what)
+
+
+def _run_fast(
+    request: SessionRequest, environment: Environment, what: str, strict: bool
+) -> Optional[int]:
+    """None: it has to be plain, and nothing has happened yet."""
+    from ..relay.early import EarlyStart
+    from ..relay.relay import Relay  # a plain session does not pay for them
+    from ..relay.stdio import RelayStdioRunner
+
+    opened: List[bool] = []
+    assert environment.service is not None, "sessions are started at the service"
+    relay = Relay(
+        request.target, environment, strict, request.reason, lambda: early.begin()
     )
+    target = "", int(request.parameters["portNumber"][0])
+    up = request._replace(parameters={"portNumber": [str(relay.wanted_port)]})
+    early = EarlyStart(environment.service, up, relay.failed)
+
+    def prepare(
+        events: "queue.Queue[SessionEvent]"
+    ) -> Tuple[SessionRequest, Optional[RunnerFactory], Optional[StartedSession]]:
+        relay.wait(events)
+        if relay.warning:
+            write_all(2, encoded("ssm-plugin: warning: %s\n" % shown(relay.warning)))
+        there = request._replace(parameters={"portNumber": [str(relay.port)]})
+        started = early.take() if relay.port == relay.wanted_port else None
+        return there, _relay_runner, started
+
+    def _relay_runner(session: IRunnerSession, started: Started) -> IRunner:
+        return RelayStdioRunner(session, started, relay, target, lambda: opened.append(True))
+
+    relay.begin()
+    try:
+        return run_new_session(request, environment, None, what, prepare)
+    except SessionInterrupted:
+        raise
+    except SsmPluginError as error:
+        if opened:
+            raise
+        if strict:
+            raise RemoteError("%s; use --speed auto or plain" % error) from error
+        log.info("%s is reached at plain speed: %s", request.target, error)
+        return None
+    finally:
+        relay.close()
+        early.discard()
+        relay.join()
 
 
 def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:
@@ -68,7 +139,20 @@ def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:
             "the session document %s forwards local ports; for SSH it must be one like %s"
             % (session.config.document_name, DOCUMENT)
         )
-    return StdioRunner(session, started)
+    return _PlainRunner(session, started)
+
+
+class _PlainRunner(StdioRunner):
+    """Goes at the agent's pace, and says so to whoever downloads much."""
+
+    def __init__(self, session: IRunnerSession, started: Started) -> None:
+        super().__init__(session, started)
+        self._hint = PaceHint()
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        super().output(payload_type, data)
+        if self._hint.came(len(data), time.monotonic()) and os.isatty(2):
+            self.session.notices.show(HINT)
 
 
 def _port(text: str) -> str:

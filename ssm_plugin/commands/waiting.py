@@ -5,13 +5,14 @@ import os
 import threading
 from typing import Dict
 
-from ..config import Settings, parse_duration
+from ..config import Settings
 from ..display import encoded, shown
 from ..errors import UsageError
 from ..session.environment import Environment
 from ..session.streams import OutputGone, write_all
 from ..session.waiting import Waiting
 from ..terminal.tty import window_size
+from ..units import parse_duration
 
 _ERASE_LINE = "\r\x1b[K"
 _HINT = "; Ctrl-C ends it"

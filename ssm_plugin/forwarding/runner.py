@@ -11,6 +11,7 @@ from ..plugins.port import LOCAL_FORWARDING, is_multiplexed, listens
 from ..plugins.port_basic import BasicRunner
 from ..plugins.port_mux import MuxRunner
 from ..plugins.port_runner import ListeningRunner
+from ..relay.hint import HINT, PaceHint
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.streams import CallableStreams
 from ..transport.worker import WorkerFailed
@@ -49,7 +50,9 @@ class TunnelSession:
         self._doorkeeper = doorkeeper
         self._advice = advice or "the SSM Agent's log says more"
         self._refused_at = float("-inf")
+        self._hint = PaceHint()
         self._runner: Optional[ListeningRunner] = None
+        self.make_kind: "Optional[RunnerKind]" = None  # in place of those of plain tunnels
         # A terminal that takes no output must not hold up a tunnel: lines go into the reports.
         self.streams = CallableStreams(self._say, self._warn)
 
@@ -65,7 +68,14 @@ class TunnelSession:
             )
         self.multiplexed = is_multiplexed(started)
         kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
-        runner = self._runner = kind(session, started, self)
+        if self.make_kind is not None:
+            if not self.multiplexed:
+                raise SessionPropertyError("the agent is too old for many connections at once")
+            return self._use(self.make_kind(session, started, self))
+        return self._use(kind(session, started, self))
+
+    def _use(self, runner: ListeningRunner) -> ListeningRunner:
+        self._runner = runner
         return runner
 
     # What its runner tells
@@ -88,6 +98,11 @@ class TunnelSession:
     def connection_accepted(self, number: int) -> None:
         self.accepted = number
         self._report(CONNECTION, number=number)
+
+    def came(self, size: int) -> None:
+        """So many bytes came down at the agent's pace."""
+        if self._hint.came(size, time.monotonic()) and os.isatty(2):
+            self._tell(Notice(HINT))
 
     def refused(self) -> None:
         """The node could not connect to the destination."""
@@ -113,7 +128,7 @@ class TunnelSession:
         self.went_wrong(os.fsdecode(line).strip())
 
 
-class _Reporting(ListeningRunner):
+class Reporting(ListeningRunner):
     def __init__(
         self, session: IRunnerSession, started: Started, tunnel_session: TunnelSession
     ) -> None:
@@ -148,9 +163,19 @@ class _Reporting(ListeningRunner):
         return missing
 
 
-class TunnelMuxRunner(_Reporting, MuxRunner):
-    pass
+# What goes at the agent's pace says so to whoever downloads much.
 
 
-class TunnelBasicRunner(_Reporting, BasicRunner):
-    pass
+class TunnelMuxRunner(Reporting, MuxRunner):
+    def output(self, payload_type: int, data: bytes) -> None:
+        super().output(payload_type, data)
+        self._tunnel_session.came(len(data))
+
+
+class TunnelBasicRunner(Reporting, BasicRunner):
+    def output(self, payload_type: int, data: bytes) -> None:
+        super().output(payload_type, data)
+        self._tunnel_session.came(len(data))
+
+
+RunnerKind = Callable[[IRunnerSession, Started, TunnelSession], ListeningRunner]

@@ -18,6 +18,7 @@ from typing import Callable, Optional
 from ..errors import RemoteError, SessionInterrupted, SsmPluginError
 from ..net.local_end import LocalEnd
 from ..net.timing import delays
+from ..relay.relay import Relay
 from ..session.environment import Environment
 from ..session.events import EndRequested, SessionEvent
 from ..session.lifecycle import EXIT_LOST, Outcome
@@ -25,6 +26,7 @@ from ..session.session_thread import TIMED_OUT
 from ..session.starting import SessionRequest, make_session, start_session
 from ..transport.worker import Worker
 from .doorkeeper import Doorkeeper
+from .fast import SharedRelay, TunnelRelayRunner, target_of, way_up
 from .reports import ENDED, ERROR, READY, RECONNECTED, Report, ReportedTunnel, local_address
 from .runner import Tell, TunnelSession
 from .specification import advice_for
@@ -51,6 +53,8 @@ class Tunnel(ReportedTunnel):
     """``make_environment`` is called for each session, so that credentials are looked for afresh;
     it may raise. ``tell`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
 
+    With ``relay`` it is fast, where that is possible.
+
     ``destination`` is what the tunnel leads to, in words. ``patience`` (s) is how long new
     connections wait while nobody serves them. The local end belongs to the caller, and
     is to be closed after :meth:`join`.
@@ -65,6 +69,7 @@ class Tunnel(ReportedTunnel):
         tell: Tell,
         once: bool = False,
         patience: float = PATIENCE,
+        relay: Optional[SharedRelay] = None,
     ) -> None:
         self.destination = destination
         self.local_end = local_end
@@ -74,6 +79,7 @@ class Tunnel(ReportedTunnel):
         self._make_environment = make_environment
         self._tell = tell
         self._once = once
+        self._relay = relay
         self._lock = threading.Lock()
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._stopped: Optional[int] = None
@@ -93,6 +99,8 @@ class Tunnel(ReportedTunnel):
             if self._stopped is None:
                 self._stopped = status
                 self._events.put(EndRequested(status))
+        if self._relay is not None:
+            self._relay.close()
 
     def join(self, seconds: float = LEAVE_LIMIT) -> bool:
         """Wait for the end, and whether it came."""
@@ -171,9 +179,30 @@ class Tunnel(ReportedTunnel):
         events = self._fresh_events()
         environment = self._make_environment()
         assert environment.service is not None, "tunnels start their sessions at the service"
+        relay = self._relay and self._relay.get(events)
+        try:
+            return self._run_session(doorkeeper, environment, events, relay or None)
+        except SsmPluginError as error:
+            opened = self._current is not None and self._current.ready_at is not None
+            if not relay or opened or isinstance(error, SessionInterrupted):
+                raise
+            if self._relay is None or not self._relay.give_up(error):
+                raise
+            return self._run_session(doorkeeper, environment, events, None)
+
+    def _run_session(
+        self,
+        doorkeeper: Doorkeeper,
+        environment: Environment,
+        events: "queue.Queue[SessionEvent]",
+        relay: Optional[Relay],
+    ) -> Outcome:
+        """Over ``relay``, or without one."""
+        assert environment.service is not None
+        request = way_up(self.request, relay) if relay else self.request
         # Later on, whatever is wrong is tried again for ever.
         waiting = None if self._has_opened else environment.waiting
-        started = start_session(environment.service, self.request, events, waiting)
+        started = start_session(environment.service, request, events, waiting)
         kind = RECONNECTED if self._opened else READY
         opening = Report(kind, self, started.session_id)
         current = TunnelSession(self._tell, opening, self.destination, doorkeeper, self._advice)
@@ -184,7 +213,12 @@ class Tunnel(ReportedTunnel):
             silent=False,
             tells_end=False,
         )
-        session = make_session(self.request, started, environment, events, current.make_runner)
+        if relay is not None:
+            target = target_of(self.request)
+            current.make_kind = lambda session, started, current: TunnelRelayRunner(
+                session, started, current, relay, target
+            )
+        session = make_session(request, started, environment, events, current.make_runner)
         self._current = current
         return session.run_to_end()
 

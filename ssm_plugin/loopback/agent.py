@@ -17,7 +17,7 @@ from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
 from ..channel.protocol import ChannelProtocol
 from ..errors import HandshakeError, MessageError, SsmPluginError, UsageError
-from ..transport.data_channel import DataChannel, Disconnected
+from ..transport.data_channel import Disconnected
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
 from ..wire.message import Role
@@ -33,6 +33,7 @@ from .agent_documents import (
 )
 from .agent_handshake import AgentHandshake, Encryption
 from .agent_link import CONNECTED, AgentLink
+from .agent_pump import AgentChannel
 from .agent_shell import PtyWork
 from .agent_work import AgentEvent, AgentOptions, Work, WorkDone, WorkingAgent
 from .gateway_session import GatewaySession
@@ -76,9 +77,12 @@ class Agent(WorkingAgent):
         self.events: "queue.Queue[AgentEvent]" = queue.Queue()
         self.link = AgentLink(link, session.session_id, self.events.empty)
         self._protocol = ChannelProtocol(Role.AGENT)
-        self.channel = DataChannel(
+        # A real agent paces all but the commands.
+        paced = self.assignment.session_type != NON_INTERACTIVE
+        self.channel = AgentChannel(
             self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER
         )
+        self.channel.pace = session.plan.pace if paced else 0.0
         self._work: Optional[Work] = None
         self._failure: Optional[BaseException] = None
         self._failures: "queue.Queue[WorkerFailed]" = queue.Queue()

@@ -8,10 +8,15 @@ import os
 import queue
 import selectors
 import sys
+import time
 from typing import Callable, Optional, Type
 
+from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import SessionLost
+from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker, WorkerFailed
+from ..wire import payloads
+from ..wire.message import Buffer
 
 PIECE = 65536
 
@@ -22,6 +27,22 @@ REMAINDER = 1024 * 1024
 _Selector: Type[selectors.BaseSelector] = selectors.PollSelector
 if sys.platform == "darwin":
     _Selector = selectors.SelectSelector
+
+
+class AgentChannel(DataChannel):
+    """With a ``pace``, it rests for so many seconds after each message of data, as a real agent
+    does. Messages that control are not paced."""
+
+    pace = 0.0
+
+    def send_input_data(self, data: Buffer, payload_type: int = payloads.OUTPUT) -> None:
+        if not self.pace:
+            super().send_input_data(data, payload_type)
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), MAXIMUM_PAYLOAD):
+            super().send_input_data(view[start : start + MAXIMUM_PAYLOAD], payload_type)
+            time.sleep(self.pace)
 
 
 class Signal:

@@ -23,6 +23,13 @@ class Diagnosis:
 
     def __init__(self, targets: Optional[Container[str]] = None) -> None:
         self.preferences: Optional[Dict[str, Any]] = {}
+        # Those of other documents, by name.
+        self.contents: Dict[str, Dict[str, Any]] = {
+            "AWS-StartNonInteractiveCommand": {
+                "schemaVersion": "1.0",
+                "sessionType": "NonInteractiveCommands",
+            }
+        }
         self._targets = targets
 
     @property
@@ -36,23 +43,29 @@ class Diagnosis:
 
     def _document(self, fields: Fields) -> Fields:
         name = field(fields, "Name")
+        if name in self.contents:
+            return _answer(name, self.contents[name])
         if name != PREFERENCES or self.preferences is None:
             text = "Document with name %s does not exist." % name
             raise ApiError("InvalidDocument", text)
-        content = {
+        content: Dict[str, Any] = {
             "schemaVersion": "1.0",
             "description": "Document to hold regional settings for Session Manager",
             "sessionType": "Standard_Stream",
             "inputs": self.preferences,
         }
-        return {
-            "Name": name,
-            "DocumentVersion": "1",
-            "Status": "Active",
-            "DocumentType": "Session",
-            "DocumentFormat": "JSON",
-            "Content": json.dumps(content),
-        }
+        return _answer(name, content)
+
+
+def _answer(name: str, content: Dict[str, Any]) -> Fields:
+    return {
+        "Name": name,
+        "DocumentVersion": "1",
+        "Status": "Active",
+        "DocumentType": "Session",
+        "DocumentFormat": "JSON",
+        "Content": json.dumps(content),
+    }
 
 
 class StsApi(QueryApi):

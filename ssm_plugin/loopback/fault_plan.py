@@ -36,6 +36,7 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
+  pace=D               rest for D after each message, commands apart; try 1.2ms
   throttle=[N:]A       look-ups of nodes are throttled, after N of them
   deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
   seed=N               of the random numbers; 0 without
@@ -108,6 +109,7 @@ class FaultPlan(NamedTuple):
     skip_handshake: bool = False
     force_handshake: bool = False
     lose_channel_closed: bool = False
+    pace: float = 0.0  # seconds
     throttle: Throttle = Throttle()
     deny: Tuple[str, ...] = ()
     seed: int = 0
@@ -180,6 +182,10 @@ def _delay(value: Optional[str]) -> Dict[str, Any]:
     if colon:
         fields["delay_time"] = parse_interval(interval)
     return fields
+
+
+def _pause(value: Optional[str]) -> float:
+    return parse_interval(value or "")
 
 
 def _window(value: Optional[str]) -> Period:
@@ -263,6 +269,7 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "skip-handshake": _field("skip_handshake", _flag),
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
+    "pace": _field("pace", _pause),
     "throttle": _field("throttle", _throttle),
     "deny": _field("deny", _calls),
     "seed": _field("seed", _count),

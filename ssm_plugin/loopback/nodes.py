@@ -13,11 +13,11 @@ import hashlib
 import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..config import parse_duration
 from ..errors import UsageError
 from ..files import MIB, read_regular
 from ..named_tuple import NamedTuple
 from ..strict_yaml import SCALARS, list_of, mapping_of, read, scalar_of, section_of
+from ..units import parse_duration
 
 DEMO_TARGET = "i-demo"
 ONLINE = "Online"

@@ -63,11 +63,13 @@ class MuxStreams(Uplink):
         with self._lock:
             return list(self._connections.values())
 
+    new_connection: Callable[[socket.socket, int, float], Connection] = Connection
+
     # The thread that reads local sockets
 
     def opened(self, sock: socket.socket) -> Connection:
         with self._lock:
-            connection = Connection(sock, self._mux.open(), self._clock())
+            connection = self.new_connection(sock, self._mux.open(), self._clock())
             self._connections[connection.stream_id] = connection
             frames = self._mux.data_to_send()
         self._send_control(frames)

@@ -126,10 +126,19 @@ class StdioRunner(PortRunner):
         if self._reader:
             self._reader.close()
 
+    def send_input(self, data: Optional[bytes]) -> None:
+        """In the thread that reads input; None is its end, which an agent cannot be told."""
+        if data is not None:
+            self.session.channel.send_input_data(data)
+
+    def may_end(self, quiet: float) -> bool:
+        """Whether nothing more is to come once input is over, after so many seconds without."""
+        return quiet >= GRACE
+
     def _check(self, quiet: float) -> None:
         """Input is over: end if nobody is there for the output, or none has come for long."""
         sent = self.session.channel.drain(0.0)
-        if sent and (quiet >= GRACE or _nobody_reads(self.session.streams)):
+        if sent and (self.may_end(quiet) or _nobody_reads(self.session.streams)):
             self.session.end(0)
         else:
             self._next_check.set(_CHECK_INTERVAL)
@@ -143,7 +152,8 @@ class StdioRunner(PortRunner):
                     return
                 if not data:
                     break
-                self.session.channel.send_input_data(data)
+                self.send_input(data)
+            self.send_input(None)
             self.session.tell(StdinEnded())
         except SessionLost:
             pass  # the session ended with input unsent; it says so itself

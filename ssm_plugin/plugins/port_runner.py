@@ -104,18 +104,23 @@ class ListeningRunner(PortRunner):
         inbox: Inbox[Optional[Connection]] = Inbox()
         tell = self.session.events.put
         self._writer = LocalWriter(self.holdings, inbox, tell)
-        self._reader = LocalReader(
+        self._reader = self.make_reader(inbox, local_end)
+        self._writer.start()
+        self._reader.start()
+        self.announce(local_end)
+
+    def make_reader(
+        self, inbox: "Inbox[Optional[Connection]]", local_end: LocalEnd
+    ) -> LocalReader:
+        return LocalReader(
             self.uplink(),
             inbox,
-            self._writer,
-            tell,
+            self.writer,
+            self.session.events.put,
             local_end,
             self.limit,
             blind_grace=self.blind_grace,
         )
-        self._writer.start()
-        self._reader.start()
-        self.announce(local_end)
 
     def _bind(self) -> LocalEnd:
         """Where *we* were told to listen. The node's word counts only where nobody has asked for

@@ -33,7 +33,7 @@ def test_each_key_has_its_type_its_default_and_its_variable(cli):
     assert ["log.max_bytes", "a size", "10MB", "-"] in found
     assert ["quiet", "true or false", "false", "SSM_PLUGIN_QUIET"] in found
     assert ["network.proxy", "text", "-", "[HTTPS_PROXY]"] in found
-    assert ["targets.NAME", "text", "-", "-"] in found
+    assert ["targets.NAME", "text, or {id, speed}", "-", "-"] in found
     assert ["jobs.NAME.environment.NAME", "text", "-", "-"] in found
 
 

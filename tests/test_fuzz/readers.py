@@ -15,7 +15,7 @@ import traceback
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from ssm_plugin import config
+from ssm_plugin import config, units
 from ssm_plugin.aws import client, keys, metadata, process
 from ssm_plugin.aws.profiles import CONFIG_FILE, CREDENTIALS_FILE, read_profile
 from ssm_plugin.aws.service_errors import Operation, service_error
@@ -310,8 +310,8 @@ def command_line(source):
     ]
     program.choose(words, source.chance(50))
     one_line(lambda: dropin.parse(words, {}))
-    one_line(lambda: config.parse_duration(source.text()))
-    one_line(lambda: config.parse_size(source.text()))
+    one_line(lambda: units.parse_duration(source.text()))
+    one_line(lambda: units.parse_size(source.text()))
     name = source.one(sorted(COMMANDS))
     parser = Parser(prog="ssm-plugin " + name, add_help=False)
     COMMANDS[name].add_arguments(parser)

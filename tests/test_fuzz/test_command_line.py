@@ -8,7 +8,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from ssm_plugin import config  # noqa: E402
+from ssm_plugin import units  # noqa: E402
 from ssm_plugin.aws import endpoints, sigv4  # noqa: E402
 from ssm_plugin.errors import RemoteError, SsmPluginError, UsageError  # noqa: E402
 from ssm_plugin.loopback import fault_plan, http  # noqa: E402
@@ -89,9 +89,9 @@ def test_addresses_and_proxies_are_understood_or_refused(text):
 @example("9" * 5000 + "s")
 @example("1e999")
 def test_durations_sizes_and_versions_are_understood_or_refused(text):
-    duration = understood(config.parse_duration, text)
-    size = understood(config.parse_size, text)
-    assert duration is None or 0 <= duration <= config.MAX_DURATION
+    duration = understood(units.parse_duration, text)
+    size = understood(units.parse_size, text)
+    assert duration is None or 0 <= duration <= units.MAX_DURATION
     assert size is None or size >= 0
     assert newer_than(text, "3.0.196.0") in (True, False)
 

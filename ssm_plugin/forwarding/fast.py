@@ -1,0 +1,149 @@
+"""The one relay of all tunnels of a command, and when they do without."""
+
+import queue
+import threading
+import time
+from typing import Callable, List, Optional, Tuple
+
+from .. import logs
+from ..channel.events import Started
+from ..errors import RemoteError, SessionInterrupted, SsmPluginError
+from ..relay.choice import AUTO, FAST, PLAIN
+from ..relay.local_ports import RelayMuxRunner
+from ..relay.relay import Relay
+from ..session.environment import Environment
+from ..session.events import SessionEvent
+from ..session.protocols import IRunnerSession
+from ..session.starting import SessionRequest
+from .runner import Reporting, TunnelSession
+from .specification import NODE_DOCUMENT
+
+log = logs.logger(__name__)
+
+# A second relay that ends within so many seconds after the first one: the service may not want
+# what they carry. Then the tunnels stay plain, where that is allowed.
+_TOO_OFTEN = 600.0
+
+
+class SharedRelay:
+    """``speed`` is ``auto`` or ``fast``. ``warn`` gets a line that people should read."""
+
+    def __init__(
+        self,
+        target: str,
+        make_environment: Callable[[], Environment],
+        speed: str,
+        warn: Callable[[str], object],
+        reason: Optional[str] = None,
+    ) -> None:
+        self.speed = speed
+        self._target = target
+        self._make_environment = make_environment
+        self._warn = warn
+        self._reason = reason
+        self._lock = threading.Lock()
+        self._relay: Optional[Relay] = None
+        self._closed = False
+        self._lost: List[float] = []
+
+    def get(self, events: "queue.Queue[SessionEvent]") -> Optional[Relay]:
+        """One that works; None if the tunnels are to be plain. Blocks, as :meth:`Relay.wait`
+        does, and raises why there is none where it has to be."""
+        with self._lock:
+            relay = self._current()
+        if relay is None:
+            return None
+        try:
+            relay.wait(events)
+        except SessionInterrupted:
+            raise
+        except SsmPluginError as error:
+            if not self.give_up(error):
+                raise RemoteError(
+                    "%s cannot be reached at full speed: %s; use --speed auto or plain"
+                    % (self._target, error)
+                ) from error
+            return None
+        if relay.warning:
+            self._warn(relay.warning)
+        return relay
+
+    def give_up(self, error: SsmPluginError) -> bool:
+        """Whether the tunnels may be plain from now on, for this reason."""
+        with self._lock:
+            if self.speed == FAST:
+                return False
+            if self.speed == AUTO:
+                log.info("%s is reached at plain speed: %s", self._target, error)
+            self.speed = PLAIN
+            relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.close()
+        return True
+
+    def close(self) -> None:
+        """From any thread; returns at once."""
+        with self._lock:
+            self._closed = True
+            relay = self._relay
+        if relay is not None:
+            relay.close()
+
+    def join(self) -> None:
+        """After :meth:`close`: until it has ended, for some seconds at most."""
+        if self._relay is not None:
+            self._relay.join()
+
+    def _current(self) -> Optional[Relay]:
+        """The caller holds the lock."""
+        if self.speed == PLAIN or self._closed:
+            return None
+        relay = self._relay
+        if relay is not None and relay.failure is not None and relay.port:
+            now = time.monotonic()
+            self._lost = [at for at in self._lost if now - at < _TOO_OFTEN] + [now]
+            if len(self._lost) > 1 and self.speed == AUTO:
+                log.info("%s is reached at plain speed: %s", self._target, relay.failure)
+                self.speed = PLAIN
+                return None
+        if relay is None or relay.failure is not None:
+            strict = self.speed == FAST
+            relay = Relay(self._target, self._make_environment(), strict, self._reason)
+            relay.begin()
+            self._relay = relay
+        return relay
+
+
+class TunnelRelayRunner(Reporting, RelayMuxRunner):
+    def __init__(
+        self,
+        session: IRunnerSession,
+        started: Started,
+        tunnel_session: TunnelSession,
+        relay: Relay,
+        target: Tuple[str, int],
+    ) -> None:
+        RelayMuxRunner.__init__(self, session, started, relay, target)
+        self._tunnel_session = tunnel_session
+
+    def paused(self) -> None:
+        if self.is_up:
+            super().paused()
+
+    def resumed(self) -> None:
+        if self.is_up:
+            super().resumed()
+
+
+def way_up(request: SessionRequest, relay: Relay) -> SessionRequest:
+    """The session that leads to the relay, in place of the one that ``request`` describes."""
+    document = request.document_name if "host" not in request.parameters else NODE_DOCUMENT
+    return request._replace(
+        document_name=document, parameters={"portNumber": [str(relay.port)]}
+    )
+
+
+def target_of(request: SessionRequest) -> Tuple[str, int]:
+    """Where a relay is to connect: a host, empty for the node itself, and a port."""
+    host = request.parameters.get("host", [""])[0]
+    return host, int(request.parameters["portNumber"][0])

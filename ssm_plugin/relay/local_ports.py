@@ -1,0 +1,129 @@
+"""The port session of a fast tunnel: local connections up, to a relay."""
+
+from typing import Optional, Tuple
+
+from .. import logs
+from ..channel.events import Started
+from ..errors import SessionLost
+from ..net.local_end import LocalEnd
+from ..plugins.local_connection import Connection, Holdings
+from ..plugins.local_reader import LocalReader
+from ..plugins.port_runner import ListeningRunner
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
+from ..terminal.wake import Inbox
+from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
+from ..wire import payloads
+from . import messages
+from .reader import RelayReader
+from .relay import Relay
+from .streams import RelayConnection, RelayStreams
+
+log = logs.logger(__name__)
+
+# Seconds for the first stream to reach the relay.
+UP_LIMIT = 10.0
+
+
+class UpOpened(RunnerEvent):
+    """The relay has taken the first stream: the way up leads to it, and to nobody else."""
+
+
+class RelayChanged(RunnerEvent):
+    """The relay has new secrets, or has ended."""
+
+
+class RelayRefused(RunnerEvent):
+    """The relay could not connect to the target; ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class RelayMuxRunner(ListeningRunner):
+    """``target`` is where its connections lead to: a host, empty for the node, and a port."""
+
+    def __init__(
+        self, session: IRunnerSession, started: Started, relay: Relay, target: Tuple[str, int]
+    ) -> None:
+        super().__init__(session, started)
+        # Each stream has a window of its own; the channel's is for what the agent has to say.
+        self.holdings = Holdings(lambda size: None)
+        self._relay = relay
+        keep_alive = not newer_than(started.agent_version, KEEP_ALIVE_OFF_AFTER)
+        self._streams = RelayStreams(
+            self.session.channel,
+            keep_alive,
+            relay,
+            target,
+            lambda reason: self.session.tell(RelayRefused(reason)),
+        )
+        self._control: Optional[RelayConnection] = None
+        self._relay_reader: Optional[RelayReader] = None
+        self.is_up = False
+        self._up_timer = session.new_timer(self._not_up)
+        self._ping_timer = session.new_timer(self._ping)
+
+    def make_reader(
+        self, inbox: "Inbox[Optional[Connection]]", local_end: LocalEnd
+    ) -> LocalReader:
+        self._streams.join(inbox, self.writer)
+        reader = RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
+        self._relay_reader = reader
+        return reader
+
+    def start(self) -> None:
+        self._relay.watch(self._relay_changed)
+        if self._relay.failure is not None:
+            raise self._relay.failure
+        self._control = self._streams.open_control(self._control_told)
+        self._up_timer.set(UP_LIMIT)
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        if payload_type == payloads.OUTPUT:
+            for connection in self._streams.receive(data).ended:
+                if connection is self._control:
+                    raise SessionLost("the node cannot reach the relay any more")
+                connection.reset()
+                self.writer.drop(connection)
+        elif payload_type == payloads.FLAG:
+            self.flagged(data)
+        self.session.channel.delivered(len(data))
+
+    def event(self, event: RunnerEvent) -> None:
+        if isinstance(event, UpOpened) and not self.is_up:
+            self.is_up = True
+            self._up_timer.cancel()
+            super().start()
+            self._ping_timer.set(self._relay.lease / 4)
+        elif isinstance(event, RelayChanged):
+            if self._relay.failure is not None:
+                raise self._relay.failure
+            if self._relay_reader is not None:
+                self._relay_reader.look_again()
+        elif isinstance(event, RelayRefused):
+            log.info("the relay could not connect: %s", event.reason)
+            self.refused()
+        else:
+            super().event(event)
+
+    def stop(self) -> None:
+        self._relay.unwatch(self._relay_changed)
+        self._streams.stop()
+        super().stop()
+
+    def _control_told(self, kind: bytes) -> None:
+        """In the thread of the relay's session."""
+        if kind == messages.OPENED:
+            self.session.tell(UpOpened())
+
+    def _relay_changed(self) -> None:
+        self.session.tell(RelayChanged())
+
+    def _not_up(self) -> None:
+        raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
+
+    def _ping(self) -> None:
+        assert self._control is not None
+        self._streams.ping(self._control)
+        self._ping_timer.set(self._relay.lease / 4)

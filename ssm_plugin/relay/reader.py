@@ -1,0 +1,86 @@
+"""The thread that accepts and reads the local connections of a fast tunnel.
+
+Here the end of one direction is told to the node, and the other one goes on: a connection is closed
+when both have ended, or when either side is gone.
+"""
+
+from typing import Any
+
+from ..plugins.local_connection import Connection
+from ..plugins.local_reader import LocalReader
+from ..plugins.local_writer import LocalWriter
+from .streams import RelayConnection, RelayStreams
+
+_EVENT_READ = 1  # of ``selectors``
+
+
+class RelayReader(LocalReader):
+    """A connection is accepted where there is a secret for it, and read where its target is
+    connected and there is room for more."""
+
+    def __init__(self, streams: RelayStreams, writer: LocalWriter, *others: Any) -> None:
+        inbox, tell, local_end = others
+        super().__init__(streams, inbox, writer, tell, local_end)
+        self._streams = streams
+
+    def look_again(self) -> None:
+        """There may be a secret. From any thread."""
+        self._inbox.put(None)
+
+    def _listen(self, wanted: bool) -> None:
+        super()._listen(wanted and self._streams.reserve())
+
+    def _register(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        self._listen_if_possible()
+
+    def _attend(self, connection: Connection) -> None:
+        assert isinstance(connection, RelayConnection)
+        if connection.closed:
+            return
+        if connection.written and connection.dropped:
+            if not connection.broken:
+                self._streams.break_off(connection)
+            self._close(connection)
+        elif connection.written and (connection.broken or connection.input_ended_at is not None):
+            self._close(connection)
+        elif connection.dropped:
+            self._writer.drop(connection)
+        else:
+            self._watch(connection)
+
+    def _read(self, connection: Connection) -> None:
+        assert isinstance(connection, RelayConnection) and connection.sock is not None
+        try:
+            data = connection.sock.recv(min(self._streams.piece, connection.credit.left))
+        except BlockingIOError:
+            return
+        except OSError:  # reset
+            self._writer.drop(connection)
+            return
+        if data:
+            self._streams.send(connection, data)
+        else:
+            connection.input_ended_at = self._clock()
+            self._streams.finish(connection)
+        self._attend(connection)
+
+    def _watch(self, connection: RelayConnection) -> None:
+        assert connection.sock is not None
+        reads = connection.input_ended_at is None and not connection.broken
+        wanted = connection.opened and reads and connection.credit.left > 0
+        if wanted != (connection.sock in self._selector.get_map()):
+            if wanted:
+                self._selector.register(connection.sock, _EVENT_READ, connection)
+            else:
+                self._selector.unregister(connection.sock)
+
+    def _close(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        self._connections.discard(connection)
+        if connection.sock in self._selector.get_map():
+            self._selector.unregister(connection.sock)
+        connection.closed = True
+        connection.sock.close()
+        self._streams.closed(connection)
+        self._listen_if_possible()

@@ -1,0 +1,315 @@
+"""One relay at a node: the command session that it runs in, and what it tells."""
+
+import os
+import queue
+import threading
+from typing import Callable, Dict, List, Optional, Tuple
+
+from .. import logs
+from ..channel.events import Started
+from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
+from ..jobs.request import DEFAULT_DOCUMENT
+from ..plugins.base import BuiltInRunner
+from ..session.environment import Environment
+from ..session.events import RunnerEvent, SessionEvent, Tell
+from ..session.protocols import IRunner, IRunnerSession
+from ..session.session import Session
+from ..session.starting import SessionRequest, ending_status, make_session
+from ..session.streams import CallableStreams
+from ..session.types import SessionType
+from ..transport.worker import Worker, WorkerFailed
+from ..wire import payloads
+from . import messages
+from .choice import LoggingCheck, check_target
+from .launch import Launch
+
+log = logs.logger(__name__)
+
+# Seconds for a relay to say where it listens, once its session is open.
+GREETING_LIMIT = 10.0
+
+# Seconds that a relay outlives the longest loss of a connection that is still resumed.
+SPARE_LEASE = 60.0
+
+# Seconds for its session to end.
+CLOSE_LIMIT = 3.0
+
+_ERRORS_KEPT = 300  # bytes
+
+# Ports below those that systems give to clients, and above those of most services.
+_LOWEST, _HIGHEST = 20000, 32000
+
+# Takes the kind and the data of each message of one stream, in the thread of the relay's session.
+Sink = Callable[[bytes, bytes], None]
+
+
+class RelaySettled(RunnerEvent):
+    """The relay that was waited for works, or does not."""
+
+
+class Relay:
+    """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
+    ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
+    but that it may not start; it listens at ``wanted_port`` then, if that is free.
+
+    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        environment: Environment,
+        may_log: bool,
+        reason: Optional[str] = None,
+        connecting: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.warning = ""
+        self.lease = environment.network.reconnect_timeout + SPARE_LEASE
+        self._request = SessionRequest(
+            target, SessionType.NON_INTERACTIVE_COMMANDS, DEFAULT_DOCUMENT, {}, reason
+        )
+        self._environment = environment._replace(
+            streams=CallableStreams(lambda data: None, lambda data: None),
+            silent=True,
+            listener=None,
+        )
+        self._may_log = may_log
+        self._connecting = connecting
+        self.wanted_port = _LOWEST + int.from_bytes(os.urandom(2), "big") % (_HIGHEST - _LOWEST)
+        self._launch = Launch(os.urandom(8).hex(), self.lease, self.wanted_port)
+        self._decoder = messages.DownDecoder(self._launch.token)
+        self._changed = threading.Condition()
+        self._session: Optional[Session] = None
+        self._secrets: Dict[int, bytes] = {}
+        self._sinks: Dict[int, Sink] = {}
+        self._closing = False
+        self._settled = False
+        self._failure: Optional[SsmPluginError] = None
+        self._told_when_settled: List[Tell] = []
+        self._watchers: List[Callable[[], object]] = []
+        self._errors = b""
+        self._worker = Worker("relay", self._run, self.failed)
+
+    def begin(self) -> None:
+        self._worker.start()
+
+    def wait(self, events: "queue.Queue[SessionEvent]") -> None:
+        """Until it works. Takes events meanwhile: SessionInterrupted if one of them ends the
+        waiting; else raises why the relay does not work."""
+        with self._changed:
+            self._told_when_settled.append(events.put)
+            if self._settled:
+                events.put(RelaySettled())
+        while True:
+            event = events.get()
+            if isinstance(event, RelaySettled):
+                if self._failure is not None:
+                    raise self._failure
+                return
+            if isinstance(event, WorkerFailed):
+                raise event.as_error()
+            status = ending_status(event)
+            if status is not None:
+                raise SessionInterrupted("interrupted while the relay was being started", status)
+
+    def close(self) -> None:
+        """End it; returns at once."""
+        with self._changed:
+            self._closing = True
+            session = self._session
+            self._changed.notify_all()
+        if session is not None:
+            session.leave_soon(0)
+            session.end(0)
+
+    def join(self, seconds: float = CLOSE_LIMIT) -> bool:
+        """After :meth:`close`: until it has ended."""
+        return self._worker.join(seconds)
+
+    @property
+    def port(self) -> int:
+        """Where it listens, at the node."""
+        return self._decoder.port or 0
+
+    @property
+    def failure(self) -> Optional[SsmPluginError]:
+        """Why it does not work, or not any more."""
+        return self._failure
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing
+
+    @property
+    def session_id(self) -> str:
+        return self._session.session_id if self._session else ""
+
+    # For those who use it
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Have this called whenever there are new secrets, and when it has ended."""
+        with self._changed:
+            self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[], object]) -> None:
+        with self._changed:
+            if changed in self._watchers:
+                self._watchers.remove(changed)
+
+    def take_secret(self) -> Optional[Tuple[int, bytes]]:
+        """The number of a stream and its secret; None while all are used up."""
+        with self._changed:
+            return self._secrets.popitem() if self._secrets else None
+
+    def give_back(self, number: int, secret: bytes) -> None:
+        """It was not used."""
+        with self._changed:
+            self._secrets[number] = secret
+
+    def listen_to(self, number: int, sink: Sink) -> None:
+        with self._changed:
+            self._sinks[number] = sink
+
+    def forget(self, number: int) -> None:
+        with self._changed:
+            self._sinks.pop(number, None)
+
+    def failed(self, event: WorkerFailed) -> None:
+        """A thread of its own, or of one who starts with it, broke."""
+        self._settle(event.as_error())
+
+    # Its own thread
+
+    def _run(self) -> None:
+        try:
+            session = self._start()
+            self._await_greeting()
+            self._settle(None)
+            session.wait()
+        except SsmPluginError as error:
+            self._settle(error)
+        finally:
+            self._end()
+
+    def _start(self) -> Session:
+        service = self._environment.service
+        assert service is not None, "a relay is started at the service"
+        check_target(self._request.target)
+        logging = LoggingCheck(service, DEFAULT_DOCUMENT)
+        logging.begin()
+        parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
+        request = self._request._replace(parameters=parameters)
+        started = service.start_session(
+            request.target, request.document_name, request.parameters, request.reason
+        )
+        session = make_session(request, started, self._environment, None, self._make_runner)
+        with self._changed:
+            self._session = session
+        # Until the session is connected nothing runs at the node.
+        self.warning = logging.reason()
+        if self._closing or (self.warning and not self._may_log):
+            session.terminate_session()
+            raise RemoteError(self.warning or "it was not wanted any more")
+        self._connecting()
+        session.execute()
+        return session
+
+    def _make_runner(self, session: IRunnerSession, started: Started) -> IRunner:
+        return _RelayRunner(session, started, self)
+
+    def _await_greeting(self) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._decoder.port is not None or self._failure or self._closing,
+                GREETING_LIMIT,
+            )
+        if self._failure is not None:
+            raise self._failure
+        if not self._decoder.port:
+            raise RemoteError(self._why_no_greeting())
+
+    def _why_no_greeting(self) -> str:
+        if self._closing:
+            return "it was not wanted any more"
+        if self._decoder.port == 0:
+            return "the node has neither Python 3, nor Python 2.7, nor perl to run the relay"
+        return "the relay at the node said nothing for %g s" % GREETING_LIMIT
+
+    def _settle(self, failure: Optional[SsmPluginError]) -> None:
+        with self._changed:
+            self._failure = self._failure or failure
+            self._settled = True
+            told, self._told_when_settled = self._told_when_settled, []
+        for tell in told:
+            tell(RelaySettled())
+
+    def _end(self) -> None:
+        session = self._session
+        if session is not None:
+            session.terminate_session()
+        self._settle(SessionLost(self._why_ended()))
+        self._notify()
+
+    def _why_ended(self) -> str:
+        text = self._errors.decode("utf-8", "replace").strip()
+        return "the relay at the node has ended%s" % (text and ": " + text.splitlines()[-1])
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            watchers = list(self._watchers)
+        for changed in watchers:
+            changed()
+
+    # The thread of its session
+
+    def take(self, payload_type: int, data: bytes) -> None:
+        if payload_type == payloads.STDERR:
+            self._errors = (self._errors + data)[-_ERRORS_KEPT:]
+        if payload_type != payloads.OUTPUT:
+            return
+        greeted = self._decoder.port is not None
+        fresh = False
+        for message in self._decoder.feed(data):
+            if message.kind == messages.SECRET:
+                fresh = True
+                with self._changed:
+                    self._secrets[message.stream] = message.data
+            else:
+                sink = self._sinks.get(message.stream)
+                if sink is not None:
+                    sink(message.kind, message.data)
+        if fresh or greeted != (self._decoder.port is not None):
+            self._notify()
+
+    def stopped(self, reason: str) -> None:
+        """Its session is over."""
+        with self._changed:
+            if self._failure is None and not self._closing:
+                why = self._why_ended() + (reason and ": " + reason)
+                self._failure = SessionLost(why)
+        self._notify()
+
+
+class _RelayRunner(BuiltInRunner):
+    """The command session's part."""
+
+    needs_termination = True
+
+    def __init__(self, session: IRunnerSession, started: Started, relay: Relay) -> None:
+        super().__init__(session, started)
+        self._relay = relay
+        self._reason = ""
+
+    def start(self) -> None:
+        pass  # a command has no input
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        self._relay.take(payload_type, data)
+
+    def closed(self, reason: str) -> int:
+        self._reason = reason
+        return super().closed(reason)
+
+    def stop(self) -> None:
+        self._relay.stopped(self._reason)

@@ -1,0 +1,177 @@
+"""The port session of one fast connection on standard input and output: the ProxyCommand of SSH."""
+
+import threading
+from typing import Callable, Optional, Tuple
+
+from ..channel.events import Started
+from ..channel.protocol import MAXIMUM_PAYLOAD
+from ..errors import RemoteError, SessionLost, SsmPluginError
+from ..plugins.port import StdioRunner
+from ..session.events import RunnerEvent
+from ..session.protocols import IRunnerSession
+from ..session.streams import OutputGone
+from ..wire import payloads
+from . import messages
+from .credit import Credit, Taken
+from .local_ports import UP_LIMIT, RelayChanged
+from .relay import Relay
+
+EXIT_RESET = 255
+
+
+class CameDown(RunnerEvent):
+    """The relay brought this; output is written at once, and needs no event."""
+
+    def __init__(self, kind: bytes, data: bytes) -> None:
+        self.kind = kind
+        self.data = data
+
+
+class OutputFailed(RunnerEvent):
+    """Nobody takes our output any more."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class RelayStdioRunner(StdioRunner):
+    """``target`` is a host, empty for the node itself, and a port. ``opened`` is told once it is
+    connected; nothing has been read from standard input before."""
+
+    def __init__(
+        self,
+        session: IRunnerSession,
+        started: Started,
+        relay: Relay,
+        target: Tuple[str, int],
+        opened: Callable[[], object],
+    ) -> None:
+        super().__init__(session, started)
+        self._relay = relay
+        self._host, self._port = target
+        self._opened = opened
+        self._is_open = False
+        self._has_ended = False
+        self._number = 0
+        self._taken = Taken()
+        self._credit = Credit()
+        self._room = threading.Condition()
+        self._stopped = False
+        self._up_timer = session.new_timer(self._not_up)
+        self._ping_timer = session.new_timer(self._ping)
+
+    def start(self) -> None:
+        self._relay.watch(self._relay_changed)
+        secret = self._relay.take_secret()
+        if self._relay.failure is not None or secret is None:
+            raise self._relay.failure or SessionLost("the relay at the node has no secret left")
+        self._number = secret[0]
+        self._relay.listen_to(self._number, self._came)
+        self._send(messages.hello(secret[0], secret[1], self._port, self._host))
+        self._up_timer.set(UP_LIMIT)
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        """The relay sends nothing this way."""
+        if payload_type == payloads.FLAG:
+            self.flagged(data)
+
+    def event(self, event: RunnerEvent) -> None:
+        if isinstance(event, CameDown):
+            self._take(event.kind, event.data)
+        elif isinstance(event, RelayChanged):
+            if self._relay.failure is not None and not self._has_ended:
+                raise self._relay.failure
+        elif isinstance(event, OutputFailed):
+            raise event.error
+        else:
+            super().event(event)
+
+    def missing(self, reason: str) -> str:
+        if self._has_ended:
+            return ""
+        return "the way to the relay at the node has ended before the connection did"
+
+    def stop(self) -> None:
+        self._relay.unwatch(self._relay_changed)
+        self._relay.forget(self._number)
+        with self._room:
+            self._stopped = True
+            self._room.notify_all()
+        super().stop()
+
+    def may_end(self, quiet: float) -> bool:
+        """The end of our input has been told: its other end says when all is over."""
+        return False
+
+    def _came(self, kind: bytes, data: bytes) -> None:
+        """In the thread of the relay's session, which has nothing else to do: a key does not wait
+        for one thread more."""
+        if kind == messages.OUTPUT:
+            self._write(data)
+        elif kind == messages.ROOM:
+            with self._room:
+                self._credit.grant(int(data))
+                self._room.notify_all()
+        else:
+            self.session.tell(CameDown(kind, data))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            super().output(payloads.OUTPUT, data)
+        except (OutputGone, SsmPluginError) as error:
+            self._relay.forget(self._number)
+            self.session.tell(OutputFailed(error))
+            return
+        room = self._taken.add(len(data))
+        if room:
+            self._send(messages.credit(room))
+
+    def _take(self, kind: bytes, data: bytes) -> None:
+        if kind == messages.OPENED:
+            self._open()
+        elif kind == messages.REFUSED:
+            raise RemoteError(
+                "the node could not connect to port %d: %s"
+                % (self._port, data.decode("utf-8", "replace"))
+            )
+        elif kind in (messages.ENDED, messages.BROKEN):
+            self._has_ended = True
+            self.session.end(0 if kind == messages.ENDED else EXIT_RESET)
+
+    def _open(self) -> None:
+        self._is_open = True
+        self._up_timer.cancel()
+        self._ping_timer.set(self._relay.lease / 4)
+        self._opened()
+        super().start()
+
+    def send_input(self, data: Optional[bytes]) -> None:
+        """In the thread that reads input; None is its end."""
+        if data is None:
+            self.session.channel.send_input_data(messages.frame(messages.FIN))
+            return
+        rest = memoryview(data)
+        while rest:
+            with self._room:
+                self._room.wait_for(lambda: self._credit.left > 0 or self._stopped)
+                if self._stopped:
+                    raise SessionLost("the session ended with input unsent")
+                size = min(len(rest), self._credit.left)
+                self._credit.spend(size)
+            framed = messages.data_frames(rest[:size], MAXIMUM_PAYLOAD)
+            self.session.channel.send_input_data(framed)
+            rest = rest[size:]
+
+    def _send(self, frame: bytes) -> None:
+        """Past the window: it is one message, and may stand between any two."""
+        self.session.channel.send_control(payloads.OUTPUT, frame)
+
+    def _relay_changed(self) -> None:
+        self.session.tell(RelayChanged())
+
+    def _not_up(self) -> None:
+        raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
+
+    def _ping(self) -> None:
+        self._send(messages.credit(0))
+        self._ping_timer.set(self._relay.lease / 4)

@@ -1,0 +1,341 @@
+"""Fast tunnels through a local service: what goes in comes out, and they stay up."""
+
+import hashlib
+import os
+import socket
+import threading
+
+import pytest
+
+from ssm_plugin.errors import RemoteError
+from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
+from ssm_plugin.relay.choice import logging_in
+from ssm_plugin.relay.messages import WINDOW
+from tests.support.echo import EchoServer
+from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
+from tests.support.service import local_service
+from tests.support.tunnels import TIME_LIMIT
+
+COMMAND = "AWS-StartNonInteractiveCommand"
+LONG = os.urandom(1 << 20) * 3
+
+
+@pytest.fixture(scope="module")
+def quick_python(tmp_path_factory):
+    """The first python3 on PATH is a program, and not a script of some version manager."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = "/usr/bin:" + before
+    yield
+    os.environ["PATH"] = before
+
+
+@pytest.fixture(scope="module")
+def echo(quick_python):
+    with EchoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def service(quick_python):
+    with local_service() as running:
+        yield running
+
+
+@pytest.fixture
+def tunnel(service, echo):
+    with fast_tunnel(service, "0:%d" % echo.port) as running:
+        yield running
+
+
+class Target:
+    """Connections are accepted by the test itself."""
+
+    def __enter__(self):
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(20)
+        self._listener.settimeout(TIME_LIMIT)
+        self.port = self._listener.getsockname()[1]
+        return self
+
+    def accept(self):
+        peer, _ = self._listener.accept()
+        peer.settimeout(TIME_LIMIT)
+        return peer
+
+    def __exit__(self, *exception):
+        self._listener.close()
+
+
+def connect(running):
+    return socket.create_connection(running.address, TIME_LIMIT)
+
+
+def through(running, data):
+    """What comes back of it, to the end, from a target that echoes."""
+    with connect(running) as sock:
+        sender = threading.Thread(target=send_all, args=(sock, data), daemon=True)
+        sender.start()
+        with sock.makefile("rb") as incoming:
+            came = incoming.read()
+        sender.join(TIME_LIMIT)
+    return came
+
+
+def send_all(sock, data):
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def same(one, other):
+    return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
+
+
+def test_bytes_of_every_value_come_back(tunnel):
+    assert same(through(tunnel, bytes(range(256)) * 400), bytes(range(256)) * 400)
+
+
+def test_more_than_a_window_comes_back(tunnel):
+    assert same(through(tunnel, LONG), LONG)
+
+
+def test_a_hundred_connections_at_once(tunnel):
+    socks = [connect(tunnel) for _ in range(100)]
+    for number, sock in enumerate(socks):
+        sock.sendall(b"%d" % number)
+        sock.shutdown(socket.SHUT_WR)
+    for number, sock in enumerate(socks):
+        with sock, sock.makefile("rb") as incoming:
+            assert incoming.read() == b"%d" % number
+
+
+def test_one_direction_may_end_long_before_the_other(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        with connect(running) as sock, target.accept() as peer:
+            sock.sendall(b"question")
+            sock.shutdown(socket.SHUT_WR)
+            with peer.makefile("rb") as incoming:
+                assert incoming.read() == b"question"
+            peer.sendall(b"answer")
+            peer.shutdown(socket.SHUT_WR)
+            with sock.makefile("rb") as incoming:
+                assert incoming.read() == b"answer"
+
+
+def test_one_that_is_not_read_holds_up_no_other_and_memory_is_bounded(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        with connect(running) as unread, target.accept() as flood:
+            flood.setblocking(False)
+            sent = fill(flood)
+            with connect(running) as sock, target.accept() as peer:
+                peer.sendall(b"not held up")
+                assert sock.recv(100) == b"not held up"
+            sent += fill(flood)
+            held = [one.held for one in running.tunnel._current._runner._streams.connections()]
+            assert max(held) <= WINDOW
+            flood.setblocking(True)
+            flood.shutdown(socket.SHUT_WR)
+            unread.settimeout(TIME_LIMIT)
+            with unread.makefile("rb") as incoming:
+                assert len(incoming.read()) == sent
+
+
+def fill(sock):
+    """Send until nothing more is taken; how much it was."""
+    sent, piece = 0, bytes(65536)
+    try:
+        while sent < 64 << 20:
+            sent += sock.send(piece)
+    except BlockingIOError:
+        pass
+    return sent
+
+
+def test_a_target_that_refuses_is_told_and_its_connection_reset(service):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with fast_tunnel(service, "0:%d" % closed.getsockname()[1]) as running:
+            with connect(running) as sock, pytest.raises(ConnectionResetError):
+                sock.recv(1)
+            assert "could not connect" in running.wait_for(ERROR).message
+
+
+def test_a_host_behind_the_node_is_reached(service, echo):
+    with fast_tunnel(service, "0:localhost:%d" % echo.port) as running:
+        assert through(running, b"hello") == b"hello"
+
+
+# --- Its ends.
+
+
+def end_by_kill(service):
+    kill_relay()
+
+
+def end_command(service):
+    session_of(service, COMMAND).terminate("the command is over")
+
+
+def end_port(service):
+    session_of(service, "AWS-StartPortForwardingSession").terminate("the port session is over")
+
+
+def session_of(service, document):
+    (found,) = [one for one in service.open_sessions() if one.request.document_name == document]
+    return found
+
+
+@pytest.mark.parametrize("end", [end_by_kill, end_command, end_port])
+def test_whatever_ends_connections_are_reset_and_the_port_stays(quick_python, echo, end):
+    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
+        with connect(running) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+            end(service)
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+        running.wait_for(RECONNECTED)
+        assert through(running, b"again") == b"again"
+        assert len(relays()) == 1
+
+
+def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
+    with local_service() as service:
+        with fast_tunnel(service, "0:%d" % echo.port) as running:
+            port = running.shared._relay.port
+            socket.create_connection(("127.0.0.1", port), TIME_LIMIT).close()
+            assert through(running, b"x") == b"x"
+        service.wait_for(lambda: not service.open_sessions())
+        service.wait_for(lambda: not relays())
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), TIME_LIMIT)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    ["drop-every=300", "bye-every=600", "lose=3%,double=3%,reorder=3%", "down.corrupt=2%"],
+)
+def test_nothing_is_lost_or_doubled_on_a_bad_network(quick_python, echo, faults):
+    data = LONG[:300000]
+    with local_service(faults=faults) as service:
+        with fast_tunnel(service, "0:%d" % echo.port) as running:
+            assert same(through(running, data), data)
+
+
+# --- Where it cannot be.
+
+
+def plain_because(service, echo, prepare):
+    """How many sessions it took until a plain tunnel works."""
+    prepare(service)
+    with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
+        assert through_plain(running) == b"hello"
+        assert relays() == []
+        documents = [one.request.document_name for one in service.open_sessions()]
+        assert documents == ["AWS-StartPortForwardingSession"]
+
+
+def through_plain(running):
+    with connect(running) as sock:
+        sock.sendall(b"hello")
+        return sock.recv(5)
+
+
+def refuse_command(service):
+    service.ssm.answer_with("StartSession", "AccessDeniedException")
+
+
+def refuse_documents(service):
+    service.ssm.answer_with("GetDocument", "AccessDeniedException", times=2)
+
+
+def log_sessions(service):
+    service.ssm.diagnosis.preferences = {"s3BucketName": "logs", "cloudWatchLogGroupName": ""}
+
+
+@pytest.mark.parametrize("prepare", [refuse_command, refuse_documents, log_sessions])
+def test_auto_is_plain_where_something_is_missing(quick_python, echo, prepare):
+    with local_service() as service:
+        plain_because(service, echo, prepare)
+
+
+def test_fast_is_an_error_where_something_is_missing(quick_python, echo):
+    with local_service() as service:
+        refuse_command(service)
+        with fast_tunnel(service, "0:%d" % echo.port, ready=False) as running:
+            error = running.wait_for(ENDED).error
+            assert isinstance(error, RemoteError) and "--speed auto" in str(error)
+
+
+def test_fast_says_that_its_output_is_logged(quick_python, echo):
+    with local_service() as service:
+        log_sessions(service)
+        with fast_tunnel(service, "0:%d" % echo.port) as running:
+            assert through(running, b"hello") == b"hello"
+            assert ["logs sessions" in line for line in running.warnings] == [True]
+
+
+def test_auto_is_plain_with_an_agent_of_one_connection(quick_python, echo):
+    with local_service(agent_version="3.0.100.0") as service:
+        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
+            assert through_plain(running) == b"hello"
+            service.wait_for(lambda: not relays())
+
+
+def test_auto_is_plain_at_a_node_without_an_interpreter(echo, tmp_path, monkeypatch):
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_service() as service:
+        plain_because(service, echo, lambda service: None)
+
+
+def test_a_broken_python_and_one_that_greets_are_no_hindrance(echo, tmp_path, monkeypatch):
+    python, perl = tmp_path / "python3", tmp_path / "python2"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    perl.write_text('#!/bin/sh\necho "Welcome"; exec /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    perl.chmod(0o755)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
+        assert same(through(running, LONG), LONG)
+
+
+def test_perl_serves_where_there_is_no_python(echo, tmp_path, monkeypatch):
+    for name in ("sh", "perl"):
+        (tmp_path / name).symlink_to("/usr/bin/" + name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
+        assert same(through(running, LONG), LONG)
+
+
+def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
+    with local_service() as service:
+        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
+            for _ in range(2):
+                assert through(running, b"x") == b"x"
+                kill_relay()
+                running.wait_for(RECONNECTED)
+            assert through_plain(running) == b"hello"
+            assert relays() == []
+
+
+@pytest.mark.parametrize(
+    "content, logged",
+    [
+        ("{}", False),
+        ('{"inputs": null}', False),
+        ('{"inputs": {"s3BucketName": "", "cloudWatchLogGroupName": ""}}', False),
+        ('{"inputs": {"s3BucketName": "b"}}', True),
+        ('{"inputs": {"cloudWatchLogGroupName": "{{ group }}"}}', True),
+        ("schemaVersion: 1.0", True),
+        ("[]", True),
+    ],
+)
+def test_a_document_tells_whether_sessions_are_logged(content, logged):
+    assert bool(logging_in("d", content)) == logged
+
+
+def test_ready_is_told_once_the_way_up_is_proven(service, echo):
+    with fast_tunnel(service, "0:%d" % echo.port, ready=False) as running:
+        assert running.wait_for(READY).session_id

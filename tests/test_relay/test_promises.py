@@ -1,0 +1,23 @@
+"""What scripts/prove_relay proves at full size, in seconds."""
+
+import os
+
+import pytest
+
+from scripts.proving import relays
+
+
+@pytest.fixture(autouse=True)
+def quick_python(monkeypatch):
+    """The first python3 on PATH is a program, and not a script of some version manager."""
+    monkeypatch.setenv("PATH", "/usr/bin:" + os.environ["PATH"])
+
+
+def test_faults_on_both_sessions_lose_and_double_nothing():
+    results, failed = relays.play_all(relays.play_faults, range(8))
+    assert failed == [] and len(results) == 8
+
+
+def test_kills_of_either_session_and_of_the_relay_are_told_and_survived():
+    results, failed = relays.play_all(relays.play_kill, range(6))
+    assert failed == [] and len(set(results)) == 3

@@ -1,0 +1,285 @@
+"""The relay's sources, under each interpreter that a node may have."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from ssm_plugin.relay import messages
+from tests.support.echo import EchoServer
+from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
+
+RUNNERS = relay_runners()
+LONG = bytes(range(256)) * 8192  # 2 MiB: two windows
+
+
+@pytest.fixture(params=sorted(RUNNERS))
+def argv(request):
+    return RUNNERS[request.param]
+
+
+def test_there_is_an_old_python_a_new_one_and_perl():
+    assert {"python3.6", "perl"} <= set(RUNNERS)
+
+
+def unused_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Target:
+    """A listener that accepts one connection, for a test to do with as it likes."""
+
+    def __enter__(self):
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(1)
+        self.port = self._listener.getsockname()[1]
+        return self
+
+    def accept(self):
+        self._listener.settimeout(TIME_LIMIT)
+        self.peer, _ = self._listener.accept()
+        self.peer.settimeout(TIME_LIMIT)
+        return self.peer
+
+    def __exit__(self, *exception):
+        self._listener.close()
+        self.peer.close()
+
+
+def test_bytes_of_every_value_come_back_through_it(argv):
+    with EchoServer() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        stream.expect(messages.OPENED)
+        part = LONG[:500000]
+        stream.send(part)
+        assert stream.expect_output(len(part)) == part
+
+
+def test_the_end_of_one_direction_leaves_the_other_open(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        stream.send(b"question")
+        stream.end()
+        with peer.makefile("rb") as incoming:
+            assert incoming.read() == b"question"
+        peer.sendall(b"answer")
+        assert stream.expect_output(6) == b"answer"
+        assert not stream.has(messages.ENDED)
+        peer.close()
+        stream.expect(messages.ENDED)
+
+
+def test_a_target_that_ends_first_still_gets_what_comes(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        peer.shutdown(socket.SHUT_WR)
+        stream.expect(messages.ENDED)
+        stream.send(b"late")
+        stream.end()
+        with peer.makefile("rb") as incoming:
+            assert incoming.read() == b"late"
+
+
+def test_a_stream_without_credit_stops_and_holds_up_no_other(argv):
+    with Target() as one, EchoServer() as two, RelayAtNode(argv) as relay:
+        stream = relay.open(one.port)
+        peer = one.accept()
+        sender = threading.Thread(target=peer.sendall, args=(LONG,), daemon=True)
+        sender.start()
+        stream.expect_output(messages.WINDOW)
+        other = relay.open(two.port)
+        other.expect(messages.OPENED)
+        other.send(b"not held up")
+        assert other.expect_output(11) == b"not held up"
+        assert len(stream.output) == messages.WINDOW
+        stream.allow(messages.WINDOW)
+        assert stream.expect_output(len(LONG)) == LONG
+        sender.join(TIME_LIMIT)
+
+
+def test_room_is_told_as_the_target_takes_what_came(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        stream.expect(messages.OPENED)
+        stream.send(LONG[: messages.WINDOW])
+        with peer.makefile("rb") as incoming:
+            assert incoming.read(messages.WINDOW) == LONG[: messages.WINDOW]
+        relay.wait_for(lambda: stream.room() > messages.WINDOW // 2)
+
+
+def test_a_target_that_resets_is_told(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        stream.send(b"unread")
+        assert peer.recv(1) == b"u"
+        peer.close()  # with data unread: a reset
+        stream.expect(messages.BROKEN)
+
+
+def test_what_was_sent_before_a_target_hung_up_is_not_lost_for_want_of_credit(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        sender = threading.Thread(target=peer.sendall, args=(LONG,), daemon=True)
+        sender.start()
+        stream.end()
+        stream.expect_output(messages.WINDOW)
+        stream.allow(messages.WINDOW + 1)  # room for the end, too
+        sender.join(TIME_LIMIT)
+        peer.close()
+        stream.expect(messages.ENDED)
+        assert hashlib.sha256(stream.output).digest() == hashlib.sha256(LONG).digest()
+
+
+def test_a_target_that_refuses_is_told_with_the_reason(argv):
+    with RelayAtNode(argv) as relay:
+        stream = relay.open(unused_port())
+        assert b"refused" in stream.expect(messages.REFUSED)
+
+
+def test_a_host_that_there_is_not_is_told(argv):
+    with RelayAtNode(argv) as relay:
+        stream = relay.open(80, "nowhere.invalid")
+        assert stream.expect(messages.REFUSED)
+
+
+def test_a_stream_that_leads_nowhere_is_taken(argv):
+    with RelayAtNode(argv) as relay:
+        stream = relay.open(0)
+        stream.expect(messages.OPENED)
+
+
+def test_a_hundred_streams_at_once(argv):
+    with EchoServer() as target, RelayAtNode(argv) as relay:
+        streams = [relay.open(target.port) for _ in range(100)]
+        for stream in streams:
+            stream.send(b"%d" % stream.number)
+            stream.end()
+        for stream in streams:
+            stream.expect(messages.ENDED)
+            assert stream.output == b"%d" % stream.number
+
+
+def test_a_reset_from_here_reaches_the_target(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        stream.expect(messages.OPENED)
+        stream.reset()
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+
+
+def test_a_stream_that_was_cut_is_no_end_of_data_for_its_target(argv):
+    with Target() as target, RelayAtNode(argv) as relay:
+        stream = relay.open(target.port)
+        peer = target.accept()
+        stream.expect(messages.OPENED)
+        stream.sock.close()
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+
+
+# --- Who is not served.
+
+
+def is_hung_up_on(sock):
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_secret_serves_one_connection(argv):
+    with RelayAtNode(argv) as relay:
+        relay.wait_for(lambda: relay.secrets)
+        number, secret = sorted(relay.secrets.items())[0]
+        relay.open(0).expect(messages.OPENED)
+        again = relay.connect()
+        again.sendall(messages.hello(number, secret, 0))
+        assert is_hung_up_on(again)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        messages.hello(1, b"\0" * 16, 22),
+        messages.hello(999, b"\0" * 16, 22),
+        messages.frame(messages.HELLO),
+        messages.frame(messages.DATA, b"x"),
+        messages.frame(messages.HELLO, b"x" * 301),
+        b"GET / HTTP/1.0\r\n\r\n",
+    ],
+)
+def test_who_brings_no_secret_is_hung_up_on(argv, said):
+    with RelayAtNode(argv) as relay:
+        stranger = relay.connect()
+        stranger.sendall(said)
+        assert is_hung_up_on(stranger)
+        relay.open(0).expect(messages.OPENED)
+
+
+def test_a_crowd_of_silent_strangers_shuts_nobody_out(argv):
+    with RelayAtNode(argv) as relay:
+        crowd = [relay.connect() for _ in range(80)]
+        relay.open(0).expect(messages.OPENED)
+        assert is_hung_up_on(crowd[0])
+        assert is_hung_up_on(crowd[-1])  # after five seconds of silence
+
+
+# --- Its end.
+
+
+def test_it_ends_when_nobody_reads_its_output(argv):
+    with RelayAtNode(argv, reading=False) as relay:
+        relay.process.stdout.close()
+        assert relay.process.wait(TIME_LIMIT) == 0
+        relay.process.stdout = open(os.devnull, "rb")
+
+
+def test_it_ends_with_its_parent(argv):
+    with RelayAtNode(["sh", "-c", '"$@" & wait', "sh"] + argv) as relay:
+        socket.create_connection(("127.0.0.1", relay.decoder.port), TIME_LIMIT).close()
+        relay.process.kill()
+        relay.wait_for_end()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", relay.decoder.port), TIME_LIMIT)
+
+
+def test_it_ends_after_it_has_heard_nothing_for_its_lease(argv):
+    with RelayAtNode(argv, lease=2) as relay:
+        relay.open(0).expect(messages.OPENED)
+        assert relay.process.wait(TIME_LIMIT) == 0
+
+
+def test_nobody_else_can_have_the_other_address_of_its_port(argv):
+    with RelayAtNode(argv) as relay, socket.socket(socket.AF_INET6) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError):
+            other.bind(("::1", relay.decoder.port))
+
+
+def test_it_listens_where_it_is_told_if_that_is_free_and_else_elsewhere(argv):
+    port = unused_port()
+    with RelayAtNode(argv, port=port) as one, RelayAtNode(argv, port=port) as other:
+        assert one.decoder.port == port
+        assert other.decoder.port not in (0, port)
+        other.open(0).expect(messages.OPENED)
+
+
+def test_its_secrets_are_in_no_argument(argv):
+    with RelayAtNode(argv) as relay:
+        relay.wait_for(lambda: len(relay.secrets) == 4)
+        shown = subprocess.check_output(["ps", "-o", "args=", "-p", str(relay.process.pid)])
+        for secret in relay.secrets.values():
+            assert secret not in shown and secret.hex().encode() not in shown
