@@ -23,6 +23,7 @@ LAYERS = (
     {"session"},
     {"nodes", "plugins"},
     {"doctor", "jobs", "loopback", "forwarding"},
+    {"copying"},
     {"commands", "library"},
     {"cli"},
     {"__init__", "__main__"},
