@@ -25,7 +25,7 @@ from ..copying.options import (
     as_objects,
     table,
 )
-from ..copying.places import STREAM, names_of, plan
+from ..copying.places import STREAM, names_of, parse_place, plan
 from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy
 from ..display import encoded, shown
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    direction = plan(options.places)
+    direction = plan([parse_place(word) for word in options.places])
     names = names_of(direction.target)
     if not names:
         raise UsageError("there is no TARGET; see 'ssm-plugin cp --help'")

@@ -49,7 +49,8 @@ class Download:
         self._sink: _Sink = _StandardOutput()
         if destination is not None:
             path = final_path(destination, source, needs_directory)
-            self._sink = _Part(PartFile(path, options.resume))
+            is_new = destination.endswith("/") and not os.path.isdir(destination)
+            self._sink = _Part(PartFile(path, options.resume), is_new)
         self._lines = _Lines(self._begin, self._take)
 
     read_input = None
@@ -89,7 +90,14 @@ class Download:
         else:
             self._sink.become_file(head, self._options.preserve)
         return CopiedFile(
-            self.source, self.destination, self._sink.size, head.offset, digest, 0, ""
+            self._target,
+            self.source,
+            self.destination,
+            self._sink.size,
+            head.offset,
+            digest,
+            0,
+            "",
         ).without(skipped.told())
 
     def close(self) -> None:
@@ -256,8 +264,10 @@ class _StandardOutput(_Sink):
 
 
 class _Part(_Sink):
-    def __init__(self, part: PartFile) -> None:
+    def __init__(self, part: PartFile, is_directory: bool) -> None:
+        """``is_directory``: the destination was written as one that is yet to be made."""
         self._part = part
+        self._is_directory = is_directory
         self.name = part.destination
         self.existing = part.existing
 
@@ -272,6 +282,8 @@ class _Part(_Sink):
     def start(self, head: _Head) -> None:
         if not head.is_tree and os.path.isdir(self.name):
             raise CopyFailed("%s is a directory" % self.name)
+        if not head.is_tree and self._is_directory:
+            raise CopyFailed("there is no directory %s" % self.name)
         if head.is_tree and os.path.exists(self.name) and not os.path.isdir(self.name):
             raise CopyFailed("%s is not a directory" % self.name)
         self._part.start(head.offset)

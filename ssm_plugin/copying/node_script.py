@@ -33,7 +33,6 @@ GIVEN_UP = "-" * 64
 TRAILER = 65
 
 _COMMON = """\
-PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 u=$(umask); umask 077; cd "${HOME:-/}" 2>/dev/null || cd /
 say() { printf '%s\\n' "$*" >&2; exit 1; }
 need() { for t; do command -v "$t" >/dev/null 2>&1 || say "the node has no $t"; done; }

@@ -12,9 +12,14 @@ EXIT_NOT_COPIED = 1
 
 
 class CopyFailed(SsmPluginError):
-    """A file was not copied, or not all of it: its place, or what is in it, is the reason."""
+    """A file was not copied, or not all of it: its place, or what is in it, is the reason.
+    ``files`` are the results of all, where many were copied."""
 
     exit_status = EXIT_NOT_COPIED
+
+    def __init__(self, message: str, files: "Sequence[CopiedFile]" = ()) -> None:
+        super().__init__(message)
+        self.files = files
 
 
 class CopyOptions(NamedTuple):
@@ -51,6 +56,7 @@ class CopiedFile(NamedTuple):
     empty unless it was copied. ``reason`` is why it was not, or not all of it; ``skipped`` is what
     of a directory was left out, and why."""
 
+    target: str
     source: str
     destination: str
     size: int

@@ -74,12 +74,11 @@ def _end_of_target(word: str) -> Optional[int]:
     return None if before < 0 else before
 
 
-def plan(words: Sequence[str]) -> Direction:
-    """What a command line's SOURCE … DESTINATION ask for.
+def plan(places: Sequence[Place]) -> Direction:
+    """What SOURCE … DESTINATION ask for.
 
     :raises UsageError: unless exactly one side is at a node
     """
-    places = [parse_place(word) for word in words]
     if len(places) < 2:
         raise UsageError("give a SOURCE and a DESTINATION, one of them TARGET:PATH")
     sources, destination = places[:-1], places[-1]
@@ -135,7 +134,7 @@ def octal(path: str) -> str:
 
 def _octal_byte(byte: int) -> str:
     letter = chr(byte)
-    is_plain = letter.isalnum() and byte < 128 or letter in "./_-"
+    is_plain = letter.isalnum() and byte < 128 or letter in "./_"
     return letter if is_plain else "\\%03o" % byte
 
 

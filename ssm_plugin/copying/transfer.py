@@ -1,5 +1,6 @@
 """All sources of a copy, to or from one target: one command at the node for each."""
 
+import re
 import time
 from contextlib import ExitStack
 from typing import Callable, List, Optional, Union
@@ -27,6 +28,9 @@ EXIT_TIME_UP = 124
 
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
+
+# What a shell puts before its words: our script has no lines that anybody knows.
+_SHELL = re.compile(r"^ssm-plugin: (?:line )?[0-9]+: ")
 
 
 class TargetCopy(FleetMember):
@@ -73,7 +77,7 @@ class TargetCopy(FleetMember):
             try:
                 copied = self._copy(source)
             except SsmPluginError as raised:
-                copied = _not_copied(source, self._direction.destination, raised)
+                copied = self._not_copied(source, raised)
                 error = _worse(error, raised)
                 if not isinstance(raised, CopyFailed):
                     self._finish(copied)
@@ -114,6 +118,11 @@ class TargetCopy(FleetMember):
     def _finish(self, copied: CopiedFile) -> None:
         self.files.append(copied)
         self._finished(copied)
+
+    def _not_copied(self, source: str, error: SsmPluginError) -> CopiedFile:
+        status = getattr(error, "exit_status", 255)
+        destination = self._direction.destination
+        return CopiedFile(self.name, source, destination, 0, 0, "", status, str(error))
 
     def _copy(self, source: str) -> CopiedFile:
         self._check()
@@ -203,12 +212,8 @@ class _Words:
     @property
     def text(self) -> str:
         lines = self._data.decode("utf-8", "replace").split("\n")
-        return "; ".join(line.strip() for line in lines if line.strip())[:400]
-
-
-def _not_copied(source: str, destination: str, error: SsmPluginError) -> CopiedFile:
-    status = getattr(error, "exit_status", 255)
-    return CopiedFile(source, destination, 0, 0, "", status, str(error))
+        words = [_SHELL.sub("", line).strip() for line in lines]
+        return "; ".join(filter(None, words))[:400]
 
 
 def _worse(one: Optional[SsmPluginError], other: SsmPluginError) -> SsmPluginError:

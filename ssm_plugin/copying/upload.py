@@ -98,7 +98,7 @@ class Upload:
         if not self._done or self._done != self._sha.hexdigest():
             raise RemoteError("the node did not say that it has it")
         return CopiedFile(
-            self.source, self.destination, self._sent, self._offset, self._done, 0, ""
+            self._target, self.source, self.destination, self._sent, self._offset, self._done, 0, ""
         ).without(self._skipped.told())
 
     def close(self) -> None:
@@ -121,11 +121,13 @@ class Upload:
             yield None
             return
         try:
+            if self._error:
+                raise CopyFailed("given up")
             pieces = self._agree(existing)
             first = next(pieces, b"")
             packer = _packer(first) if self._options.compress and knows_gzip else None
         except CopyFailed as error:
-            self._error = error
+            self._error = self._error or error
             yield ("0 -\n%s\n" % GIVEN_UP).encode("ascii")
             return
         yield ("%d %s\n" % (self._offset, "gz" if packer else "-")).encode("ascii")
@@ -165,7 +167,7 @@ class Upload:
             return Existing(int(size), digest), pack == "gz"
         except ValueError:
             self._error = RemoteError("the node prints something else than was asked for")
-            return None, False
+            return Existing(), False
 
     def _agree(self, existing: Existing) -> Iterator[bytes]:
         """The content from where the node's beginning of it ends, if that agrees with ours."""
