@@ -16,6 +16,7 @@ Up, stdin is exact bytes, and stdout says what there is and how it went::
     OFFSET PACK                               on stdin: what stays of it, and how the rest is packed
     ...                                       the rest, then 64 characters and a line end
     done DIGEST
+    end                                       whatever happened: nothing more is read
 
 Those 64 are the SHA-256 of the whole, or dashes: the sender has given up. What is compared with
 them is what can be read back from the node's disk.
@@ -79,7 +80,9 @@ printf '\\n!%s %s\\n' $r
 # $1 destination  $2 name to use in a directory, if any  $3 f, or d: a tar of a directory
 # $4 m: it must be a directory  $5 r: resume  $6 mode  $7 p: keep modes and times
 # $8 $9 modification time: seconds since 1970, and for touch -t
-_UP = _COMMON + """\
+_UP = """\
+trap 'echo end' EXIT
+""" + _COMMON + """\
 path "$1"; d=$r; path "$2"; b=$r k=$3
 if [ -d "$d" ]; then
 if [ "$b" ]; then d=${d%/}/$b; elif [ $k = f ]; then say "it is a directory"; else d=${d%/}/.; fi

@@ -157,6 +157,8 @@ class TargetCopy(FleetMember):
     ) -> CopiedFile:
         if isinstance(work, Upload) and isinstance(work.failure, SsmPluginError):
             raise work.failure
+        if result.status == EXIT_TIME_UP:
+            raise self._time_up()
         if result.error is not None:
             raise result.error
         if result.status > 128:
@@ -191,9 +193,11 @@ class TargetCopy(FleetMember):
         if self._ended_by is not None:
             raise SessionInterrupted("the copy was ended", self._ended_by)
         if self._ends_at is not None and time.monotonic() > self._ends_at:
-            raise SessionInterrupted(
-                "the time limit of %g s has passed" % (self._options.timeout or 0.0), EXIT_TIME_UP
-            )
+            raise self._time_up()
+
+    def _time_up(self) -> SessionInterrupted:
+        text = "the time limit of %g s has passed" % (self._options.timeout or 0.0)
+        return SessionInterrupted(text, EXIT_TIME_UP)
 
     def _left(self) -> Optional[float]:
         """Seconds."""

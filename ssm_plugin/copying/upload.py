@@ -54,6 +54,7 @@ class Upload:
         self._content = _Content(source, read, options.recursive, self._skipped)
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
+        self._is_over = False
         self._error: Optional[BaseException] = None
         self._done = ""
         self._sha = hashlib.sha256()
@@ -82,7 +83,8 @@ class Upload:
         for line in lines:
             if line.startswith(b"done "):
                 self._done = line[5:].decode("ascii", "replace")
-            self._said.put(line)
+            self._said.put(None if line == b"end" else line)
+            self._is_over = self._is_over or line == b"end"
 
     def read_input(self) -> Optional[bytes]:
         return next(self._pieces, b"")
@@ -115,11 +117,10 @@ class Upload:
             self._target, self.source, self._sent, self._content.size, self._offset
         )
 
-    def _flow(self) -> Iterator[Optional[bytes]]:
+    def _flow(self) -> Iterator[bytes]:
         existing, knows_gzip = self._wait_for_node()
         if existing is None:
-            yield None
-            return
+            return  # the end of the input ends what waits for it at the node
         try:
             if self._error:
                 raise CopyFailed("given up")
@@ -142,7 +143,7 @@ class Upload:
         trailer = GIVEN_UP
         try:
             piece = first
-            while piece:
+            while piece and not self._is_over:
                 self._count(piece)
                 yield piece
                 self._tell(self.progress)
