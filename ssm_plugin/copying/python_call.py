@@ -17,7 +17,7 @@ from ..session.environment import make_environment
 from ..terminal.signals import Signalled
 from ..transport.worker import Worker, WorkerFailed
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
-from .places import Place, names_of, parse_place, plan
+from .places import Direction, Place, names_of, parse_place, plan
 from .transfer import TargetCopy
 
 # Seconds that a copy which is interrupted here may take to be ended.
@@ -59,11 +59,7 @@ def copy(
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if a session could not be started, or was lost
     """
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    places = [_place(one) for one in sources + [destination]]
-    direction = plan(places)
-    if any(place.is_stream for place in places):
-        raise UsageError("'-' is for the command line; here, run() takes stdin and gives stdout")
+    direction = _plan(source, destination)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
@@ -71,20 +67,32 @@ def copy(
         recursive, preserve, resume, compress, sudo, timeout,
         settings.document_name or DEFAULT_DOCUMENT, reason,
     )
-    names = names_of(direction.target)
-    if len(names) > 1 and not direction.is_upload:
-        raise UsageError("files come from one target at a time")
     environment = make_environment(settings)
     tell = progress or (lambda progress: None)
     copies = [
         TargetCopy(settings.resolve_target(name), name, direction, options, environment, tell)
-        for name in names
+        for name in names_of(direction.target)
     ]
-    results = _run_aside(copies)
+    return _all_of(copies, _run_aside(copies))
+
+
+def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    places = [_place(one) for one in sources + [destination]]
+    direction = plan(places)
+    if any(place.is_stream for place in places):
+        raise UsageError("'-' is for the command line; here, run() takes stdin and gives stdout")
+    if len(names_of(direction.target)) > 1 and not direction.is_upload:
+        raise UsageError("files come from one target at a time")
+    return direction
+
+
+def _all_of(copies: List[TargetCopy], results: List[CommandResult]) -> List[CopiedFile]:
     files = [file for one in copies for file in one.files]
     errors = [result.error for result in results if result.error]
-    if errors and not isinstance(errors[0], CopyFailed):
-        raise errors[0]
+    for error in errors:
+        if not isinstance(error, CopyFailed):
+            raise error
     failed = [result.reason for result in results if result.status]
     if failed:
         raise CopyFailed(failed[0], files) from (errors[0] if errors else None)

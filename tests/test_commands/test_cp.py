@@ -98,8 +98,9 @@ def test_json_has_a_result_for_each_file(cli, tmp_path, there):
     assert (status, err, result["status"]) == (1, b"", 1)
     target, = result["targets"]
     assert target["target"] == TARGET and target["session_id"]
-    assert [(one["source"], one["status"], one["bytes"], one["sha256"]) for one in target["files"]] \
-        == [("a", 0, 1000, digest), ("none", 1, 0, None)]
+    fields = ("source", "status", "bytes", "sha256")
+    assert [[one[field] for field in fields] for one in target["files"]] == [
+        ["a", 0, 1000, digest], ["none", 1, 0, None]]
     assert "No such file" in target["files"][1]["reason"]
 
 
@@ -155,7 +156,9 @@ def test_progress_is_shown_on_a_terminal_and_not_with_quiet(cli, tmp_path, there
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("is_upload", [True, False], ids=["up", "down"])
-def test_a_signal_leaves_the_part_and_resume_goes_on(cli, tmp_path, there, service, number, is_upload):
+def test_a_signal_leaves_the_part_and_resume_goes_on(
+    cli, tmp_path, there, service, number, is_upload
+):
     size = 30 * MIB if is_upload else 100 * MIB
     source, target = (tmp_path, there) if is_upload else (there, tmp_path)
     digest = random_file(source / "data", size)

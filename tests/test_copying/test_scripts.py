@@ -20,8 +20,10 @@ SHELLS = [
 NEEDED = "sh base64 cat mv mkdir rm dd head tail wc tee sed ls stat chmod touch".split()
 DIGESTS = ["sha256sum", "shasum", "openssl", "python3", "perl"]
 DATA = bytes(range(256)) * 1000 + b"end"
+PLAIN = CopyOptions()
 ALL = CopyOptions(recursive=True, preserve=True)
-NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", b"\xff\xfe", "a:b", "*"]
+NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", "a:b", "*"]
+NAMES.append(b"\xff\xfe")
 
 
 @pytest.fixture(params=SHELLS)
@@ -46,7 +48,7 @@ def read(path):
         return file.read()
 
 
-def down(script_node, source, destination, options=CopyOptions()):
+def down(script_node, source, destination, options=PLAIN):
     work = Download(TARGET, source, destination, options)
     try:
         status, said = script_node.run(work)
@@ -57,7 +59,7 @@ def down(script_node, source, destination, options=CopyOptions()):
         work.close()
 
 
-def up(script_node, source, destination, options=CopyOptions()):
+def up(script_node, source, destination, options=PLAIN):
     work = Upload(TARGET, source, destination, options)
     status, said = script_node.run(work)
     if work.failure:
