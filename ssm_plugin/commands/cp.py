@@ -25,9 +25,9 @@ from ..copying.options import (
     as_objects,
     table,
 )
-from ..copying.places import STREAM, names_of, parse_place, plan
+from ..copying.places import STREAM, parse_place, plan
 from ..copying.progress import ProgressDisplay
-from ..copying.transfer import TargetCopy
+from ..copying.transfer import TargetCopy, nodes_of
 from ..display import encoded, shown
 from ..errors import UsageError
 from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
@@ -35,7 +35,8 @@ from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .exec import _duration, _positive, _told_to
+from .exec import _positive, _told_to
+from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
 examples:
@@ -53,9 +54,9 @@ worst
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [OPTION ...] SOURCE ... DESTINATION"
     parser.add_argument(
-        "places", metavar="SOURCE DESTINATION", nargs="+",
-        help="PATH, TARGET:PATH, or - for standard input or output; "
-        "TARGET[,...] of a destination may be many",
+        "places", metavar="PATH", nargs="+",
+        help="here, TARGET:PATH, or - for standard input or output; the TARGET of a destination "
+        "may be many, with commas in between",
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="directories, too")
     parser.add_argument("-p", "--preserve", action="store_true", help="keep modes and times")
@@ -64,23 +65,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compress", action="store_true", help="on the way, where it helps and gzip is there"
     )
     parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
-    parser.add_argument("--timeout", metavar="D", type=_duration, help="limit, such as 30m")
+    parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
     parser.add_argument(
         "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
     )
+    add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     direction = plan([parse_place(word) for word in options.places])
-    names = names_of(direction.target)
-    if not names:
-        raise UsageError("there is no TARGET; see 'ssm-plugin cp --help'")
-    if len(names) > 1 and not direction.is_upload:
-        raise UsageError("files come from one target at a time")
-    if len(names) > 1 and direction.sources == (STREAM,):
-        raise UsageError("standard input goes to one target only")
     if options.json and direction.destination == STREAM and not direction.is_upload:
         raise UsageError("with --json, standard output is taken: copy to a file")
     chosen = CopyOptions(
@@ -93,16 +88,17 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name or DEFAULT_DOCUMENT,
         options.reason,
     )
-    targets = [settings.resolve_target(name) for name in names]
     environment = make_environment(settings, environ=environ)
-    show = _Show(options.json, settings.quiet, len(names) == 1)
+    nodes = nodes_of(direction, settings, environment.service)
+    if len(nodes) > 1 and direction.sources == (STREAM,):
+        raise UsageError("standard input goes to one target only")
+    environment = with_waiting(environment, options, settings)
+    show = _Show(options.json, settings.quiet, len(nodes) == 1)
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
         copies = [
-            TargetCopy(
-                target, name, direction, chosen, environment, show.tell, show.finished, read
-            )
-            for target, name in zip(targets, names)
+            TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
+            for node in nodes
         ]
         events: "queue.Queue[FleetEvent]" = queue.Queue()
         with _told_to(events.put, events.put):

@@ -22,10 +22,11 @@ Those 64 are the SHA-256 of the whole, or dashes: the sender has given up. What 
 them is what can be read back from the node's disk.
 """
 
+import os
 from typing import List, Sequence
 
 from ..named_tuple import NamedTuple
-from .places import PART, at_node, octal
+from .places import PREFIX, SUFFIX, at_node, octal
 
 # In place of a digest.
 GIVEN_UP = "-" * 64
@@ -79,9 +80,14 @@ printf '\\n!%s %s\\n' $r
 
 # $1 destination  $2 name to use in a directory, if any  $3 f, or d: a tar of a directory
 # $4 m: it must be a directory  $5 r: resume  $6 mode  $7 p: keep modes and times
-# $8 $9 modification time: seconds since 1970, and for touch -t
+# $8 $9 modification time: seconds since 1970, and for touch -t  ${10} a word of this copy's own
+# What an earlier copy has left is not written to: its process may still be there, and may write.
 _UP = """\
-trap 'echo end' EXIT
+p= t=
+trap '[ -z "$p" ] || [ -s "$p" ] || rm -f "$p"
+[ -z "$t" ] || [ ! -e "$t" ] || { chmod -R u+rwX "$t" 2>/dev/null; rm -rf "$t"; }
+echo end' EXIT
+trap "exit 1" INT TERM HUP
 """ + _COMMON + """\
 path "$1"; d=$r; path "$2"; b=$r k=$3
 if [ -d "$d" ]; then
@@ -93,18 +99,25 @@ if [ -L "$d" ]; then d=$(readlink -f "$d" && echo x) || say "its link leads nowh
 [ ! -e "$d" ] || [ -f "$d" ] || say "it is not a regular file"
 else need tar touch; [ ! -e "$d" ] || [ -d "$d" ] || say "it is not a directory"
 while [ "${d%/}" != "$d" ]; do d=${d%/}; done; fi
-p=${d%/*} n=${d##*/}
+w=${d%/*} n=${d##*/}
 [ "$n" != . ] || n=
-[ ${#n} -le 80 ] || n=$(printf %s "$n" | digest)
-p=$p/$n@PART@ o=0 g=- z=-; t=$p.d
-if [ "$5" ] && [ -f "$p" ] && [ ! -L "$p" ] && [ -O "$p" ]; then o=$(size <"$p") g=$(digest <"$p")
-else rm -f "$p" && (set -C; : >"$p") || exit 1; fi
+[ "$(printf %s "$n" | size)" -le 200 ] || n=$(printf %s "$n" | digest)
+w=$w/$n@PREFIX@ o=0 g=- z=-; p=$w${10}@SUFFIX@ t=$w${10}.tree@SUFFIX@
+(set -C; : >"$p") || exit 1
+for e in "$w"*@SUFFIX@; do
+[ "$e" != "$p" ] && [ -f "$e" ] && [ ! -L "$e" ] && [ -O "$e" ] || continue
+n=$(size <"$e")
+[ -z "$5" ] || [ "$n" -le "$o" ] || { cat <"$e" >"$p" && o=$n; } || { rm -f "$p"; exit 1; }
+rm -f "$e"
+done
+[ "$o" = 0 ] || { o=$(size <"$p") g=$(digest <"$p"); }
 shorten() { dd if=/dev/null of="$p" bs=1 seek="$1" 2>/dev/null || say "cannot shorten $p"; }
 command -v gzip >/dev/null 2>&1 && z=gz
 echo "have $o $g $z"
 read -r w z || exit 1
 [ "$w" = "$o" ] || shorten "$w"
 case $z in gz) gzip -dc;; *) cat;; esac >>"$p" || exit 1
+[ -f "$p" ] || say "another copy to the same place has begun"
 n=$(($(size <"$p")-@TRAILER@))
 [ $n -ge 0 ] || say "not all of it came"
 w=$(tail -c @TRAILER@ "$p"); shorten $n
@@ -125,9 +138,9 @@ mv -f "$p" "$d" || exit 1
 
 # A directory that is not there yet takes one rename; of others, many files share one.
 _TREE = """\
-end() { [ ! -e "$t" ] || { chmod -R u+rwX "$t" 2>/dev/null; rm -rf "$t"; }; }
-end; mkdir "$t" || exit 1
-(umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || { end; exit 1; }
+T=-T; mkdir "$t.1" || exit 1
+mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
+(umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || exit 1
 put() { w=$1; shift; [ $# = 0 ] || mv -f "$@" "$w/"; }
 merge() (
 cd "$1" || exit 1; w=$2; set --
@@ -144,10 +157,17 @@ put "$w" "$@" || exit 1
 [ -z "$P" ] || touch -r . "$w"
 )
 P=$7
-if [ -d "$d" ]; then a=$(cd "$d" && pwd && echo x) && merge "$t" "${a%?x}" || { end; exit 1; }; end
-else mv -f "$t" "$d" || { end; exit 1; }; fi
+[ ! -d "$d" ] && mv $T -f "$t" "$d" 2>/dev/null || {
+a=$(cd "$d" && pwd && echo x) && merge "$t" "${a%?x}" || exit 1; }
 rm -f "$p"
 """
+
+_CONSTANTS = {
+    "PREFIX": PREFIX,
+    "SUFFIX": SUFFIX,
+    "TRAILER": str(TRAILER),
+    "GIVEN_UP": GIVEN_UP,
+}
 
 _DONE = 'echo "done $g"\n'
 
@@ -185,7 +205,7 @@ class Upload(NamedTuple):
 def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
     """The command whose standard input becomes a file, or from a tar a directory."""
     script = _UP + (_TREE if upload.is_tree else _FILE) + _DONE
-    for name, value in (("PART", PART), ("TRAILER", str(TRAILER)), ("GIVEN_UP", GIVEN_UP)):
+    for name, value in _CONSTANTS.items():
         script = script.replace("@%s@" % name, value)
     words = [
         octal(at_node(upload.destination)),
@@ -197,6 +217,7 @@ def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
         "p" if upload.preserve else "",
         str(upload.mtime),
         upload.touched,
+        os.urandom(4).hex(),
     ]
     return _argv(script, words, sudo)
 

@@ -1,5 +1,6 @@
 """What a download is until it is right: a file of ours beside its destination, with its SHA-256."""
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -45,7 +46,7 @@ class PartFile:
         self.size = 0
         self._sha = hashlib.sha256()
         try:
-            self._file: BinaryIO = _open(self.path)
+            self._file: BinaryIO = _open_locked(self.path)
             if resume:
                 self._read_existing()
         except OSError as error:
@@ -133,6 +134,20 @@ def _open(path: str) -> BinaryIO:
         os.close(descriptor)
         raise CopyFailed("%s is there, and is not a regular file" % path)
     return open(descriptor, "r+b", buffering=0)
+
+
+def _open_locked(path: str) -> BinaryIO:
+    """Only one process writes to it."""
+    file = _open(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        now = _state(path)
+        if now is None or now.st_ino != os.fstat(file.fileno()).st_ino:
+            raise BlockingIOError("it has just been renamed")
+    except BlockingIOError as error:
+        file.close()
+        raise CopyFailed("another copy to the same place writes %s" % path) from error
+    return file
 
 
 def _state(path: str) -> Optional[os.stat_result]:

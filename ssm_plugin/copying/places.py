@@ -9,14 +9,17 @@ ends at the first colon with a ``/`` or ``~`` behind it, else at the last one. P
 import hashlib
 import os
 import re
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
 
 STREAM = "-"
 
-# What a copy is called until it is right.
+# What a copy is called until it is right: NAME.ssm-plugin.part here. At a node there may be others
+# at it, and it is NAME.ssm-plugin-....part with a word of its own in between.
+PREFIX = ".ssm-plugin-"
+SUFFIX = ".part"
 PART = ".ssm-plugin.part"
 
 # Bytes of a name on nearly every file system.
@@ -136,8 +139,3 @@ def _octal_byte(byte: int) -> str:
     letter = chr(byte)
     is_plain = letter.isalnum() and byte < 128 or letter in "./_"
     return letter if is_plain else "\\%03o" % byte
-
-
-def names_of(text: str) -> List[str]:
-    """The targets in ``web1,web2``."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -17,8 +17,8 @@ from ..session.environment import make_environment
 from ..terminal.signals import Signalled
 from ..transport.worker import Worker, WorkerFailed
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
-from .places import Direction, Place, names_of, parse_place, plan
-from .transfer import TargetCopy
+from .places import Direction, Place, parse_place, plan
+from .transfer import TargetCopy, nodes_of
 
 # Seconds that a copy which is interrupted here may take to be ended.
 _END_LIMIT = 6.0
@@ -70,8 +70,8 @@ def copy(
     environment = make_environment(settings)
     tell = progress or (lambda progress: None)
     copies = [
-        TargetCopy(settings.resolve_target(name), name, direction, options, environment, tell)
-        for name in names_of(direction.target)
+        TargetCopy(node, direction, options, environment, tell)
+        for node in nodes_of(direction, settings, environment.service)
     ]
     return _all_of(copies, _run_aside(copies))
 
@@ -82,8 +82,6 @@ def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
     direction = plan(places)
     if any(place.is_stream for place in places):
         raise UsageError("'-' is for the command line; here, run() takes stdin and gives stdout")
-    if len(names_of(direction.target)) > 1 and not direction.is_upload:
-        raise UsageError("files come from one target at a time")
     return direction
 
 

@@ -5,10 +5,14 @@ import time
 from contextlib import ExitStack
 from typing import Callable, List, Optional, Union
 
-from ..errors import SessionInterrupted, SsmPluginError
+from ..aws.client import ServiceClient
+from ..config import Settings
+from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..jobs.member import FleetMember
 from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import CommandRequest, CommandResult, ReadInput
+from ..nodes.grammar import split_targets
+from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
 from ..session.streams import CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -33,16 +37,29 @@ _KEPT_WORDS = 4096
 _SHELL = re.compile(r"^ssm-plugin: (?:line )?[0-9]+: ")
 
 
+def nodes_of(
+    direction: Direction, settings: Settings, service: Optional[ServiceClient]
+) -> List[Found]:
+    """The nodes that the target means. :raises UsageError: for none, or too many"""
+    words = split_targets(direction.target)
+    for word in words:
+        check_target(word, settings)
+    nodes = find_all(words, settings, service)
+    if not nodes:
+        raise UsageError("there is no TARGET before the colon")
+    if len(nodes) > 1 and not direction.is_upload:
+        raise UsageError("files come from one target at a time")
+    return nodes
+
+
 class TargetCopy(FleetMember):
-    """``target`` is what the service knows, ``name`` what the user calls it. ``read`` gives what is
-    called ``-``. ``tell`` and ``finished`` are called from other threads.
+    """``read`` gives what is called ``-``. ``tell`` and ``finished`` are called from other threads.
 
     ``run`` never raises an ``SsmPluginError``: it is in the result, and in ``files``."""
 
     def __init__(
         self,
-        target: str,
-        name: str,
+        node: Found,
         direction: Direction,
         options: CopyOptions,
         environment: Environment,
@@ -50,10 +67,9 @@ class TargetCopy(FleetMember):
         finished: Callable[[CopiedFile], object] = lambda copied: None,
         read: Optional[ReadInput] = None,
     ) -> None:
-        self._name = name
         self.session_id = ""
         self.files: List[CopiedFile] = []
-        self._target = target
+        self._node = node
         self._direction = direction
         self._options = options
         self._environment = environment
@@ -66,7 +82,11 @@ class TargetCopy(FleetMember):
 
     @property
     def name(self) -> str:
-        return self._name
+        return self._node.name
+
+    @property
+    def target(self) -> str:
+        return self._node.target
 
     def run(self) -> CommandResult:
         began = time.time()
@@ -97,6 +117,7 @@ class TargetCopy(FleetMember):
             size,
             0,
             error,
+            self.target,
         )
 
     def report(self, result: CommandResult) -> TargetReport:
@@ -132,7 +153,7 @@ class TargetCopy(FleetMember):
             words = _Words()
             command = RemoteCommand(
                 CommandRequest(
-                    self._target,
+                    self._node.target,
                     tuple(work.argv()),
                     self.name,
                     self._options.document_name,

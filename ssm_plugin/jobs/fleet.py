@@ -124,5 +124,5 @@ class Fleet:
             0,
             0,
             error,
-            command.request.target,
+            command.target,
         )

@@ -15,6 +15,11 @@ class FleetMember:
         """What the user calls the target."""
         raise NotImplementedError
 
+    @property
+    def target(self) -> str:
+        """What the service knows it by."""
+        raise NotImplementedError
+
     def run(self) -> CommandResult:
         raise NotImplementedError
 

@@ -122,6 +122,10 @@ class RemoteCommand(FleetMember):
         self._events.put(event)
 
     @property
+    def target(self) -> str:
+        return self.request.target
+
+    @property
     def name(self) -> str:
         return self.request.name or self.request.target
 

@@ -14,6 +14,7 @@ import time
 from ssm_plugin.copying.options import CopyOptions
 from ssm_plugin.copying.places import parse_place, plan
 from ssm_plugin.copying.transfer import TargetCopy
+from ssm_plugin.nodes.targets import Found
 from ssm_plugin.session.environment import Environment
 
 from .running import NETWORK, TARGET, service_client
@@ -35,7 +36,8 @@ class Copies:
     def make(self, *places, tell=lambda progress: None, read=None, **options):
         direction = plan([parse_place(str(place)) for place in places])
         return TargetCopy(
-            TARGET, TARGET, direction, CopyOptions(**options), self.environment, tell, read=read
+            Found(TARGET, TARGET), direction, CopyOptions(**options), self.environment, tell,
+            read=read,
         )
 
     def cp(self, *places, **options):

@@ -7,7 +7,6 @@ import threading
 import time
 from typing import NamedTuple
 
-from ssm_plugin.copying.places import PART
 from ssm_plugin.loopback.service import demo_service
 
 from .commands import Cli
@@ -147,10 +146,7 @@ class _Play:
         return was_running
 
     def _arrived(self):
-        try:
-            return os.stat(str(self._target) + PART).st_size
-        except FileNotFoundError:
-            return 0
+        return max(map(_size, self._target.parent.glob("*.part")), default=0)
 
     def _wrong(self):
         """What is under the final name is right, if anything is."""
@@ -161,6 +157,13 @@ class _Play:
     def _incomplete(self):
         found = sorted(os.listdir(str(self._target.parent)))
         return "" if found == ["data"] else "left behind: %s" % found
+
+
+def _size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _make(path, schedule):

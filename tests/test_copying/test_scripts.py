@@ -7,7 +7,7 @@ import pytest
 
 from ssm_plugin.copying.download import Download
 from ssm_plugin.copying.options import CopyFailed, CopyOptions
-from ssm_plugin.copying.places import PART
+from ssm_plugin.copying.places import PART, PREFIX, SUFFIX
 from ssm_plugin.copying.upload import Upload
 from tests.support.copies import ScriptNode, tree_state
 
@@ -20,6 +20,7 @@ SHELLS = [
 NEEDED = "sh base64 cat mv mkdir rm dd head tail wc tee sed ls stat chmod touch".split()
 DIGESTS = ["sha256sum", "shasum", "openssl", "python3", "perl"]
 DATA = bytes(range(256)) * 1000 + b"end"
+AT_NODE = PREFIX + "0a1b2c3d" + SUFFIX
 PLAIN = CopyOptions()
 ALL = CopyOptions(recursive=True, preserve=True)
 NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", "a:b", "*"]
@@ -210,15 +211,39 @@ def test_a_part_is_gone_on_from_where_it_agrees(script_node, places):
     for copy, source, target in ((up, here, there), (down, there, here)):
         write(source + "/a")
         for part, resumed in ((DATA[:100000], 100000), (b"wrong", 0), (DATA, len(DATA))):
-            write(target + "/a" + PART, part)
+            write(target + "/a" + (AT_NODE if copy is up else PART), part)
             copied = copy(script_node, source + "/a", target, CopyOptions(resume=True))
             assert copied.resumed == resumed
             assert read(target + "/a") == DATA and os.listdir(target) == ["a"]
             os.unlink(target + "/a")
-        write(target + "/a" + PART, DATA[:100000])
+        write(target + "/a" + (AT_NODE if copy is up else PART), DATA[:100000])
         assert copy(script_node, source + "/a", target).resumed == 0
         os.unlink(target + "/a")
         os.unlink(source + "/a")
+
+
+def test_what_an_earlier_copy_at_the_node_still_writes_is_not_in_the_file(script_node, places):
+    """Its process may be there, although nobody is at the other end of its session any more."""
+    here, there = places
+    write(here + "/a")
+    write(there + "/a" + AT_NODE, DATA[:1000])
+    with open(there + "/a" + AT_NODE, "ab", buffering=0) as earlier:
+        copied = up(script_node, here + "/a", there, CopyOptions(resume=True))
+        earlier.write(b"late")
+    assert copied.resumed == 1000
+    assert read(there + "/a") == DATA and os.listdir(there) == ["a"]
+
+
+def test_only_one_copy_here_writes_to_a_part(places):
+    here, there = places
+    write(there + "/a")
+    work = Download(TARGET, there + "/a", here, PLAIN)
+    with pytest.raises(CopyFailed, match="another copy to the same place"):
+        Download(TARGET, there + "/a", here, PLAIN)
+    ScriptNode().run(work)
+    work.finish()
+    work.close()
+    assert read(here + "/a") == DATA and os.listdir(here) == ["a"]
 
 
 def test_a_part_of_a_tree_is_gone_on_from(script_node, places):
