@@ -90,6 +90,7 @@ echo end' EXIT
 trap "exit 1" INT TERM HUP
 """ + _COMMON + """\
 path "$1"; d=$r; path "$2"; b=$r k=$3
+case $d in /*) ;; *) d=$PWD/${d#./};; esac
 if [ -d "$d" ]; then
 if [ "$b" ]; then d=${d%/}/$b; elif [ $k = f ]; then say "it is a directory"; else d=${d%/}/.; fi
 else case $4$k$d in m*|f*/) say "there is no such directory";; esac; fi
@@ -106,8 +107,8 @@ w=$w/$n@PREFIX@ o=0 g=- z=-; p=$w${10}@SUFFIX@ t=$w${10}.tree@SUFFIX@
 (set -C; : >"$p") || exit 1
 for e in "$w"*@SUFFIX@; do
 [ "$e" != "$p" ] && [ -f "$e" ] && [ ! -L "$e" ] && [ -O "$e" ] || continue
-n=$(size <"$e")
-[ -z "$5" ] || [ "$n" -le "$o" ] || { cat <"$e" >"$p" && o=$n; } || { rm -f "$p"; exit 1; }
+n=$( (size <"$e") 2>/dev/null) || continue
+[ -z "$5" ] || [ "$n" -le "$o" ] || { (cat <"$e" >"$p") 2>/dev/null && o=$n; } || { : >"$p"; o=0; }
 rm -f "$e"
 done
 [ "$o" = 0 ] || { o=$(size <"$p") g=$(digest <"$p"); }
@@ -143,6 +144,7 @@ mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
 (umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || exit 1
 put() { w=$1; shift; [ $# = 0 ] || mv -f "$@" "$w/"; }
 merge() (
+[ -z "$P" ] || { R=$R.r; touch -r "$1" "$R"; }
 cd "$1" || exit 1; w=$2; set --
 for e in ./* ./.[!.]* ./..?*; do
 if [ -L "$e" ] || [ -f "$e" ]; then [ ! -d "$w/$e" ] || say "$w/$e is a directory"
@@ -154,11 +156,10 @@ set -- "$@" "$e"
 [ $# -lt 200 ] || { put "$w" "$@" || exit 1; set --; }
 done
 put "$w" "$@" || exit 1
-[ -z "$P" ] || touch -r . "$w"
+[ -z "$P" ] || { touch -r "$R" "$w"; rm -f "$R"; }
 )
-P=$7
-[ ! -d "$d" ] && mv $T -f "$t" "$d" 2>/dev/null || {
-a=$(cd "$d" && pwd && echo x) && merge "$t" "${a%?x}" || exit 1; }
+P=$7 R=$p
+[ ! -d "$d" ] && mv $T -f "$t" "$d" 2>/dev/null || merge "$t" "$d" || exit 1
 rm -f "$p"
 """
 
