@@ -4,12 +4,14 @@ from .version import __version__
 
 MYPY = False
 if MYPY:
-    from typing import IO, Callable, ContextManager, Optional, Sequence, Union
+    import os
+    from typing import IO, Callable, ContextManager, List, Optional, Sequence, Union
 
+    from .copying.options import CopiedFile, CopyProgress
     from .forwarding.reports import LocalAddress
     from .library import CompletedCommand
 
-__all__ = ["__version__", "forward", "run"]
+__all__ = ["__version__", "copy", "forward", "run"]
 
 
 def run(
@@ -42,6 +44,49 @@ def run(
         check=check,
         stdout=stdout,
         stderr=stderr,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )
+
+
+def copy(
+    source: "Union[str, os.PathLike[str], Sequence[Union[str, os.PathLike[str]]]]",
+    destination: "Union[str, os.PathLike[str]]",
+    *,
+    recursive: bool = False,
+    preserve: bool = False,
+    resume: bool = False,
+    compress: bool = False,
+    sudo: bool = False,
+    timeout: "Optional[float]" = None,
+    progress: "Optional[Callable[[CopyProgress], object]]" = None,
+    profile: "Optional[str]" = None,
+    region: "Optional[str]" = None,
+    endpoint_url: "Optional[str]" = None,
+    document_name: "Optional[str]" = None,
+    reason: "Optional[str]" = None,
+    config_file: "Optional[str]" = None
+) -> "List[CopiedFile]":
+    """Copy files to a node, or from it: one side is ``TARGET:PATH``.
+
+    Arguments and errors are those of :func:`ssm_plugin.copying.python_call.copy`.
+    """
+    from .copying import python_call
+
+    return python_call.copy(
+        source,
+        destination,
+        recursive=recursive,
+        preserve=preserve,
+        resume=resume,
+        compress=compress,
+        sudo=sudo,
+        timeout=timeout,
+        progress=progress,
         profile=profile,
         region=region,
         endpoint_url=endpoint_url,

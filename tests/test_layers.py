@@ -23,7 +23,7 @@ LAYERS = (
     {"session"},
     {"nodes", "plugins"},
     {"doctor", "jobs", "loopback"},
-    {"relay"},
+    {"copying", "relay"},
     {"forwarding"},
     {"commands", "library"},
     {"cli"},

@@ -8,6 +8,7 @@ COMMANDS: Dict[str, str] = {
     "shell": "a shell on a node",
     "exec": "run a command on nodes; its output and exit status come back",
     "forward": "forward local ports to a node, or to hosts behind it",
+    "cp": "copy files and directories to a node, or from it",
     "ssh": "carry one SSH connection, for ProxyCommand",
     "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",

@@ -9,7 +9,7 @@ from ..errors import SessionInterrupted
 from ..named_tuple import NamedTuple
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import Worker, WorkerFailed
-from .remote_command import RemoteCommand
+from .member import FleetMember
 from .request import CommandResult
 
 PARALLEL = 10
@@ -35,7 +35,7 @@ class Fleet:
 
     def __init__(
         self,
-        commands: Sequence[RemoteCommand],
+        commands: Sequence[FleetMember],
         parallel: int = PARALLEL,
         events: "Optional[queue.Queue[FleetEvent]]" = None,
     ) -> None:
@@ -124,5 +124,5 @@ class Fleet:
             0,
             0,
             error,
-            command.request.target,
+            command.target,
         )

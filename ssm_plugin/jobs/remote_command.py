@@ -35,6 +35,7 @@ from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
+from .member import FleetMember
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
@@ -57,7 +58,7 @@ _FINAL_CODES = (
 _REFUSED = ("InvalidParameters", "ValidationException")
 
 
-class RemoteCommand:
+class RemoteCommand(FleetMember):
     """``run`` blocks, on any thread; several may run at once. ``streams`` gets the output, in a
     thread of the session."""
 
@@ -119,6 +120,10 @@ class RemoteCommand:
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this command broke."""
         self._events.put(event)
+
+    @property
+    def target(self) -> str:
+        return self.request.target
 
     @property
     def name(self) -> str:

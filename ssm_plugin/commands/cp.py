@@ -1,0 +1,157 @@
+"""Copy files and directories to a node, or from it, as scp does, with nothing but a session.
+
+One side is TARGET:PATH; a PATH that is not absolute starts at the home directory of the session's
+user. A file is written beside its destination, as NAME.ssm-plugin.part, and renamed when its
+SHA-256 is the same at both ends; --resume goes on from such a part. A directory travels as one tar,
+and takes its place when all of it is there. Links in it stay links; those that lead out of it, and
+what is no file, are left out and named. No name is a pattern: * is a star.
+The node needs sh, base64, the usual small tools, tar for -r, and one of sha256sum, shasum, openssl,
+python3, perl.
+"""
+
+import argparse
+import json
+import os
+import queue
+from contextlib import ExitStack
+from typing import List, Mapping, Optional
+
+from ..config import Settings
+from ..copying.options import (
+    CopiedFile,
+    CopyOptions,
+    CopyProgress,
+    TargetReport,
+    as_objects,
+    table,
+)
+from ..copying.places import STREAM, parse_place, plan
+from ..copying.progress import ProgressDisplay
+from ..copying.transfer import TargetCopy, nodes_of
+from ..display import encoded, shown
+from ..errors import UsageError
+from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
+from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
+from ..session.environment import make_environment
+from ..session.streams import write_all
+from ..terminal.input import InputReader
+from .exec import _positive, _told_to
+from .waiting import add_wait_option, duration, with_waiting
+
+EXAMPLE = """\
+examples:
+  ssm-plugin cp db1:/var/log/app.log .
+  ssm-plugin cp -r -p site/ web1:/srv/www
+  ssm-plugin cp nginx.conf web1,web2:/etc/nginx/ --sudo
+  pg_dump orders | ssm-plugin cp - db1:orders.sql
+
+exit status: 0 if all was copied; 1 if a file stood in the way of it, here or at the node; 124 after
+--timeout; 128+n after signal n; 255 if a session could not be started or was lost; of many, the
+worst
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [OPTION ...] SOURCE ... DESTINATION"
+    parser.add_argument(
+        "places", metavar="PATH", nargs="+",
+        help="here, TARGET:PATH, or - for standard input or output; the TARGET of a destination "
+        "may be many, with commas in between",
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="directories, too")
+    parser.add_argument("-p", "--preserve", action="store_true", help="keep modes and times")
+    parser.add_argument("--resume", action="store_true", help="go on from a .part")
+    parser.add_argument(
+        "--compress", action="store_true", help="on the way, where it helps and gzip is there"
+    )
+    parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
+    parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
+    parser.add_argument("--json", action="store_true", help="print one object at the end")
+    parser.add_argument(
+        "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
+    )
+    add_wait_option(parser)
+    parser.add_argument("--reason", help="why, for the session's record at AWS")
+
+
+def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    direction = plan([parse_place(word) for word in options.places])
+    if options.json and direction.destination == STREAM and not direction.is_upload:
+        raise UsageError("with --json, standard output is taken: copy to a file")
+    chosen = CopyOptions(
+        options.recursive,
+        options.preserve,
+        options.resume,
+        options.compress,
+        options.sudo,
+        options.timeout,
+        settings.document_name or DEFAULT_DOCUMENT,
+        options.reason,
+    )
+    environment = make_environment(settings, environ=environ)
+    nodes = nodes_of(direction, settings, environment.service)
+    if len(nodes) > 1 and direction.sources == (STREAM,):
+        raise UsageError("standard input goes to one target only")
+    environment = with_waiting(environment, options, settings)
+    show = _Show(options.json, settings.quiet, len(nodes) == 1)
+    with ExitStack() as exits:
+        read = _standard_input(exits) if direction.sources == (STREAM,) else None
+        copies = [
+            TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
+            for node in nodes
+        ]
+        events: "queue.Queue[FleetEvent]" = queue.Queue()
+        with _told_to(events.put, events.put):
+            results = Fleet(copies, options.parallel, events).run()
+    reports = [copy.report(result) for copy, result in zip(copies, results)]
+    show.report(reports)
+    return worst(results)
+
+
+def _standard_input(exits: ExitStack) -> ReadInput:
+    reader = InputReader(0)
+    exits.callback(reader.close)
+    return reader.read
+
+
+class _Show:
+    """What is seen on the way, and at the end."""
+
+    def __init__(self, as_json: bool, quiet: bool, is_one: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._is_one = is_one
+        self._display: Optional[ProgressDisplay] = None
+        if is_one and not as_json and not quiet and os.isatty(2):
+            self._display = ProgressDisplay(lambda data: write_all(2, data))
+
+    def tell(self, progress: CopyProgress) -> None:
+        if self._display:
+            self._display.tell(progress)
+
+    def finished(self, copied: CopiedFile) -> None:
+        if self._display:
+            self._display.finish(bool(copied.sha256))
+        if not self._as_json and self._is_one:
+            self._explain(copied)
+
+    def report(self, reports: List[TargetReport]) -> None:
+        if self._as_json:
+            write_all(1, (json.dumps(as_objects(reports)) + "\n").encode("ascii"))
+            return
+        results = [report.result for report in reports]
+        if self._is_one:
+            if results[0].status and not reports[0].files:
+                _say(results[0].reason)
+        elif not self._quiet or worst(results):
+            write_all(2, encoded(table(reports)))
+
+    def _explain(self, copied: CopiedFile) -> None:
+        if copied.reason:
+            _say(copied.reason)
+        for one in copied.skipped:
+            _say("not copied: %s" % one)
+
+
+def _say(text: str) -> None:
+    write_all(2, encoded("ssm-plugin: %s\n" % shown(" ".join(text.split()))))

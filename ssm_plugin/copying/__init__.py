@@ -1,0 +1,1 @@
+"""Files and directories, both ways, by commands at the node alone."""

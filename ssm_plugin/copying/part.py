@@ -1,0 +1,157 @@
+"""What a download is until it is right: a file of ours beside its destination, with its SHA-256."""
+
+import fcntl
+import hashlib
+import os
+import stat
+from typing import BinaryIO, Optional
+
+from ..errors import SsmPluginError
+from ..files import open_private
+from .node_script import Existing
+from .options import CopyFailed
+from .places import base_name, part_of
+from .tree import MODE, current_umask, write_whole
+
+_PIECE = 1 << 20
+
+
+def final_path(destination: str, source: str, needs_directory: bool) -> str:
+    """Where a source of that name goes: into a directory that is there, else under that name.
+
+    :raises CopyFailed: if there is to be a directory and is none
+    """
+    if os.path.isdir(destination):
+        name = base_name(source)
+        return os.path.join(destination, name) if name else destination.rstrip("/") or "/"
+    if needs_directory:
+        raise CopyFailed("there is no directory %s" % destination)
+    path = destination.rstrip("/")
+    if os.path.islink(path):
+        path = os.path.realpath(path)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise CopyFailed("%s is not a regular file" % destination)
+    parent = os.path.dirname(path) or "."
+    if not os.path.isdir(parent):
+        raise CopyFailed("there is no directory %s" % parent)
+    return path
+
+
+class PartFile:
+    """``destination`` is what it becomes. ``resume``: what is there already may stay."""
+
+    def __init__(self, destination: str, resume: bool) -> None:
+        self.destination = destination
+        self.path = part_of(destination)
+        self.size = 0
+        self._sha = hashlib.sha256()
+        try:
+            self._file: BinaryIO = _open_locked(self.path)
+            if resume:
+                self._read_existing()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    @property
+    def existing(self) -> Existing:
+        return Existing(self.size, self._sha.hexdigest()) if self.size else Existing()
+
+    @property
+    def digest(self) -> str:
+        return self._sha.hexdigest()
+
+    def start(self, offset: int) -> None:
+        """What is behind ``offset``, 0 or all that was there, does not count."""
+        try:
+            if offset != self.size:
+                self.size = 0
+                self._sha = hashlib.sha256()
+            self._file.truncate(self.size)
+            self._file.seek(self.size)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            write_whole(self._file, data)  # type: ignore[arg-type]
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._sha.update(data)
+        self.size += len(data)
+
+    def reader(self) -> BinaryIO:
+        """Itself, to read from."""
+        return open(self.path, "rb")
+
+    def become_file(self, mode: int, mtime: Optional[int], preserve: bool) -> None:
+        """Rename it: it is right. A file that it replaces leaves it its mode and its owner, unless
+        these are to be the source's. ``mtime`` is in seconds."""
+        descriptor = self._file.fileno()
+        try:
+            before = _state(self.destination)
+            if preserve:
+                mode = mode & MODE
+            elif before:
+                mode = stat.S_IMODE(before.st_mode) & MODE
+            else:
+                mode = mode & MODE & ~current_umask()
+            if before and os.geteuid() == 0:
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, mode)
+            if preserve and mtime is not None:
+                os.utime(descriptor, (mtime, mtime))
+            if os.path.isdir(self.destination):
+                raise CopyFailed("%s is a directory" % self.destination)
+            os.replace(self.path, self.destination)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def remove(self) -> None:
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+    def close(self) -> None:
+        """An empty one is worth nothing."""
+        self._file.close()
+        state = _state(self.path)
+        if state and not state.st_size:
+            self.remove()
+
+    def _read_existing(self) -> None:
+        for piece in iter(lambda: self._file.read(_PIECE), b""):
+            self._sha.update(piece)
+            self.size += len(piece)
+
+    def _unusable(self, error: OSError) -> SsmPluginError:
+        return CopyFailed("cannot write %s: %s" % (self.destination, error.strerror or error))
+
+
+def _open(path: str) -> BinaryIO:
+    descriptor = open_private(path, os.O_RDWR)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CopyFailed("%s is there, and is not a regular file" % path)
+    return open(descriptor, "r+b", buffering=0)
+
+
+def _open_locked(path: str) -> BinaryIO:
+    """Only one process writes to it."""
+    file = _open(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        now = _state(path)
+        if now is None or now.st_ino != os.fstat(file.fileno()).st_ino:
+            raise BlockingIOError("it has just been renamed")
+    except BlockingIOError as error:
+        file.close()
+        raise CopyFailed("another copy to the same place writes %s" % path) from error
+    return file
+
+
+def _state(path: str) -> Optional[os.stat_result]:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None

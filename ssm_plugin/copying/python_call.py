@@ -1,0 +1,120 @@
+"""What programs that embed us call. Works from any thread.
+
+    import ssm_plugin
+    ssm_plugin.copy("i-0123456789abcdef0:/var/log/app.log", "logs/")
+"""
+
+import os
+import queue
+import signal
+from typing import Callable, List, Optional, Sequence, Union
+
+from .. import config
+from ..errors import UsageError
+from ..jobs.fleet import Fleet
+from ..jobs.request import DEFAULT_DOCUMENT, CommandResult
+from ..session.environment import make_environment
+from ..terminal.signals import Signalled
+from ..transport.worker import Worker, WorkerFailed
+from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
+from .places import Direction, Place, parse_place, plan
+from .transfer import TargetCopy, nodes_of
+
+# Seconds that a copy which is interrupted here may take to be ended.
+_END_LIMIT = 6.0
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+def copy(
+    source: Union[Path, Sequence[Path]],
+    destination: Path,
+    *,
+    recursive: bool = False,
+    preserve: bool = False,
+    resume: bool = False,
+    compress: bool = False,
+    sudo: bool = False,
+    timeout: Optional[float] = None,
+    progress: Optional[Callable[[CopyProgress], object]] = None,
+    profile: Optional[str] = None,
+    region: Optional[str] = None,
+    endpoint_url: Optional[str] = None,
+    document_name: Optional[str] = None,
+    reason: Optional[str] = None,
+    config_file: Optional[str] = None
+) -> List[CopiedFile]:
+    """Copy files to a node, or from it, and wait. Settings come as for ``ssm-plugin cp``: what is
+    given here, then the environment, then the configuration file.
+
+    One side is ``"TARGET:PATH"``; a ``pathlib.Path`` is always on this machine. ``source`` may be a
+    list, and the target of a destination may be many, with commas in between. ``timeout`` is in
+    seconds, for each target. ``progress`` is called with a :class:`CopyProgress` in another thread,
+    once for each piece of some 64 KiB; what it raises ends the copy and comes out here.
+
+    Returns a result for each file or directory and target. Nothing half-written is ever under the
+    final name.
+
+    :raises CopyFailed: if a file could not be copied; ``files`` has the results of all
+    :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
+    :raises SsmPluginError: if a session could not be started, or was lost
+    """
+    direction = _plan(source, destination)
+    settings = config.load(config_file).override(
+        profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
+    )
+    options = CopyOptions(
+        recursive, preserve, resume, compress, sudo, timeout,
+        settings.document_name or DEFAULT_DOCUMENT, reason,
+    )
+    environment = make_environment(settings)
+    tell = progress or (lambda progress: None)
+    copies = [
+        TargetCopy(node, direction, options, environment, tell)
+        for node in nodes_of(direction, settings, environment.service)
+    ]
+    return _all_of(copies, _run_aside(copies))
+
+
+def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    places = [_place(one) for one in sources + [destination]]
+    direction = plan(places)
+    if any(place.is_stream for place in places):
+        raise UsageError("'-' is for the command line; here, run() takes stdin and gives stdout")
+    return direction
+
+
+def _all_of(copies: List[TargetCopy], results: List[CommandResult]) -> List[CopiedFile]:
+    files = [file for one in copies for file in one.files]
+    errors = [result.error for result in results if result.error]
+    for error in errors:
+        if not isinstance(error, CopyFailed):
+            raise error
+    failed = [result.reason for result in results if result.status]
+    if failed:
+        raise CopyFailed(failed[0], files) from (errors[0] if errors else None)
+    return files
+
+
+def _place(word: Path) -> Place:
+    return parse_place(word) if isinstance(word, str) else Place(None, os.fsdecode(word))
+
+
+def _run_aside(copies: List[TargetCopy]) -> List[CommandResult]:
+    """Wait in this thread, and do nothing else in it: a KeyboardInterrupt cannot interrupt any
+    work."""
+    answers: "queue.Queue[Union[List[CommandResult], WorkerFailed]]" = queue.Queue()
+    worker = Worker("copy", lambda: answers.put(Fleet(copies).run()), answers.put)
+    worker.start()
+    try:
+        answer = answers.get()
+    except BaseException:  # a safety net: KeyboardInterrupt above all
+        for one in copies:
+            one.signal(Signalled(signal.SIGTERM))
+        worker.join(_END_LIMIT)
+        raise
+    if isinstance(answer, WorkerFailed):
+        raise answer.error
+    return answer
+

@@ -1,0 +1,248 @@
+"""All sources of a copy, to or from one target: one command at the node for each."""
+
+import re
+import time
+from contextlib import ExitStack
+from typing import Callable, List, Optional, Union
+
+from ..aws.client import ServiceClient
+from ..config import Settings
+from ..errors import SessionInterrupted, SsmPluginError, UsageError
+from ..jobs.member import FleetMember
+from ..jobs.remote_command import RemoteCommand
+from ..jobs.request import CommandRequest, CommandResult, ReadInput
+from ..nodes.grammar import split_targets
+from ..nodes.targets import Found, check_target, find_all
+from ..session.environment import Environment
+from ..session.streams import CallableStreams
+from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..transport.worker import WorkerFailed
+from .download import Download
+from .options import (
+    CopiedFile,
+    CopyFailed,
+    CopyOptions,
+    TargetReport,
+    Tell,
+)
+from .places import STREAM, Direction
+from .upload import Upload
+
+EXIT_TIME_UP = 124
+
+# Bytes of what the node says on stderr that are kept for an error.
+_KEPT_WORDS = 4096
+
+# What a shell puts before its words: our script has no lines that anybody knows.
+_SHELL = re.compile(r"^ssm-plugin: (?:line )?[0-9]+: ")
+
+
+def nodes_of(
+    direction: Direction, settings: Settings, service: Optional[ServiceClient]
+) -> List[Found]:
+    """The nodes that the target means. :raises UsageError: for none, or too many"""
+    words = split_targets(direction.target)
+    for word in words:
+        check_target(word, settings)
+    nodes = find_all(words, settings, service)
+    if not nodes:
+        raise UsageError("there is no TARGET before the colon")
+    if len(nodes) > 1 and not direction.is_upload:
+        raise UsageError("files come from one target at a time")
+    return nodes
+
+
+class TargetCopy(FleetMember):
+    """``read`` gives what is called ``-``. ``tell`` and ``finished`` are called from other threads.
+
+    ``run`` never raises an ``SsmPluginError``: it is in the result, and in ``files``."""
+
+    def __init__(
+        self,
+        node: Found,
+        direction: Direction,
+        options: CopyOptions,
+        environment: Environment,
+        tell: Tell = lambda progress: None,
+        finished: Callable[[CopiedFile], object] = lambda copied: None,
+        read: Optional[ReadInput] = None,
+    ) -> None:
+        self.session_id = ""
+        self.files: List[CopiedFile] = []
+        self._node = node
+        self._direction = direction
+        self._options = options
+        self._environment = environment
+        self._tell = tell
+        self._finished = finished
+        self._read = read
+        self._command: Optional[RemoteCommand] = None
+        self._ended_by: Optional[int] = None
+        self._ends_at: Optional[float] = None
+
+    @property
+    def name(self) -> str:
+        return self._node.name
+
+    @property
+    def target(self) -> str:
+        return self._node.target
+
+    def run(self) -> CommandResult:
+        began = time.time()
+        error: Optional[SsmPluginError] = None
+        if self._options.timeout is not None:
+            self._ends_at = time.monotonic() + self._options.timeout
+        for source in self._direction.sources:
+            try:
+                copied = self._copy(source)
+            except SsmPluginError as raised:
+                copied = self._not_copied(source, raised)
+                error = _worse(error, raised)
+                if not isinstance(raised, CopyFailed):
+                    self._finish(copied)
+                    break
+            self._finish(copied)
+        status = max([one.status for one in self.files] or [0])
+        reasons = [one.reason for one in self.files if one.reason]
+        more = " (and %d more)" % (len(reasons) - 1) if len(reasons) > 1 else ""
+        size = sum(one.size for one in self.files if one.sha256)
+        return CommandResult(
+            self.name,
+            status,
+            reasons[0] + more if reasons else "",
+            self.session_id,
+            began,
+            time.time(),
+            size,
+            0,
+            error,
+            self.target,
+        )
+
+    def report(self, result: CommandResult) -> TargetReport:
+        return TargetReport(result, self.files)
+
+    def signal(self, event: Signalled) -> None:
+        if event.signum in ENDING_SIGNALS:
+            self._ended_by = 128 + event.signum
+        command = self._command
+        if command is not None:
+            command.signal(event)
+
+    def failed(self, event: WorkerFailed) -> None:
+        """A thread that serves this copy broke."""
+        command = self._command
+        if command is not None:
+            command.failed(event)
+
+    def _finish(self, copied: CopiedFile) -> None:
+        self.files.append(copied)
+        self._finished(copied)
+
+    def _not_copied(self, source: str, error: SsmPluginError) -> CopiedFile:
+        status = getattr(error, "exit_status", 255)
+        destination = self._direction.destination
+        return CopiedFile(self.name, source, destination, 0, 0, "", status, str(error))
+
+    def _copy(self, source: str) -> CopiedFile:
+        self._check()
+        with ExitStack() as exits:
+            work = self._work(source)
+            exits.callback(work.close)
+            words = _Words()
+            command = RemoteCommand(
+                CommandRequest(
+                    self._node.target,
+                    tuple(work.argv()),
+                    self.name,
+                    self._options.document_name,
+                    self._left(),
+                    read_input=work.read_input,
+                    reason=self._options.reason,
+                ),
+                self._environment,
+                CallableStreams(work.output, words.add),
+            )
+            self._command = command
+            self._check()
+            try:
+                result = command.run()
+            finally:
+                work.wake()
+                self.session_id = command.session_id or self.session_id
+            return self._judge(source, work, result, words)
+
+    def _judge(
+        self, source: str, work: Union[Download, Upload], result: CommandResult, words: "_Words"
+    ) -> CopiedFile:
+        if isinstance(work, Upload) and isinstance(work.failure, SsmPluginError):
+            raise work.failure
+        if result.status == EXIT_TIME_UP:
+            raise self._time_up()
+        if result.error is not None:
+            raise result.error
+        if result.status > 128:
+            raise SessionInterrupted("the copy was ended", result.status)
+        try:
+            if result.status:
+                raise CopyFailed("")
+            return work.finish()
+        except CopyFailed as error:
+            if str(error):
+                raise
+            raise CopyFailed(
+                "%s: %s" % (self._subject(source), words.text or "the node does not say why")
+            ) from error
+
+    def _work(self, source: str) -> Union[Download, Upload]:
+        direction, options = self._direction, self._options
+        many = len(direction.sources) > 1
+        if direction.is_upload:
+            path = None if source == STREAM else source
+            return Upload(
+                self.name, path, direction.destination, options, many, self._tell, self._read
+            )
+        to = None if direction.destination == STREAM else direction.destination
+        return Download(self.name, source, to, options, many, self._tell, self._check)
+
+    def _subject(self, source: str) -> str:
+        path = self._direction.destination if self._direction.is_upload else source
+        return "%s:%s" % (self.name, path)
+
+    def _check(self) -> None:
+        if self._ended_by is not None:
+            raise SessionInterrupted("the copy was ended", self._ended_by)
+        if self._ends_at is not None and time.monotonic() > self._ends_at:
+            raise self._time_up()
+
+    def _time_up(self) -> SessionInterrupted:
+        text = "the time limit of %g s has passed" % (self._options.timeout or 0.0)
+        return SessionInterrupted(text, EXIT_TIME_UP)
+
+    def _left(self) -> Optional[float]:
+        """Seconds."""
+        return None if self._ends_at is None else max(0.001, self._ends_at - time.monotonic())
+
+
+class _Words:
+    """The last of what the node says on stderr."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def add(self, data: bytes) -> None:
+        self._data = (self._data + data)[-_KEPT_WORDS:]
+
+    @property
+    def text(self) -> str:
+        lines = self._data.decode("utf-8", "replace").split("\n")
+        words = [_SHELL.sub("", line).strip() for line in lines]
+        return "; ".join(filter(None, words))[:400]
+
+
+def _worse(one: Optional[SsmPluginError], other: SsmPluginError) -> SsmPluginError:
+    """The one that has the higher status."""
+    if one is None or getattr(other, "exit_status", 255) > getattr(one, "exit_status", 255):
+        return other
+    return one

@@ -1,0 +1,329 @@
+"""Directories on this machine: their tar for a node, and a node's tar as a directory here."""
+
+import io
+import os
+import shutil
+import stat
+import tarfile
+from typing import IO, Callable, Iterator, List, Optional, Set, Tuple
+
+from .. import logs
+from ..errors import RemoteError
+from ..files import make_private_directories
+from . import tar_reader
+from .options import CopyFailed
+from .tar_reader import DIRECTORY, FILE, HARD_LINK, LINK, Member, parts_of, stays_inside
+
+log = logs.logger(__name__)
+
+PIECE = 65536
+
+# The bits that are copied: neither set-user-ID nor its like.
+MODE = 0o777
+
+# How many names of what was left out are told.
+_TOLD = 10
+
+
+class Skipped:
+    """What of a tree is left out, and why: a few names, and how many."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._names: List[str] = []
+
+    def add(self, name: str, why: str) -> None:
+        self.count += 1
+        if len(self._names) < _TOLD:
+            self._names.append("%s: %s" % (name, why))
+
+    def clear(self) -> None:
+        self.count = 0
+        self._names = []
+
+    def told(self) -> Tuple[str, ...]:
+        more = self.count - len(self._names)
+        return tuple(self._names + (["and %d more" % more] if more else []))
+
+
+# --- From here to a node
+
+
+def tree_size(root: str) -> int:
+    """Bytes of its tar, as far as that can be told in advance."""
+    total = 2 * tar_reader.BLOCK
+    for _, _, status in _walk(root):
+        content = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        total += tar_reader.BLOCK + -(-content // tar_reader.BLOCK) * tar_reader.BLOCK
+    return total
+
+
+def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
+    """The tar of a directory, in pieces; the same each time as long as the directory is.
+
+    :raises CopyFailed: for what cannot be read, or changes meanwhile
+    """
+    for path, name, status in _walk(root):
+        info = tarfile.TarInfo(os.fsencode(name).decode("utf-8", "surrogateescape"))
+        info.mode, info.mtime = status.st_mode & MODE, int(status.st_mtime)
+        if stat.S_ISDIR(status.st_mode):
+            info.type = tarfile.DIRTYPE
+            yield _block(info)
+        elif stat.S_ISREG(status.st_mode):
+            yield from _tar_of_file(path, info)
+        elif stat.S_ISLNK(status.st_mode):
+            link = os.fsencode(os.readlink(path))
+            if stays_inside(parts_of(os.fsencode(name)), link):
+                info.type = tarfile.SYMTYPE
+                info.linkname = link.decode("utf-8", "surrogateescape")
+                yield _block(info)
+            else:
+                skipped.add(name[2:], "a link that leads out of the directory")
+        else:
+            skipped.add(name[2:], "not a file, a directory or a link")
+    yield bytes(2 * tar_reader.BLOCK)
+
+
+def _walk(root: str) -> Iterator[Tuple[str, str, os.stat_result]]:
+    """Path, name beneath the root, state. Each directory comes before what is in it."""
+    waiting = [(root, ".")]
+    while waiting:
+        path, name = waiting.pop()
+        try:
+            status = os.stat(path) if name == "." else os.lstat(path)
+            yield path, name, status
+            if stat.S_ISDIR(status.st_mode):
+                for entry in sorted(os.listdir(path), reverse=True):
+                    waiting.append((os.path.join(path, entry), name + "/" + entry))
+        except OSError as error:
+            raise _cannot("read", path, error) from error
+
+
+def _tar_of_file(path: str, info: tarfile.TarInfo) -> Iterator[bytes]:
+    with open_source(path) as file:
+        info.size = left = os.fstat(file.fileno()).st_size
+        yield _block(info)
+        for piece in content_of(file, path, left):
+            yield piece
+    yield bytes(-info.size % tar_reader.BLOCK)
+
+
+def _block(info: tarfile.TarInfo) -> bytes:
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def open_source(path: str) -> IO[bytes]:
+    """:raises CopyFailed: also for what is not a regular file"""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        file = open(descriptor, "rb", buffering=0)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise CopyFailed("%s is not a regular file" % path)
+    except OSError as error:
+        raise _cannot("read", path, error) from error
+    return file
+
+
+def content_of(file: IO[bytes], path: str, size: int) -> Iterator[bytes]:
+    """``size`` bytes: what the file has grown by since does not belong to it.
+
+    :raises CopyFailed: if it has shrunk
+    """
+    left = size
+    while left:
+        try:
+            piece = file.read(min(PIECE, left))
+        except OSError as error:
+            raise _cannot("read", path, error) from error
+        if not piece:
+            raise CopyFailed("%s has shrunk while it was being copied" % path)
+        left -= len(piece)
+        yield piece
+
+
+# --- From a node to here
+
+
+class Unpacking:
+    """Makes a new directory, ``root``, from a tar. Inside, nothing is reached through a link, and
+    nobody else can change anything: it is 0700 until all is there."""
+
+    def __init__(
+        self, root: str, preserve: bool, skipped: Skipped, check: Callable[[], object]
+    ) -> None:
+        self._root = os.fsencode(root)
+        self._preserve = preserve
+        self._skipped = skipped
+        self._check = check
+        self._mask = current_umask()
+        self._known: Set[bytes] = {b""}
+        self._directories: List[Tuple[bytes, Member]] = []
+
+    def run(self, file: IO[bytes]) -> None:
+        """``check`` is called again and again; what it raises ends the work."""
+        try:
+            make_private_directories(os.fsdecode(self._root))
+            for member in tar_reader.members(file):
+                self._check()
+                self._add(member, file)
+            for path, member in reversed(self._directories):
+                self._finish(path, member)
+        except (OSError, ValueError) as error:
+            at = os.fsdecode(self._root)
+            raise _cannot("unpack into", at, error) from error
+
+    def _add(self, member: Member, file: IO[bytes]) -> None:
+        parts = parts_of(member.name)
+        shown_name = os.fsdecode(b"/".join(parts))
+        self._make_parents(parts, member)
+        path = os.path.join(self._root, *parts)
+        if member.kind == DIRECTORY:
+            self._make_directory(b"/".join(parts))
+            self._directories.append((path, member))
+        elif not parts:
+            raise RemoteError("the node's tar holds a file without a name")
+        elif member.kind == FILE:
+            self._make_file(path, member, file)
+        elif member.kind == LINK and stays_inside(parts, member.link):
+            _make_room(path)
+            os.symlink(member.link, path)
+        elif member.kind == HARD_LINK:
+            source = os.path.join(self._root, *self._inside(member))
+            _make_room(path)
+            os.link(source, path, follow_symlinks=False)
+        elif member.kind == LINK:
+            self._skipped.add(shown_name, "a link that leads out of the directory")
+        else:
+            self._skipped.add(shown_name, "not a file, a directory or a link")
+
+    def _inside(self, member: Member) -> List[bytes]:
+        parts = parts_of(member.link)
+        self._make_parents(parts, member)
+        return parts
+
+    def _make_parents(self, parts: List[bytes], member: Member) -> None:
+        for end in range(1, len(parts)):
+            self._make_directory(b"/".join(parts[:end]))
+
+    def _make_directory(self, name: bytes) -> None:
+        if name in self._known:
+            return
+        path = os.path.join(self._root, name)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise RemoteError(
+                    "the node's tar holds %r twice" % name.decode("utf-8", "backslashreplace")
+                ) from None
+        self._known.add(name)
+
+    def _make_file(self, path: bytes, member: Member, file: IO[bytes]) -> None:
+        _make_room(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb", buffering=0) as new:
+            left = member.size
+            while left:
+                piece = file.read(min(PIECE, left))
+                if not piece:
+                    raise RemoteError("the node's tar ends in the middle of a file")
+                left -= len(piece)
+                write_whole(new, piece)
+                self._check()
+            os.fchmod(descriptor, self._mode(member))
+            if self._preserve:
+                os.utime(descriptor, ns=(member.mtime, member.mtime))
+
+    def _finish(self, path: bytes, member: Member) -> None:
+        os.chmod(path, self._mode(member))
+        if self._preserve:
+            os.utime(path, ns=(member.mtime, member.mtime))
+
+    def _mode(self, member: Member) -> int:
+        return member.mode & MODE & (MODE if self._preserve else ~self._mask)
+
+
+def _make_room(path: bytes) -> None:
+    """A tar may hold a name twice: the last one counts."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def put_in_place(new: str, destination: str, preserve: bool) -> None:
+    """Rename a directory. Into one that is there already, what is in it: file by file.
+
+    :raises CopyFailed: if a directory is where a file is to be, or the other way round
+    """
+    try:
+        if not os.path.isdir(destination):
+            os.rename(new, destination)
+            return
+        _merge(new, destination, preserve)
+    except OSError as error:
+        raise _cannot("write", destination, error) from error
+
+
+def _merge(new: str, old: str, preserve: bool) -> None:
+    times = os.stat(new)
+    for entry in os.listdir(new):
+        source, target = os.path.join(new, entry), os.path.join(old, entry)
+        there = _type_of(target)
+        if _type_of(source) != stat.S_IFDIR:
+            os.replace(source, target)
+        elif there is None:
+            _rename_directory(source, target)
+        elif there == stat.S_IFDIR:
+            _merge(source, target, preserve)
+        else:
+            raise CopyFailed("%s is there already, and is not a directory" % target)
+    if preserve:
+        os.utime(old, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    os.rmdir(new)
+
+
+def _rename_directory(source: str, target: str) -> None:
+    """Into another directory: that changes its entry ``..``, which must be writable."""
+    mode = stat.S_IMODE(os.stat(source).st_mode)
+    os.chmod(source, mode | stat.S_IRWXU)
+    os.rename(source, target)
+    os.chmod(target, mode)
+
+
+def _type_of(path: str) -> Optional[int]:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def remove_tree(path: str) -> None:
+    """What is left of an unpacked directory. Read-only directories in it are no obstacle."""
+    if not os.path.lexists(path):
+        return
+    for folder, _, _ in os.walk(path):
+        try:
+            os.chmod(folder, 0o700)
+        except OSError as error:
+            log.info("cannot make %s writable: %s", folder, error)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def current_umask() -> int:
+    """There is no way to ask for it alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def write_whole(file: io.RawIOBase, data: bytes) -> None:
+    """A write without a buffer may take less than all."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0:]
+
+
+def _cannot(what: str, path: str, error: Exception) -> CopyFailed:
+    return CopyFailed("cannot %s %s: %s" % (what, path, getattr(error, "strerror", None) or error))

@@ -1,0 +1,272 @@
+"""One file or directory to a node: the standard input of a command there, exact and checked.
+
+It goes as base64 lines through a raw terminal, the one way in that every node has (see
+``jobs/feed.py``).
+"""
+
+import hashlib
+import os
+import queue
+import stat
+import time
+import zlib
+from typing import Iterator, Optional, Sequence, Tuple
+
+from ..errors import RemoteError
+from ..jobs.request import ReadInput
+from .node_script import GIVEN_UP, Existing, upload_argv
+from .node_script import Upload as UploadWords
+from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
+from .places import base_name
+from .tree import MODE, Skipped, content_of, open_source, tar_of, tree_size
+
+# Whole base64 lines, each of 57 bytes.
+PIECE = 57 * 1024
+
+_LONGEST_LINE = 4096
+
+# Compressed it must have less than this part of its size, or it is not worth the time.
+_WORTH = 0.9
+
+
+class Upload:
+    """``read_input`` gives what the node is to get, in another thread; ``output`` gets what it
+    says; ``finish`` follows, once the command has ended."""
+
+    def __init__(
+        self,
+        target: str,
+        source: Optional[str],
+        destination: str,
+        options: CopyOptions,
+        needs_directory: bool = False,
+        tell: Tell = lambda progress: None,
+        read: Optional[ReadInput] = None,
+    ) -> None:
+        """``source`` None: ``read`` gives it. :raises CopyFailed: if it cannot be read"""
+        self.source = source or "-"
+        self.destination = destination
+        self._target = target
+        self._options = options
+        self._needs_directory = needs_directory
+        self._tell = tell
+        self._skipped = Skipped()
+        self._content = _Content(source, read, options.recursive, self._skipped)
+        self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
+        self._line = b""
+        self._is_over = False
+        self._error: Optional[BaseException] = None
+        self._done = ""
+        self._sha = hashlib.sha256()
+        self._sent = self._offset = 0
+        self._pieces = self._flow()
+
+    def argv(self) -> Sequence[str]:
+        content, options = self._content, self._options
+        words = UploadWords(
+            self.destination,
+            base_name(self.source) if self.source != "-" else "",
+            content.is_tree,
+            self._needs_directory,
+            options.resume and content.can_restart,
+            content.mode,
+            options.preserve and content.can_restart,
+            content.mtime,
+            time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, content.mtime))),
+        )
+        return upload_argv(words, options.sudo)
+
+    def output(self, data: bytes) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        if len(self._line) > _LONGEST_LINE:
+            raise RemoteError("the node prints something else than was asked for")
+        for line in lines:
+            if line.startswith(b"done "):
+                self._done = line[5:].decode("ascii", "replace")
+            self._said.put(None if line == b"end" else line)
+            self._is_over = self._is_over or line == b"end"
+
+    def read_input(self) -> Optional[bytes]:
+        return next(self._pieces, b"")
+
+    def wake(self) -> None:
+        """The command is over: whoever waits for its word need not any more."""
+        self._said.put(None)
+
+    def finish(self) -> CopiedFile:
+        """:raises SsmPluginError: if the node does not have it"""
+        if self._error:
+            raise self._error
+        if not self._done or self._done != self._sha.hexdigest():
+            raise RemoteError("the node did not say that it has it")
+        return CopiedFile(
+            self._target, self.source, self.destination, self._sent, self._offset, self._done, 0, ""
+        ).without(self._skipped.told())
+
+    def close(self) -> None:
+        """The thread that reads may still be at it; what it has open ends with it."""
+
+    @property
+    def failure(self) -> Optional[BaseException]:
+        """What went wrong on this side."""
+        return self._error
+
+    @property
+    def progress(self) -> CopyProgress:
+        return CopyProgress(
+            self._target, self.source, self._sent, self._content.size, self._offset
+        )
+
+    def _flow(self) -> Iterator[bytes]:
+        existing, knows_gzip = self._wait_for_node()
+        if existing is None:
+            return  # the end of the input ends what waits for it at the node
+        try:
+            if self._error:
+                raise CopyFailed("given up")
+            pieces = self._agree(existing)
+            first = next(pieces, b"")
+            packer = _packer(first) if self._options.compress and knows_gzip else None
+        except CopyFailed as error:
+            self._error = self._error or error
+            yield ("0 -\n%s\n" % GIVEN_UP).encode("ascii")
+            return
+        yield ("%d %s\n" % (self._offset, "gz" if packer else "-")).encode("ascii")
+        for piece in self._with_trailer(first, pieces):
+            data = packer.compress(piece) if packer else piece
+            if data:
+                yield data
+        if packer:
+            yield packer.flush()
+
+    def _with_trailer(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        trailer = GIVEN_UP
+        try:
+            piece = first
+            while piece and not self._is_over:
+                self._count(piece)
+                yield piece
+                self._tell(self.progress)
+                piece = next(pieces, b"")
+            trailer = self._sha.hexdigest()
+        except CopyFailed as error:
+            self._error = error
+        yield trailer.encode("ascii") + b"\n"
+
+    def _count(self, piece: bytes) -> None:
+        self._sha.update(piece)
+        self._sent += len(piece)
+
+    def _wait_for_node(self) -> Tuple[Optional[Existing], bool]:
+        line = self._said.get()
+        if line is None:
+            return None, False
+        try:
+            word, size, digest, pack = line.decode("ascii").split(" ")
+            if word != "have":
+                raise ValueError(word)
+            return Existing(int(size), digest), pack == "gz"
+        except ValueError:
+            self._error = RemoteError("the node prints something else than was asked for")
+            return Existing(), False
+
+    def _agree(self, existing: Existing) -> Iterator[bytes]:
+        """The content from where the node's beginning of it ends, if that agrees with ours."""
+        pieces = self._content.pieces()
+        if not existing.size:
+            return pieces
+        left = existing.size
+        for piece in pieces:
+            head, rest = piece[:left], piece[left:]
+            self._count(head)
+            left -= len(head)
+            if not left:
+                if self._sha.hexdigest() != existing.digest:
+                    break
+                self._offset = existing.size
+                return _chained(rest, pieces)
+        self._sha = hashlib.sha256()
+        self._sent = 0
+        return self._content.pieces()
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from rest
+
+
+def _packer(first: bytes) -> "Optional[zlib._Compress]":
+    """What compresses, if the beginning shows that it is worth it."""
+    if len(zlib.compress(first, 1)) > _WORTH * len(first):
+        return None
+    return zlib.compressobj(1, zlib.DEFLATED, 31)
+
+
+class _Content:
+    """What is to be sent. ``size`` is in bytes, None if it is not known in advance."""
+
+    def __init__(
+        self,
+        path: Optional[str],
+        read: Optional[ReadInput],
+        recursive: bool,
+        skipped: Skipped,
+    ) -> None:
+        self._path = path
+        self._read = read
+        self._skipped = skipped
+        self.is_tree = False
+        self.size: Optional[int] = None
+        self.mode, self.mtime = 0o666, 0
+        self.can_restart = path is not None
+        if path is not None:
+            self._look_at(path, recursive)
+
+    def pieces(self) -> Iterator[bytes]:
+        """From the beginning on, in blocks of base64 lines."""
+        if self._path is None:
+            assert self._read is not None
+            return _blocks(iter(self._read, b""))
+        if self.is_tree:
+            self._skipped.clear()
+            return _blocks(tar_of(self._path, self._skipped))
+        return self._file_pieces(self._path)
+
+    def _look_at(self, path: str, recursive: bool) -> None:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise CopyFailed("cannot read %s: %s" % (path, why)) from error
+        self.is_tree = stat.S_ISDIR(status.st_mode)
+        if self.is_tree and not recursive:
+            raise CopyFailed("%s is a directory, which is copied with -r" % path)
+        if self.is_tree:
+            self.size = tree_size(path)
+        else:
+            open_source(path).close()
+            self.size = status.st_size
+        self.mode, self.mtime = status.st_mode & MODE, int(status.st_mtime)
+
+    def _file_pieces(self, path: str) -> Iterator[bytes]:
+        with open_source(path) as file:
+            size = self.size = os.fstat(file.fileno()).st_size
+            yield from _blocks(content_of(file, path, size))
+
+
+def _blocks(pieces: Iterator[Optional[bytes]]) -> Iterator[bytes]:
+    """The same in larger or smaller pieces: each but the last one has whole lines."""
+    held, size = [], 0
+    for piece in pieces:
+        if piece is None:
+            raise CopyFailed("its input has ended early")
+        held.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            data = b"".join(held)
+            whole = len(data) // 57 * 57
+            yield data[:whole]
+            held, size = [data[whole:]], len(data) - whole
+    if size:
+        yield b"".join(held)

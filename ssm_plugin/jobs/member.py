@@ -1,0 +1,27 @@
+"""What a fleet runs: a command, or other work that one session after the other does at a target."""
+
+from ..terminal.signals import Signalled
+from .request import CommandResult
+
+
+class FleetMember:
+    """``run`` blocks, in a thread of the fleet, and never raises an ``SsmPluginError``: it is in
+    the result. ``signal`` ends it, from any thread. ``session_id`` is empty until there is one."""
+
+    session_id = ""
+
+    @property
+    def name(self) -> str:
+        """What the user calls the target."""
+        raise NotImplementedError
+
+    @property
+    def target(self) -> str:
+        """What the service knows it by."""
+        raise NotImplementedError
+
+    def run(self) -> CommandResult:
+        raise NotImplementedError
+
+    def signal(self, event: Signalled) -> None:
+        raise NotImplementedError
