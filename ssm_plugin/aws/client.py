@@ -28,6 +28,7 @@ from ..errors import (
 from ..named_tuple import NamedTuple
 from ..net.address import is_loopback, parse
 from ..net.connect import open_socket
+from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..net.timing import Deadline
 from ..version import __version__
@@ -44,7 +45,6 @@ from .service_errors import (
 from .sigv4 import sign
 
 if TYPE_CHECKING:
-    from ..net.exchange import Response
     from .xml_answer import Element
 
 CALL_TIMEOUT = 15.0  # s
@@ -274,8 +274,6 @@ class ServiceClient:
             # Signed after connecting, for the time in a signature is checked.
             signed_url = "%s://%s%s" % (address.scheme, address.authority, target)
             headers = self._headers(call, signed_url, body, credentials)
-            from ..net.exchange import exchange  # a session that others have started calls nobody
-
             with _once_sent():
                 response = exchange(
                     sock, "POST", target, address, headers, body, deadline, call.answer_limit
@@ -294,7 +292,7 @@ class ServiceClient:
             given = None
         return given or self._endpoints.get(service)
 
-    def _answer(self, call: Call, response: "Response") -> Any:
+    def _answer(self, call: Call, response: Response) -> Any:
         if not 200 <= response.status < 300:
             raise service_error(call.operation, response, self._now())
         return call.read(response)

@@ -312,14 +312,14 @@ def test_the_result_of_a_command(tmp_path):
 
 
 def test_the_table_of_many_targets(tmp_path):
-    name = "web\x1b[2J\n\u202e\u2028\x9b"
+    name = "i-web\x1b[2J\n\u202e\u2028\x9b"
     with hostile(session_type="NonInteractiveCommands", reason=EVIL) as service:
         cli = cli_in_utf_8(tmp_path, service)
         status, stdout, stderr = cli.run("exec", name + ",i-2", "--", "true")
     assert (status, stdout) == (255, b"")
     assert obeyed(stderr) == []
     lines = stderr.decode().splitlines()
-    assert len(lines) == 3 and lines[1].startswith("web\\x1b[2J\\n\\u202e\\u2028\\x9b ")
+    assert len(lines) == 3 and lines[1].startswith("i-web\\x1b[2J\\n\\u202e\\u2028\\x9b ")
     assert lines[2].startswith("i-2  ") and "EVIL" in lines[1] and "EVIL" in lines[2]
 
 
@@ -351,8 +351,8 @@ def test_in_a_file_or_a_pipe_its_bytes_stay_as_they_are(tmp_path):
 def test_a_target_s_name_is_a_prefix_of_one_line(tmp_path):
     with local_service() as service:
         cli = Cli(tmp_path, service)
-        status, stdout, _ = cli.run("exec", "a\n\x1bb,i-2", "--shell", "echo hello")
-    assert sorted(stdout.decode().splitlines()) == ["a\\n\\x1bb: hello", "i-2: hello"]
+        status, stdout, _ = cli.run("exec", "i-a\n\x1bb,i-2", "--shell", "echo hello")
+    assert sorted(stdout.decode().splitlines()) == ["i-2: hello", "i-a\\n\\x1bb: hello"]
 
 
 def test_one_target_s_output_stays_as_it_is_on_a_terminal_too(tmp_path):

@@ -16,7 +16,8 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from ssm_plugin import config, units
-from ssm_plugin.aws import client, keys, metadata, process
+from ssm_plugin.aws import keys, metadata, process
+from ssm_plugin.aws.call import Call
 from ssm_plugin.aws.profiles import CONFIG_FILE, CREDENTIALS_FILE, read_profile
 from ssm_plugin.aws.service_errors import Operation, service_error
 from ssm_plugin.channel.events import KeyRequested
@@ -174,7 +175,8 @@ def http(source):
     response = answered(source.mixed(good, generated))
     assert len(response.body) <= 65536
     for understand in (
-        lambda: client._fields(response, Operation("ssm:StartSession", "i-1")),
+        lambda: Call("ssm", Operation("ssm:StartSession", "i-1"), {}).read(response),
+        lambda: Call("ec2", Operation("ec2:DescribeInstances", ""), {}).read(response),
         lambda: keys.from_document("it", metadata.document(response, "it"), "Token"),
         lambda: metadata._keys(metadata.document(response, "it")),
         lambda: process._read(response.body, "it"),
