@@ -20,6 +20,10 @@ STUCK_LIMIT = 120.0
 
 _STUCK_INTERVAL = 10.0
 
+# Seconds. A gateway takes an idle tunnel for dead that sends nothing for longer. A ping is enough,
+# and does not count as use of the session: the account's idle time-out still ends it.
+PING_WITHIN = 25.0
+
 
 class MuxRunner(ListeningRunner):
     def __init__(self, session: IRunnerSession, started: Started) -> None:
@@ -35,6 +39,7 @@ class MuxRunner(ListeningRunner):
 
     def start(self) -> None:
         super().start()
+        self.session.channel.ping_within(PING_WITHIN)
         self._set_keep_alive()
 
     def announce(self, local_end: LocalEnd) -> None:

@@ -205,6 +205,15 @@ class DataChannel(LinkOwner):
             self._spill = Spill()
             self.backpressure.limit_output(limit)
 
+    def ping_within(self, seconds: float) -> None:
+        """Send a ping at least so often from now on."""
+        if seconds < self._ping_interval:
+            self._ping_interval = seconds
+            link = self._link
+            if link:
+                link.ping_at = min(link.ping_at, self.clock() + seconds)
+            self._wake.set()
+
     def delivered(self, size: int) -> None:
         """So many bytes of output were passed on: there is room for more."""
         if self.backpressure.output_left(size):

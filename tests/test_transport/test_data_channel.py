@@ -412,6 +412,17 @@ def test_a_silent_peer_is_pinged_and_then_given_up():
         assert 0.2 < time.monotonic() - begun < 2
 
 
+def test_whoever_uses_the_channel_may_want_pings_more_often():
+    with Client(ping_interval=3600) as client:
+        peer = client.start()
+        client.channel.ping_within(0.05)
+        while peer.read()[0] != PING:
+            pass
+        client.channel.ping_within(7200)  # fewer is for nobody to want
+        while peer.read()[0] != PING:
+            pass
+
+
 def test_a_peer_that_answers_pings_lives():
     with Client(ping_interval=0.05) as client:
         peer = client.start()
