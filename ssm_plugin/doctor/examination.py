@@ -31,6 +31,7 @@ from .node import (
     resolve_target,
 )
 from .settings import Known, check_settings
+from .speed import SPEED, check_speed
 from .way import CLOCK, check_way
 
 TIME_LIMIT = 9.5  # s for each check
@@ -45,7 +46,7 @@ PERMISSIONS = "permissions"
 _ORDER = (
     "program", "configuration", "profile", "region", CREDENTIALS, "way to ssm", CLOCK,
     "way to ssmmessages", IDENTITY, PERMISSIONS, TARGET, AGENT, CONNECTION, LISTING, DOCUMENT, KMS,
-    PATH,
+    SPEED, PATH,
 )  # fmt: skip
 # With a problem there, no service can be asked.
 _BLOCKING = ("profile", "region", CREDENTIALS, "way to ssm", CLOCK)
@@ -97,6 +98,9 @@ class Examination:
             checks[LISTING] = partial(check_listing, service)
         name = known.settings.document_name
         checks[DOCUMENT] = partial(check_document, name, target, service)
+        speed = known.settings.speed_for(self._target or "")
+        if speed != "plain":
+            checks[SPEED] = partial(check_speed, speed, target, service)
         return resolved + _judge_permissions(at_once(checks), target)
 
     def _service(self, known: Known, provider: CredentialProvider) -> ServiceClient:

@@ -23,7 +23,10 @@ class EchoServer:
         self._listener.close()
         with self._lock:
             for sock in self._open:
-                sock.shutdown(socket.SHUT_RDWR)
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # its client has reset it
             threads = list(self._threads)
         for thread in threads:
             thread.join(5)

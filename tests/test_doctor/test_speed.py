@@ -1,0 +1,26 @@
+"""What the doctor says of fast tunnels, where the configuration wants them."""
+
+import pytest
+
+from ssm_plugin.doctor.finding import NOTE, OK
+from ssm_plugin.doctor.speed import check_speed
+from tests.support.running import service_client
+from tests.support.service import local_service
+
+NODE = "i-0123456789abcdef0"
+
+
+@pytest.mark.parametrize(
+    "preferences, target, state, said",
+    [
+        ({}, NODE, OK, "not logged"),
+        (None, NODE, OK, "not logged"),
+        ({"s3BucketName": "logs"}, NODE, NOTE, "SSM-SessionManagerRunShell logs sessions"),
+        ({}, "ecs:c_t_r", NOTE, "containers"),
+    ],
+)
+def test_the_reason_for_plain_tunnels_is_told(preferences, target, state, said):
+    with local_service() as service:
+        service.ssm.diagnosis.preferences = preferences
+        (finding,) = check_speed("auto", target, service_client(service))
+        assert finding.mark == state and said in finding.text
