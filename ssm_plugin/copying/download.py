@@ -10,18 +10,24 @@ import os
 import zlib
 from typing import Callable, List, Optional, Sequence
 
-from ..errors import RemoteError
+from .. import logs
+from ..errors import RemoteError, SsmPluginError
 from ..session.streams import write_all
 from .node_script import Existing, download_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
 from .part import PartFile, final_path
 from .tree import Skipped, Unpacking, put_in_place, remove_tree
 
+log = logs.logger(__name__)
+
 # Bytes of a line that is no base64. One that is longer was not printed by our script.
 _LONGEST_LINE = 4096
 
 # Bytes that are unpacked at a time.
 _PIECE = 1 << 18
+
+# Bytes of text that are decoded together.
+_BATCH = 1 << 16
 
 _ROOM = b"\n\r \t"
 
@@ -101,7 +107,12 @@ class Download:
         ).without(skipped.told())
 
     def close(self) -> None:
-        self._sink.close()
+        try:
+            self._lines.flush()
+        except SsmPluginError as error:
+            log.info("the end of %s is lost: %s", self.source, error)
+        finally:
+            self._sink.close()
 
     @property
     def progress(self) -> CopyProgress:
@@ -150,10 +161,34 @@ class _Lines:
         self._take = take
         self._line = b""
         self._rest = b""
+        self._held: List[bytes] = []
+        self._held_size = 0
         self._is_content = True
         self._unpack: Optional["zlib._Decompress"] = None
 
     def feed(self, data: bytes) -> None:
+        """Messages are small, and each step has its price: content is collected."""
+        if self.head is None or not self._is_content or b"!" in data:
+            data = self._collected() + data
+        else:
+            self._held.append(data)
+            self._held_size += len(data)
+            if self._held_size < _BATCH:
+                return
+            data = self._collected()
+        self._work(data)
+
+    def flush(self) -> None:
+        """Nothing more will come."""
+        if self._held:
+            self._work(self._collected())
+
+    def _collected(self) -> bytes:
+        data = b"".join(self._held)
+        self._held, self._held_size = [], 0
+        return data
+
+    def _work(self, data: bytes) -> None:
         if self.head is None:
             data = self._take_head(self._line + data)
         if data and self._is_content:

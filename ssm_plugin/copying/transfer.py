@@ -7,6 +7,7 @@ from typing import Callable, List, Optional, Union
 
 from ..aws.client import ServiceClient
 from ..config import Settings
+from ..display import shown
 from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..jobs.member import FleetMember
 from ..jobs.remote_command import RemoteCommand
@@ -14,7 +15,7 @@ from ..jobs.request import CommandRequest, CommandResult, ReadInput
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
-from ..session.streams import CallableStreams
+from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from .download import Download
@@ -182,8 +183,10 @@ class TargetCopy(FleetMember):
             raise self._time_up()
         if result.error is not None:
             raise result.error
+        if result.status == EXIT_OUTPUT_GONE:
+            raise SessionInterrupted(result.reason, result.status)
         if result.status > 128:
-            raise SessionInterrupted("the copy was ended", result.status)
+            raise self._ended(result.status)
         try:
             if result.status:
                 raise CopyFailed("")
@@ -212,9 +215,13 @@ class TargetCopy(FleetMember):
 
     def _check(self) -> None:
         if self._ended_by is not None:
-            raise SessionInterrupted("the copy was ended", self._ended_by)
+            raise self._ended(self._ended_by)
         if self._ends_at is not None and time.monotonic() > self._ends_at:
             raise self._time_up()
+
+    def _ended(self, status: int) -> SessionInterrupted:
+        text = "ended by signal %d; --resume goes on from what is there" % (status - 128)
+        return SessionInterrupted(text, status)
 
     def _time_up(self) -> SessionInterrupted:
         text = "the time limit of %g s has passed" % (self._options.timeout or 0.0)
@@ -238,7 +245,7 @@ class _Words:
     def text(self) -> str:
         lines = self._data.decode("utf-8", "replace").split("\n")
         words = [_SHELL.sub("", line).strip() for line in lines]
-        return "; ".join(filter(None, words))[:400]
+        return shown("; ".join(filter(None, words)))[:400]
 
 
 def _worse(one: Optional[SsmPluginError], other: SsmPluginError) -> SsmPluginError:

@@ -6,9 +6,11 @@ import shutil
 import pytest
 
 from ssm_plugin.copying.download import Download
+from ssm_plugin.copying.node_script import GIVEN_UP
 from ssm_plugin.copying.options import CopyFailed, CopyOptions
 from ssm_plugin.copying.places import PART, PREFIX, SUFFIX
 from ssm_plugin.copying.upload import Upload
+from ssm_plugin.errors import RemoteError
 from tests.support.copies import ScriptNode, tree_state
 
 TARGET = "i-demo"
@@ -267,6 +269,62 @@ def test_a_part_of_a_tree_is_gone_on_from(script_node, places):
     copied = down(script_node, there + "/t", here + "/u", options)
     assert copied.resumed == whole // 2
     assert tree_state(here + "/u") == tree_state(there + "/t")
+
+
+def test_as_root_it_is_sudo_that_runs_the_script():
+    options = CopyOptions(sudo=True)
+    work = Upload(TARGET, __file__, "/etc/x", options)
+    assert list(work.argv())[:4] == ["sudo", "-n", "sh", "-c"]
+
+
+def test_a_node_that_says_something_else_is_not_believed(places):
+    here, there = places
+    head = b"head f 1 644 0 "
+    for text in (
+        b"hello\n", head + b"0\n", head + b"x -\n", head + b"7 -\n", b"x" * 5000,
+        head + b"0 -\nA\n!0 " + b"0" * 5000,
+    ):
+        work = Download(TARGET, there + "/a", here, PLAIN)
+        with pytest.raises(RemoteError):
+            work.output(text)
+            work.finish()
+        work.close()
+    for text in (b"x" * 5000, b"hello\n"):
+        work = Upload(TARGET, __file__, there, PLAIN)
+        with pytest.raises(RemoteError):
+            work.output(text)
+            assert GIVEN_UP.encode() in b"".join(iter(work.read_input, b""))
+            work.finish()
+    assert os.listdir(here) == os.listdir(there) == []
+
+
+def test_a_wrong_digest_leaves_nothing_here(places):
+    here, there = places
+    work = Download(TARGET, there + "/a", here, PLAIN)
+    work.output(b"head f 1 644 0 0 -\nYQ==\n!0 %s\n" % (b"0" * 64))
+    with pytest.raises(CopyFailed, match="SHA-256 at the node is 0000.*, and here ca978112"):
+        work.finish()
+    work.close()
+    assert os.listdir(here) == []
+
+
+def test_a_local_file_that_shrinks_meanwhile_leaves_only_a_part_there(places):
+    here, there = places
+    write(here + "/a", DATA * 4)
+    work = Upload(TARGET, here + "/a", there, PLAIN)
+    read_input, count = work.read_input, [0]
+
+    def read_and_shrink():
+        count[0] += 1
+        if count[0] == 3:
+            os.truncate(here + "/a", 200000)
+        return read_input()
+
+    work.read_input = read_and_shrink
+    status, _ = ScriptNode().run(work)
+    assert status == 1 and "has shrunk" in str(work.failure)
+    part, = os.listdir(there)
+    assert part.endswith(SUFFIX) and os.path.getsize(os.path.join(there, part)) <= 200000
 
 
 MISTAKES = [
