@@ -5,8 +5,8 @@ everything kept is sent again. Three things tell of a loss:
 
 - a message sent later has been acknowledged, and a quarter of a round trip has passed between the
   two sendings (each message has its own acknowledgement, so order tells);
-- nothing at all was acknowledged for the retransmission timeout, which is doubled each time that a
-  message was sent again and nothing was acknowledged after it;
+- nothing at all was acknowledged for the retransmission timeout, which is doubled each time, until a
+  message that was sent once is acknowledged;
 - the connection was lost.
 
 The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
@@ -125,6 +125,7 @@ class Outbound:
         sent_at = sent.sent_at
         elapsed = now - sent_at
         if not sent.resends:
+            self._backoff = 1
             if elapsed < self._quickest:
                 self._quickest = elapsed
             if sent_at >= self._round_began:
@@ -133,7 +134,6 @@ class Outbound:
         if sent_at > self._newest_acknowledged and elapsed >= self.rtt.minimum:
             self._newest_acknowledged = sent_at
         self._acknowledged_at = now
-        self._backoff = 1
         self._paused_until = _LONG_AGO
         return True
 
@@ -149,7 +149,8 @@ class Outbound:
         head = self._head()
         if head is None or now < self._due(head):
             return []
-        self.window.halve(head.sent_at, now)
+        if self.rtt.smoothed:  # else the timeout is a guess: a long way is no reason to send less
+            self.window.halve(head.sent_at, now)
         # The head in any case: rounding can make it seem younger than the timeout.
         frames = self._resend(max(head.sent_at, now - self._timeout()), now)
         self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
