@@ -9,7 +9,6 @@ from typing import IO, Callable, Iterator, List, Optional, Set, Tuple
 
 from .. import logs
 from ..errors import RemoteError
-from ..files import make_private_directories
 from . import tar_reader
 from .options import CopyFailed
 from .tar_reader import DIRECTORY, FILE, HARD_LINK, LINK, Member, parts_of, stays_inside
@@ -163,7 +162,7 @@ class Unpacking:
     def run(self, file: IO[bytes]) -> None:
         """``check`` is called again and again; what it raises ends the work."""
         try:
-            make_private_directories(os.fsdecode(self._root))
+            os.mkdir(self._root, 0o700)  # nobody else has prepared it
             for member in tar_reader.members(file):
                 self._check()
                 self._add(member, file)
@@ -301,7 +300,11 @@ def _type_of(path: str) -> Optional[int]:
 
 def remove_tree(path: str) -> None:
     """What is left of an unpacked directory. Read-only directories in it are no obstacle."""
-    if not os.path.lexists(path):
+    if os.path.islink(path):
+        try:
+            os.unlink(path)
+        except OSError as error:
+            log.info("cannot remove the link %s: %s", path, error)
         return
     for folder, _, _ in os.walk(path):
         try:

@@ -1,7 +1,11 @@
 """One file or directory to a node: the standard input of a command there, exact and checked.
 
 It goes as base64 lines through a raw terminal, the one way in that every node has (see
-``jobs/feed.py``).
+``jobs/feed.py``). Measured on two cores of an AMD EPYC that others shared, Python 3.11, the local
+service in a process of its own: 200 MiB up at 6.5 MiB/s, down at 11; with the service's terminals
+paced as a real agent's are, 20 MiB up at 0.7 of the speed without. The local service, in Python, is
+the slower side. Against AWS's agent the same way in took 20 MB in 4.4 s. Several sessions at once
+and a listener at the node were not measured.
 """
 
 import hashlib

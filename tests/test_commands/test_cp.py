@@ -127,6 +127,9 @@ def test_what_is_left_out_of_a_tree_is_named_and_the_status_says_so(cli, tmp_pat
         (["i-1,i-2:a", "b"], b"files come from one target at a time"),
         (["-", "i-1,i-2:b"], b"standard input goes to one target only"),
         (["--json", "i-1:a", "-"], b"standard output is taken"),
+        (["i-1:a", "tag:x:b"], b"copy from a node, then to the other"),
+        (["a", "tag:x:/b"], b"is not written tag:KEY=VALUE"),
+        (["a", "no-such-node:/b"], b"no node is found for the target 'no-such-node'"),
         (["", "i-1:a"], b"a path is empty"),
         (["--resum", "i-1:a", "b", "--parallel", "0"], b"not a number from 1 to 1000"),
     ],
@@ -154,6 +157,7 @@ def test_progress_is_shown_on_a_terminal_and_not_with_quiet(cli, tmp_path, there
             assert (b"100%" in program.output and b"2.0 MiB" in program.output) is shown
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("is_upload", [True, False], ids=["up", "down"])
 def test_a_signal_leaves_the_part_and_resume_goes_on(
@@ -184,6 +188,7 @@ def test_a_node_that_is_told_to_write_into_a_device_refuses(cli, tmp_path):
     assert status == 1 and b"not a regular file" in err
 
 
+@pytest.mark.volume
 def test_a_limit_on_time_is_status_124(cli, tmp_path, there):
     random_file(there / "data", 60 * MIB)
     status, out, err = cli.run("cp", "--timeout", "1500ms", node(there / "data"), ".")

@@ -45,6 +45,7 @@ def test_nothing_is_written_through_a_link(unpack, tmp_path, link):
                 entry("a/out/x", size=1),
             )
         )
+    remove_tree(str(tmp_path / "new"))
     skipped = unpack(
         tar(entry("l", type=tarfile.SYMTYPE, linkname=link), entry("l/x", size=1))
     )
@@ -56,8 +57,10 @@ def test_a_hard_link_leads_only_to_what_is_in_the_tree(unpack, tmp_path):
     (tmp_path / "secret").write_text("s")
     unpack(tar(entry("a", size=1), entry("d/b", type=tarfile.LNKTYPE, linkname="./a")))
     assert os.stat(str(tmp_path / "new" / "d" / "b")).st_nlink == 2
+    remove_tree(str(tmp_path / "new"))
     with pytest.raises(RemoteError, match="leads out"):
         unpack(tar(entry("c", type=tarfile.LNKTYPE, linkname="../secret")))
+    remove_tree(str(tmp_path / "new"))
     with pytest.raises(CopyFailed, match="No such file"):
         unpack(tar(entry("c", type=tarfile.LNKTYPE, linkname="none")))
 
@@ -76,6 +79,20 @@ def test_neither_devices_nor_pipes_are_made_and_no_file_gets_anothers_rights(unp
         name + ": not a file, a directory or a link" for name in ("dev", "pipe"))
     assert os.stat(str(tmp_path / "new" / "suid")).st_mode & 0o7000 == 0
     assert os.stat(str(tmp_path / "new" / "twice")).st_size == 2
+
+
+def test_a_directory_that_somebody_has_prepared_is_not_unpacked_into(unpack, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs").chmod(0o755)
+    (tmp_path / "new").symlink_to("theirs")
+    with pytest.raises(CopyFailed, match="File exists"):
+        unpack(tar(entry("a", size=1)))
+    remove_tree(str(tmp_path / "new"))
+    assert everything(tmp_path) == ["theirs"]
+    assert os.stat(str(tmp_path / "theirs")).st_mode & 0o777 == 0o755
+    (tmp_path / "new").mkdir()
+    with pytest.raises(CopyFailed, match="File exists"):
+        unpack(tar(entry("a", size=1)))
 
 
 def test_a_tar_that_ends_in_a_file_is_refused(unpack):
