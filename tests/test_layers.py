@@ -22,13 +22,9 @@ LAYERS = (
     {"transport", "terminal", "aws"},
     {"session"},
     {"nodes", "plugins"},
-<<<<<<< HEAD
     {"jobs", "loopback"},
     {"copying", "relay"},
-    {"doctor", "forwarding"},
-=======
-    {"doctor", "jobs", "loopback", "forwarding", "openssh"},
->>>>>>> 2f37fba (ssm-plugin connect and ssh --push-key: SSH with a key that is good for a minute)
+    {"doctor", "forwarding", "openssh"},
     {"commands", "library"},
     {"cli"},
     {"__init__", "__main__"},
