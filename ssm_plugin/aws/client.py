@@ -1,4 +1,5 @@
-"""Signed calls of the AWS APIs that we need: SSM's and KMS's (AWS JSON 1.1), EC2's (Query, XML).
+"""Signed calls of the AWS APIs that we need: SSM's, KMS's and EC2 Instance Connect's (AWS JSON
+1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed, and once with new credentials when the old ones have
@@ -123,6 +124,7 @@ class ServiceClient:
         self._jitter = jitter
         self._closed = Event()
         self._unsigned = ""
+        self.before_start: Callable[[], object] = lambda: None
 
     def start_session(
         self,
@@ -131,7 +133,9 @@ class ServiceClient:
         parameters: Optional[Mapping[str, Sequence[str]]] = None,
         reason: Optional[str] = None,
     ) -> StartedSession:
-        """Starts a session with ``target``. ``parameters`` are those of the document."""
+        """Starts a session with ``target``. ``parameters`` are those of the document. What
+        ``before_start`` raises is raised."""
+        self.before_start()
         request = {
             "Target": target,
             "DocumentName": document_name,
@@ -151,7 +155,7 @@ class ServiceClient:
         return StartedSession(*fields)
 
     def call(self, action: str, request: Mapping[str, Any], subject: str = "") -> Dict[str, Any]:
-        """Any other call of SSM or KMS that changes nothing. ``action`` as IAM calls it
+        """Any other call of a JSON service that may be made twice. ``action`` as IAM calls it
         (``ssm:DescribeInstanceInformation``), ``subject`` for messages."""
         service = action.partition(":")[0]
         answer: Dict[str, Any] = self._perform(

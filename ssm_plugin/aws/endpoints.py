@@ -176,6 +176,7 @@ def _configured_url(
 ) -> Tuple[str, str]:
     if _switch("ignore_configured_endpoint_urls", environ, profile):
         return "", ""
+    service = service.replace("-", "_")
     for name in ("AWS_ENDPOINT_URL_%s" % service.upper(), "AWS_ENDPOINT_URL"):
         if environ.get(name):
             return environ[name], name

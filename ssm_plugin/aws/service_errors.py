@@ -62,6 +62,10 @@ _ADVICE = {
     "DisabledException": "the KMS key is disabled: enable it, or name another in the preferences",
     "KMSInvalidStateException": "the KMS key is being deleted or not ready: check its state",
     "KeyUnavailableException": "the KMS key cannot be used for the moment: try again",
+    "EC2InstanceNotFoundException": (
+        "check the id of the instance, the region and the account"
+    ),
+    "EC2InstanceStateInvalidException": "the instance must be running: start it, or wait for it",
     "InvalidKeyUsageException": (
         "the KMS key must be a symmetric one for encryption: name another in the preferences"
     ),

@@ -28,6 +28,7 @@ from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
 from .gateway_session import AgentFactory, GatewaySession
 from .http import HttpResponse, HttpServer, Request, Upgrade
+from .instance_connect import InstanceConnectApi
 from .json_api import JsonApi
 from .kms import KmsApi
 from .nodes import LocalNodes
@@ -83,10 +84,14 @@ class LocalService:
         fault = CallFaults(plan).fault
         if targets is None:
             targets = nodes
+        self.instance_connect = InstanceConnectApi(self.signatures, nodes)
         self.nodes = nodes = nodes or LocalNodes([])
         self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
-        self._apis: Dict[str, JsonApi] = {"AmazonSSM": self.ssm}
+        self._apis: Dict[str, JsonApi] = {
+            "AmazonSSM": self.ssm,
+            "AWSEC2InstanceConnectService": self.instance_connect,
+        }
         self.sts = StsApi(self.signatures)
         self._queries: Dict[str, JsonApi] = {
             "DescribeInstances": self.ec2,

@@ -59,7 +59,7 @@ def test_fips_in_govcloud_has_no_name_of_its_own():
     assert both == "https://ssm-fips.us-gov-west-1.api.aws"
 
 
-@pytest.mark.parametrize("service", ["ssm", "kms"])
+@pytest.mark.parametrize("service", ["ssm", "kms", "ec2-instance-connect"])
 @pytest.mark.parametrize("fips", [False, True])
 @pytest.mark.parametrize("dual_stack", [False, True])
 def test_endpoints_are_those_of_botocore(service, fips, dual_stack):
@@ -90,6 +90,14 @@ def test_an_endpoint_is_the_first_that_is_set():
     assert endpoint_url("ssm", REGION, None, {}, profile) == "https://ssm.profile.example"
     assert endpoint_url("kms", REGION, None, {}, profile) == "https://profile.example"
     assert endpoint_url("ssm", REGION) == SSM
+
+
+def test_the_variable_of_a_service_with_a_dash_is_that_of_the_aws_cli():
+    environ = {"AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT": "https://own.example"}
+    profile = {"endpoint_url_ec2_instance_connect": "https://profile.example"}
+    assert endpoint_url("ec2-instance-connect", REGION, None, environ) == "https://own.example"
+    found = endpoint_url("ec2-instance-connect", REGION, None, {}, profile)
+    assert found == "https://profile.example"
 
 
 def test_configured_endpoints_can_be_ignored():
