@@ -5,8 +5,8 @@ everything kept is sent again. Three things tell of a loss:
 
 - a message sent later has been acknowledged, and a quarter of a round trip has passed between the
   two sendings (each message has its own acknowledgement, so order tells);
-- nothing at all was acknowledged for the retransmission timeout, which is doubled each time, until a
-  message that was sent once is acknowledged;
+- nothing at all was acknowledged for the retransmission timeout, which is doubled each time, until
+  a message that was sent only once is acknowledged;
 - the connection was lost.
 
 The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
