@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from ..net.exchange import Response
     from .xml_answer import Element
 
-_TARGET_PREFIXES = {"ssm": "AmazonSSM", "kms": "TrentService"}
+_TARGET_PREFIXES = {
+    "ssm": "AmazonSSM",
+    "kms": "TrentService",
+    "ecs": "AmazonEC2ContainerServiceV20141113",
+}
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_LIMIT = 1 << 20  # bytes
 _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
