@@ -23,6 +23,9 @@ examples:
   ssm-plugin shell web1 --document-name My-Shell --parameter linuxcmd='sudo -i'
 """
 
+# ECS is to be told what to run. Its line is split, and read by no shell.
+_IN_A_CONTAINER = "sh -c 'command -v bash >/dev/null 2>&1 && exec bash; exec sh'"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
@@ -47,6 +50,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name,
         parameters,
         options.reason,
+        _IN_A_CONTAINER,
     )
     environment = with_waiting(environment, options, settings)
     return run_new_session(request, environment._replace(silent=settings.quiet))
