@@ -8,7 +8,8 @@ import argparse
 from typing import Dict, List, Mapping
 
 from ..config import Settings
-from ..errors import UsageError
+from ..errors import SessionLost, UsageError
+from ..jobs.terminal_runner import without_shell
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..session.environment import make_environment
@@ -53,7 +54,10 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         _IN_A_CONTAINER,
     )
     environment = with_waiting(environment, options, settings)
-    return run_new_session(request, environment._replace(silent=settings.quiet))
+    try:
+        return run_new_session(request, environment._replace(silent=settings.quiet))
+    except SessionLost as error:
+        raise without_shell(options.target, str(error)) or error from error
 
 
 def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:

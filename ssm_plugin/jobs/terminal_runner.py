@@ -128,18 +128,18 @@ class TerminalRunner(CommandRunner):
 
 def not_begun(target: str, before: bytes, outcome: Outcome) -> SsmPluginError:
     """Why nothing ran, from what the agent, or the terminal, said instead."""
-    if outcome.error is not None and isinstance(outcome.error, SsmPluginError):
-        return outcome.error
+    if isinstance(outcome.error, SsmPluginError):
+        return without_shell(target, str(outcome.error)) or outcome.error
     said = " ".join((outcome.reason or before.decode("utf-8", "replace")).split())[:200]
-    if lacks_shell(said):
-        return RemoteError(
-            "no command can be run in %s: the container has no 'sh', which brings output and exit "
-            "status back; add a shell to its image, or run a program of it by "
-            "'aws ecs execute-command'" % target
-        )
-    return SessionLost("the command in %s never began: %s" % (target, said or "its session ended"))
+    text = "the command in %s never began: %s" % (target, said or "its session ended")
+    return without_shell(target, said) or SessionLost(text)
 
 
-def lacks_shell(said: str) -> bool:
-    """Whether an agent says in these words that there is no ``sh``."""
-    return bool(re.search(r"\bsh\b.*(not found|no such file)", said, re.IGNORECASE))
+def without_shell(target: str, said: str) -> Optional[SsmPluginError]:
+    """The error if an agent says in these words that there is no ``sh``."""
+    if not re.search(r"\bsh\b.*(not found|no such file)", said, re.IGNORECASE):
+        return None
+    return RemoteError(
+        "neither exec nor shell can be used in %s: the container has no 'sh'; add a shell to its "
+        "image, or run a program that is in it by 'aws ecs execute-command'" % target
+    )

@@ -22,7 +22,7 @@ _ENABLE = (
     "enable it by 'aws ecs update-service --enable-execute-command --force-new-deployment', or "
     "'aws ecs run-task --enable-execute-command', for tasks that are started from then on"
 )
-_ROLE = (
+ROLE_ADVICE = (
     "check that its task role allows ssmmessages:CreateControlChannel, CreateDataChannel, "
     "OpenControlChannel and OpenDataChannel, and that it reaches the service ssmmessages"
 )
@@ -158,7 +158,7 @@ def _container_obstacle(task: Task, container: Container) -> str:
     if container.agent_status not in (RUNNING, ""):
         why = ": %s" % container.agent_reason if container.agent_reason else ""
         return "the execute-command agent in %s is %s%s; %s" % (
-            where, container.agent_status, why, _ROLE
+            where, container.agent_status, why, ROLE_ADVICE
         )
     if not container.runtime_id:
         return "%s has not started yet; try again in a moment" % where

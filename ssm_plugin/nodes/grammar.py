@@ -21,7 +21,7 @@ from ..errors import UsageError
 from ..named_tuple import NamedTuple
 
 # For users.
-TARGET_HELP = "id or name of a node, tag:KEY=VALUE, ip:ADDRESS"
+TARGET_HELP = "id or name of a node, tag:KEY=VALUE, ip:ADDRESS, ecs:CLUSTER/SERVICE"
 
 ID, TAG, ADDRESS, NAME, CONTAINER = "id", "tag", "address", "name", "container"
 
