@@ -138,7 +138,7 @@ def test_all_tasks_run_it_each_under_its_name(cli, service):
 
 
 def test_a_lost_connection_costs_nothing(service, tmp_path):
-    with local_service(faults="drop_after=20") as faulty:
+    with local_service(faults="drop-after=20,lose=2%") as faulty:
         line = "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo $i; done; exit 3"
         status, out, errors = Cli(tmp_path, faulty).run("exec", WEB, "--shell", line)
         assert faulty.ssm.calls("ResumeSession")
