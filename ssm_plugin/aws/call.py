@@ -15,6 +15,7 @@ _TARGET_PREFIXES = {
     "ssm": "AmazonSSM",
     "kms": "TrentService",
     "ec2-instance-connect": "AWSEC2InstanceConnectService",
+    "ecs": "AmazonEC2ContainerServiceV20141113",
 }
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_LIMIT = 1 << 20  # bytes

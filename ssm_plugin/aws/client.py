@@ -1,11 +1,11 @@
-"""Signed calls of the AWS APIs that we need: SSM's, KMS's and EC2 Instance Connect's (AWS JSON
-1.1), EC2's (Query, XML).
+"""Signed calls of the AWS APIs that we need: SSM's, KMS's, ECS's and EC2 Instance Connect's (AWS
+JSON 1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed, and once with new credentials when the old ones have
-expired. But a StartSession is not sent again after anything that leaves open whether it made a
-session (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could
-end it. Such an error is ``uncertain``.
+expired. But what starts a session is not sent again after anything that leaves open whether it made
+one (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could end
+it. Such an error is ``uncertain``.
 """
 
 import os
@@ -154,12 +154,15 @@ class ServiceClient:
             raise error
         return StartedSession(*fields)
 
-    def call(self, action: str, request: Mapping[str, Any], subject: str = "") -> Dict[str, Any]:
-        """Any other call of a JSON service that may be made twice. ``action`` as IAM calls it
-        (``ssm:DescribeInstanceInformation``), ``subject`` for messages."""
+    def call(
+        self, action: str, request: Mapping[str, Any], subject: str = "", repeatable: bool = True
+    ) -> Dict[str, Any]:
+        """Any other call of a JSON service. ``action`` as IAM calls it
+        (``ssm:DescribeInstanceInformation``), ``subject`` for messages. Not ``repeatable`` is what
+        must not be done twice."""
         service = action.partition(":")[0]
         answer: Dict[str, Any] = self._perform(
-            Call(service, Operation(action, subject), request)
+            Call(service, Operation(action, subject), request, repeatable)
         )
         return answer
 

@@ -44,6 +44,12 @@ _ADVICE = {
         "check that the node is running, that its SSM Agent is online, that its role allows "
         "Session Manager, and that the region and the account are right"
     ),
+    "TargetNotConnectedException": (
+        "check that the task's role allows ssmmessages:CreateControlChannel, CreateDataChannel, "
+        "OpenControlChannel and OpenDataChannel, and that the task reaches the service ssmmessages"
+    ),
+    "ClusterNotFoundException": "check the name of the cluster, the region and the account",
+    "ServiceNotFoundException": "check the name of the service, and its cluster",
     "InvalidTarget": "check the id of the target and the region",
     "InvalidInstanceId": "check the id of the target and the region",
     "InvalidDocument": "check the name of the session document",

@@ -50,6 +50,7 @@ examples:
   ssm-plugin exec db1 --stdin dump.sql -- psql orders
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
+  ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
 not be started or its status never arrived; of many targets, the worst
@@ -105,6 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
     )
+    parser.add_argument(
+        "--all-tasks", action="store_true", help="of an ecs:CLUSTER/SERVICE, each running task"
+    )
     parser.add_argument("--output-dir", metavar="DIR", help="into DIR/TARGET.out and .err")
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
@@ -115,7 +119,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     for word in words:
         check_target(word, settings)
     environment = make_environment(settings, environ=environ)
-    nodes = find_all(words, settings, environment.service)
+    ask, all_tasks = not settings.quiet, options.all_tasks
+    nodes = find_all(words, settings, environment.service, ask, all_tasks)
     if options.stdin is not None and len(nodes) > 1:
         raise UsageError("--stdin goes to one target only")
     with ExitStack() as exits:

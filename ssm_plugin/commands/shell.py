@@ -8,7 +8,8 @@ import argparse
 from typing import Dict, List, Mapping
 
 from ..config import Settings
-from ..errors import UsageError
+from ..errors import SessionLost, UsageError
+from ..jobs.terminal_runner import without_shell
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..session.environment import make_environment
@@ -22,6 +23,9 @@ examples:
   echo 'uptime; exit' | ssm-plugin shell web1
   ssm-plugin shell web1 --document-name My-Shell --parameter linuxcmd='sudo -i'
 """
+
+# ECS is to be told what to run. Its line is split, and read by no shell.
+_IN_A_CONTAINER = "sh -c 'command -v bash >/dev/null 2>&1 && exec bash; exec sh'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +51,13 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name,
         parameters,
         options.reason,
+        _IN_A_CONTAINER,
     )
     environment = with_waiting(environment, options, settings)
-    return run_new_session(request, environment._replace(silent=settings.quiet))
+    try:
+        return run_new_session(request, environment._replace(silent=settings.quiet))
+    except SessionLost as error:
+        raise without_shell(options.target, str(error)) or error from error
 
 
 def parameters_from(pairs: List[str]) -> Dict[str, List[str]]:

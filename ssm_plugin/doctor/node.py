@@ -4,9 +4,11 @@ import time
 from typing import List, Optional, Tuple
 
 from ..aws.client import ServiceClient
+from ..aws.ecs import ContainerTarget
 from ..config import Settings
 from ..errors import SsmPluginError
 from ..named_tuple import NamedTuple
+from ..nodes.containers import ROLE_ADVICE
 from ..nodes.directory import NodeDirectory
 from ..nodes.node import Node
 from ..nodes.targets import find_one
@@ -62,6 +64,9 @@ def check_listing(service: ServiceClient) -> Findings:
 
 
 def check_node(target: str, service: ServiceClient) -> Findings:
+    if isinstance(target, ContainerTarget):
+        text = "execute-command is enabled for %s, and its agent runs" % target.shown
+        return [Finding(TARGET, OK, text)]
     if target.startswith(("ecs:", "sagemaker-cluster:")):
         return [Finding(TARGET, OK, "it is no managed node: its agent is not listed")]
     try:
@@ -88,6 +93,9 @@ def check_connection(target: str, service: ServiceClient) -> Findings:
     if status.lower() == "connected":
         return [Finding(CONNECTION, OK, "the agent of %s is connected for sessions" % target)]
     text = "the agent of %s is not connected for sessions (%s)" % (target, status)
+    if isinstance(target, ContainerTarget):
+        text = "the agent in %s is not connected for sessions (%s)" % (target.shown, status)
+        return [Finding(CONNECTION, PROBLEM, text, ROLE_ADVICE)]
     remedy = (
         "check that the node runs, that it reaches ssmmessages (a VPC endpoint or the internet), "
         "and that its role allows ssmmessages:*; then restart its SSM Agent"

@@ -4,10 +4,13 @@ import os
 import queue
 import time
 from contextlib import ExitStack
-from typing import Optional, Tuple
+from functools import partial
+from typing import Callable, Optional, Tuple
 
 from .. import logs
 from ..aws.client import ServiceClient, StartedSession
+from ..aws.ecs import ContainerTarget, execute_command
+from ..channel.events import Started
 from ..errors import (
     CredentialsError,
     DeadlineError,
@@ -21,6 +24,7 @@ from ..net.timing import delays
 from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.lifecycle import Outcome
+from ..session.protocols import IRunnerSession, RunnerFactory
 from ..session.session import Session
 from ..session.starting import (
     EXIT_TIME_UP,
@@ -31,13 +35,14 @@ from ..session.starting import (
 )
 from ..session.streams import EXIT_OUTPUT_GONE, Streams
 from ..session.types import SessionType
-from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .member import FleetMember
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
+from .terminal_line import TerminalStream, terminal_line
+from .terminal_runner import TerminalRunner, not_begun
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
 
 log = logs.logger(__name__)
@@ -183,6 +188,8 @@ class RemoteCommand(FleetMember):
 
     def _run_once(self) -> Tuple[int, str]:
         self._session = self._connected = None
+        if isinstance(self.request.target, ContainerTarget):
+            return self._run_in_container(self.request.target)
         with ExitStack() as exits:
             directory = ""
             if self.request.read_input:
@@ -199,22 +206,61 @@ class RemoteCommand(FleetMember):
                 exits.enter_context(feed)
             return self._judge(self._wait_for(session))
 
+    def _run_in_container(self, target: ContainerTarget) -> Tuple[int, str]:
+        line = terminal_line(self.request.argv, self.request.read_input is not None)
+        record = self._record = CommandRecord(line.marker)
+        stream = TerminalStream(line.marker)
+
+        def start(service: ServiceClient) -> StartedSession:
+            return execute_command(service, target, line.text)
+
+        def runner(session: IRunnerSession, started: Started) -> TerminalRunner:
+            return TerminalRunner(session, started, record, stream, self.request.read_input)
+
+        session = self._session = self._begin(start, SessionType.INTERACTIVE_COMMANDS, runner)
+        session.execute()
+        self._connected = session
+        outcome = self._wait_for(session)
+        if not stream.is_ready and record.ended_by is None:
+            raise not_begun(target.shown, stream.before, outcome)
+        return self._judge(outcome)
+
     def _start(self, text: str) -> Session:
+        record = self._record
+
+        def start(service: ServiceClient) -> StartedSession:
+            return _start_command(service, self.request, text)
+
+        def runner(session: IRunnerSession, started: Started) -> TrailerRunner:
+            return TrailerRunner(session, started, record)
+
+        return self._begin(start, SessionType.NON_INTERACTIVE_COMMANDS, runner)
+
+    def _begin(
+        self,
+        start: Callable[[ServiceClient], StartedSession],
+        session_type: SessionType,
+        runner: RunnerFactory,
+    ) -> Session:
+        """Start the session. Takes events while it waits; SessionInterrupted if one ends it, or the
+        time limit has passed."""
         service, request = self._environment.service, self.request
         assert service is not None, "a command needs the service"
-        timeout = None if self._deadline is None else self._left(0.0)
-        waiting = self._environment.waiting
-        started = _start_command(service, request, text, self._events, timeout, waiting)
+        started = wait_for_start(
+            service,
+            partial(start, service),
+            self._events,
+            timeout=None if self._deadline is None else self._left(0.0),
+            waiting=self._environment.waiting,
+            target=request.target,
+        )
         self.session_id = started.session_id
-        record = self._record
         session = make_session(
-            SessionRequest(
-                request.target, SessionType.NON_INTERACTIVE_COMMANDS, request.document_name
-            ),
+            SessionRequest(request.target, session_type, request.document_name),
             started,
             self._environment,
             self._events,
-            lambda session, started: TrailerRunner(session, started, record),
+            runner,
         )
         if self._deadline is not None:
             session.new_timer(lambda: self._end_late(session)).set(self._left(0.0))
@@ -260,32 +306,15 @@ class RemoteCommand(FleetMember):
         return status, "ended by signal %d here" % (status - 128) if status > 128 else ""
 
 
-def _start_command(
-    service: ServiceClient,
-    request: CommandRequest,
-    line: str,
-    events: "queue.Queue[SessionEvent]",
-    timeout: Optional[float],
-    waiting: Optional[Waiting],
-) -> StartedSession:
-    """Start the session of a command. Takes events while it waits; SessionInterrupted if one ends
-    it, or ``timeout`` s have passed. A document that does not know how to separate the outputs is
-    asked without."""
-
-    def start() -> StartedSession:
-        parameters = {"command": [line], "separateOutputStream": ["true"]}
-        try:
-            return service.start_session(
-                request.target, request.document_name, parameters, request.reason
-            )
-        except ServiceError as error:
-            if error.code not in _REFUSED:
-                raise
-        del parameters["separateOutputStream"]
+def _start_command(service: ServiceClient, request: CommandRequest, line: str) -> StartedSession:
+    """A document that does not know how to separate the outputs is asked without."""
+    parameters = {"command": [line], "separateOutputStream": ["true"]}
+    try:
         return service.start_session(
             request.target, request.document_name, parameters, request.reason
         )
-
-    return wait_for_start(
-        service, start, events, timeout=timeout, waiting=waiting, target=request.target
-    )
+    except ServiceError as error:
+        if error.code not in _REFUSED:
+            raise
+    del parameters["separateOutputStream"]
+    return service.start_session(request.target, request.document_name, parameters, request.reason)

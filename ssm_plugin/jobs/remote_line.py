@@ -93,7 +93,7 @@ def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
 
     :raises UsageError: for what no command line of a session can hold
     """
-    _check(argv)
+    check_words(argv)
     halves = [os.urandom(10).hex() for _ in range(2)]
     words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
     if input_directory:
@@ -114,7 +114,8 @@ def quote(words: Sequence[str]) -> str:
     return re.sub(r"\{(?=\{)", "{''", quoted)
 
 
-def _check(argv: Sequence[str]) -> None:
+def check_words(argv: Sequence[str]) -> None:
+    """:raises UsageError: for what no command line of a session can hold"""
     if not argv or not argv[0]:
         raise UsageError("there is no command to run")
     for number, word in enumerate(argv):

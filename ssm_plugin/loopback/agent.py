@@ -181,6 +181,8 @@ class Agent(WorkingAgent):
             shell = self.options.shell or (os.environ.get("SHELL") or "/bin/sh",)
             return PtyWork(self, shell)
         if assignment.session_type == INTERACTIVE:
+            if assignment.mistake:
+                raise UsageError(assignment.mistake)
             return PtyWork(self, assignment.argv)
         if assignment.session_type == NON_INTERACTIVE:
             return CommandWork(

@@ -15,11 +15,13 @@ PORT = "Port"
 
 class Document(NamedTuple):
     """``properties`` are fixed ones of a port session; ``separate_output`` is for commands:
-    None leaves it to the session's parameter ``separateOutputStream``."""
+    None leaves it to the session's parameter ``separateOutputStream``. ``splits``: no shell reads
+    the command, as in a container, which may lack the programs that ``withoutPrograms`` says."""
 
     session_type: str
     properties: Mapping[str, str] = {}
     separate_output: Optional[bool] = None
+    splits: bool = False
 
 
 _FORWARDING = {"type": "LocalPortForwarding"}
@@ -30,6 +32,7 @@ DOCUMENTS: Mapping[str, Document] = {
     "SSM-SessionManagerRunShell": Document(STANDARD_STREAM),
     "AWS-StartInteractiveCommand": Document(INTERACTIVE),
     "AWS-StartNonInteractiveCommand": Document(NON_INTERACTIVE),
+    "AmazonECS-ExecuteInteractiveCommand": Document(INTERACTIVE, splits=True),
     "AWS-StartSSHSession": Document(PORT, {"portNumber": "22"}),
     "AWS-StartPortForwardingSession": Document(PORT, _FORWARDING),
     "AWS-StartPortForwardingSessionToRemoteHost": Document(PORT, _FORWARDING),
@@ -96,12 +99,16 @@ def _argv(
     line = " ".join(parameters.get("command", ()))
     if not line.strip():
         raise UsageError("the session type %s needs a command" % document.session_type)
-    if document.session_type == INTERACTIVE:
+    if document.session_type == INTERACTIVE and not document.splits:
         return ("sh", "-c", line), ""
     try:
-        return tuple(shlex.split(line)), ""
+        words = tuple(shlex.split(line))
     except ValueError as error:
         return (), "Unable to start command: Failed to parse commands input: %s\n" % error
+    if words and words[0] in parameters.get("withoutPrograms", ()):
+        text = 'Unable to start command: exec: "%s": executable file not found in $PATH'
+        return (), text % words[0]
+    return words, ""
 
 
 def _separate(document: Document, parameters: Mapping[str, Sequence[str]]) -> bool:

@@ -24,6 +24,8 @@ from .api import SsmApi
 from .call_faults import CallFaults
 from .diagnosis_api import StsApi
 from .ec2_api import Ec2Api
+from .ecs_api import PREFIX as ECS
+from .ecs_api import EcsApi
 from .fault_plan import parse_faults
 from .gateway import CELL_NUMBER, DATA_CHANNEL, OTHER_PORT, RESUMED_URLS, Gateway
 from .gateway_session import AgentFactory, GatewaySession
@@ -88,9 +90,11 @@ class LocalService:
         self.nodes = nodes = nodes or LocalNodes([])
         self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
+        self.ecs = EcsApi(self.gateway, self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {
             "AmazonSSM": self.ssm,
             "AWSEC2InstanceConnectService": self.instance_connect,
+            ECS: self.ecs,
         }
         self.sts = StsApi(self.signatures)
         self._queries: Dict[str, JsonApi] = {

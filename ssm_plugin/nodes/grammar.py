@@ -1,7 +1,8 @@
 """How a target is written. Pure: nothing is looked up, and nothing that could is imported.
 
 ======================= ========================================================
-``i-...`` ``mi-...``    the id of a node, as it is; likewise ``ecs:...``
+``i-...`` ``mi-...``    the id of a node, as it is; likewise ``ecs:CLUSTER_TASK_RUNTIME``
+``ecs:CLUSTER/NAME``    a service's container, or a task's; ``/CONTAINER`` may follow
 ``tag:KEY=VALUE``       nodes with this tag
 ``ip:ADDRESS``          the node with this address
 ``name:NAME``           nodes whose tag ``Name`` has this value
@@ -20,9 +21,9 @@ from ..errors import UsageError
 from ..named_tuple import NamedTuple
 
 # For users.
-TARGET_HELP = "id or name of a node, tag:KEY=VALUE, ip:ADDRESS"
+TARGET_HELP = "id or name of a node, tag:KEY=VALUE, ip:ADDRESS, ecs:CLUSTER/SERVICE"
 
-ID, TAG, ADDRESS, NAME = "id", "tag", "address", "name"
+ID, TAG, ADDRESS, NAME, CONTAINER = "id", "tag", "address", "name", "container"
 
 # The second is how nodes of a SageMaker cluster are addressed.
 _AS_THEY_ARE = re.compile(r"m?i-|ecs:|sagemaker-cluster:")
@@ -44,6 +45,8 @@ def parse_target(word: str, configured: Mapping[str, str] = {}) -> Target:
     meaning = configured.get(word, word)
     if not meaning:
         raise UsageError("the target is empty")
+    if meaning.startswith("ecs:") and "/" in meaning:
+        return Target(CONTAINER, meaning[len("ecs:"):], word)
     if _AS_THEY_ARE.match(meaning):
         return Target(ID, meaning, word)
     kind, colon, value = meaning.partition(":")

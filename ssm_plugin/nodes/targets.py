@@ -7,7 +7,7 @@ from ..aws.client import ServiceClient
 from ..config import Settings
 from ..errors import ServiceError, UsageError
 from ..named_tuple import NamedTuple
-from .grammar import ID, NAME, Target, parse_target
+from .grammar import CONTAINER, ID, NAME, Target, parse_target
 
 if TYPE_CHECKING:
     from .directory import NodeDirectory
@@ -29,7 +29,12 @@ def check_target(word: str, settings: Settings) -> Target:
 
     :raises UsageError: for what can be no target
     """
-    return parse_target(word, settings.targets)
+    target = parse_target(word, settings.targets)
+    if target.kind == CONTAINER:
+        from .containers import address_of  # most targets are nodes
+
+        address_of(target)
+    return target
 
 
 def find_one(
@@ -43,6 +48,10 @@ def find_one(
     target = check_target(word, settings)
     if target.kind == ID:
         return target.value
+    if target.kind == CONTAINER:
+        from .container_choice import one_container
+
+        return one_container(_needed(service), target, ask)
     directory = _directory(service)
     found = nodes_of(directory, target, settings, names=False)
     if len(found) == 1:
@@ -58,9 +67,15 @@ def find_one(
 
 
 def find_all(
-    words: Sequence[str], settings: Settings, service: Optional[ServiceClient]
+    words: Sequence[str],
+    settings: Settings,
+    service: Optional[ServiceClient],
+    ask: bool = False,
+    all_tasks: bool = False,
 ) -> List[Found]:
-    """All the nodes that the words mean, each once, in the order of the words, then by name.
+    """All the nodes that the words mean, each once, in the order of the words, then by name. Of
+    the containers that a word means it is one, as by :func:`find_one`; with ``all_tasks`` one of
+    each task.
 
     :raises UsageError: if a word means none
     """
@@ -69,6 +84,14 @@ def find_all(
         target = check_target(word, settings)
         if target.kind == ID:
             found.append(Found(target.value, target.written))
+        elif target.kind == CONTAINER:
+            from .container_choice import one_container, one_of_each_task
+
+            if all_tasks:
+                several = one_of_each_task(_needed(service), target)
+                found += [Found(one, one.shown) for one in several]
+            else:
+                found.append(Found(one_container(_needed(service), target, ask), target.written))
         else:
             nodes = nodes_of(_directory(service), target, settings)
             one = target.kind == NAME and len(nodes) == 1
@@ -88,11 +111,15 @@ def _distinct(found: Sequence[Found]) -> List[Found]:
     ]
 
 
+def _needed(service: Optional[ServiceClient]) -> ServiceClient:
+    assert service is not None, "targets are looked up at the service"
+    return service
+
+
 def _directory(service: Optional[ServiceClient]) -> "NodeDirectory":
     from .directory import NodeDirectory  # an id needs none
 
-    assert service is not None, "nodes are looked up at the service"
-    return NodeDirectory(service)
+    return NodeDirectory(_needed(service))
 
 
 def nodes_of(

@@ -5,6 +5,7 @@ import time
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
+from ..aws.ecs import ContainerTarget, execute_command
 from ..errors import SessionInterrupted, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -28,13 +29,15 @@ _TERMINATE_LIMIT = 1.0
 
 
 class SessionRequest(NamedTuple):
-    """What StartSession is called with, and the type of session that is expected."""
+    """What StartSession is called with, and the type of session that is expected. ``command`` is
+    what ECS is to run, if the target is a container of it."""
 
     target: str
     session_type: SessionType
     document_name: Optional[str] = None
     parameters: Mapping[str, Sequence[str]] = {}
     reason: Optional[str] = None
+    command: str = ""
 
 
 def start_session(
@@ -46,6 +49,8 @@ def start_session(
     """Blocks, as :func:`wait_for_start` does."""
 
     def start() -> StartedSession:
+        if request.command and isinstance(request.target, ContainerTarget):
+            return execute_command(service, request.target, request.command)
         return service.start_session(
             request.target, request.document_name, request.parameters, request.reason
         )

@@ -35,4 +35,4 @@ def pause_before(attempt: int, left: float) -> Optional[float]:
 
 
 def may_connect_later(error: BaseException) -> bool:
-    return isinstance(error, ServiceError) and error.code == NOT_CONNECTED
+    return isinstance(error, ServiceError) and error.code.startswith(NOT_CONNECTED)

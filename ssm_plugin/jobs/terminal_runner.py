@@ -1,0 +1,145 @@
+"""The running part of a command whose session is an interactive one."""
+
+import base64
+import re
+from typing import Optional
+
+from ..channel.events import Started
+from ..errors import RemoteError, SessionLost, SsmPluginError
+from ..plugins.base import BuiltInRunner
+from ..plugins.command import INTERRUPT, CommandRunner
+from ..session.lifecycle import Outcome
+from ..session.protocols import IRunnerSession
+from ..session.streams import OutputGone
+from ..transport.worker import Worker
+from ..wire import payloads
+from .request import ReadInput
+from .terminal_line import ERRORS, Pieces, TerminalStream
+from .trailer_runner import NO_STATUS, QUIET_LIMIT, CommandRecord
+
+# Whole base64 lines without padding: multiples of 57 bytes.
+_LINE = 57
+
+
+class TerminalRunner(CommandRunner):
+    """``stream`` takes apart what the terminal writes; ``record`` outlives this."""
+
+    def __init__(
+        self,
+        session: IRunnerSession,
+        started: Started,
+        record: CommandRecord,
+        stream: TerminalStream,
+        read_input: Optional[ReadInput],
+    ) -> None:
+        super().__init__(session, started)
+        self._record = record
+        self._stream = stream
+        self._read_input = read_input
+        self._pump: Optional[Worker] = None
+        record.has_started = True
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        if payload_type != payloads.OUTPUT:
+            return
+        self._pass_on(self._stream.feed(data))
+        if self._read_input and self._stream.is_ready and self._pump is None:
+            self._begin_input(self._read_input)
+        if self._stream.status is not None:
+            self._take_status(self._stream.status)
+
+    def interrupt(self, status: int, key: bytes) -> None:
+        super().interrupt(status, key)
+        self._record.ended_by = self.ended_by
+
+    def leave(self, status: int) -> None:
+        super().leave(status)
+        self._record.ended_by = status
+
+    def exit_status(self) -> int:
+        known = self.ended_by is not None or self.exit_code is not None
+        return super().exit_status() if known else NO_STATUS
+
+    def missing(self, reason: str) -> str:
+        record, stream = self._record, self._stream
+        if self.ended_by is not None:
+            return ""
+        record.missing = BuiltInRunner.missing(self, reason)
+        if not record.missing and stream.status is not None and not stream.is_complete:
+            record.missing = "the output may be incomplete: its end never came"
+        return record.missing
+
+    def silent_loss(self) -> str:
+        self._record.missing = super().silent_loss()
+        return self._record.missing
+
+    def stop(self) -> None:
+        try:
+            self.session.streams.flush()
+        except OutputGone:
+            pass  # nobody takes it any more, and why we stop is known already
+
+    def _pass_on(self, pieces: Pieces) -> None:
+        for kind, data in pieces:
+            if kind == ERRORS:
+                self._record.stderr_bytes += len(data)
+                super().output(payloads.STDERR, data)
+            else:
+                self._record.stdout_bytes += len(data)
+                super().output(payloads.OUTPUT, data)
+
+    def _take_status(self, status: int) -> None:
+        """What comes now is what was on its way, or is of processes that the command left."""
+        self.exit_code = self._record.status = status
+        if self._stream.is_complete:
+            # The script waits for this.
+            self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
+        self._over_timer.set(QUIET_LIMIT)
+
+    def _begin_input(self, read: ReadInput) -> None:
+        if not self._stream.is_exact:
+            self._refuse_input("the container has no 'stty', without which input cannot be given")
+            return
+        self._pump = Worker("input", lambda: self._pump_input(read), self.session.events.put)
+        self._pump.start()
+
+    def _refuse_input(self, why: str) -> None:
+        self._record.input_error = SessionLost("the input did not reach the command: %s" % why)
+        self._read_input = None
+        self.leave(255)
+
+    def _pump_input(self, read: ReadInput) -> None:
+        send, rest = self.session.channel.send_input_data, b""
+        try:
+            while True:
+                data = read()
+                if not data:
+                    break
+                data = rest + data
+                whole = len(data) // _LINE * _LINE
+                rest = data[whole:]
+                if whole:
+                    send(base64.encodebytes(data[:whole]))
+            if data is not None:
+                send(base64.encodebytes(rest) + b".\n")
+        except SessionLost:
+            pass  # the session says itself that it ended
+
+
+def not_begun(target: str, before: bytes, outcome: Outcome) -> SsmPluginError:
+    """Why nothing ran, from what the agent, or the terminal, said instead."""
+    if isinstance(outcome.error, SsmPluginError):
+        return without_shell(target, str(outcome.error)) or outcome.error
+    said = " ".join((outcome.reason or before.decode("utf-8", "replace")).split())[:200]
+    text = "the command in %s never began: %s" % (target, said or "its session ended")
+    return without_shell(target, said) or SessionLost(text)
+
+
+def without_shell(target: str, said: str) -> Optional[SsmPluginError]:
+    """The error if an agent says in these words that there is no ``sh``."""
+    if not re.search(r"\bsh\b.*(not found|no such file)", said, re.IGNORECASE):
+        return None
+    return RemoteError(
+        "neither exec nor shell can be used in %s: the container has no 'sh'; add a shell to its "
+        "image, or run a program that is in it by 'aws ecs execute-command'" % target
+    )

@@ -1,0 +1,33 @@
+"""One of several containers: the person at the terminal says which, else it is the newest one."""
+
+from typing import Dict, List
+
+from ..aws.client import ServiceClient
+from ..aws.ecs import ContainerTarget
+from ..display import encoded, shown
+from ..session.streams import write_all
+from .chooser import choose, somebody_is_there
+from .containers import find_containers
+from .grammar import Target
+from .node import Node
+
+
+def one_container(service: ServiceClient, target: Target, ask: bool = False) -> ContainerTarget:
+    """:raises UsageError: if there is none, or none was chosen"""
+    found = find_containers(service, target)
+    if len(found) == 1:
+        return found[0]
+    if ask and somebody_is_there():
+        chosen = choose(target, [Node(one.shown, one.container) for one in found])
+        return next(one for one in found if one.shown == chosen.node_id)
+    text = "ssm-plugin: %s means %d containers: taking %s, of the newest task"
+    write_all(2, encoded(shown(text % (target.written, len(found), found[0].shown)) + "\n"))
+    return found[0]
+
+
+def one_of_each_task(service: ServiceClient, target: Target) -> List[ContainerTarget]:
+    """:raises UsageError: if there is none"""
+    found: Dict[str, ContainerTarget] = {}
+    for one in find_containers(service, target):
+        found.setdefault(one.task, one)
+    return list(found.values())
