@@ -24,7 +24,7 @@ LAYERS = (
     {"nodes", "plugins"},
     {"jobs", "loopback"},
     {"copying", "relay"},
-    {"doctor", "forwarding"},
+    {"doctor", "forwarding", "openssh"},
     {"commands", "library"},
     {"cli"},
     {"__init__", "__main__"},

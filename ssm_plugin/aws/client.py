@@ -1,5 +1,5 @@
-"""Signed calls of the AWS APIs that we need: SSM's, KMS's and EC2 Instance Connect's (AWS JSON 1.1),
-EC2's (Query, XML).
+"""Signed calls of the AWS APIs that we need: SSM's, KMS's and EC2 Instance Connect's (AWS JSON
+1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed, and once with new credentials when the old ones have
@@ -124,6 +124,7 @@ class ServiceClient:
         self._jitter = jitter
         self._closed = Event()
         self._unsigned = ""
+        self.before_start: Callable[[], object] = lambda: None
 
     def start_session(
         self,
@@ -132,7 +133,9 @@ class ServiceClient:
         parameters: Optional[Mapping[str, Sequence[str]]] = None,
         reason: Optional[str] = None,
     ) -> StartedSession:
-        """Starts a session with ``target``. ``parameters`` are those of the document."""
+        """Starts a session with ``target``. ``parameters`` are those of the document. What
+        ``before_start`` raises is raised."""
+        self.before_start()
         request = {
             "Target": target,
             "DocumentName": document_name,

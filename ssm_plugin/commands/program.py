@@ -9,6 +9,7 @@ COMMANDS: Dict[str, str] = {
     "exec": "run a command on nodes; its output and exit status come back",
     "forward": "forward local ports to a node, or to hosts behind it",
     "cp": "copy files and directories to a node, or from it",
+    "connect": "ssh to a node with a key that is made for this run",
     "ssh": "carry one SSH connection, for ProxyCommand",
     "list": "the nodes that can be reached, and their names",
     "run": "run a job from the configuration file, made for cron",

@@ -6,6 +6,9 @@ Nobody calls this by hand. In ~/.ssh/config:
       ProxyCommand ssm-plugin ssh --quiet %h %p
 
 and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instance ids.
+
+With --push-key no key need be on the node: EC2 Instance Connect gives it yours, for a minute. It is
+the agent's first one, else that of ~/.ssh, else one that is made and handed to the agent.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from ..errors import (
 )
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
+from ..openssh.push import KeyPush, check_takes_keys
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import FAST, PLAIN, SPEED_HELP
 from ..relay.hint import HINT, PaceHint
@@ -50,12 +54,17 @@ EXAMPLE = """\
 examples:
   ssh -o ProxyCommand='ssm-plugin ssh --quiet %h %p' ec2-user@web1
   ssm-plugin ssh web1 2222 --profile ops
+  ProxyCommand ssm-plugin ssh --quiet --push-key %r %h %p
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
     parser.add_argument("port", metavar="PORT", nargs="?", default=PORT, help="sshd's port (22)")
+    parser.add_argument(
+        "--push-key", metavar="USER", help="let this user of the node log in with your key"
+    )
+    parser.add_argument("--key", metavar="FILE", help="the key that --push-key takes")
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
     parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
@@ -64,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     check_target(options.target, settings)
     port = _port(options.port)
+    if options.key and options.push_key is None:
+        raise UsageError("--key names the key for --push-key USER, which is missing")
     environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(
         find_one(options.target, settings, environment.service),
@@ -72,6 +83,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         {"portNumber": [port]},
         options.reason,
     )
+    if options.push_key is not None:
+        _push_key_first(environment, request.target, options.push_key, options.key)
     environment = with_waiting(environment, options, settings)
     what = "the session with port %s of %s was ended:" % (port, request.target)
     environment = environment._replace(silent=settings.quiet)
@@ -81,6 +94,17 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         if status is not None:
             return status
     return run_new_session(request, environment, _stream_runner, what)
+
+
+def _push_key_first(
+    environment: Environment, target: str, user: str, file: Optional[str]
+) -> None:
+    from ..openssh.public_keys import choose_key  # most sessions push none
+
+    check_takes_keys(target)
+    key = choose_key(file, environment.environ)
+    assert environment.service is not None, "keys are pushed by the service"
+    environment.service.before_start = KeyPush(environment.service, target, user, key)
 
 
 def _run_fast(

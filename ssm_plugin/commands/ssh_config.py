@@ -20,14 +20,16 @@ EXAMPLE = """\
 examples:
   ssm-plugin ssh-config --user ec2-user >> ~/.ssh/config
   ssm-plugin ssh-config 'web-*' db1 --profile ops --region eu-west-1
+  ssm-plugin ssh-config 'web-*' --push-key --user ec2-user
 """
 
 _HOSTS = ("i-*", "mi-*")
+_INSTANCES = ("i-*",)  # those that EC2 Instance Connect knows
 # Those that ssh-config passes on to ``ssh``, by their name in the parsed options.
 _PASSED_ON = ("profile", "region", "endpoint_url", "document_name", "config")
 _BLOCK = """\
 Host {hosts}
-{user}    ProxyCommand {command}
+{more}    ProxyCommand {command}
     ServerAliveInterval 30
 """
 
@@ -40,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ids, names, or patterns of ssh (default: i-* mi-*)",
     )
     parser.add_argument("--user", metavar="NAME", help="who to log in as on the nodes")
+    parser.add_argument(
+        "--push-key", action="store_true", help="let EC2 Instance Connect give the nodes your key"
+    )
+    parser.add_argument("--key", metavar="FILE", help="the key to log in with")
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -48,19 +54,34 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 
 def host_block(options: argparse.Namespace) -> str:
-    words = ["ssm-plugin", "ssh", "--quiet"]
-    for name in _PASSED_ON:
+    words = ["ssm-plugin", "ssh", "--quiet"] + passed_on(options, _PASSED_ON)
+    pushed: List[str] = []
+    more = ""
+    if options.user:
+        more += "    User %s\n" % _hosts([options.user])
+    if options.push_key:
+        words += ["--key", _plain(options.key)] if options.key else []
+        pushed = ["--push-key", "%r"]
+    if options.key:
+        more += "    IdentityFile %s\n    IdentitiesOnly yes\n" % _hosts([options.key])
+    hosts = options.hosts or (_INSTANCES if options.push_key else _HOSTS)
+    command = " ".join([quoted(words)] + pushed + ["%h", "%p"])
+    return _BLOCK.format(hosts=_hosts(hosts), more=more, command=command)
+
+
+def passed_on(options: argparse.Namespace, names: Sequence[str]) -> List[str]:
+    """Those options of all commands that were given, as words."""
+    words: List[str] = []
+    for name in names:
         value = getattr(options, name)
         if value:
             words += ["--" + name.replace("_", "-"), _plain(value)]
-    user = ""
-    if options.user:
-        user = "    User %s\n" % _hosts([options.user])
-    # ssh expands %: a percent sign of ours is written twice.
-    quoted = [shlex.quote(word).replace("%", "%%") for word in words] + ["%h", "%p"]
-    return _BLOCK.format(
-        hosts=_hosts(options.hosts or _HOSTS), user=user, command=" ".join(quoted)
-    )
+    return words
+
+
+def quoted(words: Sequence[str]) -> str:
+    """As a part of a ProxyCommand. ssh expands %: a percent sign of ours is written twice."""
+    return " ".join(shlex.quote(word) for word in words).replace("%", "%%")
 
 
 def _hosts(words: Sequence[str]) -> str:

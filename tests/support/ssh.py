@@ -93,10 +93,12 @@ def ssh_through_a_session(folder, proxy_command=OURS, **service):
 
 
 class SshServer:
-    """An sshd for each connection to ``port``, as inetd would start it."""
+    """An sshd for each connection to ``port``, as inetd would start it. ``settings`` are lines of
+    its configuration that hold in place of ours."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, settings=""):
         self.folder = folder
+        self._settings = settings
         self._sshd = find("sshd")
         self._processes = []
 
@@ -107,7 +109,7 @@ class SshServer:
         host_key = (self.folder / "host_key.pub").read_text()
         (self.folder / "known_hosts").write_text("server " + host_key)
         self._config = self.folder / "sshd_config"
-        self._config.write_text(_SERVER.format(folder=self.folder))
+        self._config.write_text(self._settings + _SERVER.format(folder=self.folder))
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
         self._listener = socket.socket()

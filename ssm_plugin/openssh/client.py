@@ -1,0 +1,69 @@
+"""OpenSSH's own ``ssh`` in the foreground: its terminal, its signals and its exit status."""
+
+import os
+import queue
+import signal
+import subprocess
+from typing import Mapping, Optional, Sequence, Union
+
+from ..shortage import prepare_for_ends_of_threads
+from ..terminal.signals import ENDING_SIGNALS, Signalled, SignalWatch
+from ..transport.worker import Worker, WorkerFailed
+from .programs import not_there
+
+_FAILED = 255
+
+_Event = Union[Signalled, WorkerFailed]
+
+
+def run_client(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Until it ends; its exit status, or 128 and the number of the signal that ended it. Signals
+    that would end us are passed on, so that it can put the terminal in order.
+
+    :raises LocalError: if it cannot be started
+    """
+    prepare_for_ends_of_threads()
+    events: "queue.Queue[_Event]" = queue.Queue()
+    with SignalWatch(events.put, ENDING_SIGNALS + (signal.SIGCHLD,)) as watch:
+        signals = Worker("signals", watch.forward, events.put)
+        signals.start()
+        try:
+            process = subprocess.Popen(argv, env=dict(environ))
+        except OSError as error:
+            raise not_there(argv[0], error) from error
+        status = _wait(process, events)
+    signals.join(1.0)
+    return status if status >= 0 else 128 - status
+
+
+def _wait(process: "subprocess.Popen[bytes]", events: "queue.Queue[_Event]") -> int:
+    passed_on = 0
+    while True:
+        event = events.get()
+        if isinstance(event, WorkerFailed):
+            process.kill()
+            process.wait()
+            raise event.as_error()
+        if event.signum != signal.SIGCHLD:
+            # Nobody else waits for it: until it is waited for, its number is its own.
+            os.kill(process.pid, event.signum)
+            passed_on = event.signum
+        status = _status_of(process)
+        if status is not None:
+            # Of the signals that it takes, it says no more than that it failed.
+            return -passed_on if passed_on and status == _FAILED else status
+
+
+def _status_of(process: "subprocess.Popen[bytes]") -> Optional[int]:
+    """None while it runs. When it stops itself (``~^Z``), so do we, for the shell watches us."""
+    pid, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
+    if not pid:
+        return None
+    if os.WIFSTOPPED(status):
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return None
+    if os.WIFSIGNALED(status):
+        process.returncode = -os.WTERMSIG(status)
+    else:
+        process.returncode = os.WEXITSTATUS(status)
+    return process.returncode

@@ -1,0 +1,93 @@
+"""Which public key is pushed: one whose private half OpenSSH's client will find by itself."""
+
+import os
+import re
+from typing import Iterator, Mapping, Optional
+
+from ..errors import LocalError, UsageError
+from ..files import MIB, read_regular
+from .programs import ask
+from .run_key import key_for_one_run
+
+# What EC2 Instance Connect takes. Certificates and keys of security tokens are none of these.
+_KEY = re.compile(
+    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) +"
+    r"(AAAA[A-Za-z0-9+/]{60,4000}=*)(?:\s|\Z)"
+)
+_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
+# Seconds that an agent keeps a key that was made for one run: as long as the pushed half is good.
+_KEPT = "60"
+
+
+def public_key_of(text: str) -> Optional[str]:
+    """Type and key of the first line that holds one, without its comment, which may name people."""
+    for line in text.splitlines():
+        found = _KEY.match(line.strip())
+        if found:
+            return "%s %s" % found.groups()
+    return None
+
+
+def choose_key(file: Optional[str], environ: Mapping[str, str]) -> str:
+    """The one of ``file``; else the agent's first one; else that of ``~/.ssh``; else one that is
+    made now and handed to the agent.
+
+    :raises UsageError: if ``file`` holds none
+    :raises LocalError: if there is none, and nobody to keep one
+    """
+    if file:
+        return _of_file(file)
+    has_agent = bool(environ.get("SSH_AUTH_SOCK"))
+    key = _of_agent(environ) if has_agent else None
+    key = key or next(_of_home(environ), None)
+    if key:
+        return key
+    if not has_agent:
+        raise LocalError(
+            "there is no SSH key to push, neither in an agent nor in ~/.ssh: give one with --key, "
+            "make one with 'ssh-keygen -t ed25519', or use 'ssm-plugin connect', which needs none"
+        )
+    return _made_for_the_agent(environ)
+
+
+def _of_file(path: str) -> str:
+    """``path`` may be that of the private key, with the public one beside it."""
+    for one in (path + ".pub", path):
+        key = _read(one)
+        if key:
+            return key
+    raise UsageError(
+        "%s holds no public key that EC2 Instance Connect takes (ED25519, RSA, ECDSA), nor does "
+        "%s.pub: 'ssh-keygen -y -f PRIVATE-KEY' prints that of a private one" % (path, path)
+    )
+
+
+def _of_agent(environ: Mapping[str, str]) -> Optional[str]:
+    return public_key_of(ask(environ, "ssh-add", "-L")[1])
+
+
+def _of_home(environ: Mapping[str, str]) -> Iterator[str]:
+    folder = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".ssh")
+    for name in _NAMES:
+        path = os.path.join(folder, name)
+        key = _read(path + ".pub") if os.path.exists(path) else None
+        if key:
+            yield key
+
+
+def _made_for_the_agent(environ: Mapping[str, str]) -> str:
+    with key_for_one_run(environ) as made:
+        status, _ = ask(environ, "ssh-add", "-q", "-t", _KEPT, made)
+        if status:
+            raise LocalError(
+                "there is no SSH key to push, and the agent takes none: give one with --key, or "
+                "use 'ssm-plugin connect', which needs none"
+            )
+        return _of_file(made)
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        return public_key_of(read_regular(path, MIB).decode("utf-8", "replace"))
+    except OSError:
+        return None
