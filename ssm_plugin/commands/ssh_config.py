@@ -63,7 +63,8 @@ def host_block(options: argparse.Namespace) -> str:
         words += ["--key", _plain(options.key)] if options.key else []
         pushed = ["--push-key", "%r"]
     if options.key:
-        more += "    IdentityFile %s\n    IdentitiesOnly yes\n" % _hosts([options.key])
+        identity = _hosts([options.key]).replace("%", "%%")
+        more += "    IdentityFile %s\n    IdentitiesOnly yes\n" % identity
     hosts = options.hosts or (_INSTANCES if options.push_key else _HOSTS)
     command = " ".join([quoted(words)] + pushed + ["%h", "%p"])
     return _BLOCK.format(hosts=_hosts(hosts), more=more, command=command)

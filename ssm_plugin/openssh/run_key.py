@@ -41,6 +41,7 @@ def _private_folder() -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath},  # whatever ours is
             start_new_session=True,
         )
     except OSError as error:

@@ -55,6 +55,21 @@ def test_a_percent_sign_stays_one(read):
     assert "--profile a%%b " in read("i-1", "--profile", "a%b")["proxycommand"]
 
 
+def test_with_a_pushed_key_nodes_that_take_none_are_left_out(read):
+    found = read("i-1", "--push-key", "--user", "me")
+    assert found["proxycommand"] == "ssm-plugin ssh --quiet --push-key %r %h %p"
+    assert found["user"] == "me"
+    assert "proxycommand" not in read("mi-1", "--push-key")
+
+
+def test_a_key_that_is_named_is_pushed_and_used(read):
+    found = read("i-1", "--push-key", "--key", "/home/me/100%/key")
+    assert found["proxycommand"] == (
+        "ssm-plugin ssh --quiet --key /home/me/100%%/key --push-key %r %h %p"
+    )
+    assert (found["identityfile"], found["identitiesonly"]) == ("/home/me/100%%/key", "yes")
+
+
 @pytest.mark.parametrize("host", ["", "a b", "x\nProxyCommand evil", 'a"b', "#"])
 def test_what_would_be_another_line_is_refused(tmp_path, host):
     status, stdout, stderr = Cli(tmp_path).run("ssh-config", host)

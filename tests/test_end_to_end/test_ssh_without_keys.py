@@ -134,7 +134,7 @@ def test_one_push_serves_all_sessions_of_a_master(node, tmp_path):
         check(node.call(ssh + ["-Oexit", HOST]))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_ends_it_and_its_key(node, signum):
     argv = node.argv("connect", node.destination, "echo up; exec sleep 60")
     with subprocess.Popen(argv, env=node.environ, stdout=subprocess.PIPE) as connect:
@@ -217,7 +217,7 @@ def test_a_login_in_tmux(node, tmp_path):
         program.send(b"\r")
         program.expect(b"remote> ")
         program.send(b"~\x1a")
-        program.expect(b"local> ")
+        program.expect(b"Stopped")
         program.send(b"fg\r")
         program.send(b"\recho aga''in\r")
         program.expect(b"again")
