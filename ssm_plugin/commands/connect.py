@@ -32,7 +32,7 @@ examples:
   ssm-plugin connect --profile ops ec2-user@i-0123456789abcdef0 uptime
 """
 
-_USAGE = "%(prog)s [OPTION ...] [USER@]TARGET [SSH OPTION ...] [COMMAND ...]"
+_USAGE = "%(prog)s [OPTION ...] [USER@]TARGET [SSH OPTION ...] [COMMAND]"
 _PASSED_ON = "profile region endpoint_url document_name config log_level log_file reason".split()
 _SSH_OPTIONS = "1246ab:c:e:fgi:kl:m:no:p:qstvxAB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVw:W:XYyZ"
 _DESTINATION = re.compile(r"(?:([A-Za-z0-9_][A-Za-z0-9@._-]*\$?)@)?(.+)\Z", re.DOTALL)
@@ -42,7 +42,7 @@ _NEW_KEYS = "StrictHostKeyChecking=accept-new"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = _USAGE
-    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
+    parser.add_argument("target", metavar="[USER@]TARGET", help=TARGET_HELP)
     parser.add_argument(
         "words", metavar="SSH OPTION", nargs=argparse.REMAINDER, help="options of ssh, a command"
     )
