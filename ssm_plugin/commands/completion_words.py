@@ -100,7 +100,7 @@ def _of_command(
     if name not in COMMANDS or not words:
         return []
     _, parser = parser_of(name)
-    place = _Place(parser, words, stop=name in ("demo", "exec"))
+    place = _Place(parser, words, stop=name in ("demo", "exec", "connect"))
     if place.pending is not None:
         return _values(place.pending, line, environ)
     if name == "demo" and not place.positionals and not words[-1].startswith("-"):
@@ -169,6 +169,8 @@ def _values(action: argparse.Action, line: List[str], environ: Mapping[str, str]
         return [Word(name) for name in _profiles(environ)]
     if what.startswith("TARGET"):
         return _in_list(_targets(line, environ), line[-1])
+    if what == "[USER@]TARGET":
+        return _in_list(_targets(line, environ), line[-1], "@")
     if what == "JOB":
         return [Word(name) for name in _settings(line, environ).jobs]
     if what == "SHELL":
@@ -178,9 +180,9 @@ def _values(action: argparse.Action, line: List[str], environ: Mapping[str, str]
     return _FILES if what in ("FILE", "PATH", "COMMAND", "ARG") else []
 
 
-def _in_list(words: Iterable[Word], current: str) -> List[Word]:
-    """``exec`` takes several targets with commas in between."""
-    before = current[: current.rfind(",") + 1]
+def _in_list(words: Iterable[Word], current: str, separator: str = ",") -> List[Word]:
+    """``exec`` takes several targets with commas in between, ``connect`` a user in front."""
+    before = current[: current.rfind(separator) + 1]
     return [one._replace(value=before + one.value) for one in words]
 
 

@@ -13,7 +13,7 @@ import re
 import sys
 from typing import List, Mapping, NoReturn, Tuple
 
-from ..config import Settings
+from ..config import SPEEDS, Settings
 from ..errors import UsageError
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
@@ -21,6 +21,7 @@ from ..openssh.client import run_client
 from ..openssh.programs import ask
 from ..openssh.push import check_takes_keys
 from ..openssh.run_key import key_for_one_run
+from ..relay.choice import PLAIN, SPEED_HELP
 from ..session.environment import make_environment
 from .ssh_config import passed_on, quoted
 from .waiting import add_wait_option, span
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -58,7 +60,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     check_takes_keys(node_id)
     host = name if _HOST.match(name) else node_id
     with key_for_one_run(environ) as key:
-        ours = _ours(options, node_id, key)
+        speed = options.speed or settings.speed_for(name)
+        ours = _ours(options, node_id, key, speed)
         destination = ["%s@%s" % (user, host) if user else host] + options.words
         ours += _accepting(ours + destination, environ)
         return run_client(ours + destination, environ)
@@ -93,11 +96,13 @@ def _misplaced(name: str) -> NoReturn:
     )
 
 
-def _ours(options: argparse.Namespace, node_id: str, key: str) -> List[str]:
+def _ours(options: argparse.Namespace, node_id: str, key: str, speed: str) -> List[str]:
     """ssh takes the first value that it meets, so that these hold whatever is configured."""
     words = own_program() + ["ssh", "--quiet"] + passed_on(options, _PASSED_ON)
     if options.wait:
         words += ["--wait", span(options.wait)]
+    if speed != PLAIN:
+        words += ["--speed", speed]
     # The user as ssh knows it, from wherever.
     command = "%s '--push-key=%%r' %s %%p" % (quoted(words + ["--key", key + ".pub"]), node_id)
     settings = [

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Optional
+from typing import Callable, Optional
 
 from ..aws.client import ServiceClient
 from ..errors import ServiceError, UsageError
@@ -25,19 +25,28 @@ def check_takes_keys(target: str) -> None:
 
 class KeyPush:
     """Called before each session is started: the node has the key then. It may take several starts,
-    since a node is waited for, or several sessions go there. Threads may share it."""
+    since a node is waited for, or several sessions go there. Threads may share it. ``key`` is type
+    and key; ``clock`` gives seconds."""
 
-    def __init__(self, service: ServiceClient, target: str, user: str, key: str) -> None:
+    def __init__(
+        self,
+        service: ServiceClient,
+        target: str,
+        user: str,
+        key: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
         self._target = target
         self._request = {"InstanceId": target, "InstanceOSUser": user, "SSHPublicKey": key}
+        self._clock = clock
         self._lock = threading.Lock()
         self._pushed: Optional[float] = None
 
     def __call__(self) -> None:
         """Errors are those of :class:`ServiceClient`."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             if self._pushed is None or now - self._pushed >= RENEWED_AFTER:
                 self._push()
                 self._pushed = now

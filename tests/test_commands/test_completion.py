@@ -43,6 +43,7 @@ LINES = [
     (b"shell i-0000000000000b", b"eef", b"[shell][i-0000000000000beef]"),
     (b"exec db1,ti", b"ll-3", b"[exec][db1,till-3]"),
     (b"shell a", b"b", b"[shell][a b]"),
+    (b"connect me@till", b"-3", b"[connect][me@till-3]"),
     (b"run nigh", b"tly-backup", b"[run][nightly-backup]"),
     (b"exec --targets-f", b"ile", b"[exec][--targets-file]"),
     (b"--log-level deb", b"ug", b"[--log-level][debug]"),
