@@ -166,10 +166,10 @@ class Serving:
         self.process.communicate(timeout=15)
 
 
-def test_serve_prints_four_lines_and_writes_them_for_its_user_alone(caller, tmp_path):
+def test_serve_prints_what_clients_need_and_writes_them_for_its_user_alone(caller, tmp_path):
     with Serving(caller, tmp_path) as serving:
         keys_file = tmp_path / "ready.env"
-        assert serving.exports.count("\n") == 4
+        assert serving.exports.count("\n") == 5
         assert keys_file.read_text() == serving.exports
         assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
         url = serving.ready.read_text()
