@@ -24,13 +24,16 @@ def somebody_is_there() -> bool:
     return os.isatty(0) and os.isatty(2)
 
 
-def choose(target: Target, nodes: List[Node]) -> Node:
-    """:raises UsageError: if the input ends without a choice"""
+def choose(target: Target, nodes: List[Node], what: str = "nodes") -> Node:
+    """``what`` they are, for the question.
+
+    :raises UsageError: if the input ends without a choice"""
     size = window_size((2, 0))
     left: Sequence[Node] = nodes
     while True:
         _say(menu(left, time.time(), size.cols, size.rows - 2))
-        line = _ask("%d nodes are %s: number, or part of a name? " % (len(left), target.written))
+        question = "%d %s are %s: number, or part of a name? "
+        line = _ask(question % (len(left), what, target.written))
         if not line:
             raise UsageError("no node was chosen of those that are %r" % target.written[:200])
         answer = line.decode("utf-8", "replace").strip()

@@ -18,7 +18,8 @@ def one_container(service: ServiceClient, target: Target, ask: bool = False) -> 
     if len(found) == 1:
         return found[0]
     if ask and somebody_is_there():
-        chosen = choose(target, [Node(one.shown, one.container) for one in found])
+        nodes = [Node(one.shown, one.container) for one in found]
+        chosen = choose(target, nodes, "containers")
         return next(one for one in found if one.shown == chosen.node_id)
     text = "ssm-plugin: %s means %d containers: taking %s, of the newest task"
     write_all(2, encoded(shown(text % (target.written, len(found), found[0].shown)) + "\n"))

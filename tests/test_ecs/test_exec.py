@@ -144,3 +144,12 @@ def test_a_lost_connection_costs_nothing(service, tmp_path):
         assert faulty.ssm.calls("ResumeSession")
     assert (status, errors) == (3, b"")
     assert out.split() == [b"%d" % number for number in range(1, 4001)]
+
+
+def test_a_file_is_copied_to_a_container_and_back(cli, tmp_path):
+    data = bytes(range(256)) * 1000
+    (tmp_path / "here").write_bytes(data)
+    there, back = str(tmp_path / "there"), str(tmp_path / "back")
+    assert cli.run("cp", str(tmp_path / "here"), "%s:%s" % (WEB, there))[0] == 0
+    assert cli.run("cp", "%s:%s" % (WEB, there), back)[0] == 0
+    assert (tmp_path / "back").read_bytes() == data

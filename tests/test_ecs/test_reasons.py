@@ -80,6 +80,27 @@ def test_a_role_without_ssmmessages_is_thought_of(cli, service):
     assert b"the task's role allows ssmmessages:CreateControlChannel" in errors
 
 
+def test_the_doctor_thinks_of_the_role_where_the_agent_is_not_connected(tmp_path):
+    with local_service(targets=()) as service:
+        status, out, errors = Cli(tmp_path, service).run("doctor", WEB)
+    assert status == 1
+    text = " ".join(out.decode().split())
+    assert "/web is not connected for sessions (notconnected)" in text
+    assert "check that its task role allows ssmmessages:CreateControlChannel" in text
+
+
+def test_on_a_terminal_one_of_several_is_chosen(cli, service):
+    tasks = [LocalTask(digit * 32, started_at=float(digit)) for digit in "12"]
+    service.ecs.tasks[:] = tasks
+    with PtyProcess(cli.argv("exec", WEB, "--", "echo", "it-ran"), env=cli.environ) as program:
+        program.expect(b"2 containers are ecs:demo/web")
+        program.send(b"2\r")
+        program.expect(b"it-ran")
+        assert program.wait() == 0
+    session = service.session()
+    assert session.request.target.startswith("ecs:demo_" + "1" * 32)
+
+
 def test_a_container_that_can_be_reached_is_in_order(cli):
     status, out, errors = cli.run("doctor", WEB)
     assert status == 0, out
