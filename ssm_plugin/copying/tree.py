@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tarfile
+import tempfile
 from typing import IO, Callable, Iterator, List, Optional, Set, Tuple
 
 from .. import logs
@@ -315,10 +316,15 @@ def remove_tree(path: str) -> None:
 
 
 def current_umask() -> int:
-    """There is no way to ask for it alone."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """Read off a directory that is made for it: the call that tells it also sets it, for all
+    threads of the process. Where none can be made, everything is kept to its owner."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "made")
+            os.mkdir(path, 0o777)
+            return 0o777 & ~os.stat(path).st_mode
+    except OSError:
+        return 0o077
 
 
 def write_whole(file: io.RawIOBase, data: bytes) -> None:
