@@ -6,7 +6,6 @@
 """
 
 import io
-import queue
 import signal
 from typing import IO, Callable, List, Optional, Sequence, Union
 
@@ -19,7 +18,7 @@ from .nodes.targets import check_target, find_one
 from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
-from .transport.worker import Worker, WorkerFailed
+from .transport.worker import run_aside
 
 _PIECE = 65536
 
@@ -96,30 +95,15 @@ def run(
     )
     kept: List[List[bytes]] = [[], []]
     streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
-    result = _run_aside(RemoteCommand(request, environment, streams))
+    command = RemoteCommand(request, environment, streams)
+    terminate = Signalled(signal.SIGTERM)
+    result = run_aside("run", command.run, lambda: command.signal(terminate), END_LIMIT)
     completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
     if check and completed.status:
         raise CommandFailed(
             "the command on %s ended with status %d" % (target, completed.status), completed
         )
     return completed
-
-
-def _run_aside(command: RemoteCommand) -> CommandResult:
-    """Wait in this thread, and do nothing else in it: a KeyboardInterrupt cannot interrupt any
-    work."""
-    answers: "queue.Queue[Union[CommandResult, WorkerFailed]]" = queue.Queue()
-    worker = Worker("run", lambda: answers.put(command.run()), answers.put)
-    worker.start()
-    try:
-        answer = answers.get()
-    except BaseException:  # a safety net: KeyboardInterrupt above all
-        command.signal(Signalled(signal.SIGTERM))
-        worker.join(END_LIMIT)
-        raise
-    if isinstance(answer, WorkerFailed):
-        raise answer.error
-    return answer
 
 
 def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> CompletedCommand:

@@ -29,11 +29,7 @@ def cli(service, tmp_path):
 @pytest.fixture
 def run(service, tmp_path, monkeypatch):
     """``ssm_plugin.run`` with keys and a home in the environment, where it looks for them."""
-    environ = Cli(tmp_path, service).environ
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "HOME"):
-        monkeypatch.setenv(name, environ[name])
-    for name in ("AWS_PROFILE", "SSM_PLUGIN_CONFIG", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
+    Cli(tmp_path, service).lend_environment(monkeypatch)
 
     def run(*argv, **options):
         words = argv[0] if argv[0].startswith("shell:") else list(argv)

@@ -5,7 +5,6 @@
 """
 
 import os
-import queue
 import signal
 from typing import Callable, List, Optional, Sequence, Union
 
@@ -15,7 +14,7 @@ from ..jobs.fleet import Fleet
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult
 from ..session.environment import make_environment
 from ..terminal.signals import Signalled
-from ..transport.worker import Worker, WorkerFailed
+from ..transport.worker import run_aside
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
 from .places import Direction, Place, parse_place, plan
 from .transfer import TargetCopy, nodes_of
@@ -73,7 +72,8 @@ def copy(
         TargetCopy(node, direction, options, environment, tell)
         for node in nodes_of(direction, settings, environment.service)
     ]
-    return _all_of(copies, _run_aside(copies))
+    results = run_aside("copy", Fleet(copies).run, lambda: _terminate(copies), _END_LIMIT)
+    return _all_of(copies, results)
 
 
 def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
@@ -101,20 +101,6 @@ def _place(word: Path) -> Place:
     return parse_place(word) if isinstance(word, str) else Place(None, os.fsdecode(word))
 
 
-def _run_aside(copies: List[TargetCopy]) -> List[CommandResult]:
-    """Wait in this thread, and do nothing else in it: a KeyboardInterrupt cannot interrupt any
-    work."""
-    answers: "queue.Queue[Union[List[CommandResult], WorkerFailed]]" = queue.Queue()
-    worker = Worker("copy", lambda: answers.put(Fleet(copies).run()), answers.put)
-    worker.start()
-    try:
-        answer = answers.get()
-    except BaseException:  # a safety net: KeyboardInterrupt above all
-        for one in copies:
-            one.signal(Signalled(signal.SIGTERM))
-        worker.join(_END_LIMIT)
-        raise
-    if isinstance(answer, WorkerFailed):
-        raise answer.error
-    return answer
-
+def _terminate(copies: List[TargetCopy]) -> None:
+    for one in copies:
+        one.signal(Signalled(signal.SIGTERM))

@@ -21,6 +21,7 @@ from ..session.protocols import IRunnerSession
 from ..session.starting import SessionRequest, make_session, start_session
 from ..session.streams import CallableStreams
 from ..session.types import SessionType
+from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker
 from .remote_line import quote
 from .request import CommandRequest, ReadInput
@@ -147,19 +148,26 @@ class _FeedRunner(BuiltInRunner):
             self._pump.start()
 
     def _pump_input(self) -> None:
-        send, rest = self.session.channel.send_input_data, b""
-        try:
-            while True:
-                data = self._progress.read()
-                if not data:
-                    break
-                data = rest + data
-                whole = len(data) // _LINE * _LINE
-                rest = data[whole:]
-                if whole:
-                    send(base64.encodebytes(data[:whole]))
-            if data is not None:
-                send(base64.encodebytes(rest) + b".\n")
-                self._progress.complete = True
-        except SessionLost:
-            pass  # the session says itself that it ended
+        self._progress.complete = send_as_text(self.session.channel, self._progress.read)
+
+
+def send_as_text(channel: DataChannel, read: ReadInput) -> bool:
+    """Send what ``read`` gives as lines of base64, and a dot on a line of its own as its end;
+    blocks. False if nobody wanted the rest, or the session ended first: it says so itself."""
+    rest = b""
+    try:
+        while True:
+            data = read()
+            if not data:
+                break
+            data = rest + data
+            whole = len(data) // _LINE * _LINE
+            rest = data[whole:]
+            if whole:
+                channel.send_input_data(base64.encodebytes(data[:whole]))
+        if data is None:
+            return False
+        channel.send_input_data(base64.encodebytes(rest) + b".\n")
+        return True
+    except SessionLost:
+        return False

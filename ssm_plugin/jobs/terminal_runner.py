@@ -1,27 +1,24 @@
 """The running part of a command whose session is an interactive one."""
 
-import base64
 import re
 from typing import Optional
 
 from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
 from ..plugins.base import BuiltInRunner
-from ..plugins.command import INTERRUPT, CommandRunner
+from ..plugins.command import INTERRUPT
 from ..session.lifecycle import Outcome
 from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..transport.worker import Worker
 from ..wire import payloads
+from .feed import send_as_text
 from .request import ReadInput
 from .terminal_line import ERRORS, Pieces, TerminalStream
-from .trailer_runner import NO_STATUS, QUIET_LIMIT, CommandRecord
-
-# Whole base64 lines without padding: multiples of 57 bytes.
-_LINE = 57
+from .trailer_runner import QUIET_LIMIT, CommandRecord, RecordedRunner
 
 
-class TerminalRunner(CommandRunner):
+class TerminalRunner(RecordedRunner):
     """``stream`` takes apart what the terminal writes; ``record`` outlives this."""
 
     def __init__(
@@ -32,12 +29,10 @@ class TerminalRunner(CommandRunner):
         stream: TerminalStream,
         read_input: Optional[ReadInput],
     ) -> None:
-        super().__init__(session, started)
-        self._record = record
+        super().__init__(session, started, record)
         self._stream = stream
         self._read_input = read_input
         self._pump: Optional[Worker] = None
-        record.has_started = True
 
     def output(self, payload_type: int, data: bytes) -> None:
         if payload_type != payloads.OUTPUT:
@@ -48,18 +43,6 @@ class TerminalRunner(CommandRunner):
         if self._stream.status is not None:
             self._take_status(self._stream.status)
 
-    def interrupt(self, status: int, key: bytes) -> None:
-        super().interrupt(status, key)
-        self._record.ended_by = self.ended_by
-
-    def leave(self, status: int) -> None:
-        super().leave(status)
-        self._record.ended_by = status
-
-    def exit_status(self) -> int:
-        known = self.ended_by is not None or self.exit_code is not None
-        return super().exit_status() if known else NO_STATUS
-
     def missing(self, reason: str) -> str:
         record, stream = self._record, self._stream
         if self.ended_by is not None:
@@ -68,10 +51,6 @@ class TerminalRunner(CommandRunner):
         if not record.missing and stream.status is not None and not stream.is_complete:
             record.missing = "the output may be incomplete: its end never came"
         return record.missing
-
-    def silent_loss(self) -> str:
-        self._record.missing = super().silent_loss()
-        return self._record.missing
 
     def stop(self) -> None:
         try:
@@ -100,30 +79,14 @@ class TerminalRunner(CommandRunner):
         if not self._stream.is_exact:
             self._refuse_input("the container has no 'stty', without which input cannot be given")
             return
-        self._pump = Worker("input", lambda: self._pump_input(read), self.session.events.put)
+        channel = self.session.channel
+        self._pump = Worker("input", lambda: send_as_text(channel, read), self.session.events.put)
         self._pump.start()
 
     def _refuse_input(self, why: str) -> None:
         self._record.input_error = SessionLost("the input did not reach the command: %s" % why)
         self._read_input = None
         self.leave(255)
-
-    def _pump_input(self, read: ReadInput) -> None:
-        send, rest = self.session.channel.send_input_data, b""
-        try:
-            while True:
-                data = read()
-                if not data:
-                    break
-                data = rest + data
-                whole = len(data) // _LINE * _LINE
-                rest = data[whole:]
-                if whole:
-                    send(base64.encodebytes(data[:whole]))
-            if data is not None:
-                send(base64.encodebytes(rest) + b".\n")
-        except SessionLost:
-            pass  # the session says itself that it ended
 
 
 def not_begun(target: str, before: bytes, outcome: Outcome) -> SsmPluginError:

@@ -110,15 +110,40 @@ class CommandRecord:
         return self.trailer.status is not None and self.trailer.was_live and not self.code_came
 
 
-class TrailerRunner(CommandRunner):
+class RecordedRunner(CommandRunner):
+    """Whatever ends the command, its record says so: it outlives the runner."""
+
     def __init__(
         self, session: IRunnerSession, started: Started, record: CommandRecord
     ) -> None:
         super().__init__(session, started)
         self._record = record
+        record.has_started = True
+
+    def interrupt(self, status: int, key: bytes) -> None:
+        super().interrupt(status, key)
+        self._record.ended_by = self.ended_by
+
+    def leave(self, status: int) -> None:
+        super().leave(status)
+        self._record.ended_by = status
+
+    def exit_status(self) -> int:
+        known = self.ended_by is not None or self.exit_code is not None
+        return super().exit_status() if known else NO_STATUS
+
+    def silent_loss(self) -> str:
+        self._record.missing = super().silent_loss()
+        return self._record.missing
+
+
+class TrailerRunner(RecordedRunner):
+    def __init__(
+        self, session: IRunnerSession, started: Started, record: CommandRecord
+    ) -> None:
+        super().__init__(session, started, record)
         self._is_writing = False
         self._no_input_timer = session.new_timer(self._end_without_input)
-        record.has_started = True
 
     def start(self) -> None:
         super().start()
@@ -146,21 +171,9 @@ class TrailerRunner(CommandRunner):
             record.code_came = self.code_came
             self._take_status(record.trailer.status)
 
-    def interrupt(self, status: int, key: bytes) -> None:
-        super().interrupt(status, key)
-        self._record.ended_by = self.ended_by
-
-    def leave(self, status: int) -> None:
-        super().leave(status)
-        self._record.ended_by = status
-
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, InputFailed):
             self._miss_input()
-
-    def exit_status(self) -> int:
-        known = self.ended_by is not None or self.exit_code is not None
-        return super().exit_status() if known else NO_STATUS
 
     def missing(self, reason: str) -> str:
         """Of live output the trailer ends stdout alone: the exit code ends both."""
@@ -171,10 +184,6 @@ class TrailerRunner(CommandRunner):
         if not record.missing and not reason and record.lacks_code:
             record.missing = "the node's exit code, which ends both outputs, never came"
         return record.missing
-
-    def silent_loss(self) -> str:
-        self._record.missing = super().silent_loss()
-        return self._record.missing
 
     def stop(self) -> None:
         if self._is_writing:

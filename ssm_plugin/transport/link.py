@@ -165,7 +165,7 @@ class Link:
         seconds = self._moderator.pause(count, self.heard_at)
         if seconds:
             self._prompt.wait(seconds)
-        self._prompt.clear()
+            self._prompt.clear()
 
     def _answer(self, frame: bytes) -> None:
         self._owner.backpressure.answers_queued(len(frame))

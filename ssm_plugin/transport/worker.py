@@ -5,8 +5,9 @@ a queue) and joins it under a deadline. The thread is a daemon: one that is stuc
 which nobody can wake holds up a join until its deadline, but never the end of the process.
 """
 
+import queue
 import threading
-from typing import Callable
+from typing import Callable, TypeVar, Union
 
 from ..errors import SsmPluginError
 from ..named_tuple import NamedTuple
@@ -27,6 +28,9 @@ class WorkerFailed(NamedTuple):
         error = explain(self.error) or SsmPluginError(text)
         error.__cause__ = self.error
         return error
+
+
+Result = TypeVar("Result")
 
 
 class Worker:
@@ -77,3 +81,25 @@ class Worker:
             # The target is mostly a method of the owner, which holds us. Without this the reference
             # cycle would keep all buffers of a lost connection until the garbage collector runs.
             del self._target
+
+
+def run_aside(
+    name: str, work: Callable[[], Result], end: Callable[[], object], seconds: float
+) -> Result:
+    """What ``work`` returns. It runs in a thread of its own, and this one only waits: so a
+    KeyboardInterrupt interrupts no work, but calls ``end``, which has so many seconds to stop it.
+
+    :raises BaseException: whatever ``work`` raised
+    """
+    answers: "queue.Queue[Union[Result, WorkerFailed]]" = queue.Queue()
+    worker = Worker(name, lambda: answers.put(work()), answers.put)
+    worker.start()
+    try:
+        answer = answers.get()
+    except BaseException:  # a safety net: KeyboardInterrupt above all
+        end()
+        worker.join(seconds)
+        raise
+    if isinstance(answer, WorkerFailed):
+        raise answer.error
+    return answer

@@ -78,6 +78,14 @@ class Cli:
             self.environ["AWS_ENDPOINT_URL"] = service.endpoint_url
         self.folder = folder
 
+    def lend_environment(self, monkeypatch):
+        """For what runs in the tests' own process: keys and a home where a program looks for
+        them."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "HOME"):
+            monkeypatch.setenv(name, self.environ[name])
+        for name in ("AWS_PROFILE", "SSM_PLUGIN_CONFIG", "XDG_CONFIG_HOME"):
+            monkeypatch.delenv(name, raising=False)
+
     def configure(self, text):
         path = self.folder / "ssm-plugin.yaml"
         path.write_bytes(text.encode("utf-8"))

@@ -201,11 +201,7 @@ def test_a_limit_on_time_is_status_124(cli, tmp_path, there):
 
 @pytest.fixture
 def copy(service, tmp_path, monkeypatch):
-    environ = Cli(tmp_path, service).environ
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "HOME"):
-        monkeypatch.setenv(name, environ[name])
-    for name in ("AWS_PROFILE", "SSM_PLUGIN_CONFIG", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
+    Cli(tmp_path, service).lend_environment(monkeypatch)
 
     def copy(*places, **options):
         return ssm_plugin.copy(*places, endpoint_url=service.endpoint_url, **options)
