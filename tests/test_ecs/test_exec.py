@@ -48,6 +48,7 @@ def test_the_same_where_the_container_has_no_stty(tmp_path):
     assert not stream.is_exact
 
 
+@pytest.mark.volume
 def test_fifty_megabytes_arrive_whole(cli):
     line = "head -c 37500000 /dev/zero | tr '\\0' 'x' | fold -w 3"
     status, out, errors = cli.run("exec", WEB, "--shell", line)
