@@ -98,6 +98,8 @@ class Pacer:
                 rate = len(self._successes) / _SEEN_FOR
                 self._successes.clear()
             self._set(max(SLOWEST, rate * DECREASE), now)
+            # The service has nothing left at this moment: the next one is not due at once.
+            self._due_at = max(now, self._due_at) + 1.0 / (self.rate or SLOWEST)
             self._epoch += 1
 
     def _position(self, now: float) -> float:
