@@ -25,7 +25,7 @@ LAYERS = (
     {"jobs", "loopback"},
     {"copying", "relay"},
     {"doctor", "forwarding", "openssh"},
-    {"commands", "library"},
+    {"commands", "library", "many"},
     {"cli"},
     {"__init__", "__main__"},
 )
