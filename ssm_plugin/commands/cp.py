@@ -14,7 +14,7 @@ import json
 import os
 import queue
 from contextlib import ExitStack
-from typing import List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from ..config import Settings
 from ..copying.options import (
@@ -30,12 +30,14 @@ from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy, nodes_of
 from ..display import encoded, shown
 from ..errors import UsageError
-from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
-from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
+from ..jobs.fleet import Fleet, FleetEvent
+from ..jobs.fleet_progress import FleetProgress
+from ..jobs.request import DEFAULT_DOCUMENT, FleetOutcome, ReadInput
+from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .many import positive, signals_and_parent
+from .many import add_fleet_options, plan_of, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -67,9 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
     parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
-    parser.add_argument(
-        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
-    )
+    add_fleet_options(parser)
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
@@ -88,24 +88,28 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name or DEFAULT_DOCUMENT,
         options.reason,
     )
+    fleet = plan_of(options)
     environment = make_environment(settings, environ=environ)
     nodes = nodes_of(direction, settings, environment.service)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
     environment = with_waiting(environment, options, settings)
     show = _Show(options.json, settings.quiet, len(nodes) == 1)
+    progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
-        copies = [
-            TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
-            for node in nodes
-        ]
+
+        def make(node: Found) -> TargetCopy:
+            copy = TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
+            files[node.target] = copy.files
+            return copy
+
         events: "queue.Queue[FleetEvent]" = queue.Queue()
         with signals_and_parent(events.put, events.put):
-            results = Fleet(copies, options.parallel, events).run()
-    reports = [copy.report(result) for copy, result in zip(copies, results)]
-    show.report(reports)
-    return worst(results)
+            outcome = Fleet(nodes, make, fleet, events, progress).run()
+    show.report([TargetReport(one, files.get(one.target, [])) for one in outcome.results], outcome)
+    return outcome.status
 
 
 def _standard_input(exits: ExitStack) -> ReadInput:
@@ -135,15 +139,14 @@ class _Show:
         if not self._as_json and self._is_one:
             self._explain(copied)
 
-    def report(self, reports: List[TargetReport]) -> None:
+    def report(self, reports: List[TargetReport], outcome: FleetOutcome) -> None:
         if self._as_json:
-            write_all(1, (json.dumps(as_objects(reports)) + "\n").encode("ascii"))
+            write_all(1, (json.dumps(as_objects(reports, outcome)) + "\n").encode("ascii"))
             return
-        results = [report.result for report in reports]
         if self._is_one:
-            if results[0].status and not reports[0].files:
-                _say(results[0].reason)
-        elif not self._quiet or worst(results):
+            if outcome.status and not reports[0].files:
+                _say(reports[0].result.reason)
+        elif not self._quiet or outcome.status:
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:

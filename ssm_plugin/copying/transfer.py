@@ -23,7 +23,6 @@ from .options import (
     CopiedFile,
     CopyFailed,
     CopyOptions,
-    TargetReport,
     Tell,
 )
 from .places import STREAM, Direction
@@ -120,9 +119,6 @@ class TargetCopy(FleetMember):
             error,
             self.target,
         )
-
-    def report(self, result: CommandResult) -> TargetReport:
-        return TargetReport(result, self.files)
 
     def signal(self, event: Signalled) -> None:
         if event.signum in ENDING_SIGNALS:
