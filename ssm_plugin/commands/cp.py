@@ -16,7 +16,7 @@ import queue
 from contextlib import ExitStack
 from typing import List, Mapping, Optional
 
-from ..config import Settings
+from ..config import SPEEDS, Settings
 from ..copying.options import (
     CopiedFile,
     CopyOptions,
@@ -37,6 +37,11 @@ from ..session.streams import write_all
 from ..terminal.input import InputReader
 from .many import positive, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
+
+SPEED_HELP = (
+    "of uploads. plain: by a terminal; auto: from 4 MiB on by a port session into a helper program "
+    "at the node, where that is possible; fast: an error where it is not"
+)
 
 EXAMPLE = """\
 examples:
@@ -70,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
     )
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
@@ -97,7 +103,15 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
         copies = [
-            TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
+            TargetCopy(
+                node,
+                direction,
+                chosen._replace(speed=options.speed or settings.speed_for(node.name)),
+                environment,
+                show.tell,
+                show.finished,
+                read,
+            )
             for node in nodes
         ]
         events: "queue.Queue[FleetEvent]" = queue.Queue()
