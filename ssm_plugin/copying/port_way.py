@@ -108,16 +108,16 @@ class PortWay:
         except SsmPluginError as error:
             self._fail(error)
             return
-        session.execute()
         outcome = session.wait()
         self._taken.set()
-        error = outcome.error if outcome else None
-        if error is None and not self.is_taken:
-            why = outcome.reason if outcome else ""
-            error = SessionLost(why or "the node closed the connection to its listener")
+        assert outcome is not None, "without a timeout it waits for the end"
+        why = outcome.error
+        if why is None and not self.is_taken:
+            text = outcome.reason or "the node closed the connection to its listener"
+            why = SessionLost(text)
         # With the script the listener ends, too: then it is the script that says why.
-        if error is not None and not self._over.wait(OVER_LIMIT):
-            self._fail(error)
+        if why is not None and not self._over.wait(OVER_LIMIT):
+            self._fail(why)
 
     def _start(self) -> Session:
         service = self._environment.service
@@ -130,7 +130,9 @@ class PortWay:
             self._reason,
         )
         started = start_session(service, request, self._events)
-        return make_session(request, started, self._environment, self._events, self.runner)
+        session = make_session(request, started, self._environment, self._events, self.runner)
+        session.execute()
+        return session
 
     def _pump(self, channel: DataChannel) -> None:
         try:
