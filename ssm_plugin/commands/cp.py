@@ -13,8 +13,9 @@ import argparse
 import json
 import os
 import queue
+import threading
 from contextlib import ExitStack
-from typing import List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional
 
 from ..config import SPEEDS, Settings
 from ..copying.options import (
@@ -71,7 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
     parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
-    parser.add_argument("--json", action="store_true", help="print one object at the end")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print an object for each file of a directory, and one of all at the end",
+    )
     parser.add_argument(
         "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
     )
@@ -111,6 +116,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
                 show.tell,
                 show.finished,
                 read,
+                show.listed if options.json else None,
             )
             for node in nodes
         ]
@@ -128,6 +134,10 @@ def _standard_input(exits: ExitStack) -> ReadInput:
     return reader.read
 
 
+# Of --json, written together.
+_LINES = 200
+
+
 class _Show:
     """What is seen on the way, and at the end."""
 
@@ -135,6 +145,7 @@ class _Show:
         self._as_json = as_json
         self._quiet = quiet
         self._is_one = is_one
+        self._lock = threading.Lock()
         self._display: Optional[ProgressDisplay] = None
         if is_one and not as_json and not quiet and os.isatty(2):
             self._display = ProgressDisplay(lambda data: write_all(2, data))
@@ -148,6 +159,17 @@ class _Show:
             self._display.finish(bool(copied.sha256))
         if not self._as_json and self._is_one:
             self._explain(copied)
+
+    def listed(self, members: Iterable[Dict[str, object]]) -> None:
+        """What is in a directory: one line each, those of one target together."""
+        with self._lock:
+            lines: List[str] = []
+            for member in members:
+                lines.append(json.dumps(member) + "\n")
+                if len(lines) == _LINES:
+                    write_all(1, "".join(lines).encode("ascii"))
+                    lines = []
+            write_all(1, "".join(lines).encode("ascii"))
 
     def report(self, reports: List[TargetReport]) -> None:
         if self._as_json:

@@ -4,7 +4,7 @@ import re
 import signal
 import time
 from contextlib import ExitStack
-from typing import Callable, List, Optional, Union
+from typing import Callable, Dict, Iterable, List, Optional, Union
 
 from .. import logs
 from ..aws.client import ServiceClient
@@ -21,6 +21,7 @@ from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from .download import Download
+from .member_list import MemberList
 from .options import (
     FAST,
     PLAIN,
@@ -40,6 +41,9 @@ EXIT_TIME_UP = 124
 
 # Bytes. A smaller file is there before a port session would have been started, with 'auto'.
 FAST_FROM = 4 << 20
+
+# Gets an object for each file of a directory.
+Listed = Callable[[Iterable[Dict[str, object]]], object]
 
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
@@ -64,7 +68,8 @@ def nodes_of(
 
 
 class TargetCopy(FleetMember):
-    """``read`` gives what is called ``-``. ``tell`` and ``finished`` are called from other threads.
+    """``read`` gives what is called ``-``. ``tell``, ``finished`` and ``listed``, which gets what
+    is in each directory that was copied, are called from other threads.
 
     ``run`` never raises an ``SsmPluginError``: it is in the result, and in ``files``."""
 
@@ -77,6 +82,7 @@ class TargetCopy(FleetMember):
         tell: Tell = lambda progress: None,
         finished: Callable[[CopiedFile], object] = lambda copied: None,
         read: Optional[ReadInput] = None,
+        listed: Optional[Listed] = None,
     ) -> None:
         self.session_id = ""
         self.files: List[CopiedFile] = []
@@ -87,6 +93,7 @@ class TargetCopy(FleetMember):
         self._tell = tell
         self._finished = finished
         self._read = read
+        self._listed = listed
         self._command: Optional[RemoteCommand] = None
         self._ended_by: Optional[int] = None
         self._ends_at: Optional[float] = None
@@ -157,10 +164,20 @@ class TargetCopy(FleetMember):
         return CopiedFile(self.name, source, destination, 0, 0, "", status, str(error))
 
     def _copy(self, source: str) -> CopiedFile:
-        work = self._work(source)
+        with ExitStack() as exits:
+            members = MemberList() if self._listed and self._options.recursive else None
+            if members:
+                exits.callback(members.close)
+            copied = self._copy_with(source, members)
+            if members and self._listed and copied.sha256:
+                self._listed(members.objects(copied))
+            return copied
+
+    def _copy_with(self, source: str, members: Optional[MemberList]) -> CopiedFile:
+        work = self._work(source, members)
         if isinstance(work, Upload) and self._may_be_fast(work):
             try:
-                return self._run_command(source, self._upload(source, True))
+                return self._run_command(source, self._upload(source, True, members))
             except NotFast as error:
                 if self._options.speed == FAST:
                     raise
@@ -252,20 +269,20 @@ class TargetCopy(FleetMember):
                 "%s: %s" % (self._subject(source), words.text or "the node does not say why")
             ) from error
 
-    def _work(self, source: str) -> Union[Download, Upload]:
+    def _work(self, source: str, members: Optional[MemberList]) -> Union[Download, Upload]:
         direction, options = self._direction, self._options
         many = len(direction.sources) > 1
         if direction.is_upload:
-            return self._upload(source, False)
+            return self._upload(source, False, members)
         to = None if direction.destination == STREAM else direction.destination
-        return Download(self.name, source, to, options, many, self._tell, self._check)
+        return Download(self.name, source, to, options, many, self._tell, self._check, members)
 
-    def _upload(self, source: str, fast: bool) -> Upload:
+    def _upload(self, source: str, fast: bool, members: Optional[MemberList]) -> Upload:
         direction, many = self._direction, len(self._direction.sources) > 1
         path = None if source == STREAM else source
         return Upload(
             self.name, path, direction.destination, self._options, many, self._tell, self._read,
-            fast,
+            fast, members,
         )
 
     def _subject(self, source: str) -> str:

@@ -47,6 +47,7 @@ class Upload:
         tell: Tell = lambda progress: None,
         read: Optional[ReadInput] = None,
         fast: bool = False,
+        skipped: Optional[Skipped] = None,
     ) -> None:
         """``source`` None: ``read`` gives it. ``fast``: not by a terminal.
 
@@ -60,7 +61,7 @@ class Upload:
         self.heard: Callable[[bytes], bool] = lambda line: False
         self._needs_directory = needs_directory
         self._tell = tell
-        self._skipped = Skipped()
+        self._skipped = skipped or Skipped()
         self._content = _Content(source, read, options.recursive, self._skipped)
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
