@@ -42,6 +42,8 @@ printf "%s%s" "$3" "$2"; exec cat >"$1\""""
 # Whole base64 lines without padding: multiples of 57 bytes.
 _LINE = 57
 
+END_OF_TEXT = b".\n"
+
 
 class InputFeed:
     """``with InputFeed(…):`` feeds the command while the block runs. What keeps it from doing so
@@ -167,7 +169,7 @@ def send_as_text(channel: DataChannel, read: ReadInput) -> bool:
                 channel.send_input_data(base64.encodebytes(data[:whole]))
         if data is None:
             return False
-        channel.send_input_data(base64.encodebytes(rest) + b".\n")
+        channel.send_input_data(base64.encodebytes(rest) + END_OF_TEXT)
         return True
     except SessionLost:
         return False
