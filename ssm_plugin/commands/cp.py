@@ -89,7 +89,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.reason,
     )
     environment = make_environment(settings, environ=environ)
-    nodes = nodes_of(direction, settings, environment.service)
+    nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
     environment = with_waiting(environment, options, settings)
