@@ -79,7 +79,7 @@ sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\
 # before its input does writes that line itself: a shell waits for all parts of a pipeline.
 _DECODE = """\
 sed -n "/^[.]/q;p" <"$0" | base64 -d | { (exec "$@"); s=$?
-(printf "\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
+(printf "\\n.\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
 
 
 class RemoteLine(NamedTuple):
