@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     )
     fleet = plan_of(options)
     environment = make_environment(settings, environ=environ)
-    nodes = nodes_of(direction, settings, environment.service)
+    nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
     environment = with_waiting(environment, options, settings)

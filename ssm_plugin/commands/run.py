@@ -76,7 +76,7 @@ def _run(
     environment = make_environment(chosen, environ=environ)
     environment = with_waiting(environment, options, settings)
     # Before signals become events: there, one that comes now would wait for the answer.
-    nodes = find_all(job.targets, settings, environment.service)
+    nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))
