@@ -74,8 +74,17 @@ def copy(
         recursive, preserve, resume, compress, sudo, timeout,
         settings.document_name or DEFAULT_DOCUMENT, reason,
     )
+    return _copied(direction, options, speed, settings, progress or (lambda progress: None))
+
+
+def _copied(
+    direction: Direction,
+    options: CopyOptions,
+    speed: Optional[str],
+    settings: config.Settings,
+    tell: Callable[[CopyProgress], object],
+) -> List[CopiedFile]:
     environment = make_environment(settings)
-    tell = progress or (lambda progress: None)
     files: List[CopiedFile] = []
 
     def make(node: Found) -> TargetCopy:
