@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    words, argv = _targets(options), _argv(options)
+    words, argv, plan = _targets(options), _argv(options), plan_of(options)
     for word in words:
         check_target(word, settings)
     environment = make_environment(settings, environ=environ)
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         order = FleetOrder(
             nodes,
             argv,
-            plan_of(options),
+            plan,
             settings.document_name or DEFAULT_DOCUMENT,
             options.timeout,
             read_input=_open_input(options.stdin, exits),
