@@ -130,9 +130,11 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             read_input=_open_input(options.stdin, exits),
             reason=options.reason,
         )
-        environment = with_waiting(environment, options, settings)
-        run = _run_many if len(nodes) > 1 else _run_one
-        return run(options, order, environment, settings.quiet)
+        progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+        environment = with_waiting(environment, options, settings, progress)
+        if len(nodes) == 1:
+            return _run_one(options, order, environment, settings.quiet)
+        return _run_many(options, order, environment, settings.quiet, progress)
 
 
 def _run_one(
@@ -153,10 +155,13 @@ def _run_one(
 
 
 def _run_many(
-    options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
+    options: argparse.Namespace,
+    order: FleetOrder,
+    environment: Environment,
+    quiet: bool,
+    progress: FleetProgress,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
-    progress = FleetProgress(len(order.nodes), quiet=quiet)
     suggest_run_command(len(order.nodes), progress)
 
     def streams(node: Found) -> Streams:
