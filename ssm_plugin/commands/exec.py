@@ -48,11 +48,12 @@ examples:
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
   ssm-plugin exec tag:Role=web --parallel 50 --max-errors 5% -- yum -y update
-  ssm-plugin exec tag:Role=web --rolling 10 --pause 1m --max-errors 1 -- systemctl restart app
+  ssm-plugin exec tag:Role=web --rolling 9 --pause 1m --max-errors 1 -- reboot
   ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
-not be started or its status never arrived; of many targets, the worst
+not be started or its status never arrived, or --max-errors kept it from being begun; of many
+targets, the worst, unless a signal ended them all
 """
 
 # The status of a shell that finds no such program.
