@@ -74,6 +74,8 @@ r=$(exec 5>&1
 { { emit 3>&-; echo $? >&5; } | tee /dev/fd/3 | skip 3>&- | pack 3>&- |
 base64 >&4 3>&-; } 3>&1 | digest)
 printf '\\n!%s %s\\n' $r
+if [ $k = f ] && n=$(state %s %z "$f"); then
+[ "$n" -ge "${s%% *}" ] || say "it has shrunk while it was being copied"; fi
 """
 
 # $1 destination  $2 name to use in a directory, if any  $3 f, or d: a tar of a directory
