@@ -35,7 +35,7 @@ from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .exec import _positive, _told_to
+from .many import positive, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
     parser.add_argument(
-        "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
+        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
     )
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             for node in nodes
         ]
         events: "queue.Queue[FleetEvent]" = queue.Queue()
-        with _told_to(events.put, events.put):
+        with signals_and_parent(events.put, events.put):
             results = Fleet(copies, options.parallel, events).run()
     reports = [copy.report(result) for copy, result in zip(copies, results)]
     show.report(reports)

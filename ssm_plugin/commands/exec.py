@@ -12,8 +12,8 @@ import json
 import os
 import queue
 import threading
-from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from contextlib import ExitStack
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
@@ -37,10 +37,7 @@ from ..nodes.targets import check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from ..terminal.signals import Signalled
-from ..transport.worker import WorkerFailed
-from .foreground import signals_into
-from .parent import parent_watch
+from .many import positive, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -104,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--targets-file", metavar="FILE", help="targets, one a line")
     parser.add_argument(
-        "--parallel", metavar="N", type=_positive, default=PARALLEL, help="so many at once (10)"
+        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
     )
     parser.add_argument(
         "--all-tasks", action="store_true", help="of an ecs:CLUSTER/SERVICE, each running task"
@@ -150,7 +147,7 @@ def _run_one(
 ) -> int:
     streams, finish = _streams_for_one(options, requests[0].name)
     command = RemoteCommand(requests[0], environment, streams)
-    with _told_to(command.signal, command.failed):
+    with signals_and_parent(command.signal, command.failed):
         result = command.run()
     finish()
     if options.json:
@@ -177,21 +174,11 @@ def _run_many(
                 streams = in_files = _file_streams(options.output_dir, request.name)
                 files.callback(in_files.finish)
             commands.append(RemoteCommand(request, environment, streams))
-        with _told_to(events.put, events.put):
+        with signals_and_parent(events.put, events.put):
             results = Fleet(commands, options.parallel, events).run()
     _report(results, options.json, quiet)
     _explain(options, results, quiet)
     return worst(results)
-
-
-@contextmanager
-def _told_to(
-    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
-) -> Iterator[None]:
-    """``tell`` gets the signals while commands run. The handlers are restored before the results
-    are written: a signal then ends the program as usual."""
-    with signals_into(tell, failed), parent_watch(tell, failed):
-        yield
 
 
 def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:
@@ -300,9 +287,3 @@ def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:
     reader = InputReader(descriptor)
     exits.callback(reader.close)
     return reader.read
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1000:
-        raise argparse.ArgumentTypeError("%r is not a number from 1 to 1000" % text[:20])
-    return int(text)

@@ -50,7 +50,8 @@ class RelaySettled(RunnerEvent):
 class Relay:
     """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
     ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
-    but that it may not start; it listens at ``wanted_port`` then, if that is free.
+    but that it may not start; it listens at ``wanted_port`` then, if that is free. ``has_served``
+    is set by whoever has reached it.
 
     :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
     """
@@ -64,6 +65,7 @@ class Relay:
         connecting: Callable[[], object] = lambda: None,
     ) -> None:
         self.warning = ""
+        self.has_served = False
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
         self._request = SessionRequest(
             target, SessionType.NON_INTERACTIVE_COMMANDS, DEFAULT_DOCUMENT, {}, reason
