@@ -83,7 +83,6 @@ def forward(
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
-
     check_target(target, settings)
     speed = _checked_speed(speed or settings.speed_for(target))
 
