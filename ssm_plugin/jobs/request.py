@@ -61,6 +61,18 @@ def worst(results: Sequence[CommandResult]) -> int:
     return max((result.status for result in results), default=0)
 
 
+class FleetOutcome(NamedTuple):
+    """``results`` in the order of the nodes. ``signum`` is the signal that ended it all, if one
+    did: then it is the exit status, whatever else went wrong."""
+
+    results: List[CommandResult]
+    signum: Optional[int] = None
+
+    @property
+    def status(self) -> int:
+        return worst(self.results) if self.signum is None else 128 + self.signum
+
+
 def table(results: Sequence[CommandResult]) -> str:
     """Lines with columns; bytes as numbers."""
     rows: List[Sequence[str]] = [_HEAD]
@@ -95,9 +107,9 @@ def as_object(result: CommandResult) -> Dict[str, object]:
     }
 
 
-def as_objects(results: Sequence[CommandResult]) -> Dict[str, object]:
-    """The same of many: one object too, with the worst status."""
-    return {"status": worst(results), "targets": [as_object(result) for result in results]}
+def as_objects(outcome: FleetOutcome) -> Dict[str, object]:
+    """The same of many: one object too, with the status of all."""
+    return {"status": outcome.status, "targets": [as_object(one) for one in outcome.results]}
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
