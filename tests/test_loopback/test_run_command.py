@@ -334,7 +334,8 @@ def test_aws_refuses_these_look_ups(sender, operation, fields, code):
         ({"Parameters": {"commands": ["true"], "command": ["x"]}}, "InvalidParameters"),
         ({"Parameters": {"commands": ["echo {{ ssm:name }}"]}}, "InvalidParameters"),
         ({"Parameters": {"commands": ["docker ps --format '{{.ID}}'"]}}, "InvalidParameters"),
-        ({"Parameters": {"commands": ["x" * 70000]}}, "MaxDocumentSizeExceeded"),
+        ({"Parameters": {"commands": ["x" * 100000]}}, "MaxDocumentSizeExceeded"),
+        ({"Parameters": {"commands": ["\u20ac" * 17000]}}, "MaxDocumentSizeExceeded"),
         ({"Parameters": {"commands": ["true"], "executionTimeout": ["soon"]}}, "InvalidParameters"),
         ({"InstanceIds": ["i-unknown"]}, "InvalidInstanceId"),
         ({"InstanceIds": [ALONE.node_id]}, "InvalidInstanceId"),
@@ -359,6 +360,11 @@ def test_aws_refuses_these_look_ups(sender, operation, fields, code):
 )
 def test_aws_refuses_these_commands(sender, fields, code):
     assert sender.refusal("SendCommand", **dict(sender.request("true"), **fields)) == code
+
+
+def test_a_long_script_is_taken(sender):
+    script = "printf %s '" + "x" * 81900 + "' | wc -c"
+    assert sender.run(script)["StandardOutputContent"].strip() == "81900"
 
 
 def test_one_parameter_may_stand_in_another(sender):
