@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 LAYERS = (
     {"named_tuple", "unpacking"},
     {"errors", "version", "files", "display", "unpacked"},
-    {"strict_yaml", "masking", "shortage", "units"},
+    {"strict_yaml", "masking", "shortage", "units", "fleet_plan"},
     {"log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"jobs", "loopback"},
     {"copying", "relay"},
     {"doctor", "forwarding", "openssh"},
-    {"commands", "library"},
+    {"commands", "library", "many"},
     {"cli"},
     {"__init__", "__main__"},
 )

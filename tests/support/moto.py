@@ -1,14 +1,16 @@
-"""moto's EC2, which others wrote, as a process of its own. It checks no signatures::
+"""moto's EC2 and ECS, which others wrote, as a process of its own. It checks no signatures::
 
     with MotoServer(program) as moto:
         moto.run_instance("web-7", Role="web")
         ...  # clients get moto.endpoint_url
 """
 
+import json
 import os
 import re
 import subprocess
 import time
+import urllib.request
 
 from .running import service_client
 
@@ -27,6 +29,7 @@ class MotoServer:
         )
         try:
             self.endpoint_url = self._address()
+            self._warm_up()
         except BaseException:
             self.close()
             raise
@@ -54,6 +57,25 @@ class MotoServer:
         }
         [instance] = self.client.query("ec2:RunInstances", request).items("instancesSet")
         return instance.value("instanceId")
+
+    def hold(self, kind):
+        """Without this, each look at a thing of this kind takes it one state on."""
+        rule = {"model_name": kind, "transition": {"progression": "manual", "times": 1000}}
+        url = self.endpoint_url + "/moto-api/state-manager/set-transition"
+        data = json.dumps(rule).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=TIME_LIMIT).close()
+
+    def _warm_up(self):
+        """Its first answer takes as long as loading all its images and types of instances does, and
+        that is longer than our client waits where the machine is busy."""
+        request = urllib.request.Request(
+            self.endpoint_url,
+            b"Action=DescribeImages&Version=2016-11-15&Owner.1=self",
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/ec2/aws4_request"},
+        )
+        with urllib.request.urlopen(request, timeout=TIME_LIMIT) as answer:
+            assert b"DescribeImagesResponse" in answer.read()
 
     def _address(self):
         deadline = time.monotonic() + TIME_LIMIT
