@@ -18,7 +18,7 @@ from tests.support.clock import Clock
 from tests.support.link import handshake_request
 from tests.support.websocket_peer import BINARY, CLOSE, PING, AgentConnection, Peer
 
-LIMIT = 10
+LIMIT = 60
 OUTPUT = payloads.OUTPUT
 
 
