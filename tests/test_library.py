@@ -121,7 +121,7 @@ def test_an_interrupt_of_the_waiting_program_ends_the_command_too(cli, service, 
         stderr=subprocess.PIPE,
         cwd=str(cli.folder),
     )
-    _, stderr = done.communicate(timeout=15)
+    _, stderr = done.communicate(timeout=60)
     assert stderr.endswith(b"KeyboardInterrupt\n")
     assert done.returncode in (1, -signal.SIGINT)  # as this Python has it
     assert wait_until_gone(mark, 3)
@@ -155,5 +155,5 @@ def test_it_writes_nothing_to_the_programs_own_streams(cli):
         stderr=subprocess.PIPE,
         cwd=str(cli.folder),
     )
-    stdout, stderr = done.communicate(timeout=15)
+    stdout, stderr = done.communicate(timeout=60)
     assert (done.returncode, stdout, stderr) == (13, b"", b"")

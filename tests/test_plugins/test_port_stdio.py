@@ -117,6 +117,7 @@ def test_a_silent_target_is_left_after_a_grace_time(service, stdin):
     service.wait_for(lambda: service.open_sessions() == [])
 
 
+@pytest.mark.volume
 def test_a_target_that_does_not_read_holds_up_the_input(service, stdin):
     release = threading.Event()
     received = []
