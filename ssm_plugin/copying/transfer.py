@@ -161,6 +161,7 @@ class TargetCopy(FleetMember):
                 self._environment,
                 CallableStreams(work.output, words.add),
             )
+            command.arrived = self.arrived
             self._command = command
             self._check()
             try:
