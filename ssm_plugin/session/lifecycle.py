@@ -338,10 +338,11 @@ class Lifecycle:
 
     def _advance(self, event: Event) -> State:
         """The state after ``event``. StateError, and no change, for what cannot happen."""
-        if (self.state, event) not in IGNORED:
-            following = TRANSITIONS.get((self.state, event))
+        state = self.state  # once: an owner that waits no longer ends it from another thread
+        if (state, event) not in IGNORED:
+            following = TRANSITIONS.get((state, event))
             if following is None:
-                raise StateError("a session that is %s cannot %s" % (self.state.value, event.value))
+                raise StateError("a session that is %s cannot %s" % (state.value, event.value))
             self.state = following
         return self.state
 
