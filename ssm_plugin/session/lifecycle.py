@@ -340,10 +340,9 @@ class Lifecycle:
         """The state after ``event``. StateError, and no change, for what cannot happen."""
         state = self.state  # once: an owner that waits no longer ends it from another thread
         if (state, event) not in IGNORED:
-            following = TRANSITIONS.get((state, event))
-            if following is None:
+            if (state, event) not in TRANSITIONS:
                 raise StateError("a session that is %s cannot %s" % (state.value, event.value))
-            self.state = following
+            self.state = TRANSITIONS[state, event]
         return self.state
 
     def _conclude(self, event: Event, outcome: Outcome) -> None:
