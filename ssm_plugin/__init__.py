@@ -111,6 +111,7 @@ def copy(
     endpoint_url: "Optional[str]" = None,
     document_name: "Optional[str]" = None,
     reason: "Optional[str]" = None,
+    speed: "Optional[str]" = None,
     config_file: "Optional[str]" = None
 ) -> "List[CopiedFile]":
     """Copy files to a node, or from it: one side is ``TARGET:PATH``.
@@ -134,6 +135,7 @@ def copy(
         endpoint_url=endpoint_url,
         document_name=document_name,
         reason=reason,
+        speed=speed,
         config_file=config_file,
     )
 
@@ -151,6 +153,7 @@ def forward(
     endpoint_url: "Optional[str]" = None,
     document_name: "Optional[str]" = None,
     reason: "Optional[str]" = None,
+    speed: "Optional[str]" = None,
     config_file: "Optional[str]" = None
 ) -> "ContextManager[Union[LocalAddress, str]]":
     """A tunnel to a port of a node, or of a host behind it, for the length of a ``with`` block.
@@ -172,5 +175,6 @@ def forward(
         endpoint_url=endpoint_url,
         document_name=document_name,
         reason=reason,
+        speed=speed,
         config_file=config_file,
     )

@@ -75,7 +75,7 @@ def _run(
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
     # Before signals become events: there, one that comes now would wait for the answer.
-    nodes = find_all(job.targets, settings, environment.service)
+    nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
     progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
     environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
