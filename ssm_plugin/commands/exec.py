@@ -37,7 +37,13 @@ from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from .many import add_fleet_options, plan_of, signals_and_parent, suggest_run_command
+from .many import (
+    add_fleet_options,
+    plan_of,
+    prepare_for,
+    signals_and_parent,
+    suggest_run_command,
+)
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -172,6 +178,7 @@ def _run_many(
 
     if options.output_dir:
         make_directory(options.output_dir)
+    prepare_for(order.plan)
     engine = SessionsEngine(environment)
     with signals_and_parent(events.put, events.put):
         outcome = engine.run(order, streams, events, progress)

@@ -24,6 +24,7 @@ from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from .foreground import signals_into
+from .many import prepare_for
 from .parent import parent_watch
 from .waiting import add_wait_option, with_waiting
 
@@ -72,6 +73,7 @@ def _run(
     now = datetime.now()
     # Before anything is written or started: all mistakes that can be known.
     check_job(job, settings, environ, now)
+    prepare_for(job.plan)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
     # Before signals become events: there, one that comes now would wait for the answer.
