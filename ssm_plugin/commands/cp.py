@@ -31,12 +31,14 @@ from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy, nodes_of
 from ..display import encoded, shown
 from ..errors import UsageError
-from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
-from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
+from ..jobs.fleet import Fleet, FleetEvent
+from ..jobs.fleet_progress import FleetProgress
+from ..jobs.request import DEFAULT_DOCUMENT, FleetOutcome, ReadInput
+from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .many import positive, signals_and_parent
+from .many import add_fleet_options, plan_of, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 SPEED_HELP = (
@@ -77,9 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print an object for each file of a directory, and one of all at the end",
     )
-    parser.add_argument(
-        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
-    )
+    add_fleet_options(parser)
     parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
@@ -99,16 +99,20 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name or DEFAULT_DOCUMENT,
         options.reason,
     )
+    fleet = plan_of(options)
     environment = make_environment(settings, environ=environ)
-    nodes = nodes_of(direction, settings, environment.service)
+    nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
-    environment = with_waiting(environment, options, settings)
+    progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
     show = _Show(options.json, settings.quiet, len(nodes) == 1)
+    files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
-        copies = [
-            TargetCopy(
+
+        def make(node: Found) -> TargetCopy:
+            copy = TargetCopy(
                 node,
                 direction,
                 chosen._replace(speed=options.speed or settings.speed_for(node.name)),
@@ -118,14 +122,14 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
                 read,
                 show.listed if options.json else None,
             )
-            for node in nodes
-        ]
+            files[node.target] = copy.files
+            return copy
+
         events: "queue.Queue[FleetEvent]" = queue.Queue()
         with signals_and_parent(events.put, events.put):
-            results = Fleet(copies, options.parallel, events).run()
-    reports = [copy.report(result) for copy, result in zip(copies, results)]
-    show.report(reports)
-    return worst(results)
+            outcome = Fleet(nodes, make, fleet, events, progress).run()
+    show.report([TargetReport(one, files.get(one.target, [])) for one in outcome.results], outcome)
+    return outcome.status
 
 
 def _standard_input(exits: ExitStack) -> ReadInput:
@@ -171,15 +175,14 @@ class _Show:
                     lines = []
             write_all(1, "".join(lines).encode("ascii"))
 
-    def report(self, reports: List[TargetReport]) -> None:
+    def report(self, reports: List[TargetReport], outcome: FleetOutcome) -> None:
         if self._as_json:
-            write_all(1, (json.dumps(as_objects(reports)) + "\n").encode("ascii"))
+            write_all(1, (json.dumps(as_objects(reports, outcome)) + "\n").encode("ascii"))
             return
-        results = [report.result for report in reports]
         if self._is_one:
-            if results[0].status and not reports[0].files:
-                _say(results[0].reason)
-        elif not self._quiet or worst(results):
+            if outcome.status and not reports[0].files:
+                _say(reports[0].result.reason)
+        elif not self._quiet or outcome.status:
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:

@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from ..config import SPEEDS
 from ..display import shown
 from ..errors import SsmPluginError
-from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, as_object, worst
+from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object
 from ..named_tuple import NamedTuple
 
 PLAIN, AUTO, FAST = SPEEDS
@@ -117,10 +117,9 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells + [row[5]]).rstrip() + "\n"
 
 
-def as_objects(reports: Sequence[TargetReport]) -> Dict[str, object]:
+def as_objects(reports: Sequence[TargetReport], outcome: FleetOutcome) -> Dict[str, object]:
     """What ``--json`` prints: one object, with a result for each target and each file."""
-    return {"status": worst([one.result for one in reports]), "targets": [
-        _target_object(one) for one in reports]}
+    return {"status": outcome.status, "targets": [_target_object(one) for one in reports]}
 
 
 def _target_object(report: TargetReport) -> Dict[str, object]:

@@ -28,7 +28,6 @@ from .options import (
     CopiedFile,
     CopyFailed,
     CopyOptions,
-    TargetReport,
     Tell,
 )
 from .places import STREAM, Direction
@@ -53,13 +52,16 @@ _SHELL = re.compile(r"^ssm-plugin: (?:line )?[0-9]+: ")
 
 
 def nodes_of(
-    direction: Direction, settings: Settings, service: Optional[ServiceClient]
+    direction: Direction,
+    settings: Settings,
+    service: Optional[ServiceClient],
+    ask: bool = False,
 ) -> List[Found]:
     """The nodes that the target means. :raises UsageError: for none, or too many"""
     words = split_targets(direction.target)
     for word in words:
         check_target(word, settings)
-    nodes = find_all(words, settings, service)
+    nodes = find_all(words, settings, service, ask)
     if not nodes:
         raise UsageError("there is no TARGET before the colon")
     if len(nodes) > 1 and not direction.is_upload:
@@ -137,9 +139,6 @@ class TargetCopy(FleetMember):
             error,
             self.target,
         )
-
-    def report(self, result: CommandResult) -> TargetReport:
-        return TargetReport(result, self.files)
 
     def signal(self, event: Signalled) -> None:
         if event.signum in ENDING_SIGNALS:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from ssm_plugin.copying.options import CopyOptions
+from ssm_plugin.copying.options import CopyOptions, TargetReport
 from ssm_plugin.copying.places import parse_place, plan
 from ssm_plugin.copying.transfer import TargetCopy
 from ssm_plugin.nodes.targets import Found
@@ -43,7 +43,7 @@ class Copies:
     def cp(self, *places, **options):
         """The report."""
         copy = self.make(*places, **options)
-        return copy.report(copy.run())
+        return TargetReport(copy.run(), copy.files)
 
 
 class ScriptNode:
