@@ -17,6 +17,7 @@ from tests.support.service import local_service
 from tests.support.tunnels import TIME_LIMIT
 
 COMMAND = "AWS-StartNonInteractiveCommand"
+PORT = "AWS-StartPortForwardingSession"
 LONG = os.urandom(1 << 20) * 3
 
 
@@ -331,6 +332,26 @@ def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
                 running.wait_for(RECONNECTED)
             assert through_plain(running) == b"hello"
             assert relays() == []
+
+
+def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(quick_python, caplog):
+    caplog.set_level("INFO", "ssm_plugin")
+    data = LONG[:2000000]
+    with local_service(faults="pace=1.2ms", paces_commands=True) as service, Target() as target:
+        with fast_tunnel(
+            service, "0:%d" % target.port, speed="auto", slow_after=1.0
+        ) as running:
+            with connect(running) as sock, target.accept() as peer:
+                threading.Thread(target=send_all, args=(peer, data), daemon=True).start()
+                with sock.makefile("rb") as incoming:
+                    assert same(incoming.read(), data)
+            running.wait_for(RECONNECTED)
+            with connect(running) as sock, target.accept() as peer:
+                peer.sendall(b"plain")
+                assert sock.recv(5) == b"plain"
+            service.wait_for(lambda: len(service.open_sessions()) == 1)
+            assert service.session().request.document_name == PORT
+    assert "is reached at plain speed: the relay at the node is no faster" in caplog.text
 
 
 @pytest.mark.parametrize(
