@@ -11,8 +11,10 @@ from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
 from ssm_plugin.relay.choice import logging_in
 from ssm_plugin.relay.messages import WINDOW
+from ssm_plugin.relay.relay import SPARE_LEASE
 from tests.support.echo import EchoServer
 from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
+from tests.support.running import NETWORK
 from tests.support.service import local_service
 from tests.support.tunnels import TIME_LIMIT
 
@@ -223,6 +225,21 @@ def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
         service.wait_for(lambda: not relays())
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), TIME_LIMIT)
+
+
+def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
+    network = NETWORK._replace(reconnect_timeout=2 - SPARE_LEASE, ping_interval=0.5)
+    with fast_tunnel(service, "0:%d" % echo.port, network=network) as running:
+        assert running.shared._relay.lease == 2
+        with connect(running) as sock:
+            sock.settimeout(3.0)
+            with pytest.raises(socket.timeout):
+                sock.recv(1)
+            sock.settimeout(TIME_LIMIT)
+            sock.sendall(b"still here")
+            assert sock.recv(10) == b"still here"
+        assert through(running, b"and new ones") == b"and new ones"
+        assert [one for one in running.seen if getattr(one, "kind", "") == ERROR] == []
 
 
 @pytest.mark.parametrize(
