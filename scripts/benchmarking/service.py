@@ -1,4 +1,5 @@
-"""The local service in a process of its own. With the argument ``encrypted`` its sessions are.
+"""The local service in a process of its own. With the argument ``encrypted`` its sessions are;
+another one says what faults they have.
 
 It writes its URL, and serves until its standard input ends.
 """
@@ -27,9 +28,11 @@ def running_service(*arguments):
 
 
 def main():
-    key = "key-1" if sys.argv[1:] == ["encrypted"] else ""
+    encrypted = sys.argv[1:] == ["encrypted"]
+    key = "key-1" if encrypted else ""
+    faults = "" if encrypted else ",".join(sys.argv[1:])
     options = AgentOptions(shell=("/bin/sh",))
-    with demo_service(options=options, kms_key_id=key) as service:
+    with demo_service(options=options, kms_key_id=key, faults=faults) as service:
         sys.stdout.write(service.endpoint_url + "\n")
         sys.stdout.flush()
         while os.read(0, 64):
