@@ -170,7 +170,10 @@ def test_targets_choose_nodes(sender, targets, count):
 
 
 def test_nothing_that_matches_is_a_success(sender):
-    command_id = sender.send("true", targets=[("tag:Role", ["nobody"])])
+    request = sender.request("true", targets=[("tag:Role", ["nobody"])])
+    sent = sender.call("SendCommand", **request)["Command"]
+    assert (sent["Status"], sent["TargetCount"]) == ("Pending", 0)
+    command_id = sent["CommandId"]
     sender.finish(command_id)
     assert sender.state(command_id) == ("Success", "NoInstancesInTag")
     assert sender.listed(command_id) == []
