@@ -48,11 +48,12 @@ examples:
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
   ssm-plugin exec tag:Role=web --parallel 50 --max-errors 5% -- yum -y update
-  ssm-plugin exec tag:Role=web --rolling 10 --pause 1m --max-errors 1 -- systemctl restart app
+  ssm-plugin exec tag:Role=web --rolling 9 --pause 1m --max-errors 1 -- reboot
   ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
-not be started or its status never arrived; of many targets, the worst
+not be started or its status never arrived, or --max-errors kept it from being begun; of many
+targets, the worst, unless a signal ended them all
 """
 
 # The status of a shell that finds no such program.
@@ -112,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    words, argv = _targets(options), _argv(options)
+    words, argv, plan = _targets(options), _argv(options), plan_of(options)
     for word in words:
         check_target(word, settings)
     environment = make_environment(settings, environ=environ)
@@ -124,15 +125,17 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         order = FleetOrder(
             nodes,
             argv,
-            plan_of(options),
+            plan,
             settings.document_name or DEFAULT_DOCUMENT,
             options.timeout,
             read_input=_open_input(options.stdin, exits),
             reason=options.reason,
         )
-        environment = with_waiting(environment, options, settings)
-        run = _run_many if len(nodes) > 1 else _run_one
-        return run(options, order, environment, settings.quiet)
+        progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+        environment = with_waiting(environment, options, settings, progress)
+        if len(nodes) == 1:
+            return _run_one(options, order, environment, settings.quiet)
+        return _run_many(options, order, environment, settings.quiet, progress)
 
 
 def _run_one(
@@ -153,10 +156,13 @@ def _run_one(
 
 
 def _run_many(
-    options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
+    options: argparse.Namespace,
+    order: FleetOrder,
+    environment: Environment,
+    quiet: bool,
+    progress: FleetProgress,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
-    progress = FleetProgress(len(order.nodes), quiet=quiet)
     suggest_run_command(len(order.nodes), progress)
 
     def streams(node: Found) -> Streams:

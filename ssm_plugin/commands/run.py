@@ -74,14 +74,14 @@ def _run(
     check_job(job, settings, environ, now)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
-    environment = with_waiting(environment, options, settings)
     # Before signals become events: there, one that comes now would wait for the answer.
     nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
+    progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))
         exits.enter_context(parent_watch(events.put, events.put))
-        progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
         return run_job(
             job, settings, environment, environ, now, events, nodes, progress=progress
         )
