@@ -159,3 +159,14 @@ def test_nothing_can_be_put_there(service, s3):
     with pytest.raises(s3.exceptions.ClientError, match="MethodNotAllowed"):
         s3.put_object(Bucket="results", Key="x", Body=b"y")
     assert service.s3.calls("PutObject")[-1].signature == "verified"
+
+
+@pytest.mark.parametrize(
+    "faults, status, code",
+    [("deny=GetObject", 403, b"AccessDenied"), ("calls=1:GetObject", 503, b"SlowDown")],
+)
+def test_its_calls_fail_on_request_as_those_of_the_others(faults, status, code):
+    with service_with(faults=faults) as service:
+        told = [get(service, "/results/none") for _ in range(2)]
+        assert told[1][0] == status and b"<Code>%s</Code>" % code in told[1][2]
+        assert service.s3.calls("GetObject")[-1].error == code.decode()
