@@ -271,8 +271,8 @@ def test_one_node_alone_can_be_cancelled(sender):
     assert sender.state(command_id) == ("Failed", "Incomplete")
 
 
-def test_a_thousand_nodes_need_one_thread():
-    with service_with(*many(1000)) as service:
+def test_many_nodes_need_one_thread():
+    with service_with(*many(300)) as service:
         sender = Sender(service)
         before = threading.active_count()
         command_id = sender.send("exit 0", targets=[("tag-key", ["Name"])], MaxConcurrency="100%")
@@ -280,7 +280,7 @@ def test_a_thousand_nodes_need_one_thread():
         sender.wait_for(
             command_id, lambda command: running.append(threading.active_count()) or command.is_over
         )
-        assert sender.command(command_id)["CompletedCount"] == 1001
+        assert sender.command(command_id)["CompletedCount"] == 301
         assert max(running) <= before + 2  # one of them serves our client's connection
 
 
