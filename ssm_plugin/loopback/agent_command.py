@@ -184,7 +184,7 @@ class _Text:
     def __init__(self, agent: WorkingAgent, payload_type: int) -> None:
         self._send = agent.channel.send_input_data
         self._payload_type = payload_type
-        self._decoder = codecs.getincrementaldecoder("utf-8")(_EACH_BYTE)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(EACH_BYTE)
 
     def send(self, data: bytes) -> None:
         """``b""`` is the end: a character that is not complete will not be."""
@@ -207,5 +207,5 @@ def _why_not_started(program: str, error: Union[OSError, ValueError]) -> str:
     return "fork/exec %s: %s" % (program, reason)
 
 
-_EACH_BYTE = "ssm-plugin-each-byte"
-codecs.register_error(_EACH_BYTE, _replace_each_byte)
+EACH_BYTE = "ssm-plugin-each-byte"
+codecs.register_error(EACH_BYTE, _replace_each_byte)

@@ -1,4 +1,4 @@
-"""The part of the SSM API that sessions need: start, resume, terminate, describe."""
+"""The SSM API: what sessions need (start, resume, terminate, describe), and what others add."""
 
 from typing import Any, Callable, Container, List, Mapping, Optional
 
@@ -8,6 +8,7 @@ from .gateway_session import GatewaySession, StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
 from .node_api import describe_instance_information
 from .nodes import LocalNodes
+from .run_command import RunCommand
 from .signatures import SignatureCheck
 
 
@@ -21,6 +22,7 @@ class SsmApi(JsonApi):
         signatures: SignatureCheck,
         targets: Optional[Container[str]] = None,
         nodes: Optional[LocalNodes] = None,
+        run_command: Optional[RunCommand] = None,
         fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
     ) -> None:
         known = nodes or LocalNodes([])
@@ -33,6 +35,8 @@ class SsmApi(JsonApi):
         }
         self.diagnosis = Diagnosis(targets)
         operations.update(self.diagnosis.operations)
+        if run_command:
+            operations.update(run_command.operations)
         super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets

@@ -16,7 +16,7 @@ _KEYS: Dict[str, Callable[[LocalNode], str]] = {
     "InstanceIds": lambda node: node.node_id,
     "AgentVersion": lambda node: node.agent_version,
     "PingStatus": lambda node: node.status,
-    "PlatformTypes": lambda node: _platform_type(node),
+    "PlatformTypes": lambda node: platform_type(node),
     "ResourceType": lambda node: _resource_type(node),
 }
 
@@ -89,7 +89,7 @@ def _information(node: LocalNode, now: float) -> Fields:
         "LastPingDateTime": round(now - node.last_seen, 3),
         "AgentVersion": node.agent_version,
         "IsLatestVersion": True,
-        "PlatformType": _platform_type(node),
+        "PlatformType": platform_type(node),
         "PlatformName": name or node.platform,
         "PlatformVersion": version if name else "",
         "ResourceType": _resource_type(node),
@@ -103,7 +103,7 @@ def _information(node: LocalNode, now: float) -> Fields:
     return information
 
 
-def _platform_type(node: LocalNode) -> str:
+def platform_type(node: LocalNode) -> str:
     for kind, word in (("Windows", "Windows"), ("MacOS", "macOS")):
         if word in node.platform:
             return kind

@@ -27,7 +27,8 @@ MOST = 100000
 
 class LocalNode(NamedTuple):
     """``last_seen`` and ``connects_after`` are seconds; the first one ago, the second one since the
-    start of the service. Without ``is_registered`` EC2 alone knows it."""
+    start of the service. Without ``is_registered`` EC2 alone knows it. Without ``allows_commands``
+    nobody may run a command there."""
 
     node_id: str
     name: str = ""
@@ -41,6 +42,7 @@ class LocalNode(NamedTuple):
     state: str = "running"
     connects_after: float = 0.0
     is_registered: bool = True
+    allows_commands: bool = True
 
     @property
     def all_tags(self) -> Dict[str, str]:
@@ -159,6 +161,7 @@ _SCHEMA = section_of(
             state=_TEXT,
             connects_after=_AGE,
             is_registered=scalar_of("true or false", _switch, "bool"),
+            allows_commands=scalar_of("true or false", _switch, "bool"),
         )
     ),
 )

@@ -1,4 +1,4 @@
-"""The whole local service on ports of 127.0.0.1: API, key service, gateway, agents.
+"""The whole local service on ports of 127.0.0.1: APIs, key service, S3, gateway, agents.
 
 ``aws ssm start-session --endpoint-url`` with its ``endpoint_url`` works against it::
 
@@ -21,6 +21,7 @@ from .agent import agent_factory
 from .agent_handshake import Encryption
 from .agent_work import AgentOptions
 from .api import SsmApi
+from .buckets import LocalBuckets
 from .call_faults import CallFaults
 from .diagnosis_api import StsApi
 from .ec2_api import Ec2Api
@@ -35,6 +36,8 @@ from .json_api import JsonApi
 from .kms import KmsApi
 from .nodes import LocalNodes
 from .query_api import action_of
+from .run_command import RunCommand
+from .s3_api import S3Api
 from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
@@ -87,8 +90,22 @@ class LocalService:
         if targets is None:
             targets = nodes
         self.instance_connect = InstanceConnectApi(self.signatures, nodes)
+        self.buckets = LocalBuckets()
+        any_name = nodes is None and targets is None
         self.nodes = nodes = nodes or LocalNodes([])
-        self.ssm = SsmApi(self.gateway, self.signatures, targets, nodes, fault)
+        self.run_command = RunCommand(
+            nodes,
+            any_name,
+            self.buckets,
+            self.endpoint_url,
+            self.failures.put,
+            plan.delivery,
+            plan.lag,
+        )
+        self.s3 = S3Api(self.buckets, self.signatures, fault)
+        self.ssm = SsmApi(
+            self.gateway, self.signatures, targets, nodes, self.run_command, fault
+        )
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self.ecs = EcsApi(self.gateway, self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {
@@ -129,10 +146,12 @@ class LocalService:
         """End all sessions and connections, and join all threads."""
         if not self._closed:
             self._closed = True
+            self.run_command.close(CLOSE_TIMEOUT)
             self.gateway.close(CLOSE_TIMEOUT)
             for server in self._servers:
                 server.close(CLOSE_TIMEOUT)
             self.gateway.close(CLOSE_TIMEOUT)  # for sessions that began in the meantime
+            self.buckets.close()
 
     def raise_failure(self) -> None:
         """Raise the first unexpected failure of one of the service's threads, if there was any."""
@@ -185,13 +204,15 @@ class LocalService:
             return HttpResponse(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
+        if request.path != "/":
+            return self.s3.handle(request)
         action = action_of(request)
         if action:
             api = self._queries.get(action, self.ec2)
         else:
             target = request.headers.get("x-amz-target", "")
             api = self._apis.get(target.partition(".")[0], self.ssm)
-        return api.handle(request) if request.path == "/" else HttpResponse(404)
+        return api.handle(request)
 
     def _is_foreign(self, request: Request) -> bool:
         """Whether a web page may be behind it, or a name that was made to mean this machine."""

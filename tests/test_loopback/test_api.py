@@ -45,7 +45,7 @@ def test_starting_gives_what_a_client_needs(service):
         ("TerminateSession", {}, "ValidationException"),
         ("TerminateSession", {"SessionId": "s-1"}, "DoesNotExistException"),
         ("DescribeSessions", {"State": "Some"}, "ValidationException"),
-        ("SendCommand", {}, "UnknownOperationException"),
+        ("PutParameter", {}, "UnknownOperationException"),
     ],
 )
 def test_errors_have_the_shape_of_awss(service, operation, fields, code):
@@ -80,7 +80,7 @@ def test_the_next_calls_fail_as_was_asked_for(service):
     assert answers[2] == (500, {"__type": "InternalServerError", "message": ""})
     assert answers[3][0] == 200
     with pytest.raises(ValueError, match="no operation"):
-        service.answer_with("SendCommand", "ThrottlingException")
+        service.answer_with("PutParameter", "ThrottlingException")
 
 
 def test_sessions_are_described_while_they_go_on_and_after(service):
