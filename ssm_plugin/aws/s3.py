@@ -1,5 +1,5 @@
-"""An object in S3, part by part, by GETs that we sign. Parts keep memory small, and one that is lost
-on the way can be asked for again."""
+"""An object in S3, part by part, by GETs that we sign. Parts keep memory small; one that is lost on
+the way can be asked for again."""
 
 import hashlib
 import re
@@ -39,6 +39,7 @@ class GetPart(NamedTuple):
     region: str = ""
     service: str = "s3"
     repeatable: bool = True
+    paced: bool = False
     method: str = "GET"
     body: bytes = b""
 

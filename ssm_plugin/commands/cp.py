@@ -37,8 +37,7 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .exec import _told_to
-from .fleet_options import add_fleet_options, plan_of
+from .many import add_fleet_options, plan_of, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -107,7 +106,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             return copy
 
         events: "queue.Queue[FleetEvent]" = queue.Queue()
-        with _told_to(events.put, events.put):
+        with signals_and_parent(events.put, events.put):
             outcome = Fleet(nodes, make, fleet, events, progress).run()
     show.report([TargetReport(one, files.get(one.target, [])) for one in outcome.results], outcome)
     return outcome.status

@@ -11,8 +11,8 @@ import argparse
 import json
 import os
 import queue
-from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from contextlib import ExitStack
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
@@ -37,11 +37,7 @@ from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from ..terminal.signals import Signalled
-from ..transport.worker import WorkerFailed
-from .fleet_options import add_fleet_options, plan_of, suggest_run_command
-from .foreground import signals_into
-from .parent import parent_watch
+from .many import add_fleet_options, plan_of, signals_and_parent, suggest_run_command
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -145,7 +141,7 @@ def _run_one(
     [node] = order.nodes
     streams = _streams_for_one(options, node.name)
     command = RemoteCommand(order.request(node), environment, streams)
-    with _told_to(command.signal, command.failed):
+    with signals_and_parent(command.signal, command.failed):
         result = command.run()
     streams.finish()
     if options.json:
@@ -171,21 +167,11 @@ def _run_many(
     if options.output_dir:
         make_directory(options.output_dir)
     engine = SessionsEngine(environment)
-    with _told_to(events.put, events.put):
+    with signals_and_parent(events.put, events.put):
         outcome = engine.run(order, streams, events, progress)
     _report(outcome, options.json, quiet)
     _explain(options, outcome.results, quiet)
     return outcome.status
-
-
-@contextmanager
-def _told_to(
-    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
-) -> Iterator[None]:
-    """``tell`` gets the signals while commands run. The handlers are restored before the results
-    are written: a signal then ends the program as usual."""
-    with signals_into(tell, failed), parent_watch(tell, failed):
-        yield
 
 
 def _report(outcome: FleetOutcome, as_json: bool, quiet: bool) -> None:

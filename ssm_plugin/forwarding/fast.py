@@ -7,7 +7,7 @@ from typing import Callable, List, Optional, Tuple
 
 from .. import logs
 from ..channel.events import Started
-from ..errors import RemoteError, SessionInterrupted, SsmPluginError
+from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
 from ..relay.choice import AUTO, FAST, PLAIN
 from ..relay.local_ports import RelayMuxRunner
 from ..relay.relay import Relay
@@ -58,7 +58,7 @@ class SharedRelay:
         except SessionInterrupted:
             raise
         except SsmPluginError as error:
-            if not self.give_up(error):
+            if not self._give_up(error):
                 raise RemoteError(
                     "%s cannot be reached at full speed: %s; use --speed auto or plain"
                     % (self._target, error)
@@ -68,14 +68,26 @@ class SharedRelay:
             self._warn(relay.warning)
         return relay
 
-    def give_up(self, error: SsmPluginError) -> bool:
+    def not_reached(self, relay: Relay, error: SsmPluginError) -> bool:
+        """Whether a tunnel whose session over ``relay`` did not open may try again at once: plain
+        if none ever opened, and else over another relay. This one's end may not be known yet."""
+        if not relay.has_served:
+            return self._give_up(error)
+        if not isinstance(error, SessionLost):
+            return False
+        with self._lock:
+            if relay is self._relay:
+                self._relay = None
+                self._count_loss(error)
+        relay.close()
+        return True
+
+    def _give_up(self, error: SsmPluginError) -> bool:
         """Whether the tunnels may be plain from now on, for this reason."""
         with self._lock:
             if self.speed == FAST:
                 return False
-            if self.speed == AUTO:
-                log.info("%s is reached at plain speed: %s", self._target, error)
-            self.speed = PLAIN
+            self._be_plain(error)
             relay, self._relay = self._relay, None
         if relay is not None:
             relay.close()
@@ -98,20 +110,28 @@ class SharedRelay:
         """The caller holds the lock."""
         if self.speed == PLAIN or self._closed:
             return None
-        relay = self._relay
-        if relay is not None and relay.failure is not None and relay.port:
-            now = time.monotonic()
-            self._lost = [at for at in self._lost if now - at < _TOO_OFTEN] + [now]
-            if len(self._lost) > 1 and self.speed == AUTO:
-                log.info("%s is reached at plain speed: %s", self._target, relay.failure)
-                self.speed = PLAIN
-                return None
-        if relay is None or relay.failure is not None:
+        if self._relay is not None and self._relay.failure is not None:
+            if self._relay.port:
+                self._count_loss(self._relay.failure)
+            self._relay = None
+        if self.speed != PLAIN and self._relay is None:
             strict = self.speed == FAST
-            relay = Relay(self._target, self._make_environment(), strict, self._reason)
-            relay.begin()
-            self._relay = relay
-        return relay
+            self._relay = Relay(self._target, self._make_environment(), strict, self._reason)
+            self._relay.begin()
+        return self._relay
+
+    def _count_loss(self, error: SsmPluginError) -> None:
+        """The caller holds the lock."""
+        now = time.monotonic()
+        self._lost = [at for at in self._lost if now - at < _TOO_OFTEN] + [now]
+        if len(self._lost) > 1 and self.speed == AUTO:
+            self._be_plain(error)
+
+    def _be_plain(self, error: SsmPluginError) -> None:
+        """The caller holds the lock."""
+        if self.speed == AUTO:
+            log.info("%s is reached at plain speed: %s", self._target, error)
+        self.speed = PLAIN
 
 
 class TunnelRelayRunner(Reporting, RelayMuxRunner):

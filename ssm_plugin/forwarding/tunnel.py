@@ -176,19 +176,21 @@ class Tunnel(ReportedTunnel):
 
     def _one_session(self, doorkeeper: Doorkeeper) -> Outcome:
         """How it ended; raises what it failed with."""
-        events = self._fresh_events()
         environment = self._make_environment()
         assert environment.service is not None, "tunnels start their sessions at the service"
-        relay = self._relay and self._relay.get(events)
-        try:
-            return self._run_session(doorkeeper, environment, events, relay or None)
-        except SsmPluginError as error:
-            opened = self._current is not None and self._current.ready_at is not None
-            if not relay or opened or isinstance(error, SessionInterrupted):
-                raise
-            if self._relay is None or not self._relay.give_up(error):
-                raise
-            return self._run_session(doorkeeper, environment, events, None)
+        while True:
+            events = self._fresh_events()
+            relay = self._relay.get(events) if self._relay else None
+            try:
+                return self._run_session(doorkeeper, environment, events, relay)
+            except SsmPluginError as error:
+                opened = self._current is not None and self._current.ready_at is not None
+                if self._relay is None or relay is None or opened:
+                    raise
+                if isinstance(error, SessionInterrupted):
+                    raise
+                if not self._relay.not_reached(relay, error):
+                    raise
 
     def _run_session(
         self,

@@ -11,7 +11,7 @@ What is not said is made up, the same each time. ``i-demo`` is always one of the
 
 import hashlib
 import time
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from ..errors import UsageError
 from ..files import MIB, read_regular
@@ -26,9 +26,9 @@ MOST = 100000
 
 
 class LocalNode(NamedTuple):
-    """``last_seen`` and ``connects_after`` are seconds; the first one ago, the second one since the
-    start of the service. Without ``is_registered`` EC2 alone knows it. Without ``allows_commands``
-    nobody may run a command there."""
+    """``last_seen`` and ``connects_after`` are seconds; the first one ago, the second one since
+    somebody first tried to reach it. Without ``is_registered`` EC2 alone knows it. Without
+    ``allows_commands`` nobody may run a command there."""
 
     node_id: str
     name: str = ""
@@ -58,22 +58,24 @@ DEMO_NODE = LocalNode(DEMO_TARGET, "demo", address="127.0.0.1", last_seen=5.0)
 
 
 class LocalNodes:
-    """Those of one service, since ``started`` (as of ``time.monotonic``)."""
+    """Those of one service."""
 
-    def __init__(self, nodes: List[LocalNode], started: Optional[float] = None) -> None:
+    def __init__(self, nodes: List[LocalNode]) -> None:
         known = [] if any(node.node_id == DEMO_TARGET for node in nodes) else [DEMO_NODE]
         self.nodes = known + nodes
         self.by_id = {node.node_id: node for node in self.nodes}
-        self._started = time.monotonic() if started is None else started
+        self._first_tried: Dict[str, float] = {}
         if len(self.by_id) != len(self.nodes):
             raise UsageError("two nodes of the local service have the same id")
 
     def __contains__(self, target: object) -> bool:
-        """Whether a session can be started with it; clusters of ECS are no nodes."""
+        """Whether a session can be started with it now: a try to reach it. Clusters of ECS are no
+        nodes."""
         node = self.by_id.get(str(target))
         if node is None:
             return str(target).startswith("ecs:")
-        waited = time.monotonic() - self._started
+        now = time.monotonic()
+        waited = now - self._first_tried.setdefault(node.node_id, now)
         return node.is_registered and node.status == ONLINE and waited >= node.connects_after
 
 

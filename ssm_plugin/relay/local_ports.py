@@ -92,7 +92,7 @@ class RelayMuxRunner(ListeningRunner):
 
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, UpOpened) and not self.is_up:
-            self.is_up = True
+            self.is_up = self._relay.has_served = True
             self._up_timer.cancel()
             super().start()
             self._ping_timer.set(self._relay.lease / 4)

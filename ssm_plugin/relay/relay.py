@@ -6,12 +6,14 @@ import threading
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import logs
+from ..aws.client import CALL_TIMEOUT
 from ..channel.events import Started
 from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT
 from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
+from ..session.pacing import start_in_turn
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
 from ..session.starting import SessionRequest, ending_status, make_session
@@ -50,7 +52,8 @@ class RelaySettled(RunnerEvent):
 class Relay:
     """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
     ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
-    but that it may not start; it listens at ``wanted_port`` then, if that is free.
+    but that it may not start; it listens at ``wanted_port`` then, if that is free. ``has_served``
+    is set by whoever has reached it.
 
     :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
     """
@@ -64,6 +67,7 @@ class Relay:
         connecting: Callable[[], object] = lambda: None,
     ) -> None:
         self.warning = ""
+        self.has_served = False
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
         self._request = SessionRequest(
             target, SessionType.NON_INTERACTIVE_COMMANDS, DEFAULT_DOCUMENT, {}, reason
@@ -199,8 +203,12 @@ class Relay:
         logging.begin()
         parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
         request = self._request._replace(parameters=parameters)
-        started = service.start_session(
-            request.target, request.document_name, request.parameters, request.reason
+        started = start_in_turn(
+            service,
+            lambda: service.start_session(
+                request.target, request.document_name, request.parameters, request.reason
+            ),
+            patience=CALL_TIMEOUT,
         )
         session = make_session(request, started, self._environment, None, self._make_runner)
         with self._changed:

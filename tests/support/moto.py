@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import time
+import urllib.request
 
 from .running import service_client
 
@@ -27,6 +28,7 @@ class MotoServer:
         )
         try:
             self.endpoint_url = self._address()
+            self._warm_up()
         except BaseException:
             self.close()
             raise
@@ -54,6 +56,17 @@ class MotoServer:
         }
         [instance] = self.client.query("ec2:RunInstances", request).items("instancesSet")
         return instance.value("instanceId")
+
+    def _warm_up(self):
+        """Its first answer takes as long as loading all its images and types of instances does, and
+        that is longer than our client waits where the machine is busy."""
+        request = urllib.request.Request(
+            self.endpoint_url,
+            b"Action=DescribeImages&Version=2016-11-15&Owner.1=self",
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/ec2/aws4_request"},
+        )
+        with urllib.request.urlopen(request, timeout=TIME_LIMIT) as answer:
+            assert b"DescribeImagesResponse" in answer.read()
 
     def _address(self):
         deadline = time.monotonic() + TIME_LIMIT

@@ -12,7 +12,7 @@ from tests.support.commands import Cli
 from tests.support.nodes import OFF, service_with
 from tests.support.pty import PtyProcess
 
-LATE = LocalNode("i-00000000000000f5e", "late", connects_after=4.0)
+LATE = LocalNode("i-00000000000000f5e", "late", connects_after=1.0)
 
 
 

@@ -199,6 +199,19 @@ def test_whatever_ends_connections_are_reset_and_the_port_stays(quick_python, ec
         assert len(relays()) == 1
 
 
+def test_a_way_up_that_is_refused_once_leaves_auto_fast(quick_python, echo):
+    """A relay that has served is lost then, and a new one takes its place: as when its end has
+    not arrived here yet."""
+    with local_service() as service:
+        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
+            assert through(running, b"x") == b"x"
+            service.ssm.answer_with("StartSession", "TargetNotConnected")
+            end_port(service)
+            running.wait_for(RECONNECTED)
+            assert through(running, b"again") == b"again"
+            assert len(relays()) == 1
+
+
 def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
     with local_service() as service:
         with fast_tunnel(service, "0:%d" % echo.port) as running:

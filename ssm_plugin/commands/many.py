@@ -1,21 +1,45 @@
-"""The options of commands that work on many targets, and what is said of there being many."""
+"""What the commands share that work on one or many targets."""
 
 import argparse
+from contextlib import contextmanager
+from typing import Callable, Iterator
 
 from ..display import encoded
 from ..errors import UsageError
 from ..fleet_plan import MOST_PARALLEL, PARALLEL, ErrorLimit, FleetPlan, parse_max_errors
 from ..jobs.fleet_progress import FleetProgress
 from ..session.streams import write_all
+from ..terminal.signals import Signalled
+from ..transport.worker import WorkerFailed
+from .foreground import signals_into
+from .parent import parent_watch
 from .waiting import duration
 
 # More targets than this are work for Run Command.
 MANY = 50
 
 
+def positive(text: str) -> int:
+    """Of an option: how many."""
+    if not text.isdecimal() or not 0 < int(text) <= MOST_PARALLEL:
+        said = "%r is not a number from 1 to %d" % (text[:20], MOST_PARALLEL)
+        raise argparse.ArgumentTypeError(said)
+    return int(text)
+
+
+@contextmanager
+def signals_and_parent(
+    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
+) -> Iterator[None]:
+    """``tell`` gets the signals while commands run. The handlers are restored before the results
+    are written: a signal then ends the program as usual."""
+    with signals_into(tell, failed), parent_watch(tell, failed):
+        yield
+
+
 def add_fleet_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--parallel", metavar="N", type=count, default=PARALLEL, help="so many at once (10)"
+        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
     )
     parser.add_argument(
         "--max-errors",
@@ -24,7 +48,7 @@ def add_fleet_options(parser: argparse.ArgumentParser) -> None:
         help="start no more once so many have failed, or that part of all targets",
     )
     parser.add_argument(
-        "--rolling", metavar="N", type=count, help="in batches of N, one after the other"
+        "--rolling", metavar="N", type=positive, help="in batches of N, one after the other"
     )
     parser.add_argument(
         "--pause", metavar="D", type=duration, default=0.0, help="rest so long after each batch"
@@ -44,15 +68,6 @@ def suggest_run_command(targets: int, progress: FleetProgress) -> None:
         line = "ssm-plugin: %d sessions; --via run-command lets AWS run it on so many nodes\n"
         with progress:
             write_all(2, encoded(line % targets))
-
-
-def count(text: str) -> int:
-    """Of an option: a number of targets."""
-    if not text.isdecimal() or not 0 < int(text) <= MOST_PARALLEL:
-        raise argparse.ArgumentTypeError(
-            "%r is not a number from 1 to %d" % (text[:20], MOST_PARALLEL)
-        )
-    return int(text)
 
 
 def _max_errors(text: str) -> ErrorLimit:
