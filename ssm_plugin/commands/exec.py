@@ -42,6 +42,7 @@ from .run_command import (
     add_run_command_options,
     attached_to,
     check_options,
+    check_targets,
     engine_for,
     is_run_command,
     signals_and_parent_end,
@@ -130,6 +131,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     words, argv = _targets(options), _argv(options)
     for word in words:
         check_target(word, settings)
+    if is_run_command(options):
+        check_targets(words, settings)
     environment = make_environment(settings, environ=environ)
     ask, all_tasks = not settings.quiet, options.all_tasks
     nodes = find_all(words, settings, environment.service, ask, all_tasks)

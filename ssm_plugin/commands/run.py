@@ -23,8 +23,8 @@ from ..nodes.grammar import ID
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
-from .foreground import signals_into
-from .parent import parent_watch
+from .many import signals_and_parent
+from .run_command import check_engine_of, engine_of, signals_and_parent_end
 from .waiting import add_wait_option, with_waiting
 
 EXAMPLE = """\
@@ -72,6 +72,7 @@ def _run(
     now = datetime.now()
     # Before anything is written or started: all mistakes that can be known.
     check_job(job, settings, environ, now)
+    check_engine_of(job, settings)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
     environment = with_waiting(environment, options, settings)
@@ -79,11 +80,14 @@ def _run(
     nodes = find_all(job.targets, settings, environment.service)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
-        exits.enter_context(signals_into(events.put, events.put))
-        exits.enter_context(parent_watch(events.put, events.put))
+        engine = engine_of(job, settings, environment)
+        watched = signals_and_parent_end(events) if engine else signals_and_parent(
+            events.put, events.put
+        )
+        exits.enter_context(watched)
         progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
         return run_job(
-            job, settings, environment, environ, now, events, nodes, progress=progress
+            job, settings, environment, environ, now, events, nodes, engine, progress
         )
 
 
@@ -115,6 +119,7 @@ def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, 
     """Reading the file has found most mistakes by now; the rest is found here."""
     for job in jobs:
         check_job(job, settings, environ, datetime.now())
+        check_engine_of(job, settings)
     return "%s: %d job%s, no mistakes found\n" % (
         shown(settings.source or _no_file(environ)), len(jobs), "" if len(jobs) == 1 else "s"
     )
@@ -126,10 +131,12 @@ def _no_file(environ: Mapping[str, str]) -> str:
 
 def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> str:
     paths = check_job(job, settings, environ, datetime.now())
+    check_engine_of(job, settings)
     lines = ["job       %s" % job.name, "command   %s" % _shown(job)]
     if job.environment:
         lines.append("variables %s" % ", ".join(sorted(job.environment)))
     lines.append("timeout   %s" % ("%g s" % job.timeout if job.timeout else "none"))
+    lines.append("engine    %s" % job.engine)
     lines.append("retries   %d, of a start that failed" % job.retries)
     lines.append("lock      %s" % (lock_directory(environ) if job.lock else "none"))
     for name in job.targets:

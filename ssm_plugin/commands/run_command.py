@@ -7,20 +7,22 @@ import signal
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence, Tuple
 
-from ..config import Settings
+from ..config import ENGINES, JobSettings, Settings
 from ..errors import UsageError
 from ..jobs.engine import FleetOrder
-from ..nodes.targets import check_target
+from ..jobs.job import order_of
+from ..nodes.grammar import CONTAINER, ID
+from ..nodes.targets import Found, check_target
 from ..run_command.attaching import Attached, find_commands, parse_ids
 from ..run_command.engine import RunCommandEngine
 from ..run_command.patience import PatientCalls
-from ..run_command.sending import Bucket, filters_of, parse_bucket
+from ..run_command.sending import Bucket, check_nodes, check_order, filters_of, parse_bucket
 from ..session.environment import Environment
 from ..terminal.signals import Signalled
 from .foreground import signals_into
 from .parent import parent_watch
 
-SESSIONS, RUN_COMMAND = ENGINES = ("sessions", "run-command")
+SESSIONS, RUN_COMMAND = ENGINES
 
 
 def add_run_command_options(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +68,13 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError("--attach follows what was sent before: leave %s out" % wrong)
 
 
+def check_targets(words: Sequence[str], settings: Settings) -> None:
+    """:raises UsageError: for what is no node; nothing is looked up for that"""
+    targets = [check_target(word, settings) for word in words]
+    container = next((one for one in targets if one.kind == CONTAINER), None)
+    check_nodes([Found("ecs:", container.written)] if container else [])
+
+
 def engine_for(
     words: Sequence[str],
     settings: Settings,
@@ -75,6 +84,34 @@ def engine_for(
     """``words`` are the targets as the user wrote them."""
     targets = filters_of([check_target(word, settings) for word in words])
     return RunCommandEngine(environment, targets, bucket, quiet=settings.quiet)
+
+
+def check_engine_of(job: JobSettings, settings: Settings) -> None:
+    """:raises UsageError: for what the job's engine cannot do"""
+    if job.engine != RUN_COMMAND:
+        if job.output_s3:
+            raise UsageError("job %s: output_s3 is for the engine run-command" % job.name)
+        return
+    if job.document_name:
+        raise UsageError("job %s: a document_name is for sessions" % job.name)
+    if job.output_s3:
+        parse_bucket(job.output_s3)
+    check_targets(job.targets, settings)
+    targets = [check_target(word, settings) for word in job.targets]
+    nodes = [Found(one.value, one.written) for one in targets if one.kind == ID]
+    check_order(order_of(job, settings, nodes))
+
+
+def engine_of(
+    job: JobSettings, settings: Settings, environment: Environment
+) -> Optional[RunCommandEngine]:
+    """None: by sessions."""
+    if job.engine != RUN_COMMAND:
+        return None
+    targets = filters_of([check_target(word, settings) for word in job.targets])
+    bucket = parse_bucket(job.output_s3) if job.output_s3 else None
+    # A job says nothing when all is well.
+    return RunCommandEngine(environment, targets, bucket, quiet=True)
 
 
 def attached_to(

@@ -1,5 +1,6 @@
 """The calls that an order takes, made by a few threads: each answers with an event."""
 
+import threading
 import time
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
@@ -18,8 +19,9 @@ from .statuses import HAVE_OUTPUT
 
 CANCEL = "ssm:CancelCommand"
 
-# Outputs that are fetched at once, at most.
+# Outputs that are fetched at once, at most; and that may be there before the owner takes them.
 FETCHERS = 8
+_AHEAD = 2 * FETCHERS
 
 
 class Errands:
@@ -45,6 +47,7 @@ class Errands:
         self._looker = Hands("look", 1, failed)
         self._fetchers = Hands("fetch", max(1, min(parallel, FETCHERS)), failed)
         self._canceller = Hands("cancel", 1, failed)
+        self._room = threading.Semaphore(_AHEAD)
         self._fetcher = OutputFetcher(self._fetch_calls, bucket)
 
     def send(self, shipment: Shipment) -> None:
@@ -77,6 +80,7 @@ class Errands:
 
     def fetch(self, command_id: str, node: Found, details: str, streams: StreamsOf) -> None:
         def errand() -> None:
+            self._room.acquire()
             came = OutputCame(command_id, node.target, details, None)
             try:
                 if details in HAVE_OUTPUT:
@@ -91,6 +95,10 @@ class Errands:
             self._put(came)
 
         self._fetchers.do(errand)
+
+    def taken(self) -> None:
+        """The owner has taken one output: there is room for another."""
+        self._room.release()
 
     def cancel(self, command_id: str, node_ids: Sequence[str] = ()) -> None:
         """On these nodes; without any on all."""
@@ -112,5 +120,7 @@ class Errands:
         self._fetcher.stop()
         for calls in (self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls):
             calls.stop()
+        for _ in range(FETCHERS):
+            self._room.release()
         for hands in (self._sender, self._looker, self._fetchers, self._canceller):
             hands.close()

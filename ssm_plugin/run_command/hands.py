@@ -37,10 +37,6 @@ class Hands:
         for _ in self._workers:
             self._errands.put(None)
 
-    def join(self, seconds: float) -> None:
-        for worker in self._workers:
-            worker.join(seconds)
-
     def _work(self) -> None:
         while True:
             errand = self._errands.get()

@@ -67,12 +67,7 @@ def parse_bucket(url: str) -> Bucket:
 
 def check_order(order: FleetOrder) -> str:
     """The script. :raises UsageError: for what Run Command cannot do"""
-    for node in order.nodes:
-        if not _NODE.match(node.target):
-            raise UsageError(
-                "%s cannot be reached by Run Command, which knows nodes alone (i-..., mi-...): "
-                "leave --via run-command out" % node.name[:100]
-            )
+    check_nodes(order.nodes)
     if order.read_input is not None:
         raise UsageError("Run Command has no standard input: leave --stdin or --via out")
     if order.plan.rolling is not None:
@@ -80,6 +75,16 @@ def check_order(order: FleetOrder) -> str:
     if order.timeout is not None and order.timeout > MOST_EXECUTION:
         raise UsageError("Run Command ends every command after 48h: the time limit is longer")
     return script_of(order.argv, all(node.name == node.target for node in order.nodes))
+
+
+def check_nodes(nodes: Sequence[Found]) -> None:
+    """:raises UsageError: for a container"""
+    for node in nodes:
+        if not _NODE.match(node.target):
+            raise UsageError(
+                "%s cannot be reached by Run Command, which knows nodes alone (i-..., mi-...): use "
+                "sessions for it" % node.name[:100]
+            )
 
 
 def filters_of(targets: Sequence[Target]) -> List[Dict[str, Any]]:

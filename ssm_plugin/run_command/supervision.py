@@ -162,6 +162,7 @@ class Supervision:
             self._take_look(event)
         elif isinstance(event, OutputCame):
             self._take_output(event)
+            self._errands.taken()
         elif isinstance(event, RoundOver):
             self._is_looking = False
             self._look_at = self._interval.after(time.monotonic(), event.seconds, self._changed)
@@ -283,7 +284,7 @@ class Supervision:
             truncated=fetched.cut,
         ))
         if fetched.cut:
-            self._say(_cut_line(node.name, fetched.cut))
+            self._complain(_cut_line(node.name, fetched.cut))
 
     @property
     def _failed_so_far(self) -> Optional[int]:
