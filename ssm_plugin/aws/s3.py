@@ -80,30 +80,30 @@ def _total(headers: Mapping[str, str], least: int) -> int:
 
 
 class S3Object:
-    """``read`` gives part after part; b"" at the end. One thread. ``perform`` makes the calls, and
-    raises what those of :class:`ServiceClient` do."""
+    """``read`` gives part after part, b"" at the end; ``at`` is how many bytes it gave. ``perform``
+    makes the calls, and raises what those of :class:`ServiceClient` do. One thread."""
 
     def __init__(self, perform: "Callable[[GetPart], Part]", bucket: str, key: str) -> None:
         self._perform = perform
         self._operation = Operation(ACTION, "s3://%s/%s" % (bucket, key))
         self._path = "/" + quote(bucket, safe="") + "/" + quote(key, safe="/~")
         self._region = ""
-        self._at = 0
+        self.at = 0
         self._total: Optional[int] = None
 
     def read(self) -> bytes:
-        if self._total is not None and self._at >= self._total:
+        if self._total is not None and self.at >= self._total:
             return b""
         part = self._part()
         if part.region:
             self._region = part.region
             part = self._part()
         self._total = part.total
-        self._at += len(part.data)
+        self.at += len(part.data)
         return part.data
 
     def _part(self) -> Part:
-        return self._perform(GetPart(self._operation, self._path, self._at, self._region))
+        return self._perform(GetPart(self._operation, self._path, self.at, self._region))
 
 
 def is_absent(error: Exception) -> bool:

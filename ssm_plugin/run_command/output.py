@@ -10,8 +10,8 @@ import threading
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Optional, Tuple
 
-from ..aws.s3 import ACTION, S3Object, is_absent
-from ..errors import ServiceError
+from ..aws.s3 import S3Object, is_absent
+from ..errors import NetworkError, ServiceError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..session.streams import Streams
 from .patience import PatientCalls
@@ -85,6 +85,7 @@ class OutputFetcher:
         if not err_cut and told.details == "Failed":
             err, code, said = own_part(err, code)
         counts, cut = [], []
+        failure: Optional[SsmPluginError] = None
         for name, data, is_cut, url, write in (
             ("stdout", out, out_cut, answer.get("StandardOutputUrl"), streams.output),
             ("stderr", err, err_cut, answer.get("StandardErrorUrl"), streams.error),
@@ -92,13 +93,18 @@ class OutputFetcher:
             key = self._key(url)
             if key and (is_cut or _UNREADABLE in data):
                 agents = told.code if name == "stderr" and told.details == "Failed" else None
-                counts.append(self._whole(key, agents, write))
-                continue
+                try:
+                    counts.append(self._whole(key, agents, write))
+                    continue
+                except _NotWhole as missing:
+                    failure = failure or missing.error
             counts.append(len(data))
             if data:
                 write(data)
             if is_cut:
                 cut.append(name)
+        if failure is not None:
+            raise failure
         return told._replace(
             code=code, said=said, stdout_bytes=counts[0], stderr_bytes=counts[1], cut=tuple(cut)
         )
@@ -130,15 +136,19 @@ class OutputFetcher:
     def _whole(
         self, key: str, code: Optional[int], write: Callable[[bytes], object]
     ) -> int:
-        """The number of bytes."""
+        """The number of bytes. _NotWhole as long as nothing was written: the beginning may stand in
+        for it."""
+        source = self._object(key)
         try:
-            return copy_object(self._object(key), write, code)
-        except ServiceError as error:
-            raise ServiceError(
-                "the whole output cannot be fetched: %s%s" % (error, _also(error)),
-                error.code,
-                error.status,
-            ) from error
+            return copy_object(source, write, code)
+        except SsmPluginError as error:
+            text = "the whole output cannot be fetched: %s%s" % (error, _also(error))
+            known = getattr(error, "code", ""), getattr(error, "status", None)
+            failure = ServiceError(text, *known) if known[0] else NetworkError(text)
+            failure.__cause__ = error
+            if source.at:
+                raise failure from error
+            raise _NotWhole(failure) from error
 
     def _object(self, key: str) -> S3Object:
         assert self._bucket is not None
@@ -148,11 +158,17 @@ class OutputFetcher:
         )
 
 
-def _also(error: ServiceError) -> str:
+class _NotWhole(Exception):
+    def __init__(self, error: SsmPluginError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _also(error: SsmPluginError) -> str:
     if is_absent(error):
         return "; the node's role needs the permission s3:PutObject on the bucket"
-    if error.code == "AccessDenied":
-        return ", and the node's role s3:PutObject" if ACTION in str(error) else ""
+    if isinstance(error, ServiceError) and error.code == "AccessDenied":
+        return ", and the node's role s3:PutObject"
     return ""
 
 
