@@ -13,7 +13,7 @@ _GROWTH = 1.5
 
 # So many looks in a row a node may be missing in what the service lists after the command is over:
 # a list may be older than the status.
-_MISSING = 5
+_MISSING = 4
 
 
 class Interval:
