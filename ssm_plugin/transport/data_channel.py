@@ -27,7 +27,7 @@ from ..named_tuple import NamedTuple
 from ..wire import payloads
 from ..wire.message import Buffer
 from .backpressure import Backpressure
-from .link import Link, LinkOwner
+from .link import NEVER, Link, LinkOwner
 from .spill import Spill, Spilled
 from .worker import Worker, WorkerFailed
 
@@ -265,10 +265,12 @@ class DataChannel(LinkOwner):
             if told is not None:
                 self._tell(told)
         messages = self._protocol.data_to_send()
-        if messages and self._link:
-            self._link.put(messages, is_answer)
+        link = self._link
+        if link and messages:
+            link.put(messages, is_answer)
+            return  # its writer looks at the timer
         timer = self._protocol.next_timer()
-        if timer is not None and timer < self._wakes_at:
+        if timer is not None and timer < min(self._wakes_at, link.looks_at if link else NEVER):
             self._wake.set()  # the heartbeat is to come earlier than it would
 
     def _spilled(self, event: Output) -> Union[Output, Spilled, None]:
@@ -296,6 +298,16 @@ class DataChannel(LinkOwner):
     def failed(self, event: WorkerFailed) -> None:
         self._tell(event)
 
+    def keep_timer(self, link: Link) -> None:
+        with self._mutex:
+            timer = self._protocol.next_timer()
+            link.looks_at = NEVER
+            if timer is not None and timer < self._wakes_at:
+                link.looks_at = timer
+
+    def timer_is_due(self) -> None:
+        self._wake.set()
+
     def lost(self, link: Link, error: SsmPluginError) -> None:
         """Tell once for each connection, and not at all for one that we dropped ourselves."""
         with self._mutex:
@@ -322,7 +334,7 @@ class DataChannel(LinkOwner):
                 timer = self._on_time(now)
                 times = [time for time in (timer, watch_at) if time is not None]
                 # Under the mutex: whoever sends from now on sees whether that is early enough.
-                self._wakes_at = min(times, default=float("inf"))
+                self._wakes_at = min(times, default=NEVER)
             self._wake.wait(max(0.0, self._wakes_at - now) if times else None)
 
     def _on_time(self, now: float) -> Optional[float]:

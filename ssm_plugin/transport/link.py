@@ -4,6 +4,10 @@ The writer is the only one that sends, and ``queue.Queue.get`` is all that it wa
 something to send puts it into its queue and goes on: the threads that bring input, the reader with
 its acknowledgements and answers to pings, the heartbeat with pings and resends. So no reader ever
 waits for a peer that does not read, and two ends that both only write do not wait for each other.
+
+The writer waits no longer than the retransmission timer allows, and calls the heartbeat then. That
+is seldom: acknowledgements come first. Were the heartbeat told of the timer whenever something is
+sent, it would wake for each key, just when the others want to run.
 """
 
 import enum
@@ -18,6 +22,8 @@ from ..wire.message import Buffer
 from .backpressure import Backpressure
 from .moderation import Moderator
 from .worker import Worker, WorkerFailed
+
+NEVER = float("inf")
 
 # Seconds that the answer to a close frame may take to leave.
 _LAST_ANSWER_LIMIT = 0.2
@@ -63,6 +69,14 @@ class LinkOwner:
         """The connection is gone. In the thread that noticed first, perhaps in both."""
         raise NotImplementedError
 
+    def keep_timer(self, link: "Link") -> None:
+        """Set the link's ``looks_at``: everything that was put into it is sent. In the writer."""
+        raise NotImplementedError
+
+    def timer_is_due(self) -> None:
+        """``looks_at`` has come. In the writer."""
+        raise NotImplementedError
+
 
 class Link:
     """``connection`` is open. Whichever of the two threads ends last closes it.
@@ -70,12 +84,14 @@ class Link:
     Attributes:
         heard_at: when something last came, of the owner's clock
         ping_at: when the heartbeat is to send the next ping
+        looks_at: when the writer looks whether the retransmission timer has run out
     """
 
     def __init__(self, connection: Any, owner: LinkOwner, now: float, ping_at: float) -> None:
         self.connection = connection
         self.heard_at = now
         self.ping_at = ping_at
+        self.looks_at = NEVER
         self._owner = owner
         self._dropped = False
         self._moderator = Moderator()
@@ -195,7 +211,7 @@ class Link:
         end."""
         messages: List[bytes] = []
         answer_size = 0
-        item = self._outgoing.get()
+        item = self._next()
         try:
             while isinstance(item, Messages):
                 messages += item.messages
@@ -206,6 +222,20 @@ class Link:
             return True
         self._send_messages(messages, answer_size)
         return self._send_other(item)
+
+    def _next(self) -> Outgoing:
+        try:
+            return self._outgoing.get_nowait()
+        except queue.Empty:
+            self._owner.keep_timer(self)
+        try:
+            if self.looks_at < NEVER:
+                left = self.looks_at - self._owner.clock()
+                return self._outgoing.get(timeout=max(0.0, left))
+        except queue.Empty:
+            self.looks_at = NEVER  # the heartbeat sees to it from here on
+            self._owner.timer_is_due()
+        return self._outgoing.get()
 
     def _send_messages(self, messages: List[bytes], answer_size: int) -> None:
         try:
