@@ -6,14 +6,15 @@ from typing import Container, Dict, Iterable, Iterator, List, Optional, Set, Tup
 from ..named_tuple import NamedTuple
 from .statuses import OVER, RUNNING
 
-# Seconds between looks: at first, and at most while nothing changes.
-FIRST = 0.5
+# Seconds between looks: at first, while something changes, and at most while nothing does.
+FIRST = 0.2
+SOON = 0.5
 LONGEST = 10.0
 _GROWTH = 1.5
 
 # So many looks in a row a node may be missing in what the service lists after the command is over:
 # a list may be older than the status.
-_MISSING = 4
+_MISSING = 5
 
 
 class Interval:
@@ -26,7 +27,7 @@ class Interval:
 
     def after(self, now: float, took: float, changed: bool) -> float:
         """When to look again."""
-        self._pause = FIRST if changed else min(self._pause * _GROWTH, LONGEST)
+        self._pause = SOON if changed else min(self._pause * _GROWTH, LONGEST)
         return now + max(self._pause, took)
 
 

@@ -8,7 +8,7 @@ import queue
 import signal
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
@@ -98,6 +98,7 @@ class Supervision:
         self._is_looking = False
         self._limit_at: Optional[float] = None
         self._failed = 0
+        self._failed_ids: Set[str] = set()
         self._stop_reason = 0
         self._began = time.time()
         self._signal: Optional[int] = None
@@ -233,6 +234,9 @@ class Supervision:
         ended, changed = command.take(event.look.seen, time.monotonic())
         self._changed = self._changed or changed
         for entry in ended:
+            if entry.details != "Success":
+                # Now: nothing more may be sent while its output is fetched.
+                self._note_failure(entry.node_id)
             self._errands.fetch(command.command_id, self._node(entry.node_id), entry.details,
                                 self._streams)
         for node_id in command.missing(event.look.is_over):
@@ -265,7 +269,7 @@ class Supervision:
             self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
             return
         if event.details == "Terminated":
-            cause = Cause(failed=self._failed_so_far)
+            cause = Cause(failed=self._most_failed)
         if fetched is None:
             found = verdict(node.name, event.details, -1, cause=cause)
             self._judge(node, found)
@@ -287,7 +291,7 @@ class Supervision:
             self._complain(_cut_line(node.name, fetched.cut))
 
     @property
-    def _failed_so_far(self) -> Optional[int]:
+    def _most_failed(self) -> Optional[int]:
         limit = self._order.plan.max_errors
         return limit.of(len(self._nodes)) if limit else None
 
@@ -341,7 +345,7 @@ class Supervision:
         self._keep(self._numbers[node.target], result)
         if result.status:
             self._failed += 1
-            self._stop_if_enough()
+            self._note_failure(node.target)
         if self._leave_at is not None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 
@@ -350,9 +354,15 @@ class Supervision:
             self._results[number] = result
             self._tell(result)
 
-    def _stop_if_enough(self) -> None:
-        limit = self._failed_so_far
-        if limit is None or self._failed < limit or self._stop_reason or self._signal is not None:
+    def _note_failure(self, node_id: str) -> None:
+        self._failed_ids.add(node_id)
+        limit, failed = self._most_failed, len(self._failed_ids)
+        if limit is not None and failed >= limit and not self._stop_reason:
+            self._stop(limit)
+
+    def _stop(self, limit: int) -> None:
+        """Nothing more is begun; what runs goes on."""
+        if self._signal is not None:
             return
         self._stop_reason = limit
         dropped, self._waiting = self._waiting, deque()

@@ -1,6 +1,6 @@
 """What is known of the nodes of a command, and when to look again."""
 
-from ssm_plugin.run_command.following import FIRST, LONGEST, Interval, Seen, SentCommand
+from ssm_plugin.run_command.following import FIRST, LONGEST, SOON, Interval, Seen, SentCommand
 
 
 def seen(node_id, status, details=None):
@@ -15,7 +15,7 @@ def test_looks_come_later_while_nothing_changes_and_soon_when_something_does():
         now = then
     assert pauses == sorted(pauses)
     assert FIRST < pauses[0] < pauses[-1] <= LONGEST + 1e-6
-    assert abs(interval.after(now, 0.01, True) - now - FIRST) < 1e-6
+    assert abs(interval.after(now, 0.01, True) - now - SOON) < 1e-6
 
 
 def test_a_look_that_takes_long_is_followed_by_a_pause_that_is_as_long():
@@ -45,8 +45,8 @@ def test_a_node_that_is_never_listed_is_given_up_only_after_the_end_and_some_loo
     command.take([seen("i-1", "Success")], 0.0)
     assert command.asks_for_whole
     assert [command.missing(False) for _ in range(20)] == [[]] * 20
-    looks = [command.missing(True) for _ in range(4)]
-    assert looks[:3] == [[]] * 3 and looks[3] == ["i-2"]
+    looks = [command.missing(True) for _ in range(5)]
+    assert looks[:4] == [[]] * 4 and looks[4] == ["i-2"]
     assert command.is_over
 
 
