@@ -14,7 +14,7 @@ from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
 from ..jobs.fleet import AGAIN
 from ..jobs.fleet_progress import FleetProgress
-from ..jobs.request import CommandResult, FleetOutcome
+from ..jobs.request import FleetOutcome
 from ..named_tuple import NamedTuple
 from ..nodes.targets import Found
 from ..session.streams import EXIT_OUTPUT_GONE
@@ -33,6 +33,8 @@ from .events import (
     Sent,
 )
 from .following import Interval, SentCommand
+from .output import Fetched
+from .results import Results
 from .sending import Shipment, at_once, split
 from .statuses import (
     EXIT_FAILED,
@@ -77,30 +79,25 @@ class Supervision:
         attached: Sequence[SentCommand] = (),
     ) -> None:
         self._order = order
-        self._nodes: List[Found] = list(order.nodes)
-        self._numbers = {node.target: at for at, node in enumerate(self._nodes)}
+        self._results = Results(order.nodes, tell)
         self._waiting: Deque[Shipment] = deque(shipments)
         self._slots = at_once(len(shipments), order.plan)
         self._errands, self._limits = errands, limits
         self._streams, self._events, self._progress = streams, events, progress
-        self._tell, self._say, self._complain = tell, say, complain
+        self._say, self._complain = say, complain
         self._sending = 0
         self._commands: Dict[str, SentCommand] = {one.command_id: one for one in attached}
-        self._command_of: Dict[str, str] = {
-            node_id: one.command_id for one in attached for node_id in one.nodes
-        }
+        for one in attached:
+            self._results.sent(one.command_id, one.nodes)
         self._untold: List[str] = []
-        self._results: Dict[int, CommandResult] = {}
         self._causes: Dict[str, Cause] = {}
         self._interval = Interval()
         self._look_at = time.monotonic()
         self._changed = False
         self._is_looking = False
         self._limit_at: Optional[float] = None
-        self._failed = 0
         self._failed_ids: Set[str] = set()
         self._stop_reason = 0
-        self._began = time.time()
         self._signal: Optional[int] = None
         self._signalled_at = 0.0
         self._is_detached = False
@@ -117,15 +114,14 @@ class Supervision:
         if self._failure is not None:
             raise self._failure
         self._tell_ids()
-        for number in range(len(self._nodes)):
-            if number not in self._results:
-                self._keep(number, self._without_result(self._nodes[number]))
-        return FleetOutcome([self._results[at] for at in range(len(self._nodes))], self._signal)
+        for node in self._results.unknown():
+            self._results.judged(node, self._without_result(node))
+        return FleetOutcome(self._results.all(), self._signal)
 
     def _go_on(self) -> None:
         while not self._is_left:
             self._send_some()
-            if len(self._results) == len(self._nodes):
+            if self._results.over == self._results.total:
                 return
             self._look_if_due()
             self._check_limits()
@@ -153,10 +149,10 @@ class Supervision:
 
     def _show(self) -> None:
         if self._progress.is_drawn:
-            total, over = len(self._nodes), len(self._results)
+            known = self._results
             running = sum(len(one.running) for one in self._commands.values())
-            waiting = max(0, total - over - running)
-            self._progress.show(waiting, running, over - self._failed, self._failed)
+            waiting = max(0, known.total - known.over - running)
+            self._progress.show(waiting, running, known.over - known.failed, known.failed)
 
     def _react(self, event: RunEvent) -> None:
         if isinstance(event, Looked):
@@ -194,7 +190,7 @@ class Supervision:
         shipment, command_id = event
         ids = [node.target for node in shipment.nodes]
         self._commands[command_id] = SentCommand(command_id, ids, bool(shipment.targets))
-        self._command_of.update((one, command_id) for one in ids)
+        self._results.sent(command_id, ids)
         self._untold.append(command_id)
         if not self._sending or self._is_detached:
             self._tell_ids()
@@ -237,63 +233,45 @@ class Supervision:
             if entry.details != "Success":
                 # Now: nothing more may be sent while its output is fetched.
                 self._note_failure(entry.node_id)
-            self._errands.fetch(command.command_id, self._node(entry.node_id), entry.details,
-                                self._streams)
+            node = self._results.node(entry.node_id)
+            self._errands.fetch(command.command_id, node, entry.details, self._streams)
         for node_id in command.missing(event.look.is_over):
-            node = self._node(node_id)
+            node = self._results.node(node_id)
             self._judge(node, not_chosen(node.name, event.look.details))
         self._plan_limits()
         if command.is_over:
             del self._commands[command.command_id]
 
-    def _node(self, node_id: str) -> Found:
-        """One that the tag names by now, too, is a node like all others."""
-        if node_id not in self._numbers:
-            self._numbers[node_id] = len(self._nodes)
-            self._nodes.append(Found(node_id, node_id))
-        return self._nodes[self._numbers[node_id]]
-
     def _lose(self, event: NotLooked) -> None:
         command = self._commands.pop(event.command_id, None)
         for node_id in sorted(command.open) if command else ():
             reason = "command %s cannot be followed, and goes on: %s" % event
-            self._fail(self._node(node_id), reason, event.error)
+            self._fail(self._results.node(node_id), reason, event.error)
 
     def _take_output(self, event: OutputCame) -> None:
-        node = self._node(event.node_id)
+        node = self._results.node(event.node_id)
         fetched, cause = event.fetched, self._causes.get(event.node_id, NOBODY)
-        if event.error is not None:
-            self._fail(node, str(event.error), event.error)
-            return
-        if event.is_unread:
-            self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
-            return
         if event.details == "Terminated":
             cause = Cause(failed=self._most_failed)
-        if fetched is None:
-            found = verdict(node.name, event.details, -1, cause=cause)
-            self._judge(node, found)
-            return
-        found = verdict(
-            node.name, fetched.details or event.details, fetched.code, fetched.said, fetched.ran,
-            cause, self._limits.time,
-        )
-        result = self._result(node, found)
-        began = fetched.started_at or result.started_at
-        self._finish(node, result._replace(
-            started_at=began,
-            ended_at=max(began, fetched.ended_at or result.ended_at),
-            stdout_bytes=fetched.stdout_bytes,
-            stderr_bytes=fetched.stderr_bytes,
-            truncated=fetched.cut,
-        ))
-        if fetched.cut:
-            self._complain(_cut_line(node.name, fetched.cut))
+        if event.error is not None:
+            self._fail(node, str(event.error), event.error)
+        elif event.is_unread:
+            self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
+        elif fetched is None:
+            self._judge(node, verdict(node.name, event.details, -1, cause=cause))
+        else:
+            details, time_limit = fetched.details or event.details, self._limits.time
+            found = verdict(
+                node.name, details, fetched.code, fetched.said, fetched.ran, cause, time_limit
+            )
+            self._judge(node, found, fetched)
+            if fetched.cut:
+                self._complain(_cut_line(node.name, fetched.cut))
 
     @property
     def _most_failed(self) -> Optional[int]:
         limit = self._order.plan.max_errors
-        return limit.of(len(self._nodes)) if limit else None
+        return limit.of(self._results.total) if limit else None
 
     # Limits
 
@@ -332,27 +310,12 @@ class Supervision:
     def _fail(self, node: Found, reason: str, error: SsmPluginError) -> None:
         self._judge(node, Verdict(EXIT_FAILED, reason, error))
 
-    def _judge(self, node: Found, found: Verdict) -> None:
-        self._finish(node, self._result(node, found))
-
-    def _result(self, node: Found, found: Verdict) -> CommandResult:
-        return CommandResult(
-            node.name, found.status, found.reason, "", self._began, time.time(), 0, 0, found.error,
-            node.target, command_id=self._command_of.get(node.target, ""),
-        )
-
-    def _finish(self, node: Found, result: CommandResult) -> None:
-        self._keep(self._numbers[node.target], result)
-        if result.status:
-            self._failed += 1
+    def _judge(self, node: Found, found: Verdict, fetched: Optional[Fetched] = None) -> None:
+        self._results.judged(node, found, fetched)
+        if found.status:
             self._note_failure(node.target)
         if self._leave_at is not None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
-
-    def _keep(self, number: int, result: CommandResult) -> None:
-        if number not in self._results:
-            self._results[number] = result
-            self._tell(result)
 
     def _note_failure(self, node_id: str) -> None:
         self._failed_ids.add(node_id)
@@ -368,9 +331,7 @@ class Supervision:
         dropped, self._waiting = self._waiting, deque()
         for shipment in dropped:
             for node in shipment.nodes:
-                self._keep(
-                    self._numbers[node.target], self._result(node, stopped(node.name, limit))
-                )
+                self._results.judged(node, stopped(node.name, limit))
         for command in self._commands.values():
             self._cancel(command, command.not_sent(), Cause(failed=limit))
 
@@ -398,15 +359,15 @@ class Supervision:
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 
-    def _without_result(self, node: Found) -> CommandResult:
+    def _without_result(self, node: Found) -> Verdict:
         """Of what a signal kept from beginning, or what was not waited for."""
         signum = self._signal or int(signal.SIGTERM)
-        command_id = self._command_of.get(node.target)
+        command_id = self._results.command_of(node)
         if command_id is None:
-            return self._result(node, signalled(node.name, signum, ran=False))
+            return signalled(node.name, signum, ran=False)
         if self._is_detached:
-            return self._result(node, left_behind(node.name, signum, command_id))
-        return self._result(node, given_up(node.name, signum))
+            return left_behind(node.name, signum, command_id)
+        return given_up(node.name, signum)
 
 
 def _cut_line(name: str, streams: Sequence[str]) -> str:
