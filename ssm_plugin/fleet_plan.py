@@ -31,7 +31,9 @@ class FleetPlan(NamedTuple):
     pause: float = 0.0
 
     def check(self) -> "FleetPlan":
-        """Itself. :raises UsageError: for a pause between batches that there are not"""
+        """Itself. :raises UsageError: for a pause that makes no sense"""
+        if self.pause < 0:
+            raise UsageError("a pause is not shorter than nothing")
         if self.pause and self.rolling is None:
             raise UsageError("a pause comes between batches: give the size of one (rolling)")
         return self

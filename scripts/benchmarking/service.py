@@ -1,4 +1,5 @@
-"""The local service in a process of its own. With the argument ``encrypted`` its sessions are.
+"""The local service in a process of its own. With the argument ``encrypted`` its sessions are;
+arguments with an equals sign are faults that it plays.
 
 It writes its URL, and serves until its standard input ends.
 """
@@ -27,9 +28,10 @@ def running_service(*arguments):
 
 
 def main():
-    key = "key-1" if sys.argv[1:] == ["encrypted"] else ""
+    key = "key-1" if "encrypted" in sys.argv[1:] else ""
+    faults = ",".join(word for word in sys.argv[1:] if "=" in word)
     options = AgentOptions(shell=("/bin/sh",))
-    with demo_service(options=options, kms_key_id=key) as service:
+    with demo_service(options=options, kms_key_id=key, faults=faults) as service:
         sys.stdout.write(service.endpoint_url + "\n")
         sys.stdout.flush()
         while os.read(0, 64):

@@ -57,11 +57,22 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, unknown = self.parse_known_args(args, namespace)
+        if unknown and not any(word.startswith("-") for word in unknown):
+            options, unknown = self._parse_options_first(args, namespace)
         if unknown:
             near = [did_you_mean(_name(word), self.options()) for word in unknown]
             hint = next(filter(None, near), "; see '%s --help'" % self.prog)
             raise UsageError("unrecognized arguments: %s%s" % (" ".join(unknown), hint))
         return options
+
+    def _parse_options_first(self, args: Any, namespace: Any) -> Tuple[Any, List[str]]:
+        """By itself argparse takes no words after an option if those before it were enough."""
+        parser = Parser(add_help=False)
+        for action in self._actions:
+            if action.option_strings:
+                parser._add_action(action)
+        options, words = parser.parse_known_args(args, namespace)
+        return self.parse_known_args(words, options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError("%s; see '%s --help'" % (message, self.prog))

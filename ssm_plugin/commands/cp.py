@@ -13,10 +13,11 @@ import argparse
 import json
 import os
 import queue
+import threading
 from contextlib import ExitStack
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional
 
-from ..config import Settings
+from ..config import SPEEDS, Settings
 from ..copying.options import (
     CopiedFile,
     CopyOptions,
@@ -39,6 +40,11 @@ from ..session.streams import write_all
 from ..terminal.input import InputReader
 from .many import add_fleet_options, plan_of, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
+
+SPEED_HELP = (
+    "of uploads. plain: by a terminal; auto: from 4 MiB on by a port session into a helper program "
+    "at the node, where that is possible; fast: an error where it is not"
+)
 
 EXAMPLE = """\
 examples:
@@ -68,8 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
     parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
-    parser.add_argument("--json", action="store_true", help="print one object at the end")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print an object for each file of a directory, and one of all at the end",
+    )
     add_fleet_options(parser)
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
@@ -90,7 +101,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     )
     fleet = plan_of(options)
     environment = make_environment(settings, environ=environ)
-    nodes = nodes_of(direction, settings, environment.service)
+    nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
     environment = with_waiting(environment, options, settings)
@@ -101,7 +112,16 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
 
         def make(node: Found) -> TargetCopy:
-            copy = TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
+            copy = TargetCopy(
+                node,
+                direction,
+                chosen._replace(speed=options.speed or settings.speed_for(node.name)),
+                environment,
+                show.tell,
+                show.finished,
+                read,
+                show.listed if options.json else None,
+            )
             files[node.target] = copy.files
             return copy
 
@@ -118,6 +138,10 @@ def _standard_input(exits: ExitStack) -> ReadInput:
     return reader.read
 
 
+# Of --json, written together.
+_LINES = 200
+
+
 class _Show:
     """What is seen on the way, and at the end."""
 
@@ -125,6 +149,7 @@ class _Show:
         self._as_json = as_json
         self._quiet = quiet
         self._is_one = is_one
+        self._lock = threading.Lock()
         self._display: Optional[ProgressDisplay] = None
         if is_one and not as_json and not quiet and os.isatty(2):
             self._display = ProgressDisplay(lambda data: write_all(2, data))
@@ -138,6 +163,17 @@ class _Show:
             self._display.finish(bool(copied.sha256))
         if not self._as_json and self._is_one:
             self._explain(copied)
+
+    def listed(self, members: Iterable[Dict[str, object]]) -> None:
+        """What is in a directory: one line each, those of one target together."""
+        with self._lock:
+            lines: List[str] = []
+            for member in members:
+                lines.append(json.dumps(member) + "\n")
+                if len(lines) == _LINES:
+                    write_all(1, "".join(lines).encode("ascii"))
+                    lines = []
+            write_all(1, "".join(lines).encode("ascii"))
 
     def report(self, reports: List[TargetReport], outcome: FleetOutcome) -> None:
         if self._as_json:

@@ -77,7 +77,7 @@ def _run(
     environment = make_environment(chosen, environ=environ)
     environment = with_waiting(environment, options, settings)
     # Before signals become events: there, one that comes now would wait for the answer.
-    nodes = find_all(job.targets, settings, environment.service)
+    nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         engine = engine_of(job, settings, environment)

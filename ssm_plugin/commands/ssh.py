@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         raise UsageError("--key names the key for --push-key USER, which is missing")
     environment = make_environment(settings, aside=True, environ=environ)
     request = SessionRequest(
-        find_one(options.target, settings, environment.service),
+        find_one(options.target, settings, environment.service, ask=not settings.quiet),
         SessionType.PORT,
         settings.document_name or DOCUMENT,
         {"portNumber": [port]},

@@ -26,10 +26,8 @@ import os
 from typing import List, Sequence
 
 from ..named_tuple import NamedTuple
+from .node_listener import GIVEN_UP, listening_argv
 from .places import PREFIX, SUFFIX, at_node, octal
-
-# In place of a digest.
-GIVEN_UP = "-" * 64
 
 # Bytes after the content: 64 characters and a line end.
 TRAILER = 65
@@ -203,8 +201,9 @@ class Upload(NamedTuple):
     touched: str
 
 
-def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
-    """The command whose standard input becomes a file, or from a tar a directory."""
+def upload_argv(upload: Upload, sudo: bool, fast: bool = False) -> Sequence[str]:
+    """The command whose standard input becomes a file, or from a tar a directory. ``fast``: not its
+    own standard input, but what comes to where it listens (see ``node_listener``)."""
     script = _UP + (_TREE if upload.is_tree else _FILE) + _DONE
     for name, value in _CONSTANTS.items():
         script = script.replace("@%s@" % name, value)
@@ -220,8 +219,12 @@ def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
         upload.touched,
         os.urandom(4).hex(),
     ]
-    return _argv(script, words, sudo)
+    return _as_root(listening_argv(script, words), sudo) if fast else _argv(script, words, sudo)
 
 
 def _argv(script: str, words: List[str], sudo: bool) -> Sequence[str]:
-    return (["sudo", "-n"] if sudo else []) + ["sh", "-c", script, "ssm-plugin"] + words
+    return _as_root(["sh", "-c", script, "ssm-plugin"] + words, sudo)
+
+
+def _as_root(words: List[str], sudo: bool) -> Sequence[str]:
+    return (["sudo", "-n"] if sudo else []) + words

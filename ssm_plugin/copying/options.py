@@ -2,10 +2,13 @@
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..config import SPEEDS
 from ..display import shown
 from ..errors import SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object
 from ..named_tuple import NamedTuple
+
+PLAIN, AUTO, FAST = SPEEDS
 
 # The exit status of a copy that a file, here or at the node, has stood in the way of.
 EXIT_NOT_COPIED = 1
@@ -25,7 +28,8 @@ class CopyFailed(SsmPluginError):
 class CopyOptions(NamedTuple):
     """``timeout`` is in seconds, for all files of a target. ``recursive``: directories too;
     ``preserve``: modes and times; ``resume``: go on from what an earlier copy has left;
-    ``compress``: on the way, where it helps; ``sudo``: as root at the node."""
+    ``compress``: on the way, where it helps; ``sudo``: as root at the node; ``speed``: ``plain``,
+    ``auto`` or ``fast``."""
 
     recursive: bool = False
     preserve: bool = False
@@ -35,6 +39,7 @@ class CopyOptions(NamedTuple):
     timeout: Optional[float] = None
     document_name: str = DEFAULT_DOCUMENT
     reason: Optional[str] = None
+    speed: str = PLAIN
 
 
 class CopyProgress(NamedTuple):

@@ -10,6 +10,7 @@ import signal
 from typing import Callable, List, Optional, Sequence, Union
 
 from .. import config
+from ..config import SPEEDS
 from ..errors import UsageError
 from ..jobs.fleet import Fleet, FleetEvent
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult
@@ -43,6 +44,7 @@ def copy(
     endpoint_url: Optional[str] = None,
     document_name: Optional[str] = None,
     reason: Optional[str] = None,
+    speed: Optional[str] = None,
     config_file: Optional[str] = None
 ) -> List[CopiedFile]:
     """Copy files to a node, or from it, and wait. Settings come as for ``ssm-plugin cp``: what is
@@ -50,8 +52,10 @@ def copy(
 
     One side is ``"TARGET:PATH"``; a ``pathlib.Path`` is always on this machine. ``source`` may be a
     list, and the target of a destination may be many, with commas in between. ``timeout`` is in
-    seconds, for each target. ``progress`` is called with a :class:`CopyProgress` in another thread,
-    once for each piece of some 64 KiB; what it raises ends the copy and comes out here.
+    seconds, for each target. ``speed`` is ``"plain"``, ``"auto"`` or ``"fast"``, as for
+    ``ssm-plugin cp``; None takes that of the configuration. ``progress`` is called with a
+    :class:`CopyProgress` in another thread, once for each piece of some 64 KiB; what it raises ends
+    the copy and comes out here.
 
     Returns a result for each file or directory and target. Nothing half-written is ever under the
     final name.
@@ -60,6 +64,8 @@ def copy(
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if a session could not be started, or was lost
     """
+    if speed not in (None, *SPEEDS):
+        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     direction = _plan(source, destination)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
@@ -68,12 +74,22 @@ def copy(
         recursive, preserve, resume, compress, sudo, timeout,
         settings.document_name or DEFAULT_DOCUMENT, reason,
     )
+    return _copied(direction, options, speed, settings, progress or (lambda progress: None))
+
+
+def _copied(
+    direction: Direction,
+    options: CopyOptions,
+    speed: Optional[str],
+    settings: config.Settings,
+    tell: Callable[[CopyProgress], object],
+) -> List[CopiedFile]:
     environment = make_environment(settings)
-    tell = progress or (lambda progress: None)
     files: List[CopiedFile] = []
 
     def make(node: Found) -> TargetCopy:
-        return TargetCopy(node, direction, options, environment, tell, files.append)
+        chosen = options._replace(speed=speed or settings.speed_for(node.name))
+        return TargetCopy(node, direction, chosen, environment, tell, files.append)
 
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     nodes = nodes_of(direction, settings, environment.service)

@@ -14,7 +14,7 @@ import queue
 import stat
 import time
 import zlib
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 from ..errors import RemoteError
 from ..jobs.request import ReadInput
@@ -46,15 +46,22 @@ class Upload:
         needs_directory: bool = False,
         tell: Tell = lambda progress: None,
         read: Optional[ReadInput] = None,
+        fast: bool = False,
+        skipped: Optional[Skipped] = None,
     ) -> None:
-        """``source`` None: ``read`` gives it. :raises CopyFailed: if it cannot be read"""
+        """``source`` None: ``read`` gives it. ``fast``: not by a terminal.
+
+        :raises CopyFailed: if it cannot be read
+        """
         self.source = source or "-"
         self.destination = destination
         self._target = target
         self._options = options
+        self.is_fast = fast
+        self.heard: Callable[[bytes], bool] = lambda line: False
         self._needs_directory = needs_directory
         self._tell = tell
-        self._skipped = Skipped()
+        self._skipped = skipped or Skipped()
         self._content = _Content(source, read, options.recursive, self._skipped)
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
@@ -78,13 +85,15 @@ class Upload:
             content.mtime,
             time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, content.mtime))),
         )
-        return upload_argv(words, options.sudo)
+        return upload_argv(words, options.sudo, self.is_fast)
 
     def output(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         if len(self._line) > _LONGEST_LINE:
             raise RemoteError("the node prints something else than was asked for")
         for line in lines:
+            if self.is_fast and self.heard(line):
+                continue
             if line.startswith(b"done "):
                 self._done = line[5:].decode("ascii", "replace")
             self._said.put(None if line == b"end" else line)
@@ -114,6 +123,11 @@ class Upload:
     def failure(self) -> Optional[BaseException]:
         """What went wrong on this side."""
         return self._error
+
+    @property
+    def size(self) -> Optional[int]:
+        """Bytes, if they are known."""
+        return self._content.size
 
     @property
     def progress(self) -> CopyProgress:

@@ -42,6 +42,9 @@ printf "%s%s" "$3" "$2"; exec cat >"$1\""""
 # Whole base64 lines without padding: multiples of 57 bytes.
 _LINE = 57
 
+# One dot would do, but that busybox's sed takes no line before it has the next one.
+END_OF_TEXT = b".\n.\n"
+
 
 class InputFeed:
     """``with InputFeed(…):`` feeds the command while the block runs. What keeps it from doing so
@@ -152,7 +155,7 @@ class _FeedRunner(BuiltInRunner):
 
 
 def send_as_text(channel: DataChannel, read: ReadInput) -> bool:
-    """Send what ``read`` gives as lines of base64, and a dot on a line of its own as its end;
+    """Send what ``read`` gives as lines of base64, and dots on lines of their own as its end;
     blocks. False if nobody wanted the rest, or the session ended first: it says so itself."""
     rest = b""
     try:
@@ -167,7 +170,7 @@ def send_as_text(channel: DataChannel, read: ReadInput) -> bool:
                 channel.send_input_data(base64.encodebytes(data[:whole]))
         if data is None:
             return False
-        channel.send_input_data(base64.encodebytes(rest) + b".\n")
+        channel.send_input_data(base64.encodebytes(rest) + END_OF_TEXT)
         return True
     except SessionLost:
         return False

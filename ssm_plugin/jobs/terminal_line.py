@@ -9,11 +9,13 @@ signal for all of it, and the end of the session hangs all of it up. The script
 - runs the command with pipes in place of the terminal. A ``cat`` takes its output to the terminal.
   Its errors go there in frames, each in one single write, which no other one can come into;
 - tells the exit status once the command has ended, then that all output is out; and waits for an
-  interrupt, which says that all of it has arrived, for as long as a lost connection may take;
+  interrupt, which says that all of it has arrived, for as long as a lost connection may take.
+  Input that nobody wanted is read away, as the interrupt comes behind it;
 - has a second process that ends what outlives a hangup.
 
 It needs ``sh`` and ``cat``; errors come apart where there is ``dd``. Input needs ``stty``,
-``sed`` and ``base64``: it comes as base64 lines, and a line with a dot.
+``sed`` and ``base64``: it comes as base64 lines, and a line with a dot, which the end of the
+command brings, too.
 """
 
 import os
@@ -36,10 +38,10 @@ frame() { trap "" INT QUIT
 command -v dd >/dev/null || exec cat >&5
 while r=$({ { printf "%s<" "$m"; dd bs=65536 count=1 2>&4; printf "%s>" "$m"; } |
 dd obs=131072 2>/dev/null >&5; } 4>&1); do case $r in 0+0*) break; esac; done; }
-run() { if [ "$d" ]; then sed -n "/^[.]/q;p" | base64 -d | (exec 2>&3 3>&- 5>&-; exec "$@")
-else (exec 2>&3 3>&- 5>&-; exec "$@") </dev/null; fi; }
-{ { trap : INT QUIT; run "$@"; printf "%s:%d\\n" "$m" "$?" >&5; } |
-(trap "" INT QUIT; exec cat >&5 3>&-); } 3>&1 | frame
+run() { trap : INT QUIT; (exec 2>&3 3>&- 5>&-; exec "$@"); printf "%s:%d\\n" "$m" "$?" >&5; }
+{ { if [ "$d" ]; then sed -n "/^[.]/q;p" | base64 -d | run "$@"
+else run "$@" </dev/null; fi; } | (trap "" INT QUIT; exec cat >&5 3>&-); } 3>&1 | frame
+[ -z "$d" ] || cat <&5 >/dev/null &
 trap 'exit' INT QUIT; printf "%s.\\n" "$m"
 kill -KILL "$w"; n=0; while [ $n -lt 900 ]; do sleep 1 >/dev/null & wait $!; n=$((n+1)); done"""
 

@@ -12,7 +12,7 @@ from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..transport.worker import Worker
 from ..wire import payloads
-from .feed import send_as_text
+from .feed import END_OF_TEXT, send_as_text
 from .request import ReadInput
 from .terminal_line import ERRORS, Pieces, TerminalStream
 from .trailer_runner import QUIET_LIMIT, CommandRecord, RecordedRunner
@@ -38,10 +38,10 @@ class TerminalRunner(RecordedRunner):
         if payload_type != payloads.OUTPUT:
             return
         self._pass_on(self._stream.feed(data))
-        if self._read_input and self._stream.is_ready and self._pump is None:
-            self._begin_input(self._read_input)
         if self._stream.status is not None:
             self._take_status(self._stream.status)
+        elif self._read_input and self._stream.is_ready and self._pump is None:
+            self._begin_input(self._read_input)
 
     def missing(self, reason: str) -> str:
         record, stream = self._record, self._stream
@@ -70,6 +70,10 @@ class TerminalRunner(RecordedRunner):
     def _take_status(self, status: int) -> None:
         """What comes now is what was on its way, or is of processes that the command left."""
         self.exit_code = self._record.status = status
+        if self._read_input:
+            self._read_input = None
+            # What decodes the input at the node would wait for its end.
+            self.session.channel.send_control(payloads.OUTPUT, b"\n" + END_OF_TEXT)
         if self._stream.is_complete:
             # The script waits for this.
             self.session.channel.send_control(payloads.OUTPUT, INTERRUPT)
@@ -80,7 +84,13 @@ class TerminalRunner(RecordedRunner):
             self._refuse_input("the container has no 'stty', without which input cannot be given")
             return
         channel = self.session.channel
-        self._pump = Worker("input", lambda: send_as_text(channel, read), self.session.events.put)
+
+        def read_if_wanted() -> Optional[bytes]:
+            return read() if self._read_input else None
+
+        self._pump = Worker(
+            "input", lambda: send_as_text(channel, read_if_wanted), self.session.events.put
+        )
         self._pump.start()
 
     def _refuse_input(self, why: str) -> None:

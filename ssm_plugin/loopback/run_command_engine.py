@@ -43,7 +43,7 @@ _LEADERS = 100000
 class Engine:
     """``obstacle`` tells why a node does not get a command now: the details, or None. ``patience``
     is the time (s) for delivery, where commands give more. ``changed`` is the lock of all state,
-    and is notified when an invocation ends."""
+    and is notified when what can be looked up changes."""
 
     def __init__(
         self,
@@ -155,6 +155,7 @@ class Engine:
         """Whether the node gets it now."""
         command = invocation.command
         details = self._obstacle(invocation)
+        self.changed.notify_all()
         if details is None:
             invocation.details = IN_PROGRESS
             invocation.started = time.time()
@@ -166,7 +167,6 @@ class Engine:
             command.delayed.append(invocation)
         else:
             command.end(invocation, details)
-            self.changed.notify_all()
         return False
 
     def _time_for(self, command: Command) -> float:
@@ -177,6 +177,7 @@ class Engine:
         for command in self._active:
             if command.waiting and command.expires_at <= now:
                 command.end_waiting(DELIVERY_TIMED_OUT)
+                self.changed.notify_all()
         if now < self._retry_at:
             return
         self._retry_at = now + _RETRY
@@ -185,6 +186,7 @@ class Engine:
             for invocation in delayed:
                 if invocation.deadline <= now:
                     command.end(invocation, DELIVERY_TIMED_OUT)
+                    self.changed.notify_all()
                 elif self._obstacle(invocation) is None:
                     command.waiting.append(invocation)
                 else:

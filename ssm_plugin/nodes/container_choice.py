@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from .. import logs
 from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget
 from ..display import encoded, shown
@@ -11,9 +12,13 @@ from .containers import find_containers
 from .grammar import Target
 from .node import Node
 
+log = logs.logger(__name__)
+
 
 def one_container(service: ServiceClient, target: Target, ask: bool = False) -> ContainerTarget:
-    """:raises UsageError: if there is none, or none was chosen"""
+    """Without ``ask`` nobody is asked, and nothing is written: there may be a program around us.
+
+    :raises UsageError: if there is none, or none was chosen"""
     found = find_containers(service, target)
     if len(found) == 1:
         return found[0]
@@ -21,8 +26,11 @@ def one_container(service: ServiceClient, target: Target, ask: bool = False) -> 
         nodes = [Node(one.shown, one.container) for one in found]
         chosen = choose(target, nodes, "containers")
         return next(one for one in found if one.shown == chosen.node_id)
-    text = "ssm-plugin: %s means %d containers: taking %s, of the newest task"
-    write_all(2, encoded(shown(text % (target.written, len(found), found[0].shown)) + "\n"))
+    text = "%s means %d containers: taking %s, of the newest task"
+    text %= target.written, len(found), found[0].shown
+    log.info("%s", text)
+    if ask:
+        write_all(2, encoded("ssm-plugin: %s\n" % shown(text)))
     return found[0]
 
 

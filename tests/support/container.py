@@ -12,10 +12,11 @@ _TAKE_TERMINAL = ': <"$0"; exec "$@"'
 TIME_LIMIT = 20.0
 
 
-def outputs_of(line, stream, path):
-    """Output and errors, taken apart by ``stream``; ``path`` is where programs are found."""
+def outputs_of(line, stream, path, shell="/bin/sh", typed=b""):
+    """Output and errors, taken apart by ``stream``; ``path`` is where programs are found. What is
+    ``typed`` goes in once the script has begun."""
     words = shlex.split(line.text)
-    words[0] = "/bin/sh"
+    words[0] = shell
     master, slave = os.openpty()
     argv = ["/bin/sh", "-c", _TAKE_TERMINAL, os.ttyname(slave)] + words
     outputs = {OUTPUT: b"", ERRORS: b""}
@@ -29,6 +30,9 @@ def outputs_of(line, stream, path):
                 assert select.select([master], [], [], TIME_LIMIT)[0], "nothing came any more"
                 for kind, data in stream.feed(os.read(master, 65536)):
                     outputs[kind] += data
+                if stream.is_ready and typed:
+                    os.write(master, typed)
+                    typed = b""
             os.write(master, b"\x03")
             process.wait(TIME_LIMIT)
     finally:

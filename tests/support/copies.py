@@ -53,7 +53,7 @@ class ScriptNode:
         self._shell = [shutil.which(shell[0])] + list(shell[1:])
         self._environ = dict(os.environ)
         if tools is not None:
-            self._environ["PATH"] = _folder_of(tools, folder)
+            self._environ["PATH"] = folder_of(tools, folder)
 
     def run(self, work):
         """Let a ``Download`` or ``Upload`` have its command; status and stderr of it."""
@@ -92,7 +92,7 @@ def _feed(stdin, work):
         pass  # the command wants no more
 
 
-def _folder_of(tools, folder):
+def folder_of(tools, folder):
     os.makedirs(str(folder), exist_ok=True)
     for tool in tools:
         found = sys.executable if tool == "python3" else shutil.which(tool)

@@ -139,6 +139,19 @@ def test_the_parser_raises_what_it_has_to_say():
     assert isinstance(command_line.Parser(), argparse.ArgumentParser)
 
 
+@pytest.mark.parametrize(
+    "command, words, expected",
+    [
+        ("ssh", "web --push-key me 2222 --quiet", dict(target="web", port="2222", quiet=True)),
+        ("ssh", "--push-key 22 web --key 22 22", dict(push_key="22", key="22", port="22")),
+        ("forward", "web 0:80 --json 0:81 0:82", dict(forwards=["0:80", "0:81", "0:82"])),
+    ],
+)
+def test_options_may_stand_between_the_words(command, words, expected):
+    _, parser = command_line.parser_of(command)
+    assert expected.items() <= vars(parser.parse_args(words.split())).items()
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_command_is_ours_under_both_names(name):
     assert choose([name, "x"], True) == choose([name, "x"], False) == "command_line"

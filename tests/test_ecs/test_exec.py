@@ -1,11 +1,14 @@
 """``exec`` in containers: sessions on a terminal that behave as if there were none."""
 
+import base64
 import hashlib
+import shutil
 import signal
 import subprocess
 
 import pytest
 
+from ssm_plugin.jobs.feed import END_OF_TEXT
 from ssm_plugin.jobs.terminal_line import TerminalStream, terminal_line
 from ssm_plugin.loopback.ecs_api import LocalContainer, LocalTask
 from tests.support.commands import TIME_LIMIT, Cli, processes_with, wait_until_gone
@@ -46,6 +49,53 @@ def test_the_same_where_the_container_has_no_stty(tmp_path):
     out, errors = outputs_of(line, stream, path=str(programs))
     assert (stream.status, out, errors) == (7, b"out\na\r\nb", b"err\n")
     assert not stream.is_exact
+
+
+ALL = ("sh", "cat", "dd", "sleep", "stty", "sed", "base64", "kill", "sha256sum")
+APART = (7, sorted(b"out\na\r\nb"), b"err\n")
+MERGED = (7, sorted(b"out\na\r\nberr\n"), b"")  # in any order
+
+
+@pytest.fixture
+def busybox(tmp_path):
+    """Makes a container with these programs of busybox; gives where they are."""
+    program = shutil.which("busybox")
+    if program is None:
+        pytest.skip("no busybox")
+
+    def make(names):
+        for name in names:
+            (tmp_path / name).symlink_to(program)
+        return str(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "missing, expected",
+    [
+        ((), APART),
+        (("stty",), APART),
+        (("dd",), MERGED),
+        (("dd", "stty", "sed", "base64", "sleep", "kill"), MERGED),
+    ],
+)
+def test_busybox_and_less_of_it_are_enough(busybox, missing, expected):
+    path = busybox([name for name in ALL if name not in missing])
+    line = terminal_line(["sh", "-c", SCRIPT])
+    stream = TerminalStream(line.marker)
+    out, errors = outputs_of(line, stream, path, path + "/sh")
+    assert (stream.status, sorted(out), errors) == expected
+
+
+def test_busybox_takes_input(busybox):
+    path, data = busybox(ALL), bytes(range(256))
+    line = terminal_line(["sha256sum"], has_input=True)
+    stream = TerminalStream(line.marker)
+    typed = base64.encodebytes(data) + END_OF_TEXT
+    out, errors = outputs_of(line, stream, path, path + "/sh", typed)
+    assert (stream.status, errors) == (0, b"")
+    assert out.split()[0] == hashlib.sha256(data).hexdigest().encode()
 
 
 def test_fifty_megabytes_arrive_whole(cli):

@@ -2,6 +2,8 @@
 the real AWS CLI."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -137,3 +139,20 @@ def test_the_aws_cli_executes_a_command_in_the_demos_service(tmp_path, service, 
         program.expect(b"got-it")
         assert program.wait() == 0
     assert service.open_sessions() == []
+
+
+def test_a_program_around_us_reads_of_the_choice_in_its_log_alone(cli, service):
+    service.ecs.tasks[:] = [LocalTask(digit * 32, started_at=float(digit)) for digit in "12"]
+    program = (
+        "import logging, ssm_plugin, sys\n"
+        "if sys.argv[1:]: logging.basicConfig(level='INFO', format='%(name)s: %(message)s')\n"
+        "assert ssm_plugin.run('ecs:demo/web', ['true']).status == 0\n"
+    )
+    taken = b"means 2 containers: taking ecs:demo/%s/web" % (b"2" * 32)
+    for words, expected in ([], False), (["logged"], True):
+        with subprocess.Popen(
+            [sys.executable, "-c", program] + words, env=cli.environ, stderr=subprocess.PIPE
+        ) as process:
+            errors = process.communicate(timeout=30)[1]
+        assert process.returncode == 0, errors
+        assert (taken in errors, errors != b"") == (expected, expected)
