@@ -104,9 +104,9 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
-    environment = with_waiting(environment, options, settings)
-    show = _Show(options.json, settings.quiet, len(nodes) == 1)
     progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
+    show = _Show(options.json, settings.quiet, len(nodes) == 1)
     files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None

@@ -12,7 +12,7 @@ import json
 import os
 import queue
 from contextlib import ExitStack
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
@@ -57,12 +57,13 @@ examples:
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
   ssm-plugin exec tag:Role=web --parallel 50 --max-errors 5% -- yum -y update
-  ssm-plugin exec tag:Role=web --rolling 10 --pause 1m --max-errors 1 -- systemctl restart app
+  ssm-plugin exec tag:Role=web --rolling 9 --pause 1m --max-errors 1 -- reboot
   ssm-plugin exec tag:Role=web --via run-command --parallel 200 -- uptime
   ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
-not be started or its status never arrived; of many targets, the worst
+not be started or its status never arrived, or --max-errors kept it from being begun; of many
+targets, the worst, unless a signal ended them all
 """
 
 # The status of a shell that finds no such program.
@@ -125,10 +126,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     check_options(options)
     if options.attach is not None:
-        environment = make_environment(settings, environ=environ)
-        engine, order = attached_to(options.attach, settings, environment)
-        return _run_by(engine, options, order, settings.quiet)
-    words, argv = _targets(options), _argv(options)
+        return _attach(options, settings, environ)
+    words, argv, plan = _targets(options), _argv(options), plan_of(options)
     for word in words:
         check_target(word, settings)
     if is_run_command(options):
@@ -142,19 +141,30 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         order = FleetOrder(
             nodes,
             argv,
-            plan_of(options),
+            plan,
             settings.document_name or DEFAULT_DOCUMENT,
             options.timeout,
             read_input=_open_input(options.stdin, exits),
             reason=options.reason,
         )
-        environment = with_waiting(environment, options, settings)
+        progress = _progress(nodes, settings)
+        environment = with_waiting(environment, options, settings, progress)
+        engine: FleetEngine = SessionsEngine(environment)
         if is_run_command(options):
             engine = engine_for(words, settings, environment, options.output_s3)
-            return _run_by(engine, options, order, settings.quiet)
-        if len(nodes) == 1:
+        elif len(nodes) == 1:
             return _run_one(options, order, environment, settings.quiet)
-        return _run_by(SessionsEngine(environment), options, order, settings.quiet)
+        return _run_by(engine, options, order, settings.quiet, progress)
+
+
+def _attach(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    environment = make_environment(settings, environ=environ)
+    engine, order = attached_to(options.attach, settings, environment)
+    return _run_by(engine, options, order, settings.quiet, _progress(order.nodes, settings))
+
+
+def _progress(nodes: Sequence[Found], settings: Settings) -> FleetProgress:
+    return FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
 
 
 def _run_one(
@@ -170,11 +180,14 @@ def _run_one(
 
 
 def _run_by(
-    engine: FleetEngine, options: argparse.Namespace, order: FleetOrder, quiet: bool
+    engine: FleetEngine,
+    options: argparse.Namespace,
+    order: FleetOrder,
+    quiet: bool,
+    progress: FleetProgress,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     is_one = len(order.nodes) == 1
-    progress = FleetProgress(len(order.nodes), quiet=quiet or is_one)
 
     def streams(node: Found) -> Streams:
         if is_one:

@@ -75,9 +75,10 @@ def _run(
     check_engine_of(job, settings)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
-    environment = with_waiting(environment, options, settings)
     # Before signals become events: there, one that comes now would wait for the answer.
     nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
+    progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         engine = engine_of(job, settings, environment)
@@ -85,7 +86,6 @@ def _run(
             events.put, events.put
         )
         exits.enter_context(watched)
-        progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
         return run_job(
             job, settings, environment, environ, now, events, nodes, engine, progress
         )

@@ -2,11 +2,12 @@
 
 import argparse
 import threading
-from typing import Dict
+from typing import Dict, Optional
 
 from ..config import Settings
 from ..display import encoded, shown
 from ..errors import UsageError
+from ..jobs.fleet_progress import FleetProgress
 from ..session.environment import Environment
 from ..session.streams import OutputGone, write_all
 from ..session.waiting import Waiting
@@ -37,11 +38,18 @@ def duration(text: str) -> float:
 
 
 def with_waiting(
-    environment: Environment, options: argparse.Namespace, settings: Settings
+    environment: Environment,
+    options: argparse.Namespace,
+    settings: Settings,
+    progress: Optional[FleetProgress] = None,
 ) -> Environment:
-    """What ``--wait`` asks for."""
+    """What ``--wait`` asks for. Where ``progress`` is drawn, there is no second line."""
     if options.wait is None:
         return environment
+    if progress and progress.is_drawn:
+        return environment._replace(
+            waiting=Waiting(options.wait, progress.waits_for, progress.over)
+        )
     if settings.quiet:
         return environment._replace(waiting=Waiting(options.wait))
     line = WaitingLine()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Optional, Tuple
+from typing import Callable, Deque, Optional, Set, Tuple
 
 from ..session.streams import OutputGone, write_all
 from ..terminal.status_line import INTERVAL, StatusLine, is_terminal
@@ -36,6 +36,7 @@ class FleetProgress:
         self._clock = clock
         self._lock = threading.Lock()
         self._rate = Rate()
+        self._unconnected: Set[str] = set()
         self._next: Optional[float] = None
         self._line: Optional[StatusLine] = None
         if not quiet and is_terminal(descriptor):
@@ -57,9 +58,20 @@ class FleetProgress:
             line = self._line
             if line is not None and not line.is_stopped:
                 rate = self._rate.over(self._clock(), done + failed)
-                line.show(progress_text(self._total, waiting, running, done, failed, rate), _HINT)
+                text = progress_text(self._total, waiting, running, done, failed, rate)
+                if self._unconnected:
+                    text += ", %d not connected yet" % len(self._unconnected)
+                line.show(text, _HINT)
         finally:
             self._lock.release()
+
+    def waits_for(self, target: str, pause: float, left: float) -> None:
+        """A node that runs here is not connected yet. The next ``show`` counts it, too."""
+        self._unconnected.add(target)
+
+    def over(self, target: str) -> None:
+        """That node is waited for no more."""
+        self._unconnected.discard(target)
 
     def close(self) -> None:
         """Wipes it, for good. More calls do nothing."""

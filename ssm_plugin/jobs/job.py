@@ -20,6 +20,9 @@ from .remote_line import remote_line
 from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, FleetOutcome, shell_argv
 from .sinks import FileStreams, SharedFileStreams, expand, open_fresh, open_output
 
+# So many targets that failed are named in the line that says so.
+_LISTED = 10
+
 
 class JobReport(NamedTuple):
     """``paths`` by target: where the output is."""
@@ -41,15 +44,17 @@ class JobReport(NamedTuple):
         failed = [result for result in self.results if result.status]
         if not failed:
             return ""
-        said = "; ".join(
-            "%s: %s, output in %s"
-            % (result.name, _how_it_ended(result), self.paths[result.name])
-            for result in failed
-        )
+        said = "; ".join(self._told(result) for result in failed[:_LISTED])
+        if len(failed) > _LISTED:
+            said += "; and %d more" % (len(failed) - _LISTED)
         many = " on %d of %d targets" % (len(failed), len(self.results))
         return "job %s failed%s: %s" % (
             self.job.name, many if len(self.results) > 1 else "", " ".join(said.split())
         )
+
+    def _told(self, result: CommandResult) -> str:
+        told = "%s: %s" % (result.name, result.reason or "exit status %d" % result.status)
+        return told + ", output in " + self.paths[result.name] if result.was_begun else told
 
 
 def run_job(
@@ -161,10 +166,6 @@ class _Files:
         if self._job.output:
             return open_output(self._job.output, self._now, target)
         return open_fresh(self.paths[target])
-
-
-def _how_it_ended(result: CommandResult) -> str:
-    return result.reason or "exit status %d" % result.status
 
 
 def _safe(name: str) -> str:

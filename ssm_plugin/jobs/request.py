@@ -51,6 +51,11 @@ class CommandResult(NamedTuple):
     def seconds(self) -> float:
         return self.ended_at - self.started_at
 
+    @property
+    def was_begun(self) -> bool:
+        """Whether anything was done for it: then there may be output."""
+        return bool(self.session_id) or self.ended_at != self.started_at
+
 
 def shell_argv(line: str) -> Tuple[str, ...]:
     """The words that run a shell's command line."""

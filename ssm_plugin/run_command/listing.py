@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
-from ..errors import NetworkError, UsageError
+from ..errors import NetworkError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
 from .following import Seen
 from .patience import PatientCalls
@@ -62,7 +62,12 @@ def _entries(answer: Mapping[str, Any], key: str) -> List[Mapping[str, Any]]:
 
 def known(calls: PatientCalls, command_id: str) -> Tuple[Mapping[str, Any], List[Seen]]:
     """A command that was sent before. :raises UsageError: if the service knows none"""
-    whole = described(calls, command_id)
+    try:
+        whole = described(calls, command_id)
+    except ServiceError as error:
+        if error.code != "InvalidCommandId":
+            raise
+        whole = {}
     if not whole:
         raise UsageError(
             "the service knows no command %s: check the id, the region and the account; it forgets "

@@ -87,6 +87,21 @@ def test_a_narrow_terminal_is_not_filled_to_its_edge(terminal):
     assert len(seen(terminal).replace(ERASE, b"")) == 37
 
 
+def test_nodes_that_are_not_connected_yet_are_counted_in_the_same_line(terminal):
+    clock = Clock()
+    fcntl.ioctl(terminal[0], termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    progress = FleetProgress(3, terminal[0], clock=clock)
+    for target in ("i-1", "i-2", "i-1"):
+        progress.waits_for(target, 1.0, 60.0)
+    progress.show(0, 3, 0, 0)
+    assert b"of 3, 2 not connected yet" in seen(terminal)
+    for target in ("i-1", "i-2"):
+        progress.over(target)
+    clock.advance(INTERVAL)
+    progress.show(0, 3, 0, 0)
+    assert b"not connected" not in seen(terminal)
+
+
 def test_without_a_terminal_and_quiet_nothing_is_written(terminal, tmp_path):
     with open(str(tmp_path / "out"), "wb") as file:
         for progress in (FleetProgress(2, file.fileno()), FleetProgress(2, terminal[0], True)):
