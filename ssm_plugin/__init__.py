@@ -153,6 +153,7 @@ def forward(
     endpoint_url: "Optional[str]" = None,
     document_name: "Optional[str]" = None,
     reason: "Optional[str]" = None,
+    speed: "Optional[str]" = None,
     config_file: "Optional[str]" = None
 ) -> "ContextManager[Union[LocalAddress, str]]":
     """A tunnel to a port of a node, or of a host behind it, for the length of a ``with`` block.
@@ -174,5 +175,6 @@ def forward(
         endpoint_url=endpoint_url,
         document_name=document_name,
         reason=reason,
+        speed=speed,
         config_file=config_file,
     )

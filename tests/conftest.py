@@ -40,6 +40,19 @@ def pytest_collection() -> Generator[None, Any, None]:
     gc.enable()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
+    """Of a test with several cases only the first one's programs are measured: measuring makes
+    the start of a program three times as long, and the further cases run the same lines. What
+    runs in the tests' own process is measured always."""
+    cases = getattr(item, "callspec", None)
+    further = cases is not None and any(cases.indices.values())
+    config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if further else None
+    yield
+    if config:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = config
+
+
 @pytest.fixture(scope="session", autouse=True)
 def home_of_tests() -> Generator[str, None, None]:
     """The home of all that the tests start: shells there run nothing of the user's."""

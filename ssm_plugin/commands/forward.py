@@ -89,8 +89,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         ready_file.prepare()
         relay = _relay(options, settings, target, environment, events)
         if relay is not None:
-            exits.callback(relay.join)
-            exits.callback(relay.close)
+            exits.enter_context(relay)
         tunnels = [
             Tunnel(
                 forward.request(target, settings.document_name, options.reason),

@@ -221,6 +221,7 @@ class TargetCopy(FleetMember):
 
     def _make_command(self, work: Union[Download, Upload], words: "_Words") -> RemoteCommand:
         is_fast = isinstance(work, Upload) and work.is_fast
+        is_raw = isinstance(work, Upload) and work.is_raw
         request = CommandRequest(
             self._node.target,
             tuple(work.argv()),
@@ -229,10 +230,13 @@ class TargetCopy(FleetMember):
             self._left(),
             read_input=None if is_fast else work.read_input,
             reason=self._options.reason,
+            raw_input=is_raw,
         )
-        return RemoteCommand(
-            request, self._environment, CallableStreams(work.output, words.add)
-        )
+        streams = CallableStreams(work.output, words.add)
+        command = RemoteCommand(request, self._environment, streams)
+        if isinstance(work, Upload):
+            work.give_up = lambda: command.signal(Signalled(signal.SIGTERM))
+        return command
 
     def _make_way(self, work: Upload, command: RemoteCommand) -> PortWay:
         def failed() -> None:

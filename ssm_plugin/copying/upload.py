@@ -18,7 +18,7 @@ from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 from ..errors import RemoteError
 from ..jobs.request import ReadInput
-from .node_script import GIVEN_UP, Existing, upload_argv
+from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .node_script import Upload as UploadWords
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
 from .places import base_name
@@ -59,6 +59,7 @@ class Upload:
         self._options = options
         self.is_fast = fast
         self.heard: Callable[[bytes], bool] = lambda line: False
+        self.give_up: Callable[[], object] = lambda: None
         self._needs_directory = needs_directory
         self._tell = tell
         self._skipped = skipped or Skipped()
@@ -71,6 +72,14 @@ class Upload:
         self._sha = hashlib.sha256()
         self._sent = self._offset = 0
         self._pieces = self._flow()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether ``read_input`` needs no other mark of its end than its length. ``give_up`` is
+        called if it ends before; the command is to be ended then."""
+        content = self._content
+        is_file = content.can_restart and not content.is_tree
+        return is_file and not self.is_fast and not self._options.compress
 
     def argv(self) -> Sequence[str]:
         content, options = self._content, self._options
@@ -147,15 +156,19 @@ class Upload:
             packer = _packer(first) if self._options.compress and knows_gzip else None
         except CopyFailed as error:
             self._error = self._error or error
-            yield ("0 -\n%s\n" % GIVEN_UP).encode("ascii")
+            yield ("0 raw %d\n%s\n" % (TRAILER, GIVEN_UP)).encode("ascii")
             return
-        yield ("%d %s\n" % (self._offset, "gz" if packer else "-")).encode("ascii")
+        yield self._header("gz" if packer else "raw" if self.is_raw else "-")
         for piece in self._with_trailer(first, pieces):
             data = packer.compress(piece) if packer else piece
             if data:
                 yield data
         if packer:
             yield packer.flush()
+
+    def _header(self, pack: str) -> bytes:
+        length = (self._content.size or 0) - self._offset + TRAILER if pack == "raw" else 0
+        return ("%d %s %d\n" % (self._offset, pack, length)).encode("ascii")
 
     def _with_trailer(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         trailer = GIVEN_UP
@@ -169,6 +182,9 @@ class Upload:
             trailer = self._sha.hexdigest()
         except CopyFailed as error:
             self._error = error
+            if self.is_raw:
+                self.give_up()
+                return
         yield trailer.encode("ascii") + b"\n"
 
     def _count(self, piece: bytes) -> None:

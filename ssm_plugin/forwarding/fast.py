@@ -93,6 +93,13 @@ class SharedRelay:
             relay.close()
         return True
 
+    def __enter__(self) -> "SharedRelay":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+        self.join()
+
     def close(self) -> None:
         """From any thread; returns at once."""
         with self._lock:

@@ -8,17 +8,22 @@ From any thread, and several at once in one process. Signals stay the program's.
 """
 
 import queue
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Iterator, Optional, Union
 
-from .. import config
+from .. import config, logs
+from ..config import SPEEDS
 from ..errors import UsageError
 from ..nodes.targets import check_target, find_one
+from ..relay.choice import PLAIN
 from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
+from .fast import SharedRelay
 from .reports import ENDED, READY, LocalAddress, Notice, Report
 from .specification import Forward, check_host
 from .tunnel import Tunnel
+
+log = logs.logger(__name__)
 
 
 class _Opening:
@@ -54,6 +59,7 @@ def forward(
     endpoint_url: Optional[str] = None,
     document_name: Optional[str] = None,
     reason: Optional[str] = None,
+    speed: Optional[str] = None,
     config_file: Optional[str] = None
 ) -> Iterator[Union[LocalAddress, str]]:
     """A tunnel to ``remote_port`` of a node, or of ``host`` behind it. Settings come as for
@@ -64,8 +70,11 @@ def forward(
     loopback unless ``bind`` names another address. When the session ends, a new one is started
     behind the same address. At the end of the block it is closed, and all threads have ended.
 
-    :raises UsageError: for a port or a host that cannot be, and for a target that means no node, or
-        several
+    ``speed`` is ``plain``, ``auto`` or ``fast``, as of ``--speed``. What it warns of, and why
+    ``auto`` is plain, is in the log.
+
+    :raises UsageError: for a port, a host or a speed that cannot be, and for a target that means no
+        node, or several
     :raises LocalError: if the local address cannot be had; nothing was started then
     :raises SsmPluginError: if the first session could not be started or opened; see
         :mod:`ssm_plugin.errors`
@@ -74,8 +83,8 @@ def forward(
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
-
     check_target(target, settings)
+    speed = _checked_speed(speed or settings.speed_for(target))
 
     def environment() -> Environment:
         return make_environment(settings)
@@ -84,16 +93,29 @@ def forward(
     node = find_one(target, settings, environment().service)
     request = wanted.request(node, settings.document_name, reason)
     opening = _Opening()
-    with wanted.listen() as local_end:
-        destination = wanted.destination(target)
-        tunnel = Tunnel(request, destination, local_end, environment, opening.tell)
+    with ExitStack() as exits:
+        local_end = exits.enter_context(wanted.listen())
+        relay = None
+        if speed != PLAIN:
+            relay = exits.enter_context(SharedRelay(node, environment, speed, _warn, reason))
+        tunnel = Tunnel(
+            request, wanted.destination(target), local_end, environment, opening.tell, relay=relay
+        )
         tunnel.start()
-        try:
-            opening.wait()
-            yield tunnel.address
-        finally:
-            tunnel.stop(0)
-            tunnel.join()
+        exits.callback(tunnel.join)
+        exits.callback(tunnel.stop, 0)
+        opening.wait()
+        yield tunnel.address
+
+
+def _checked_speed(speed: str) -> str:
+    if speed not in SPEEDS:
+        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+    return speed
+
+
+def _warn(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _checked(wanted: Forward) -> Forward:

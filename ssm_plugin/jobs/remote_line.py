@@ -82,6 +82,10 @@ sed -n "/^[.]/q;p" <"$0" | base64 -d | { (exec "$@"); s=$?
 (printf "\\n.\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
 
 
+# The input comes as it is, and has no end.
+_PASS = 'exec "$@" <"$0"'
+
+
 class RemoteLine(NamedTuple):
     """``text`` is the document's command; ``marker`` begins the trailer in its output."""
 
@@ -89,10 +93,12 @@ class RemoteLine(NamedTuple):
     marker: bytes
 
 
-def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
+def remote_line(
+    argv: Sequence[str], input_directory: str = "", raw_input: bool = False
+) -> RemoteLine:
     """The line that runs ``argv`` at the node. With ``input_directory``, which must not exist
     there, its standard input is what comes through the FIFO ``i`` in there, as base64 lines ended
-    by a dot; else it has none.
+    by a dot, or with ``raw_input`` as it is, and without an end; else it has none.
 
     :raises UsageError: for what no command line of a session can hold
     """
@@ -100,7 +106,7 @@ def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
     halves = [os.urandom(10).hex() for _ in range(2)]
     words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
     if input_directory:
-        words += ["sh", "-c", _DECODE, input_directory + "/i"]
+        words += ["sh", "-c", _PASS if raw_input else _DECODE, input_directory + "/i"]
     text = quote(words + list(argv))
     if len(text) > MAXIMUM:
         raise UsageError(

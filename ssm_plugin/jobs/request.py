@@ -15,7 +15,8 @@ ReadInput = Callable[[], Optional[bytes]]
 
 class CommandRequest(NamedTuple):
     """``target`` is what the service knows; ``name`` what the user calls it. ``timeout`` is in
-    seconds, over all. ``retries`` count for starting only: a command that ran is not run again."""
+    seconds, over all. ``retries`` count for starting only: a command that ran is not run again.
+    ``raw_input``: the command knows by itself where its input ends, so it may come as it is."""
 
     target: str
     argv: Tuple[str, ...]
@@ -25,6 +26,7 @@ class CommandRequest(NamedTuple):
     retries: int = 0
     read_input: Optional[ReadInput] = None
     reason: Optional[str] = None
+    raw_input: bool = False
 
 
 class CommandResult(NamedTuple):

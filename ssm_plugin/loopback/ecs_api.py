@@ -3,6 +3,7 @@
 All of it is one cluster, ``demo``. Its containers are this machine.
 """
 
+import json
 import time
 import uuid
 from typing import Callable, Dict, List, Optional, Tuple
@@ -12,11 +13,15 @@ from .diagnosis_api import ACCOUNT
 from .gateway import Gateway
 from .gateway_session import StartRequest
 from .json_api import ApiError, Fields, JsonApi, field
+from .paging import page_of
 from .signatures import SignatureCheck
 
 PREFIX = "AmazonEC2ContainerServiceV20141113"
 DOCUMENT = "AmazonECS-ExecuteInteractiveCommand"
 CLUSTER, SERVICE = "demo", "web"
+
+# Tasks that one answer lists, and that one call may ask for.
+_MOST = 100
 
 _ARN = "arn:aws:ecs:us-east-1:%s:" % ACCOUNT
 
@@ -80,18 +85,30 @@ class EcsApi(JsonApi):
         known = {task.service for task in self.tasks} | {SERVICE}
         if service and service not in known:
             raise ApiError("ServiceNotFoundException", "Service not found.")
-        return {
-            "taskArns": [
-                task.arn
-                for task in self.tasks
-                if service in ("", task.service)
-                and (task.status == "STOPPED") == (wanted != "RUNNING")
-            ]
-        }
+        found = [
+            task.arn
+            for task in self.tasks
+            if service in ("", task.service)
+            and (task.status == "STOPPED") == (wanted != "RUNNING")
+        ]
+        question = json.dumps([service, wanted])
+        page, following = page_of(
+            found,
+            min(field(fields, "maxResults", int, _MOST), _MOST),
+            fields.get("nextToken"),
+            question,
+            "InvalidParameterException",
+        )
+        answer: Fields = {"taskArns": page}
+        if following:
+            answer["nextToken"] = following
+        return answer
 
     def _describe_tasks(self, fields: Fields) -> Fields:
         _check_cluster(fields)
         wanted = [str(one) for one in field(fields, "tasks", list)]
+        if not 0 < len(wanted) <= _MOST:
+            raise ApiError("InvalidParameterException", "Tasks must be 1 to %d." % _MOST)
         found = [self._find(one) for one in wanted]
         return {
             "tasks": [_described(task) for task in found if task],

@@ -38,10 +38,10 @@ FAULTS = """\
   lose-channel-closed  the end of the session is not told
   pace=D               rest for D after each message, commands apart; try 1.2ms
   throttle=[N:]A       look-ups of nodes are throttled, after N of them
-  calls=N[:CALL+CALL]  N calls a second, of all or of these; others are throttled
+  calls=N[:CALL+CALL]  only N calls a second, of all or of these; throttle more
   deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
-  delivery=D           a command for a node that does not answer is given up after D
-  lag=D                a command's invocations cannot be looked up for so long
+  delivery=D           give up a command after D if its node does not answer
+  lag=D                a command's invocations cannot be looked up for D
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N

@@ -94,13 +94,7 @@ class LocalService:
         any_name = nodes is None and targets is None
         self.nodes = nodes = nodes or LocalNodes([])
         self.run_command = RunCommand(
-            nodes,
-            any_name,
-            self.buckets,
-            self.endpoint_url,
-            self.failures.put,
-            plan.delivery,
-            plan.lag,
+            nodes, any_name, self.buckets, self.endpoint_url, self.failures.put, plan
         )
         self.s3 = S3Api(self.buckets, self.signatures, fault)
         self.ssm = SsmApi(

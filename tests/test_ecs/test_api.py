@@ -3,6 +3,9 @@
 import pytest
 
 from ssm_plugin.loopback.ecs_api import LocalContainer, LocalTask
+from ssm_plugin.nodes.containers import find_containers
+from ssm_plugin.nodes.grammar import parse_target
+from tests.support.running import service_client
 from tests.support.service import local_service
 
 KEYS = {"AKIDEXAMPLE": "a secret key"}
@@ -38,6 +41,28 @@ def test_the_demos_service_has_a_running_task(ecs):
     assert (container["name"], agent["lastStatus"]) == ("web", "RUNNING")
     assert agent["name"] == "ExecuteCommandAgent"
     assert container["runtimeId"]
+
+
+def test_of_many_tasks_a_hundred_are_listed_at_a_time(ecs, service):
+    ids = ["%032x" % number for number in range(230)]
+    service.ecs.tasks[:] = [LocalTask(one) for one in ids]
+    pages = list(ecs.get_paginator("list_tasks").paginate(cluster="demo"))
+    assert [len(page["taskArns"]) for page in pages] == [100, 100, 30]
+    arns = [arn for page in pages for arn in page["taskArns"]]
+    assert [arn.rpartition("/")[2] for arn in arns] == ids
+    assert len(ecs.describe_tasks(cluster="demo", tasks=arns[:100])["tasks"]) == 100
+    with pytest.raises(ecs.exceptions.InvalidParameterException):
+        ecs.describe_tasks(cluster="demo", tasks=arns[:101])
+
+
+def test_all_of_many_tasks_are_found():
+    with local_service() as service:
+        tasks = [LocalTask("%032x" % n, started_at=float(n)) for n in range(230)]
+        service.ecs.tasks[:] = tasks
+        found = find_containers(service_client(service), parse_target("ecs:demo/web", {}))
+        assert [one.task for one in found] == [task.task_id for task in reversed(tasks)]
+        calls = [call.operation for call in service.ecs.calls()]
+        assert calls == ["ListTasks"] * 3 + ["DescribeTasks"] * 5
 
 
 def test_a_command_opens_a_session(ecs, service):

@@ -63,6 +63,36 @@ def test_the_address_answers_inside_the_block_and_no_more_after_it(service, echo
     assert_threads_end("tunnel", "local-")
 
 
+@pytest.mark.parametrize("configured", [False, True])
+def test_it_may_be_fast(service, echo, options, configured):
+    """By argument, or by the configuration."""
+    if configured:
+        with open(options["config_file"], "a") as file:
+            file.write("speed: fast\n")
+    else:
+        options["speed"] = "fast"
+    with ssm_plugin.forward(NODE, echo.port, **options) as address:
+        assert ask(address) == b"hello"
+        documents = sorted(one.request.document_name for one in service.open_sessions())
+        assert documents == ["AWS-StartNonInteractiveCommand", "AWS-StartPortForwardingSession"]
+    service.wait_for(lambda: not service.open_sessions())
+    assert_threads_end("tunnel", "local-", "relay")
+
+
+def test_auto_is_plain_where_no_relay_can_be(service, echo, options, caplog):
+    service.answer_with("GetDocument", "AccessDeniedException", times=2)
+    caplog.set_level("INFO", "ssm_plugin")
+    with ssm_plugin.forward(NODE, echo.port, speed="auto", **options) as address:
+        assert ask(address) == b"hello"
+    assert "is reached at plain speed" in caplog.text
+
+
+def test_a_speed_that_is_none_is_refused(options):
+    with pytest.raises(UsageError, match="'quick' is no speed"):
+        with ssm_plugin.forward(NODE, 80, speed="quick", **options):
+            pass
+
+
 def test_it_stays_up(service, echo, options):
     with ssm_plugin.forward(NODE, echo.port, **options) as address:
         for _ in range(3):

@@ -1,6 +1,7 @@
 """Run Command of the local service: what becomes of a command, with real shells."""
 
 import os
+import select
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ssm_plugin.loopback.nodes import LocalNode
 from tests.support.nodes import ALONE, FLEET, OFF, WEB, many, service_with
 from tests.support.run_command import DEMO, Sender
+from tests.support.running import TIME_LIMIT
 
 WINDOWS = LocalNode("i-0000000000000aaaa", "win", {"Role": "win"}, "Windows Server 2022")
 CLOSED = LocalNode("i-0000000000000bbbb", "closed", {"Role": "closed"}, allows_commands=False)
@@ -117,23 +119,35 @@ def test_what_closes_its_output_is_waited_for(sender):
     assert told["ResponseCode"] == 4
 
 
-def test_what_a_script_leaves_running_ends_with_the_service(tmp_path):
-    note = tmp_path / "pid"
+@pytest.fixture
+def life(tmp_path):
+    """A pipe that scripts hold open: its end is the end of the last of them."""
+    path = str(tmp_path / "life")
+    os.mkfifo(path)
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0) as reader:
+        yield path, reader
+
+
+def read(reader, size):
+    """So many bytes, or less at the end."""
+    data = b""
+    while len(data) < size:
+        select.select([reader], [], [], TIME_LIMIT)
+        piece = reader.read(size - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def test_what_a_script_leaves_running_ends_with_the_service(life):
+    path, reader = life
     with service_with() as service:
-        told = Sender(service).run("sleep 60 >/dev/null 2>&1 & echo $! > %s" % note)
-        assert told["Status"] == "Success"
-        left = int(note.read_text())
-        os.kill(left, 0)
-    assert_gone(left)
-
-
-def assert_gone(number):
-    """It has ended, or is a zombie that whoever adopted it has not buried yet."""
-    try:
-        with open("/proc/%d/stat" % number) as file:
-            assert file.read().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        pass
+        script = "exec 9> %s; sleep 60 >/dev/null 2>&1 & echo x >&9" % path
+        assert Sender(service).run(script)["Status"] == "Success"
+        assert read(reader, 2) == b"x\n"
+        assert reader.read(1) is None  # it is held open still
+    assert read(reader, 1) == b""
 
 
 # --- Nodes
@@ -227,23 +241,20 @@ def test_one_error_too_many_stops_a_command(sender, allowed, failed):
     assert sender.state(command_id) == ("Failed", "Failed")
 
 
-def test_a_cancelled_command_leaves_nothing_behind(sender, tmp_path):
-    script = "echo $$ > %s/$AWS_SSM_INSTANCE_ID.new; cd %s" % (tmp_path, tmp_path)
-    script += "; mv $AWS_SSM_INSTANCE_ID.new $AWS_SSM_INSTANCE_ID; echo so far; sleep 60; true"
+def test_a_cancelled_command_leaves_nothing_behind(sender, life):
+    path, reader = life
+    script = "exec 9> %s; echo so far; echo x >&9; sleep 60; true" % path
     command_id = sender.send(script, targets=WEBS, MaxConcurrency="2")
-    ready = [str(tmp_path / node.node_id) for node in WEB[:2]]
-    while not all(map(os.path.exists, ready)):
-        sender.details(command_id)
+    assert read(reader, 4) == b"x\nx\n"
     assert sender.details(command_id) == {"InProgress": 2, "Pending": 10}
     sender.call("CancelCommand", CommandId=command_id)
     sender.finish(command_id)
+    assert read(reader, 1) == b""
     assert sender.details(command_id) == {"Cancelled": 12}
     assert sender.state(command_id) == ("Cancelled", "Cancelled")
     told = sender.got(command_id, WEB[0].node_id)
     assert (told["ResponseCode"], told["StandardErrorContent"]) == (137, "")
-    for path in ready:
-        with open(path) as file:
-            assert_gone(int(file.read()))
+    assert told["StandardOutputContent"] == "so far\n"
 
 
 def test_one_node_alone_can_be_cancelled(sender):
@@ -323,7 +334,8 @@ def test_aws_refuses_these_look_ups(sender, operation, fields, code):
         ({"Parameters": {"commands": ["true"], "command": ["x"]}}, "InvalidParameters"),
         ({"Parameters": {"commands": ["echo {{ ssm:name }}"]}}, "InvalidParameters"),
         ({"Parameters": {"commands": ["docker ps --format '{{.ID}}'"]}}, "InvalidParameters"),
-        ({"Parameters": {"commands": ["x" * 70000]}}, "MaxDocumentSizeExceeded"),
+        ({"Parameters": {"commands": ["x" * 100000]}}, "MaxDocumentSizeExceeded"),
+        ({"Parameters": {"commands": ["\u20ac" * 17000]}}, "MaxDocumentSizeExceeded"),
         ({"Parameters": {"commands": ["true"], "executionTimeout": ["soon"]}}, "InvalidParameters"),
         ({"InstanceIds": ["i-unknown"]}, "InvalidInstanceId"),
         ({"InstanceIds": [ALONE.node_id]}, "InvalidInstanceId"),
@@ -348,6 +360,11 @@ def test_aws_refuses_these_look_ups(sender, operation, fields, code):
 )
 def test_aws_refuses_these_commands(sender, fields, code):
     assert sender.refusal("SendCommand", **dict(sender.request("true"), **fields)) == code
+
+
+def test_a_long_script_is_taken(sender):
+    script = "printf %s '" + "x" * 81900 + "' | wc -c"
+    assert sender.run(script)["StandardOutputContent"].strip() == "81900"
 
 
 def test_one_parameter_may_stand_in_another(sender):
