@@ -41,7 +41,11 @@ def find_commands(ids: Sequence[str], calls: PatientCalls, settings: Settings) -
     for command_id in ids:
         whole, seen = known(calls, command_id)
         wholes.append(whole)
-        node_ids = [one.node_id for one in seen]
+        named = whole.get("InstanceIds")  # just after it was sent they are not listed yet
+        ids_of = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+        node_ids = list(dict.fromkeys(ids_of + [one.node_id for one in seen]))
+        if not node_ids:
+            raise UsageError("command %s has not reached any node, or not yet" % command_id)
         again = next((one for one in node_ids if one in taken), None)
         if again is not None:
             raise UsageError(

@@ -54,10 +54,14 @@ class NodeState:
 
 class SentCommand:
     """The nodes of one command, by their ids. ``takes_more``: nodes that it turns out to have
-    besides are taken in."""
+    besides are taken in. ``concurrency`` is how many may run at once, if that is known."""
 
     def __init__(
-        self, command_id: str, node_ids: Iterable[str], takes_more: bool = False
+        self,
+        command_id: str,
+        node_ids: Iterable[str],
+        takes_more: bool = False,
+        concurrency: Optional[int] = None,
     ) -> None:
         self.command_id = command_id
         self.nodes: Dict[str, NodeState] = {node_id: NodeState() for node_id in node_ids}
@@ -65,6 +69,8 @@ class SentCommand:
         self.unseen: Set[str] = set(self.nodes)
         self.running: Set[str] = set()
         self._takes_more = takes_more
+        self._concurrency = concurrency
+        self._idle_since: Optional[float] = None
         self._looks_missing = 0
 
     @property
@@ -92,6 +98,11 @@ class SentCommand:
                 ended.append(entry)
             elif state.running_since is not None:
                 self.running.add(entry.node_id)
+        has_room = self._concurrency is not None and len(self.running) < self._concurrency
+        if not has_room:
+            self._idle_since = None
+        elif changed or self._idle_since is None:
+            self._idle_since = now
         return ended, changed
 
     def missing(self, is_over: bool) -> List[str]:
@@ -111,9 +122,13 @@ class SentCommand:
         return [one for one, moment in since if _passed(moment, time_limit, now)]
 
     def unanswered(self, now: float, limit: Optional[float]) -> List[str]:
-        """Those that the service could not reach for so many seconds."""
+        """Those that the service could not reach for so many seconds: it says so, or it has not
+        begun them although nothing holds it up."""
         since = self._since("delayed_since")
-        return [one for one, moment in since if _passed(moment, limit, now)]
+        found = [one for one, moment in since if _passed(moment, limit, now)]
+        if self._idle_since is not None and _passed(self._idle_since, limit, now):
+            found += self._pending()
+        return found
 
     def next_limit(
         self, time_limit: Optional[float], delivery: Optional[float], known: Container[str]
@@ -126,7 +141,13 @@ class SentCommand:
             for one, since in self._since(name)
             if one not in known
         ]
+        if delivery is not None and self._idle_since is not None:
+            if any(one not in known for one in self._pending()):
+                moments.append(self._idle_since + delivery)
         return min(moments) if moments else None
+
+    def _pending(self) -> List[str]:
+        return [one for one in self.open if self.nodes[one].status == "Pending"]
 
     def not_sent(self) -> List[str]:
         """Those that have not begun, as far as was seen."""

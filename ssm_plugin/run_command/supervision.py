@@ -189,7 +189,9 @@ class Supervision:
         self._sending -= 1
         shipment, command_id = event
         ids = [node.target for node in shipment.nodes]
-        self._commands[command_id] = SentCommand(command_id, ids, bool(shipment.targets))
+        self._commands[command_id] = SentCommand(
+            command_id, ids, bool(shipment.targets), shipment.concurrency
+        )
         self._results.sent(command_id, ids)
         self._untold.append(command_id)
         if not self._sending or self._is_detached:

@@ -62,3 +62,17 @@ def test_limits_count_from_what_was_seen_first():
     assert command.not_sent() == ["i-2", "i-3"]
     command.take([seen("i-2", "Pending")], 12.0)
     assert command.unanswered(99.0, 3.0) == []
+
+
+def test_a_node_that_is_not_begun_although_there_is_room_does_not_answer():
+    command = SentCommand("c", ["i-1", "i-2", "i-3"], concurrency=2)
+    both = [seen("i-1", "InProgress"), seen("i-2", "InProgress"), seen("i-3", "Pending")]
+    command.take(both, 0.0)
+    assert command.unanswered(99.0, 5.0) == [] and command.next_limit(None, 5.0, {}) is None
+    command.take([seen("i-1", "Success"), seen("i-3", "Pending")], 100.0)
+    assert command.next_limit(None, 5.0, {}) == 105.0
+    assert command.next_limit(None, 5.0, {"i-3"}) is None
+    command.take([seen("i-3", "Pending")], 104.0)
+    assert command.unanswered(104.9, 5.0) == [] and command.unanswered(105.0, 5.0) == ["i-3"]
+    command.take([seen("i-3", "InProgress")], 106.0)
+    assert command.unanswered(200.0, 5.0) == []
