@@ -65,7 +65,7 @@ def test_closing_the_generator_ends_what_runs(run_many, service, tmp_path):
     results = run_many("tag:Role=web", ["sh", "-c", script, str(tmp_path / "one")], parallel=4)
     assert next(results).status == 0
     results.close()
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -80,7 +80,7 @@ def test_so_does_an_exception_in_the_loop(run_many, service, tmp_path):
 
     with pytest.raises(KeyError):
         loop()
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 

@@ -211,7 +211,7 @@ def test_ctrl_c_ends_what_runs_begins_no_more_and_the_table_says_what_became_of_
             program.expect(b": on\r\n")
         program.send(b"\x03")
         assert program.wait() == 130
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     said = [b" ".join(row) for row in rows(program.output).values()]
     assert len(said) == 8
     assert sum(row.startswith(b"0 ") for row in said) == 1
@@ -227,6 +227,6 @@ def test_sigterm_likewise(cli):
             assert process.stdout.readline().endswith(b": on\n")
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 143 and wait_until_gone(mark, 5)
+    assert process.returncode == 143 and wait_until_gone(mark, 10)
     assert stderr.count(b"ended by signal 15 here") == 2
     assert stderr.count(b"not begun: signal 15 came") == 6
