@@ -42,8 +42,8 @@ from .many import add_fleet_options, plan_of, prepare_for, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 SPEED_HELP = (
-    "of uploads. plain: by a terminal; auto: from 4 MiB on by a port session into a helper program "
-    "at the node, where that is possible; fast: an error where it is not"
+    "of uploads. plain: by a terminal; auto: what would be text there, from 4 MiB on by a port "
+    "session into a helper program at the node, where that is possible; fast: all, or an error"
 )
 
 EXAMPLE = """\
