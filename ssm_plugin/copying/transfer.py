@@ -147,6 +147,10 @@ class TargetCopy(FleetMember):
         if command is not None:
             command.signal(event)
 
+    def give_up(self) -> Callable[[float], object]:
+        command = self._command
+        return command.give_up() if command is not None else super().give_up()
+
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this copy broke."""
         command = self._command

@@ -26,6 +26,9 @@ AGAIN = 0.1
 # stuck in writing to a pipe that nobody reads.
 LEAVE_LIMIT = 6.0
 
+# Seconds that the service has to end the sessions of those.
+GIVE_UP_LIMIT = 1.0
+
 
 class Arrived(NamedTuple):
     """The event: the work of this number is on its way to its node no more."""
@@ -88,6 +91,7 @@ class Fleet:
             self._go_on()
         finally:
             self._progress.close()
+        self._give_up()
         if self._failure is not None:
             raise self._failure
         for number in range(len(self._nodes)):
@@ -195,6 +199,12 @@ class Fleet:
             member.signal(event)
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
+
+    def _give_up(self) -> None:
+        """Those that still run, we leave alone: what is left of them is to be the service's."""
+        leave_at = time.monotonic() + GIVE_UP_LIMIT
+        for wait in [member.give_up() for member in self._running.values()]:
+            wait(max(0.0, leave_at - time.monotonic()))
 
     def _failed(self, number: int, error: SsmPluginError) -> CommandResult:
         """Of work that could not even be made."""

@@ -30,3 +30,8 @@ class FleetMember:
 
     def signal(self, event: Signalled) -> None:
         raise NotImplementedError
+
+    def give_up(self) -> Callable[[float], object]:
+        """Nobody waits for it any longer: begin to end what there is of it at the service. The
+        answer waits for that, at most so many seconds."""
+        return lambda seconds: None

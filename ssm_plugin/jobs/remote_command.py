@@ -34,6 +34,7 @@ from ..session.starting import (
     wait_for_start,
 )
 from ..session.streams import EXIT_OUTPUT_GONE, Streams
+from ..session.termination import Termination
 from ..session.types import SessionType
 from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
@@ -124,6 +125,14 @@ class RemoteCommand(FleetMember):
             self._events.put(event)
         else:
             session.signal(event)
+
+    def give_up(self) -> Callable[[float], object]:
+        service = self._environment.service
+        if not self.session_id or service is None:
+            return super().give_up()
+        termination = Termination(service, self.session_id)
+        termination.begin()
+        return termination.finish
 
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this command broke."""

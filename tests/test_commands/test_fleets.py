@@ -1,9 +1,13 @@
 """``exec``, ``cp`` and ``run`` on many nodes: the options, the line, the table, the early end."""
 
+import array
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import termios
+import threading
 
 import pytest
 
@@ -230,3 +234,33 @@ def test_sigterm_likewise(cli):
     assert process.returncode == 143 and wait_until_gone(mark, 10)
     assert stderr.count(b"ended by signal 15 here") == 2
     assert stderr.count(b"not begun: signal 15 came") == 6
+
+
+def wait_until_full(pipe):
+    """Until what nobody reads is more than a pipe takes by one write more."""
+    tick, held = threading.Event(), array.array("i", [0])
+    for _ in range(1000):
+        fcntl.ioctl(pipe, termios.FIONREAD, held)
+        if held[0] > 60000:
+            return
+        tick.wait(0.02)
+    raise AssertionError("only %d bytes came" % held[0])
+
+
+def test_ctrl_c_twice_leaves_at_once_and_leaves_nothing_behind(cli, service):
+    """Nobody reads the output, so that the sessions cannot end by themselves."""
+    mark = "mark-" + cli.folder.name
+    command = ["sh", "-c", "while echo %s; do :; done" % ("x" * 999), mark]
+    words = ["exec", "node-1,node-2,node-3", "--parallel", "2", "--"] + command
+    with cli.start(*words) as process:
+        wait_until_full(process.stdout)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        stderr = process.stderr.read()
+        assert process.wait(5) == 130
+        process.stdout.close()
+    assert wait_until_gone(mark, 5)
+    assert stderr.count(b"given up: it did not end after signal 2") >= 1
+    assert stderr.count(b"not begun: signal 2 came") == 1
