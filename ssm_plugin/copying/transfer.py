@@ -201,6 +201,7 @@ class TargetCopy(FleetMember):
             if isinstance(work, Upload) and work.is_fast:
                 way = self._make_way(work, command)
                 exits.callback(way.close)
+            command.arrived = self.arrived
             self._command = command
             self._check()
             try:
