@@ -188,11 +188,11 @@ class TargetCopy(FleetMember):
         return self._run_command(source, work)
 
     def _may_be_fast(self, work: Upload) -> bool:
-        options = self._options
-        if options.speed == PLAIN:
-            return False
-        if options.speed == FAST:
-            return True
+        has_ports = not self._node.target.startswith("ecs:")
+        if self._options.speed == FAST and not has_ports:
+            raise NotFast("containers of ECS have no ports; use --speed auto or plain")
+        if self._options.speed in (FAST, PLAIN) or not has_ports:
+            return self._options.speed == FAST
         return not work.is_raw and (work.size is None or work.size >= FAST_FROM)
 
     def _run_command(self, source: str, work: Union[Download, Upload]) -> CopiedFile:
