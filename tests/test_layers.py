@@ -61,6 +61,11 @@ def trees():
     return {name: ast.parse(text, name) for name, text in sources().items()}
 
 
+@functools.lru_cache(maxsize=None)
+def nodes(tree):
+    return list(ast.walk(tree))
+
+
 def part_of(file):
     """``config`` of ``config.py``, ``net`` of ``net/tls.py``."""
     first = file.split("/")[0]
@@ -70,7 +75,7 @@ def part_of(file):
 def imports(tree, file):
     """Each import as a dotted name from the top, ``ssm_plugin.net.tls``, with its line."""
     package = ["ssm_plugin"] + file.split("/")[:-1]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
@@ -83,7 +88,7 @@ def imports(tree, file):
 
 def calls(tree):
     """Each call as its dotted text, ``time.sleep``, with its line."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call):
             names, function = [], node.func
             while isinstance(function, ast.Attribute):
@@ -157,7 +162,7 @@ def test_every_logger_has_the_masking_filter():
         asked = {line for name, line in calls(tree) if name.split(".")[-1] == "getLogger"}
         if asked and file != "logs.py":
             yield "{}:{}".format(file, min(asked))
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and ("logs.logger", node.lineno) in calls(node):
                 if [getattr(argument, "id", "") for argument in node.args] != ["__name__"]:
                     yield "{}:{}".format(file, node.lineno)
@@ -167,7 +172,7 @@ def test_every_logger_has_the_masking_filter():
 
 def test_threads_are_started_in_one_place():
     def rule(tree, file):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             name = getattr(node, "attr", None) or getattr(node, "id", None)
             aliases = [alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")]
             if name in ("Thread", "Timer", "ThreadPoolExecutor") or "Thread" in aliases:
@@ -204,7 +209,7 @@ def test_no_file_is_long():
 
 def test_no_function_is_long():
     def rule(tree, file):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 length = last_line(node) - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
