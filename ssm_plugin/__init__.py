@@ -5,13 +5,14 @@ from .version import __version__
 MYPY = False
 if MYPY:
     import os
-    from typing import IO, Callable, ContextManager, List, Optional, Sequence, Union
+    from typing import IO, Callable, ContextManager, Iterator, List, Optional, Sequence, Union
 
     from .copying.options import CopiedFile, CopyProgress
     from .forwarding.reports import LocalAddress
     from .library import CompletedCommand
+    from .many import NodeResult
 
-__all__ = ["__version__", "copy", "forward", "run"]
+__all__ = ["__version__", "copy", "forward", "run", "run_many"]
 
 
 def run(
@@ -53,6 +54,47 @@ def run(
     )
 
 
+def run_many(
+    targets: "Union[str, Sequence[str]]",
+    argv: "Union[str, Sequence[str]]",
+    *,
+    parallel: int = 10,
+    max_errors: "Union[None, int, str]" = None,
+    rolling: "Optional[int]" = None,
+    pause: float = 0,
+    timeout: "Optional[float]" = None,
+    via: str = "sessions",
+    profile: "Optional[str]" = None,
+    region: "Optional[str]" = None,
+    endpoint_url: "Optional[str]" = None,
+    document_name: "Optional[str]" = None,
+    reason: "Optional[str]" = None,
+    config_file: "Optional[str]" = None
+) -> "Iterator[NodeResult]":
+    """Run a command on many nodes: a generator of results, as each node ends.
+
+    Arguments and errors are those of :func:`ssm_plugin.many.run_many`.
+    """
+    from . import many
+
+    return many.run_many(
+        targets,
+        argv,
+        parallel=parallel,
+        max_errors=max_errors,
+        rolling=rolling,
+        pause=pause,
+        timeout=timeout,
+        via=via,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )
+
+
 def copy(
     source: "Union[str, os.PathLike[str], Sequence[Union[str, os.PathLike[str]]]]",
     destination: "Union[str, os.PathLike[str]]",
@@ -69,6 +111,7 @@ def copy(
     endpoint_url: "Optional[str]" = None,
     document_name: "Optional[str]" = None,
     reason: "Optional[str]" = None,
+    speed: "Optional[str]" = None,
     config_file: "Optional[str]" = None
 ) -> "List[CopiedFile]":
     """Copy files to a node, or from it: one side is ``TARGET:PATH``.
@@ -92,6 +135,7 @@ def copy(
         endpoint_url=endpoint_url,
         document_name=document_name,
         reason=reason,
+        speed=speed,
         config_file=config_file,
     )
 

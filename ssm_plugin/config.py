@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 from .errors import ConfigurationError, UsageError
 from .files import MIB, read_regular
+from .fleet_plan import MOST_PARALLEL, FleetPlan, parse_max_errors
 from .named_tuple import NamedTuple
 from .strict_yaml import (
     SCALARS,
@@ -74,6 +75,7 @@ class JobSettings(NamedTuple):
     document_name: Optional[str] = None
     profile: Optional[str] = None
     region: Optional[str] = None
+    plan: FleetPlan = FleetPlan()
 
     def __repr__(self) -> str:
         return _shown(self, hidden="environment")
@@ -286,7 +288,9 @@ def _job(
         raise ValueError("a job needs a command")
     if (target is None) == (not targets):
         raise ValueError("a job needs either a target or targets")
-    return JobSettings("", targets or (str(target),), command, **others)
+    plan = {name: others.pop(name) for name in FleetPlan._fields if name in others}
+    whole = FleetPlan(**plan).check()
+    return JobSettings("", targets or (str(target),), command, plan=whole, **others)
 
 
 def _settings(
@@ -378,6 +382,10 @@ _FILE_SCHEMA = section_of(
             document_name=_TEXT,
             profile=_TEXT,
             region=_TEXT,
+            parallel=_count(1, MOST_PARALLEL),
+            max_errors=scalar_of("a number or a part such as 10%", parse_max_errors, "str", "int"),
+            rolling=_count(1, MOST_PARALLEL),
+            pause=_PERIOD,
         ),
     ),
 )

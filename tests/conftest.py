@@ -1,5 +1,6 @@
 """Fixtures for all tests, and the rule that in CI nothing is skipped by accident."""
 
+import gc
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typing import Any, Generator
 import pytest
 
 from tests.support.home import empty_home
+from tests.support.interpreters import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +24,33 @@ STRICT = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
 for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
     if signal.getsignal(_signal) == signal.SIG_IGN:
         signal.signal(_signal, signal.SIG_DFL)
+
+
+def pytest_configure() -> None:
+    interpreters()  # looked for once: the workers of a run inherit the answer
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Generator[None, Any, None]:
+    """What is collected stays to the end: the garbage collector need not look at it again."""
+    gc.disable()
+    yield
+    if hasattr(gc, "freeze"):  # not on 3.6
+        gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
+    """Of a test with several cases only the first one's programs are measured: measuring makes
+    the start of a program three times as long, and the further cases run the same lines. What
+    runs in the tests' own process is measured always."""
+    cases = getattr(item, "callspec", None)
+    further = cases is not None and any(cases.indices.values())
+    config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if further else None
+    yield
+    if config:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = config
 
 
 @pytest.fixture(scope="session", autouse=True)

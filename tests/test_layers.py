@@ -1,6 +1,7 @@
 """The rules of the layout, checked on the source: who may import whom, who may do what."""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ ROOT = os.path.dirname(os.path.abspath(errors.__file__))
 LAYERS = (
     {"named_tuple", "unpacking"},
     {"errors", "version", "files", "display", "unpacked"},
-    {"strict_yaml", "masking", "shortage", "units"},
+    {"strict_yaml", "masking", "shortage", "units", "fleet_plan"},
     {"log_handlers"},
     {"config", "logs", "wire"},
     {"channel", "net"},
@@ -25,7 +26,7 @@ LAYERS = (
     {"jobs", "loopback"},
     {"copying", "relay"},
     {"doctor", "forwarding", "openssh"},
-    {"commands", "library"},
+    {"commands", "library", "many"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -49,8 +50,15 @@ def find_sources():
                     yield os.path.relpath(path, ROOT).replace(os.sep, "/"), file.read()
 
 
-SOURCES = dict(find_sources())
-TREES = {name: ast.parse(text, name) for name, text in SOURCES.items()}
+# Every worker of the tests loads this file, and one of them needs what is below.
+@functools.lru_cache(maxsize=None)
+def sources():
+    return dict(find_sources())
+
+
+@functools.lru_cache(maxsize=None)
+def trees():
+    return {name: ast.parse(text, name) for name, text in sources().items()}
 
 
 def part_of(file):
@@ -102,11 +110,11 @@ def wrong_imports(tree, file):
 
 
 def offenders(rule):
-    return [found for file, tree in sorted(TREES.items()) for found in rule(tree, file)]
+    return [found for file, tree in sorted(trees().items()) for found in rule(tree, file)]
 
 
 def test_each_part_has_a_place_in_the_layers():
-    assert sorted(part_of(file) for file in SOURCES if part_of(file) not in NUMBER) == []
+    assert sorted(part_of(file) for file in sources() if part_of(file) not in NUMBER) == []
 
 
 def test_imports_point_downwards():
@@ -119,12 +127,12 @@ def modules_used_by(tree, file):
         parts = name.split(".")[1:] if name.split(".")[0] == "ssm_plugin" else []
         for end in (len(parts), len(parts) - 1):
             path = "/".join(parts[:end]) + ".py"
-            if end > 0 and path in TREES and path != file:
+            if end > 0 and path in trees() and path != file:
                 yield path
 
 
 def test_no_circle_of_imports_not_even_for_type_checking():
-    left = {file: set(modules_used_by(tree, file)) for file, tree in TREES.items()}
+    left = {file: set(modules_used_by(tree, file)) for file, tree in trees().items()}
     while True:
         done = {file for file, used in left.items() if not used & set(left)}
         if not done:
@@ -190,7 +198,7 @@ def test_the_forbidden_functions_are_not_imported_by_name():
 
 
 def test_no_file_is_long():
-    lengths = {file: text.count("\n") for file, text in SOURCES.items()}
+    lengths = {file: text.count("\n") for file, text in sources().items()}
     assert {file: n for file, n in lengths.items() if n > MAX_FILE_LINES} == {}
 
 
@@ -208,8 +216,8 @@ def test_no_function_is_long():
 def test_each_file_says_what_it_is_for():
     missing = [
         file
-        for file, tree in TREES.items()
-        if SOURCES[file].strip() and not ast.get_docstring(tree)
+        for file, tree in trees().items()
+        if sources()[file].strip() and not ast.get_docstring(tree)
     ]
     assert missing == []
 

@@ -1,5 +1,5 @@
 """The local service in a process of its own. With the argument ``encrypted`` its sessions are;
-another one says what faults they have.
+arguments with an equals sign are faults that it plays.
 
 It writes its URL, and serves until its standard input ends.
 """
@@ -28,9 +28,8 @@ def running_service(*arguments):
 
 
 def main():
-    encrypted = sys.argv[1:] == ["encrypted"]
-    key = "key-1" if encrypted else ""
-    faults = "" if encrypted else ",".join(sys.argv[1:])
+    key = "key-1" if "encrypted" in sys.argv[1:] else ""
+    faults = ",".join(word for word in sys.argv[1:] if "=" in word)
     options = AgentOptions(shell=("/bin/sh",))
     with demo_service(options=options, kms_key_id=key, faults=faults) as service:
         sys.stdout.write(service.endpoint_url + "\n")

@@ -23,12 +23,14 @@ _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
 
 
 class Call(NamedTuple):
-    """``repeatable``: it may be sent again where nobody knows whether it was done."""
+    """``repeatable``: it may be sent again where nobody knows whether it was done. ``paced``:
+    whoever calls waits for its turn, so one that is throttled fails at once."""
 
     service: str
     operation: Operation
     request: Mapping[str, Any]
     repeatable: bool = True
+    paced: bool = False
 
     @property
     def is_query(self) -> bool:

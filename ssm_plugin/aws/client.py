@@ -5,7 +5,8 @@ Each call has one time limit over all its attempts. It is repeated when the serv
 has a fault, when the connection failed, and once with new credentials when the old ones have
 expired. But what starts a session is not sent again after anything that leaves open whether it made
 one (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could end
-it. Such an error is ``uncertain``.
+it. Such an error is ``uncertain``. Nor is it sent again when it was throttled: all threads that
+start sessions share a ``pacer``, and wait for their turn.
 """
 
 import os
@@ -36,10 +37,12 @@ from ..version import __version__
 from .call import Call
 from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
+from .pacer import shared_pacer
 from .service_errors import (
     Operation,
     is_expired,
     is_refusal,
+    is_throttled,
     is_throttling_or_fault,
     service_error,
 )
@@ -125,6 +128,7 @@ class ServiceClient:
         self._closed = Event()
         self._unsigned = ""
         self.before_start: Callable[[], object] = lambda: None
+        self.pacer = shared_pacer(region, endpoint_url or "")
 
     def start_session(
         self,
@@ -144,7 +148,7 @@ class ServiceClient:
         }
         given = {key: value for key, value in request.items() if value}
         operation = Operation("ssm:StartSession", target)
-        answer = self._perform(Call("ssm", operation, given, repeatable=False))
+        answer = self._perform(Call("ssm", operation, given, False, paced=True))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
             error = NetworkError(
@@ -155,14 +159,19 @@ class ServiceClient:
         return StartedSession(*fields)
 
     def call(
-        self, action: str, request: Mapping[str, Any], subject: str = "", repeatable: bool = True
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        subject: str = "",
+        repeatable: bool = True,
+        paced: bool = False,
     ) -> Dict[str, Any]:
         """Any other call of a JSON service. ``action`` as IAM calls it
         (``ssm:DescribeInstanceInformation``), ``subject`` for messages. Not ``repeatable`` is what
-        must not be done twice."""
+        must not be done twice; ``paced`` is what waited for its turn."""
         service = action.partition(":")[0]
         answer: Dict[str, Any] = self._perform(
-            Call(service, Operation(action, subject), request, repeatable)
+            Call(service, Operation(action, subject), request, repeatable, paced)
         )
         return answer
 
@@ -258,6 +267,8 @@ class ServiceClient:
                 return self._attempt(call, deadline)
             except (ConnectError, ConnectionLost, ServiceError) as error:
                 if error.uncertain and not call.repeatable:
+                    raise
+                if call.paced and is_throttled(error):
                     raise
                 if isinstance(error, ServiceError) and is_expired(error) and not renewed:
                     renewed = True

@@ -43,7 +43,7 @@ def execute_command(
         "command": command,
         "interactive": True,
     }
-    answer = service.call(EXECUTE, request, target.shown, repeatable=False)
+    answer = service.call(EXECUTE, request, target.shown, repeatable=False, paced=True)
     session = answer.get("session")
     fields = [_text(session, name) for name in ("sessionId", "streamUrl", "tokenValue")]
     if not all(fields):

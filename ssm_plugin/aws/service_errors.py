@@ -101,7 +101,12 @@ def service_error(operation: Operation, response: "Response", now: datetime) -> 
 
 def is_throttling_or_fault(error: ServiceError) -> bool:
     """Whether the service did not do it and may well do it a moment later."""
-    return error.code in _THROTTLED or error.status in (429, 500, 502, 503, 504)
+    return is_throttled(error) or error.status in (500, 502, 503, 504)
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Whether the service did nothing, as there was too much to do."""
+    return isinstance(error, ServiceError) and (error.code in _THROTTLED or error.status == 429)
 
 
 def is_refusal(error: ServiceError) -> bool:

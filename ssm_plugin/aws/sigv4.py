@@ -64,7 +64,7 @@ def sign(
         added["X-Amz-Security-Token"] = credentials.token
     signed = _signed_headers(headers, added, parts)
     body_hash = signed.get("x-amz-content-sha256") or hashlib.sha256(body).hexdigest()
-    request = canonical_request(method, parts.path, parts.query, signed, body_hash)
+    request = canonical_request(method, parts.path, parts.query, signed, body_hash, service)
     scope = Scope(timestamp[:8], region, service)
     added["Authorization"] = (
         "%s Credential=%s/%s, SignedHeaders=%s, Signature=%s"
@@ -80,14 +80,21 @@ def sign(
 
 
 def canonical_request(
-    method: str, path: str, query: str, headers: Mapping[str, str], body_hash: str
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    body_hash: str,
+    service: str = "",
 ) -> str:
     """``headers`` are those to sign, as ``canonical_headers`` gives them.
 
-    The path is encoded once more than it is in the URL. The query stands as in the URL, but sorted.
+    The path is encoded once more than it is in the URL, but for ``s3``, which takes it as it is.
+    The query stands as in the URL, but sorted.
     """
     names = sorted(headers)
-    lines = [method.upper(), _canonical_path(path), _canonical_query(query)]
+    path = path if service == "s3" else _canonical_path(path)
+    lines = [method.upper(), path or "/", _canonical_query(query)]
     lines += ["%s:%s" % (name, headers[name]) for name in names]
     return "\n".join(lines + ["", ";".join(names), body_hash])
 

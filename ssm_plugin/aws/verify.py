@@ -81,7 +81,8 @@ def verify(
     _check_time(timestamp, claim.scope, now, tolerance)
     path, _, query = target.partition("?")
     signed = {name: received[name] for name in claim.signed_headers}
-    request = canonical_request(method, path, encode_pairs(query), signed, body_hash)
+    service = claim.scope.service
+    request = canonical_request(method, path, encode_pairs(query), signed, body_hash, service)
     expected = signature(secret_key, claim.scope, timestamp, request)
     if not hmac.compare_digest(expected, claim.signature):
         raise _refusal(

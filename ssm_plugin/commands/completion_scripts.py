@@ -1,20 +1,28 @@
 """What each shell runs at a TAB: it asks us for the words that fit, and does the rest."""
 
-# The first line of an answer, in place of words: the names of files fit.
+# The first line of an answer: the names of files fit, beside the words that follow.
 FILES = ":files"
 
 _BASH = r"""# bash: put this into ~/.bashrc:  source <(ssm-plugin completion bash)
 _ssm_plugin() {
-    local line program=${1/#\~/$HOME}
+    local line files program=${1/#\~/$HOME}
     COMPREPLY=()
     while IFS= read -r line; do
         if [[ $line == :files ]]; then
-            compopt -o default 2>/dev/null
-            return
+            files=1
+        else
+            COMPREPLY+=("$line")
         fi
-        COMPREPLY+=("$line")
     done < <("$program" completion for bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
-    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]]; then
+    if [[ $files && ${#COMPREPLY[@]} == 0 ]]; then
+        compopt -o default 2>/dev/null
+    elif [[ $files ]]; then
+        while IFS= read -r line; do
+            [[ -d $line ]] && line+=/
+            COMPREPLY+=("$(printf %q "$line")")
+        done < <(compgen -f -- "$2")
+    fi
+    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:/] ]]; then
         compopt -o nospace 2>/dev/null
     fi
 }
@@ -25,17 +33,23 @@ _ZSH = r"""#compdef ssm-plugin
 # zsh: save this as _ssm-plugin in a folder of $fpath; or put this into ~/.zshrc, after compinit:
 #   source <(ssm-plugin completion zsh)
 _ssm_plugin() {
-    local -a lines values descriptions
+    local -a lines values descriptions places paths
     local line program=${words[1]/#\~/$HOME}
     lines=("${(@f)$("$program" completion for zsh "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
     if [[ $lines[1] == :files ]]; then
+        lines[1]=()
         _files
-        return
     fi
     for line in $lines; do
-        values+=("${line%%$'\t'*}")
-        descriptions+=("${line/$'\t'/  -- }")
+        if [[ ${line%%$'\t'*} == *: ]]; then
+            places+=("${line%%$'\t'*}")
+            paths+=("${line/$'\t'/  -- }")
+        else
+            values+=("${line%%$'\t'*}")
+            descriptions+=("${line/$'\t'/  -- }")
+        fi
     done
+    (( $#places )) && compadd -S '' -l -d paths -a -- places
     (( $#values )) && compadd -l -d descriptions -a -- values
 }
 if [[ $funcstack[1] == _ssm-plugin ]]; then
@@ -53,9 +67,9 @@ function __ssm_plugin_complete
     set -l lines ($program completion for fish $words[2..-1] "$current" 2>/dev/null)
     if test "$lines[1]" = :files
         __fish_complete_path "$current"
-        return
+        set -e lines[1]
     end
-    printf '%s\n' $lines
+    set -q lines[1]; and printf '%s\n' $lines
 end
 complete -c ssm-plugin -f -a '(__ssm_plugin_complete)'
 """

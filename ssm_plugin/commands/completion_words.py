@@ -8,7 +8,8 @@ from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
 from .. import config
 from ..aws.profiles import profile_names
 from ..config import Settings
-from ..errors import SsmPluginError
+from ..copying.places import parse_place
+from ..errors import SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from .command_line import Parser, add_common_options, parser_of
 from .completion_scripts import FILES
@@ -28,7 +29,7 @@ _BREAKS = (":", "=")
 
 def fitting(words: Sequence[str], environ: Mapping[str, str]) -> List[str]:
     """A line for each word that fits in place of the last of ``words``, which follow the program's
-    name: the word, a tab, what it means. Or the one line :data:`FILES`."""
+    name: the word, a tab, what it means. Before them the line :data:`FILES` where those fit."""
     found = _fitting(list(words) or [""], environ)
     return ["%s\t%s" % one if one.description else one.value for one in found]
 
@@ -39,16 +40,16 @@ def for_bash(given: Sequence[str], environ: Mapping[str, str]) -> List[str]:
     line, replaced = (list(given) + ["", ""])[:2]
     words = _split(line)[1:] or [""]
     found = _fitting(words, environ)
-    if found == _FILES:
-        return [FILES]
+    files = [word.value for word in found if word == _FILES[0]]
+    found = found[len(files):]
     current = words[-1]
     if replaced in _BREAKS:
         replaced = ""
     if replaced[:1] in ("'", '"'):
-        return [replaced[0] + word.value for word in found]
+        return files + [replaced[0] + word.value for word in found]
     bare = replaced.replace("\\", "")
     kept = len(current) - len(bare) if current.endswith(bare) else 0
-    return [_escaped(word.value[kept:]) for word in found]
+    return files + [_escaped(word.value[kept:]) for word in found]
 
 
 def _split(line: str) -> List[str]:
@@ -69,10 +70,9 @@ def _escaped(text: str) -> str:
 def _fitting(words: List[str], environ: Mapping[str, str]) -> List[Word]:
     current = words[-1]
     found = _possible(words, environ)
-    if found == _FILES:
-        return found
+    files, found = found[:1] if found[:1] == _FILES else [], found[found[:1] == _FILES:]
     fit = [one for one in found if one.value.startswith(current) and one.value.isprintable()]
-    return [one._replace(description=_one_line(one.description)) for one in fit]
+    return files + [one._replace(description=_one_line(one.description)) for one in fit]
 
 
 def _one_line(text: str) -> str:
@@ -167,6 +167,8 @@ def _values(action: argparse.Action, line: List[str], environ: Mapping[str, str]
         return [Word(str(one)) for one in action.choices]
     if action.dest == "profile":
         return [Word(name) for name in _profiles(environ)]
+    if action.dest == "places":
+        return _places(line, environ)
     if what.startswith("TARGET"):
         return _in_list(_targets(line, environ), line[-1])
     if what == "[USER@]TARGET":
@@ -184,6 +186,17 @@ def _in_list(words: Iterable[Word], current: str, separator: str = ",") -> List[
     """``exec`` takes several targets with commas in between, ``connect`` a user in front."""
     before = current[: current.rfind(separator) + 1]
     return [one._replace(value=before + one.value) for one in words]
+
+
+def _places(line: List[str], environ: Mapping[str, str]) -> List[Word]:
+    """Of ``cp``: a file here, or a target, which its path follows behind a colon."""
+    targets = _in_list(_targets(line, environ), line[-1])
+    words = [one._replace(value=one.value + ":") for one in targets]
+    try:
+        is_here = not line[-1] or parse_place(line[-1]).target is None
+    except UsageError:
+        is_here = False
+    return (_FILES if is_here else []) + words
 
 
 def _targets(line: List[str], environ: Mapping[str, str]) -> List[Word]:

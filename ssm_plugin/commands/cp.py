@@ -13,10 +13,11 @@ import argparse
 import json
 import os
 import queue
+import threading
 from contextlib import ExitStack
-from typing import List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional
 
-from ..config import Settings
+from ..config import SPEEDS, Settings
 from ..copying.options import (
     CopiedFile,
     CopyOptions,
@@ -30,13 +31,20 @@ from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy, nodes_of
 from ..display import encoded, shown
 from ..errors import UsageError
-from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
-from ..jobs.request import DEFAULT_DOCUMENT, ReadInput, worst
+from ..jobs.fleet import Fleet, FleetEvent
+from ..jobs.fleet_progress import FleetProgress
+from ..jobs.request import DEFAULT_DOCUMENT, FleetOutcome, ReadInput
+from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .many import positive, signals_and_parent
+from .many import add_fleet_options, plan_of, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
+
+SPEED_HELP = (
+    "of uploads. plain: by a terminal; auto: from 4 MiB on by a port session into a helper program "
+    "at the node, where that is possible; fast: an error where it is not"
+)
 
 EXAMPLE = """\
 examples:
@@ -66,10 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sudo", action="store_true", help="as root at the node, by sudo -n")
     parser.add_argument("--timeout", metavar="D", type=duration, help="limit, such as 30m")
-    parser.add_argument("--json", action="store_true", help="print one object at the end")
     parser.add_argument(
-        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
+        "--json",
+        action="store_true",
+        help="print an object for each file of a directory, and one of all at the end",
     )
+    add_fleet_options(parser)
+    parser.add_argument("--speed", choices=SPEEDS, help=SPEED_HELP)
     add_wait_option(parser)
     parser.add_argument("--reason", help="why, for the session's record at AWS")
 
@@ -88,30 +99,47 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         settings.document_name or DEFAULT_DOCUMENT,
         options.reason,
     )
+    fleet = plan_of(options)
     environment = make_environment(settings, environ=environ)
     nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
-    environment = with_waiting(environment, options, settings)
+    progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
     show = _Show(options.json, settings.quiet, len(nodes) == 1)
+    files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
-        copies = [
-            TargetCopy(node, direction, chosen, environment, show.tell, show.finished, read)
-            for node in nodes
-        ]
+
+        def make(node: Found) -> TargetCopy:
+            copy = TargetCopy(
+                node,
+                direction,
+                chosen._replace(speed=options.speed or settings.speed_for(node.name)),
+                environment,
+                show.tell,
+                show.finished,
+                read,
+                show.listed if options.json else None,
+            )
+            files[node.target] = copy.files
+            return copy
+
         events: "queue.Queue[FleetEvent]" = queue.Queue()
         with signals_and_parent(events.put, events.put):
-            results = Fleet(copies, options.parallel, events).run()
-    reports = [copy.report(result) for copy, result in zip(copies, results)]
-    show.report(reports)
-    return worst(results)
+            outcome = Fleet(nodes, make, fleet, events, progress).run()
+    show.report([TargetReport(one, files.get(one.target, [])) for one in outcome.results], outcome)
+    return outcome.status
 
 
 def _standard_input(exits: ExitStack) -> ReadInput:
     reader = InputReader(0)
     exits.callback(reader.close)
     return reader.read
+
+
+# Of --json, written together.
+_LINES = 200
 
 
 class _Show:
@@ -121,6 +149,7 @@ class _Show:
         self._as_json = as_json
         self._quiet = quiet
         self._is_one = is_one
+        self._lock = threading.Lock()
         self._display: Optional[ProgressDisplay] = None
         if is_one and not as_json and not quiet and os.isatty(2):
             self._display = ProgressDisplay(lambda data: write_all(2, data))
@@ -135,15 +164,25 @@ class _Show:
         if not self._as_json and self._is_one:
             self._explain(copied)
 
-    def report(self, reports: List[TargetReport]) -> None:
+    def listed(self, members: Iterable[Dict[str, object]]) -> None:
+        """What is in a directory: one line each, those of one target together."""
+        with self._lock:
+            lines: List[str] = []
+            for member in members:
+                lines.append(json.dumps(member) + "\n")
+                if len(lines) == _LINES:
+                    write_all(1, "".join(lines).encode("ascii"))
+                    lines = []
+            write_all(1, "".join(lines).encode("ascii"))
+
+    def report(self, reports: List[TargetReport], outcome: FleetOutcome) -> None:
         if self._as_json:
-            write_all(1, (json.dumps(as_objects(reports)) + "\n").encode("ascii"))
+            write_all(1, (json.dumps(as_objects(reports, outcome)) + "\n").encode("ascii"))
             return
-        results = [report.result for report in reports]
         if self._is_one:
-            if results[0].status and not reports[0].files:
-                _say(results[0].reason)
-        elif not self._quiet or worst(results):
+            if outcome.status and not reports[0].files:
+                _say(reports[0].result.reason)
+        elif not self._quiet or outcome.status:
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:

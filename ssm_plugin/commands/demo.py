@@ -197,8 +197,9 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
     return (
         "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
         "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\nexport AWS_ENDPOINT_URL_EC2=%s"
-        " AWS_ENDPOINT_URL_ECS=%s\nexport AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=%s\n"
-        % ((keys.access_key, keys.secret_key, DEMO_REGION) + (endpoint_url,) * 4)
+        " AWS_ENDPOINT_URL_ECS=%s\nexport AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=%s"
+        " AWS_ENDPOINT_URL_S3=%s\n"
+        % ((keys.access_key, keys.secret_key, DEMO_REGION) + (endpoint_url,) * 5)
     )
 
 

@@ -11,33 +11,33 @@ import argparse
 import json
 import os
 import queue
-import threading
 from contextlib import ExitStack
-from typing import Any, Callable, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import MIB
-from ..jobs.fleet import PARALLEL, Fleet, FleetEvent
+from ..jobs.engine import FleetOrder, SessionsEngine
+from ..jobs.fleet import FleetEvent
+from ..jobs.fleet_progress import FleetProgress
 from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import (
     DEFAULT_DOCUMENT,
-    CommandRequest,
     CommandResult,
+    FleetOutcome,
     ReadInput,
     as_object,
     as_objects,
     shell_argv,
     table,
-    worst,
 )
-from ..jobs.sinks import FileStreams, PrefixedStreams, open_fresh
+from ..jobs.sinks import FileStreams, PrefixedStreams, make_directory, open_fresh
 from ..nodes.grammar import split_targets
-from ..nodes.targets import check_target, find_all
+from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from .many import positive, signals_and_parent
+from .many import add_fleet_options, plan_of, signals_and_parent, suggest_run_command
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -47,10 +47,13 @@ examples:
   ssm-plugin exec db1 --stdin dump.sql -- psql orders
   ssm-plugin exec web1,web2 --shell 'systemctl restart app && uptime'
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
+  ssm-plugin exec tag:Role=web --parallel 50 --max-errors 5% -- yum -y update
+  ssm-plugin exec tag:Role=web --rolling 9 --pause 1m --max-errors 1 -- reboot
   ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
-not be started or its status never arrived; of many targets, the worst
+not be started or its status never arrived, or --max-errors kept it from being begun; of many
+targets, the worst, unless a signal ended them all
 """
 
 # The status of a shell that finds no such program.
@@ -100,9 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print one object on stdout at the end; the command's output goes to stderr",
     )
     parser.add_argument("--targets-file", metavar="FILE", help="targets, one a line")
-    parser.add_argument(
-        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
-    )
+    add_fleet_options(parser)
     parser.add_argument(
         "--all-tasks", action="store_true", help="of an ecs:CLUSTER/SERVICE, each running task"
     )
@@ -112,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    words, argv = _targets(options), _argv(options)
+    words, argv, plan = _targets(options), _argv(options), plan_of(options)
     for word in words:
         check_target(word, settings)
     environment = make_environment(settings, environ=environ)
@@ -121,35 +122,31 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     if options.stdin is not None and len(nodes) > 1:
         raise UsageError("--stdin goes to one target only")
     with ExitStack() as exits:
-        read = _open_input(options.stdin, exits)
-        requests = [
-            CommandRequest(
-                node.target,
-                argv,
-                node.name,
-                settings.document_name or DEFAULT_DOCUMENT,
-                options.timeout,
-                read_input=read,
-                reason=options.reason,
-            )
-            for node in nodes
-        ]
-        environment = with_waiting(environment, options, settings)
-        run = _run_many if len(requests) > 1 else _run_one
-        return run(options, requests, environment, settings.quiet)
+        order = FleetOrder(
+            nodes,
+            argv,
+            plan,
+            settings.document_name or DEFAULT_DOCUMENT,
+            options.timeout,
+            read_input=_open_input(options.stdin, exits),
+            reason=options.reason,
+        )
+        progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+        environment = with_waiting(environment, options, settings, progress)
+        if len(nodes) == 1:
+            return _run_one(options, order, environment, settings.quiet)
+        return _run_many(options, order, environment, settings.quiet, progress)
 
 
 def _run_one(
-    options: argparse.Namespace,
-    requests: List[CommandRequest],
-    environment: Environment,
-    quiet: bool,
+    options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
 ) -> int:
-    streams, finish = _streams_for_one(options, requests[0].name)
-    command = RemoteCommand(requests[0], environment, streams)
+    [node] = order.nodes
+    streams = _streams_for_one(options, node.name)
+    command = RemoteCommand(order.request(node), environment, streams)
     with signals_and_parent(command.signal, command.failed):
         result = command.run()
-    finish()
+    streams.finish()
     if options.json:
         _print_object(as_object(result))
     elif result.error:
@@ -160,41 +157,42 @@ def _run_one(
 
 def _run_many(
     options: argparse.Namespace,
-    requests: List[CommandRequest],
+    order: FleetOrder,
     environment: Environment,
     quiet: bool,
+    progress: FleetProgress,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
-    lock = threading.Lock()
-    with ExitStack() as files:
-        commands = []
-        for request in requests:
-            streams: Streams = PrefixedStreams(request.name, lock, 2 if options.json else 1)
-            if options.output_dir:
-                streams = in_files = _file_streams(options.output_dir, request.name)
-                files.callback(in_files.finish)
-            commands.append(RemoteCommand(request, environment, streams))
-        with signals_and_parent(events.put, events.put):
-            results = Fleet(commands, options.parallel, events).run()
-    _report(results, options.json, quiet)
-    _explain(options, results, quiet)
-    return worst(results)
+    suggest_run_command(len(order.nodes), progress)
 
+    def streams(node: Found) -> Streams:
+        if options.output_dir:
+            return _file_streams(options.output_dir, node.name)
+        return PrefixedStreams(node.name, progress, 2 if options.json else 1)
 
-def _report(results: List[CommandResult], as_json: bool, quiet: bool) -> None:
-    if as_json:
-        _print_object(as_objects(results))
-    elif not quiet or worst(results):
-        write_all(2, table(results).encode("utf-8", "backslashreplace"))
-
-
-def _streams_for_one(options: argparse.Namespace, name: str) -> Tuple[Streams, Callable[[], None]]:
     if options.output_dir:
-        streams = _file_streams(options.output_dir, name)
-        return streams, streams.finish
+        make_directory(options.output_dir)
+    engine = SessionsEngine(environment)
+    with signals_and_parent(events.put, events.put):
+        outcome = engine.run(order, streams, events, progress)
+    _report(outcome, options.json, quiet)
+    _explain(options, outcome.results, quiet)
+    return outcome.status
+
+
+def _report(outcome: FleetOutcome, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        _print_object(as_objects(outcome))
+    elif not quiet or outcome.status:
+        write_all(2, table(outcome.results).encode("utf-8", "backslashreplace"))
+
+
+def _streams_for_one(options: argparse.Namespace, name: str) -> Streams:
+    if options.output_dir:
+        return _file_streams(options.output_dir, name)
     if options.json:
-        return CallableStreams(lambda data: write_all(2, data)), lambda: None
-    return Streams(), lambda: None
+        return CallableStreams(lambda data: write_all(2, data))
+    return Streams()
 
 
 def _file_streams(directory: str, name: str) -> FileStreams:

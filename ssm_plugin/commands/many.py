@@ -4,16 +4,26 @@ import argparse
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
+from ..display import encoded
+from ..errors import UsageError
+from ..fleet_plan import MOST_PARALLEL, PARALLEL, ErrorLimit, FleetPlan, parse_max_errors
+from ..jobs.fleet_progress import FleetProgress
+from ..session.streams import write_all
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .foreground import signals_into
 from .parent import parent_watch
+from .waiting import duration
+
+# More targets than this are work for Run Command.
+MANY = 50
 
 
 def positive(text: str) -> int:
     """Of an option: how many."""
-    if not text.isdecimal() or not 0 < int(text) <= 1000:
-        raise argparse.ArgumentTypeError("%r is not a number from 1 to 1000" % text[:20])
+    if not text.isdecimal() or not 0 < int(text) <= MOST_PARALLEL:
+        said = "%r is not a number from 1 to %d" % (text[:20], MOST_PARALLEL)
+        raise argparse.ArgumentTypeError(said)
     return int(text)
 
 
@@ -25,3 +35,43 @@ def signals_and_parent(
     are written: a signal then ends the program as usual."""
     with signals_into(tell, failed), parent_watch(tell, failed):
         yield
+
+
+def add_fleet_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parallel", metavar="N", type=positive, default=PARALLEL, help="so many at once (10)"
+    )
+    parser.add_argument(
+        "--max-errors",
+        metavar="N|N%",
+        type=_max_errors,
+        help="start no more once so many have failed, or that part of all targets",
+    )
+    parser.add_argument(
+        "--rolling", metavar="N", type=positive, help="in batches of N, one after the other"
+    )
+    parser.add_argument(
+        "--pause", metavar="D", type=duration, default=0.0, help="rest so long after each batch"
+    )
+
+
+def plan_of(options: argparse.Namespace) -> FleetPlan:
+    """:raises UsageError: for options that contradict each other"""
+    if options.pause and options.rolling is None:
+        raise UsageError("--pause is a rest between batches: give the size of one with --rolling")
+    return FleetPlan(options.parallel, options.max_errors, options.rolling, options.pause)
+
+
+def suggest_run_command(targets: int, progress: FleetProgress) -> None:
+    """One line, where somebody sees the progress."""
+    if targets > MANY and progress.is_drawn:
+        line = "ssm-plugin: %d sessions; --via run-command lets AWS run it on so many nodes\n"
+        with progress:
+            write_all(2, encoded(line % targets))
+
+
+def _max_errors(text: str) -> ErrorLimit:
+    try:
+        return parse_max_errors(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

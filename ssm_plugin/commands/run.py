@@ -15,6 +15,7 @@ from ..config import JobSettings, Settings, default_files
 from ..display import shown
 from ..errors import UsageError
 from ..jobs.fleet import FleetEvent
+from ..jobs.fleet_progress import FleetProgress
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
@@ -73,14 +74,17 @@ def _run(
     check_job(job, settings, environ, now)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
-    environment = with_waiting(environment, options, settings)
     # Before signals become events: there, one that comes now would wait for the answer.
     nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
+    progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
+    environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))
         exits.enter_context(parent_watch(events.put, events.put))
-        return run_job(job, settings, environment, environ, now, events, nodes)
+        return run_job(
+            job, settings, environment, environ, now, events, nodes, progress=progress
+        )
 
 
 def _print(text: str) -> int:

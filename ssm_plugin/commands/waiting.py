@@ -1,20 +1,19 @@
 """``--wait``: the option, and the one line that shows what is being waited for."""
 
 import argparse
-import os
 import threading
-from typing import Dict
+from typing import Dict, Optional
 
 from ..config import Settings
 from ..display import encoded, shown
 from ..errors import UsageError
+from ..jobs.fleet_progress import FleetProgress
 from ..session.environment import Environment
 from ..session.streams import OutputGone, write_all
 from ..session.waiting import Waiting
-from ..terminal.tty import window_size
+from ..terminal.status_line import StatusLine, is_terminal
 from ..units import parse_duration
 
-_ERASE_LINE = "\r\x1b[K"
 _HINT = "; Ctrl-C ends it"
 
 
@@ -39,11 +38,18 @@ def duration(text: str) -> float:
 
 
 def with_waiting(
-    environment: Environment, options: argparse.Namespace, settings: Settings
+    environment: Environment,
+    options: argparse.Namespace,
+    settings: Settings,
+    progress: Optional[FleetProgress] = None,
 ) -> Environment:
-    """What ``--wait`` asks for."""
+    """What ``--wait`` asks for. Where ``progress`` is drawn, there is no second line."""
     if options.wait is None:
         return environment
+    if progress and progress.is_drawn:
+        return environment._replace(
+            waiting=Waiting(options.wait, progress.waits_for, progress.over)
+        )
     if settings.quiet:
         return environment._replace(waiting=Waiting(options.wait))
     line = WaitingLine()
@@ -56,7 +62,7 @@ class WaitingLine:
 
     def __init__(self, fd: int = 2) -> None:
         self._fd = fd
-        self._is_terminal = os.isatty(fd)
+        self._line = StatusLine(fd, self._write) if is_terminal(fd) else None
         self._lock = threading.Lock()
         self._waiting: Dict[str, None] = {}
         self._told: Dict[str, None] = {}
@@ -64,36 +70,31 @@ class WaitingLine:
     def waits(self, target: str, pause: float, left: float) -> None:
         with self._lock:
             self._waiting[target] = None
-            if self._is_terminal:
-                self._write(self._fitted(waiting_text(target, len(self._waiting), pause, left)))
+            if self._line:
+                self._line.show(waiting_text(target, len(self._waiting), pause, left), _HINT)
             elif target not in self._told:
                 self._told[target] = None
                 text = "%s is not connected yet: trying again for %s"
-                self._write("ssm-plugin: %s\n" % shown(text % (target, span(pause + left))))
+                self._write(
+                    encoded("ssm-plugin: %s\n" % shown(text % (target, span(pause + left))))
+                )
 
     def over(self, target: str) -> None:
         with self._lock:
-            if self._waiting.pop(target, target) is None and self._is_terminal:
-                self._write(_ERASE_LINE)
+            if self._waiting.pop(target, target) is None and self._line:
+                self._line.wipe()
 
-    def _fitted(self, text: str) -> str:
-        """One that reaches the edge would begin a second line, as would the ``^C`` behind it."""
-        room = window_size((self._fd,)).cols - 3
-        if len(text) > room:
-            text = text.replace(_HINT, "")
-        return _ERASE_LINE + shown(text)[:room]
-
-    def _write(self, text: str) -> None:
+    def _write(self, data: bytes) -> None:
         try:
-            write_all(self._fd, encoded(text))
+            write_all(self._fd, data)
         except OutputGone:
             pass  # it is waited for all the same
 
 
 def waiting_text(target: str, waiting: int, pause: float, left: float) -> str:
     others = " and %d more" % (waiting - 1) if waiting > 1 else ""
-    return "ssm-plugin: %s%s not connected; again in %s, %s left%s" % (
-        target, others + (" are" if others else " is"), span(pause), span(pause + left), _HINT
+    return "ssm-plugin: %s%s not connected; again in %s, %s left" % (
+        target, others + (" are" if others else " is"), span(pause), span(pause + left)
     )
 
 

@@ -45,6 +45,7 @@ class Download:
         needs_directory: bool = False,
         tell: Tell = lambda progress: None,
         check: Callable[[], object] = lambda: None,
+        skipped: Optional[Skipped] = None,
     ) -> None:
         """``destination`` None: standard output. :raises CopyFailed: if nothing can be written"""
         self.source = source
@@ -52,6 +53,7 @@ class Download:
         self._options = options
         self._tell = tell
         self._check = check
+        self._skipped = skipped or Skipped()
         self._sink: _Sink = _StandardOutput()
         if destination is not None:
             path = final_path(destination, source, needs_directory)
@@ -90,9 +92,8 @@ class Download:
             raise CopyFailed(
                 "its SHA-256 at the node is %s, and here %s" % (digest, self._sink.digest)
             )
-        skipped = Skipped()
         if head.is_tree:
-            self._sink.become_tree(self._options.preserve, skipped, self._check)
+            self._sink.become_tree(self._options.preserve, self._skipped, self._check)
         else:
             self._sink.become_file(head, self._options.preserve)
         return CopiedFile(
@@ -104,7 +105,7 @@ class Download:
             digest,
             0,
             "",
-        ).without(skipped.told())
+        ).without(self._skipped.told())
 
     def close(self) -> None:
         try:

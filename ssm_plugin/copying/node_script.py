@@ -13,23 +13,22 @@ Down, stdout is text: base64 is what a session carries unchanged::
 Up, stdin is exact bytes, and stdout says what there is and how it went::
 
     have SIZE DIGEST PACK                     of the .part that is there; PACK: gz or -
-    OFFSET PACK                               on stdin: what stays of it, and how the rest is packed
+    OFFSET PACK LENGTH                        on stdin: what stays of it, and how the rest is packed
     ...                                       the rest, then 64 characters and a line end
     done DIGEST
     end                                       whatever happened: nothing more is read
 
-Those 64 are the SHA-256 of the whole, or dashes: the sender has given up. What is compared with
-them is what can be read back from the node's disk.
+PACK is ``raw`` there if all that follows has LENGTH bytes, and the input no end of its own. Those
+64 are the SHA-256 of the whole, or dashes: the sender has given up. What is compared with them is
+what can be read back from the node's disk.
 """
 
 import os
 from typing import List, Sequence
 
 from ..named_tuple import NamedTuple
+from .node_listener import GIVEN_UP, listening_argv
 from .places import PREFIX, SUFFIX, at_node, octal
-
-# In place of a digest.
-GIVEN_UP = "-" * 64
 
 # Bytes after the content: 64 characters and a line end.
 TRAILER = 65
@@ -76,6 +75,8 @@ r=$(exec 5>&1
 { { emit 3>&-; echo $? >&5; } | tee /dev/fd/3 | skip 3>&- | pack 3>&- |
 base64 >&4 3>&-; } 3>&1 | digest)
 printf '\\n!%s %s\\n' $r
+if [ $k = f ] && n=$(state %s %z "$f"); then
+[ "$n" -ge "${s%% *}" ] || say "it has shrunk while it was being copied"; fi
 """
 
 # $1 destination  $2 name to use in a directory, if any  $3 f, or d: a tar of a directory
@@ -115,9 +116,10 @@ done
 shorten() { dd if=/dev/null of="$p" bs=1 seek="$1" 2>/dev/null || say "cannot shorten $p"; }
 command -v gzip >/dev/null 2>&1 && z=gz
 echo "have $o $g $z"
-read -r w z || exit 1
+read -r w z m || exit 1
 [ "$w" = "$o" ] || shorten "$w"
-case $z in gz) gzip -dc;; *) cat;; esac >>"$p" || exit 1
+case $z in gz) gzip -dc;; raw) head -c "$m";; *) cat;; esac >>"$p" || exit 1
+[ $z != raw ] || [ "$(size <"$p")" = $((w+m)) ] || say "not all of it came"
 [ -f "$p" ] || say "another copy to the same place has begun"
 n=$(($(size <"$p")-@TRAILER@))
 [ $n -ge 0 ] || say "not all of it came"
@@ -203,8 +205,9 @@ class Upload(NamedTuple):
     touched: str
 
 
-def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
-    """The command whose standard input becomes a file, or from a tar a directory."""
+def upload_argv(upload: Upload, sudo: bool, fast: bool = False) -> Sequence[str]:
+    """The command whose standard input becomes a file, or from a tar a directory. ``fast``: not its
+    own standard input, but what comes to where it listens (see ``node_listener``)."""
     script = _UP + (_TREE if upload.is_tree else _FILE) + _DONE
     for name, value in _CONSTANTS.items():
         script = script.replace("@%s@" % name, value)
@@ -220,8 +223,12 @@ def upload_argv(upload: Upload, sudo: bool) -> Sequence[str]:
         upload.touched,
         os.urandom(4).hex(),
     ]
-    return _argv(script, words, sudo)
+    return _as_root(listening_argv(script, words), sudo) if fast else _argv(script, words, sudo)
 
 
 def _argv(script: str, words: List[str], sudo: bool) -> Sequence[str]:
-    return (["sudo", "-n"] if sudo else []) + ["sh", "-c", script, "ssm-plugin"] + words
+    return _as_root(["sh", "-c", script, "ssm-plugin"] + words, sudo)
+
+
+def _as_root(words: List[str], sudo: bool) -> Sequence[str]:
+    return (["sudo", "-n"] if sudo else []) + words

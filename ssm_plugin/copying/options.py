@@ -2,10 +2,13 @@
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..config import SPEEDS
 from ..display import shown
 from ..errors import SsmPluginError
-from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, as_object, worst
+from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object
 from ..named_tuple import NamedTuple
+
+PLAIN, AUTO, FAST = SPEEDS
 
 # The exit status of a copy that a file, here or at the node, has stood in the way of.
 EXIT_NOT_COPIED = 1
@@ -25,7 +28,8 @@ class CopyFailed(SsmPluginError):
 class CopyOptions(NamedTuple):
     """``timeout`` is in seconds, for all files of a target. ``recursive``: directories too;
     ``preserve``: modes and times; ``resume``: go on from what an earlier copy has left;
-    ``compress``: on the way, where it helps; ``sudo``: as root at the node."""
+    ``compress``: on the way, where it helps; ``sudo``: as root at the node; ``speed``: ``plain``,
+    ``auto`` or ``fast``."""
 
     recursive: bool = False
     preserve: bool = False
@@ -35,6 +39,7 @@ class CopyOptions(NamedTuple):
     timeout: Optional[float] = None
     document_name: str = DEFAULT_DOCUMENT
     reason: Optional[str] = None
+    speed: str = PLAIN
 
 
 class CopyProgress(NamedTuple):
@@ -112,10 +117,9 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells + [row[5]]).rstrip() + "\n"
 
 
-def as_objects(reports: Sequence[TargetReport]) -> Dict[str, object]:
+def as_objects(reports: Sequence[TargetReport], outcome: FleetOutcome) -> Dict[str, object]:
     """What ``--json`` prints: one object, with a result for each target and each file."""
-    return {"status": worst([one.result for one in reports]), "targets": [
-        _target_object(one) for one in reports]}
+    return {"status": outcome.status, "targets": [_target_object(one) for one in reports]}
 
 
 def _target_object(report: TargetReport) -> Dict[str, object]:

@@ -95,7 +95,10 @@ def plan(places: Sequence[Place]) -> Direction:
             "both are on this machine"
         )
     if source is not None and destination.target is not None:
-        raise UsageError("one side must be on this machine: copy from a node, then to the other")
+        raise UsageError(
+            "one side must be on this machine: copy from a node, then to the other; a file here "
+            "with a colon in its name is written './a:b'"
+        )
     paths = tuple(one.path for one in sources)
     streams = [one for one in sources if one.is_stream]
     if streams and len(sources) > 1:
@@ -110,8 +113,9 @@ def plan(places: Sequence[Place]) -> Direction:
 
 def base_name(path: str) -> str:
     """The last name in a path; empty where it has none of its own: ``.``, ``..``, ``/``, ``~``."""
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    return "" if name in ("", ".", "..", "~") else name
+    path = path.rstrip("/")
+    name = path.rsplit("/", 1)[-1]
+    return "" if name in ("", ".", "..") or path == "~" else name
 
 
 def part_of(path: str) -> str:

@@ -6,10 +6,8 @@ import time
 from typing import Callable, Optional, Tuple
 
 from ..display import encoded, shown
+from ..terminal.status_line import INTERVAL
 from .options import CopyProgress
-
-# Seconds between two looks of one line.
-INTERVAL = 0.2
 
 # Columns for the name.
 NAME = 36

@@ -5,13 +5,16 @@
 """
 
 import os
+import queue
 import signal
 from typing import Callable, List, Optional, Sequence, Union
 
 from .. import config
+from ..config import SPEEDS
 from ..errors import UsageError
-from ..jobs.fleet import Fleet
+from ..jobs.fleet import Fleet, FleetEvent
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult
+from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..terminal.signals import Signalled
 from ..transport.worker import run_aside
@@ -41,6 +44,7 @@ def copy(
     endpoint_url: Optional[str] = None,
     document_name: Optional[str] = None,
     reason: Optional[str] = None,
+    speed: Optional[str] = None,
     config_file: Optional[str] = None
 ) -> List[CopiedFile]:
     """Copy files to a node, or from it, and wait. Settings come as for ``ssm-plugin cp``: what is
@@ -48,8 +52,10 @@ def copy(
 
     One side is ``"TARGET:PATH"``; a ``pathlib.Path`` is always on this machine. ``source`` may be a
     list, and the target of a destination may be many, with commas in between. ``timeout`` is in
-    seconds, for each target. ``progress`` is called with a :class:`CopyProgress` in another thread,
-    once for each piece of some 64 KiB; what it raises ends the copy and comes out here.
+    seconds, for each target. ``speed`` is ``"plain"``, ``"auto"`` or ``"fast"``, as for
+    ``ssm-plugin cp``; None takes that of the configuration. ``progress`` is called with a
+    :class:`CopyProgress` in another thread, once for each piece of some 64 KiB; what it raises ends
+    the copy and comes out here.
 
     Returns a result for each file or directory and target. Nothing half-written is ever under the
     final name.
@@ -58,6 +64,8 @@ def copy(
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if a session could not be started, or was lost
     """
+    if speed not in (None, *SPEEDS):
+        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     direction = _plan(source, destination)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
@@ -66,14 +74,32 @@ def copy(
         recursive, preserve, resume, compress, sudo, timeout,
         settings.document_name or DEFAULT_DOCUMENT, reason,
     )
+    return _copied(direction, options, speed, settings, progress or (lambda progress: None))
+
+
+def _copied(
+    direction: Direction,
+    options: CopyOptions,
+    speed: Optional[str],
+    settings: config.Settings,
+    tell: Callable[[CopyProgress], object],
+) -> List[CopiedFile]:
     environment = make_environment(settings)
-    tell = progress or (lambda progress: None)
-    copies = [
-        TargetCopy(node, direction, options, environment, tell)
-        for node in nodes_of(direction, settings, environment.service)
-    ]
-    results = run_aside("copy", Fleet(copies).run, lambda: _terminate(copies), _END_LIMIT)
-    return _all_of(copies, results)
+    files: List[CopiedFile] = []
+
+    def make(node: Found) -> TargetCopy:
+        chosen = options._replace(speed=speed or settings.speed_for(node.name))
+        return TargetCopy(node, direction, chosen, environment, tell, files.append)
+
+    events: "queue.Queue[FleetEvent]" = queue.Queue()
+    nodes = nodes_of(direction, settings, environment.service)
+    outcome = run_aside(
+        "copy",
+        Fleet(nodes, make, events=events).run,
+        lambda: events.put(Signalled(signal.SIGTERM)),
+        _END_LIMIT,
+    )
+    return _all_of(_in_order(files, nodes), outcome.results)
 
 
 def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
@@ -85,8 +111,13 @@ def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
     return direction
 
 
-def _all_of(copies: List[TargetCopy], results: List[CommandResult]) -> List[CopiedFile]:
-    files = [file for one in copies for file in one.files]
+def _in_order(files: List[CopiedFile], nodes: Sequence[Found]) -> List[CopiedFile]:
+    """Of the first node first, whichever of them was done first."""
+    places = {node.name: number for number, node in enumerate(nodes)}
+    return sorted(files, key=lambda file: places[file.target])
+
+
+def _all_of(files: List[CopiedFile], results: List[CommandResult]) -> List[CopiedFile]:
     errors = [result.error for result in results if result.error]
     for error in errors:
         if not isinstance(error, CopyFailed):
@@ -99,8 +130,3 @@ def _all_of(copies: List[TargetCopy], results: List[CommandResult]) -> List[Copi
 
 def _place(word: Path) -> Place:
     return parse_place(word) if isinstance(word, str) else Place(None, os.fsdecode(word))
-
-
-def _terminate(copies: List[TargetCopy]) -> None:
-    for one in copies:
-        one.signal(Signalled(signal.SIGTERM))

@@ -1,10 +1,12 @@
 """All sources of a copy, to or from one target: one command at the node for each."""
 
 import re
+import signal
 import time
 from contextlib import ExitStack
-from typing import Callable, List, Optional, Union
+from typing import Callable, Dict, Iterable, List, Optional, Union
 
+from .. import logs
 from ..aws.client import ServiceClient
 from ..config import Settings
 from ..display import shown
@@ -19,17 +21,28 @@ from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from .download import Download
+from .member_list import MemberList
 from .options import (
+    FAST,
+    PLAIN,
     CopiedFile,
     CopyFailed,
     CopyOptions,
-    TargetReport,
     Tell,
 )
 from .places import STREAM, Direction
+from .port_way import NotFast, PortWay, not_fast
 from .upload import Upload
 
+log = logs.logger(__name__)
+
 EXIT_TIME_UP = 124
+
+# Bytes. A smaller file is there before a port session would have been started, with 'auto'.
+FAST_FROM = 4 << 20
+
+# Gets an object for each file of a directory.
+Listed = Callable[[Iterable[Dict[str, object]]], object]
 
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
@@ -57,7 +70,8 @@ def nodes_of(
 
 
 class TargetCopy(FleetMember):
-    """``read`` gives what is called ``-``. ``tell`` and ``finished`` are called from other threads.
+    """``read`` gives what is called ``-``. ``tell``, ``finished`` and ``listed``, which gets what
+    is in each directory that was copied, are called from other threads.
 
     ``run`` never raises an ``SsmPluginError``: it is in the result, and in ``files``."""
 
@@ -70,6 +84,7 @@ class TargetCopy(FleetMember):
         tell: Tell = lambda progress: None,
         finished: Callable[[CopiedFile], object] = lambda copied: None,
         read: Optional[ReadInput] = None,
+        listed: Optional[Listed] = None,
     ) -> None:
         self.session_id = ""
         self.files: List[CopiedFile] = []
@@ -80,6 +95,7 @@ class TargetCopy(FleetMember):
         self._tell = tell
         self._finished = finished
         self._read = read
+        self._listed = listed
         self._command: Optional[RemoteCommand] = None
         self._ended_by: Optional[int] = None
         self._ends_at: Optional[float] = None
@@ -124,9 +140,6 @@ class TargetCopy(FleetMember):
             self.target,
         )
 
-    def report(self, result: CommandResult) -> TargetReport:
-        return TargetReport(result, self.files)
-
     def signal(self, event: Signalled) -> None:
         if event.signum in ENDING_SIGNALS:
             self._ended_by = 128 + event.signum
@@ -150,24 +163,44 @@ class TargetCopy(FleetMember):
         return CopiedFile(self.name, source, destination, 0, 0, "", status, str(error))
 
     def _copy(self, source: str) -> CopiedFile:
+        with ExitStack() as exits:
+            members = MemberList() if self._listed and self._options.recursive else None
+            if members:
+                exits.callback(members.close)
+            copied = self._copy_with(source, members)
+            if members and self._listed and copied.sha256:
+                self._listed(members.objects(copied))
+            return copied
+
+    def _copy_with(self, source: str, members: Optional[MemberList]) -> CopiedFile:
+        work = self._work(source, members)
+        if isinstance(work, Upload) and self._may_be_fast(work):
+            try:
+                return self._run_command(source, self._upload(source, True, members))
+            except NotFast as error:
+                if self._options.speed == FAST:
+                    raise
+                log.info("%s gets %s by a terminal: %s", self.name, source, error)
+        return self._run_command(source, work)
+
+    def _may_be_fast(self, work: Upload) -> bool:
+        options = self._options
+        if options.speed == PLAIN:
+            return False
+        if options.speed == FAST:
+            return True
+        return work.size is None or work.size >= FAST_FROM
+
+    def _run_command(self, source: str, work: Union[Download, Upload]) -> CopiedFile:
         self._check()
         with ExitStack() as exits:
-            work = self._work(source)
             exits.callback(work.close)
             words = _Words()
-            command = RemoteCommand(
-                CommandRequest(
-                    self._node.target,
-                    tuple(work.argv()),
-                    self.name,
-                    self._options.document_name,
-                    self._left(),
-                    read_input=work.read_input,
-                    reason=self._options.reason,
-                ),
-                self._environment,
-                CallableStreams(work.output, words.add),
-            )
+            command = self._make_command(work, words)
+            way = None
+            if isinstance(work, Upload) and work.is_fast:
+                way = self._make_way(work, command)
+                exits.callback(way.close)
             self._command = command
             self._check()
             try:
@@ -175,7 +208,45 @@ class TargetCopy(FleetMember):
             finally:
                 work.wake()
                 self.session_id = command.session_id or self.session_id
+            failure = way.failure if way else None
+            if way and failure and not self._has_own_end(result, words):
+                raise failure if way.is_taken else not_fast(failure) from failure
             return self._judge(source, work, result, words)
+
+    def _has_own_end(self, result: CommandResult, words: "_Words") -> bool:
+        """Whether the command did not end because of what failed beside it."""
+        if result.status > 128:
+            return self._ended_by is not None or result.error is not None
+        return result.status in (0, EXIT_TIME_UP) or bool(words.text)
+
+    def _make_command(self, work: Union[Download, Upload], words: "_Words") -> RemoteCommand:
+        is_fast = isinstance(work, Upload) and work.is_fast
+        is_raw = isinstance(work, Upload) and work.is_raw
+        request = CommandRequest(
+            self._node.target,
+            tuple(work.argv()),
+            self.name,
+            self._options.document_name,
+            self._left(),
+            read_input=None if is_fast else work.read_input,
+            reason=self._options.reason,
+            raw_input=is_raw,
+        )
+        streams = CallableStreams(work.output, words.add)
+        command = RemoteCommand(request, self._environment, streams)
+        if isinstance(work, Upload):
+            work.give_up = lambda: command.signal(Signalled(signal.SIGTERM))
+        return command
+
+    def _make_way(self, work: Upload, command: RemoteCommand) -> PortWay:
+        def failed() -> None:
+            command.signal(Signalled(signal.SIGTERM))
+
+        way = PortWay(
+            self._node.target, self._options.reason, self._environment, work.read_input, failed
+        )
+        work.heard = way.heard
+        return way
 
     def _judge(
         self, source: str, work: Union[Download, Upload], result: CommandResult, words: "_Words"
@@ -201,16 +272,21 @@ class TargetCopy(FleetMember):
                 "%s: %s" % (self._subject(source), words.text or "the node does not say why")
             ) from error
 
-    def _work(self, source: str) -> Union[Download, Upload]:
+    def _work(self, source: str, members: Optional[MemberList]) -> Union[Download, Upload]:
         direction, options = self._direction, self._options
         many = len(direction.sources) > 1
         if direction.is_upload:
-            path = None if source == STREAM else source
-            return Upload(
-                self.name, path, direction.destination, options, many, self._tell, self._read
-            )
+            return self._upload(source, False, members)
         to = None if direction.destination == STREAM else direction.destination
-        return Download(self.name, source, to, options, many, self._tell, self._check)
+        return Download(self.name, source, to, options, many, self._tell, self._check, members)
+
+    def _upload(self, source: str, fast: bool, members: Optional[MemberList]) -> Upload:
+        direction, many = self._direction, len(self._direction.sources) > 1
+        path = None if source == STREAM else source
+        return Upload(
+            self.name, path, direction.destination, self._options, many, self._tell, self._read,
+            fast, members,
+        )
 
     def _subject(self, source: str) -> str:
         path = self._direction.destination if self._direction.is_upload else source

@@ -1,5 +1,6 @@
 """Directories on this machine: their tar for a node, and a node's tar as a directory here."""
 
+import hashlib
 import io
 import os
 import shutil
@@ -28,6 +29,8 @@ _TOLD = 10
 class Skipped:
     """What of a tree is left out, and why: a few names, and how many."""
 
+    wants_digests = False
+
     def __init__(self) -> None:
         self.count = 0
         self._names: List[str] = []
@@ -36,6 +39,12 @@ class Skipped:
         self.count += 1
         if len(self._names) < _TOLD:
             self._names.append("%s: %s" % (name, why))
+
+    def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
+        """This one is not left out. ``digest``: SHA-256, if ``wants_digests``."""
+
+    def close(self) -> None:
+        """On every way out."""
 
     def clear(self) -> None:
         self.count = 0
@@ -70,12 +79,13 @@ def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
             info.type = tarfile.DIRTYPE
             yield _block(info)
         elif stat.S_ISREG(status.st_mode):
-            yield from _tar_of_file(path, info)
+            yield from _tar_of_file(path, info, skipped)
         elif stat.S_ISLNK(status.st_mode):
             link = os.fsencode(os.readlink(path))
             if stays_inside(parts_of(os.fsencode(name)), link):
                 info.type = tarfile.SYMTYPE
                 info.linkname = link.decode("utf-8", "surrogateescape")
+                skipped.copied(os.fsencode(name[2:]), LINK)
                 yield _block(info)
             else:
                 skipped.add(name[2:], "a link that leads out of the directory")
@@ -99,13 +109,18 @@ def _walk(root: str) -> Iterator[Tuple[str, str, os.stat_result]]:
             raise _cannot("read", path, error) from error
 
 
-def _tar_of_file(path: str, info: tarfile.TarInfo) -> Iterator[bytes]:
+def _tar_of_file(path: str, info: tarfile.TarInfo, skipped: Skipped) -> Iterator[bytes]:
+    sha = hashlib.sha256()
     with open_source(path) as file:
         info.size = left = os.fstat(file.fileno()).st_size
         yield _block(info)
         for piece in content_of(file, path, left):
+            if skipped.wants_digests:
+                sha.update(piece)
             yield piece
     yield bytes(-info.size % tar_reader.BLOCK)
+    name = info.name[2:].encode("utf-8", "surrogateescape")
+    skipped.copied(name, FILE, info.size, sha.hexdigest())
 
 
 def _block(info: tarfile.TarInfo) -> bytes:
@@ -184,14 +199,17 @@ class Unpacking:
         elif not parts:
             raise RemoteError("the node's tar holds a file without a name")
         elif member.kind == FILE:
-            self._make_file(path, member, file)
+            digest = self._make_file(path, member, file)
+            self._skipped.copied(b"/".join(parts), FILE, member.size, digest)
         elif member.kind == LINK and stays_inside(parts, member.link):
             _make_room(path)
             os.symlink(member.link, path)
+            self._skipped.copied(b"/".join(parts), LINK)
         elif member.kind == HARD_LINK:
             source = os.path.join(self._root, *self._inside(member))
             _make_room(path)
             os.link(source, path, follow_symlinks=False)
+            self._skipped.copied(b"/".join(parts), HARD_LINK)
         elif member.kind == LINK:
             self._skipped.add(shown_name, "a link that leads out of the directory")
         else:
@@ -219,7 +237,8 @@ class Unpacking:
                 ) from None
         self._known.add(name)
 
-    def _make_file(self, path: bytes, member: Member, file: IO[bytes]) -> None:
+    def _make_file(self, path: bytes, member: Member, file: IO[bytes]) -> str:
+        sha = hashlib.sha256()
         _make_room(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb", buffering=0) as new:
@@ -229,11 +248,14 @@ class Unpacking:
                 if not piece:
                     raise RemoteError("the node's tar ends in the middle of a file")
                 left -= len(piece)
+                if self._skipped.wants_digests:
+                    sha.update(piece)
                 write_whole(new, piece)
                 self._check()
             os.fchmod(descriptor, self._mode(member))
             if self._preserve:
                 os.utime(descriptor, ns=(member.mtime, member.mtime))
+        return sha.hexdigest()
 
     def _finish(self, path: bytes, member: Member) -> None:
         os.chmod(path, self._mode(member))

@@ -14,11 +14,11 @@ import queue
 import stat
 import time
 import zlib
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 from ..errors import RemoteError
 from ..jobs.request import ReadInput
-from .node_script import GIVEN_UP, Existing, upload_argv
+from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .node_script import Upload as UploadWords
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
 from .places import base_name
@@ -46,15 +46,23 @@ class Upload:
         needs_directory: bool = False,
         tell: Tell = lambda progress: None,
         read: Optional[ReadInput] = None,
+        fast: bool = False,
+        skipped: Optional[Skipped] = None,
     ) -> None:
-        """``source`` None: ``read`` gives it. :raises CopyFailed: if it cannot be read"""
+        """``source`` None: ``read`` gives it. ``fast``: not by a terminal.
+
+        :raises CopyFailed: if it cannot be read
+        """
         self.source = source or "-"
         self.destination = destination
         self._target = target
         self._options = options
+        self.is_fast = fast
+        self.heard: Callable[[bytes], bool] = lambda line: False
+        self.give_up: Callable[[], object] = lambda: None
         self._needs_directory = needs_directory
         self._tell = tell
-        self._skipped = Skipped()
+        self._skipped = skipped or Skipped()
         self._content = _Content(source, read, options.recursive, self._skipped)
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
@@ -64,6 +72,14 @@ class Upload:
         self._sha = hashlib.sha256()
         self._sent = self._offset = 0
         self._pieces = self._flow()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether ``read_input`` needs no other mark of its end than its length. ``give_up`` is
+        called if it ends before; the command is to be ended then."""
+        content = self._content
+        is_file = content.can_restart and not content.is_tree
+        return is_file and not self.is_fast and not self._options.compress
 
     def argv(self) -> Sequence[str]:
         content, options = self._content, self._options
@@ -78,13 +94,15 @@ class Upload:
             content.mtime,
             time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, content.mtime))),
         )
-        return upload_argv(words, options.sudo)
+        return upload_argv(words, options.sudo, self.is_fast)
 
     def output(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         if len(self._line) > _LONGEST_LINE:
             raise RemoteError("the node prints something else than was asked for")
         for line in lines:
+            if self.is_fast and self.heard(line):
+                continue
             if line.startswith(b"done "):
                 self._done = line[5:].decode("ascii", "replace")
             self._said.put(None if line == b"end" else line)
@@ -116,6 +134,11 @@ class Upload:
         return self._error
 
     @property
+    def size(self) -> Optional[int]:
+        """Bytes, if they are known."""
+        return self._content.size
+
+    @property
     def progress(self) -> CopyProgress:
         return CopyProgress(
             self._target, self.source, self._sent, self._content.size, self._offset
@@ -133,15 +156,19 @@ class Upload:
             packer = _packer(first) if self._options.compress and knows_gzip else None
         except CopyFailed as error:
             self._error = self._error or error
-            yield ("0 -\n%s\n" % GIVEN_UP).encode("ascii")
+            yield ("0 raw %d\n%s\n" % (TRAILER, GIVEN_UP)).encode("ascii")
             return
-        yield ("%d %s\n" % (self._offset, "gz" if packer else "-")).encode("ascii")
+        yield self._header("gz" if packer else "raw" if self.is_raw else "-")
         for piece in self._with_trailer(first, pieces):
             data = packer.compress(piece) if packer else piece
             if data:
                 yield data
         if packer:
             yield packer.flush()
+
+    def _header(self, pack: str) -> bytes:
+        length = (self._content.size or 0) - self._offset + TRAILER if pack == "raw" else 0
+        return ("%d %s %d\n" % (self._offset, pack, length)).encode("ascii")
 
     def _with_trailer(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         trailer = GIVEN_UP
@@ -155,6 +182,9 @@ class Upload:
             trailer = self._sha.hexdigest()
         except CopyFailed as error:
             self._error = error
+            if self.is_raw:
+                self.give_up()
+                return
         yield trailer.encode("ascii") + b"\n"
 
     def _count(self, piece: bytes) -> None:

@@ -3,14 +3,16 @@
 The agent gives a command without a terminal no input, and a command on a terminal neither a clean
 output nor an exit status. So the command runs in a session of the one kind, and next to it runs a
 ``cat`` in one of the other kind, on a raw terminal, which copies base64 lines from us into the FIFO
-that the command's wrapper has made. It needs permission for that second document too, and both
-must run as the same user. The command sees its input in blocks, not byte by byte.
+that the command's wrapper has made: a lost terminal cannot be taken for the end of the lines. A
+command that knows how much it is to get has the bytes themselves. It needs permission for that
+second document too, and both must run as the same user. The command sees its input in blocks, not
+byte by byte.
 """
 
 import base64
 import os
 import queue
-from typing import Optional
+from typing import Callable, Optional
 
 from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
@@ -66,7 +68,8 @@ class InputFeed:
         self._halves = [os.urandom(10).hex() for _ in range(2)]
         self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + self._halves)
         ready = "".join(reversed(self._halves)).encode("ascii")
-        self._progress = _Progress(request.read_input, ready)
+        send = send_as_is if request.raw_input else send_as_text
+        self._progress = _Progress(request.read_input, send, ready)
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._worker = Worker("input feed", self._run, tell)
 
@@ -118,8 +121,11 @@ class InputFeed:
 
 
 class _Progress:
-    def __init__(self, read: ReadInput, ready: bytes) -> None:
+    def __init__(
+        self, read: ReadInput, send: Callable[[DataChannel, ReadInput], bool], ready: bytes
+    ) -> None:
         self.read = read
+        self.send = send
         self.ready = ready
         self.seen = b""
         self.has_begun = False
@@ -151,7 +157,20 @@ class _FeedRunner(BuiltInRunner):
             self._pump.start()
 
     def _pump_input(self) -> None:
-        self._progress.complete = send_as_text(self.session.channel, self._progress.read)
+        progress = self._progress
+        progress.complete = progress.send(self.session.channel, progress.read)
+
+
+def send_as_is(channel: DataChannel, read: ReadInput) -> bool:
+    """Send what ``read`` gives; blocks. False as of :func:`send_as_text`."""
+    try:
+        for data in iter(read, b""):
+            if data is None:
+                return False
+            channel.send_input_data(data)
+        return True
+    except SessionLost:
+        return False
 
 
 def send_as_text(channel: DataChannel, read: ReadInput) -> bool:

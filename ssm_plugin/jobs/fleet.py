@@ -1,128 +1,205 @@
-"""Many commands at once, each in its own session and thread, so many at a time."""
+"""The same work on many nodes, each in a session and thread of its own, so many at a time."""
 
 import queue
 import signal
 import time
-from typing import List, Optional, Sequence, Union
+from typing import Callable, Dict, Optional, Sequence, Union
 
-from ..errors import SessionInterrupted
+from ..errors import SessionInterrupted, SsmPluginError
+from ..fleet_plan import DEFAULT_PLAN, FleetPlan
 from ..named_tuple import NamedTuple
+from ..nodes.targets import Found
 from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..terminal.status_line import INTERVAL
 from ..transport.worker import Worker, WorkerFailed
+from .fleet_progress import FleetProgress
 from .member import FleetMember
-from .request import CommandResult
+from .request import CommandResult, FleetOutcome
+from .schedule import Schedule
 
-PARALLEL = 10
+EXIT_NOT_BEGUN = 255
 
-# Seconds that commands may take to end after a signal, before we leave without them: one may be
+# A signal that comes again sooner, in seconds, is the same one: timeout(1) sends each twice.
+AGAIN = 0.1
+
+# Seconds without any end, after a signal, before we leave without those that still run: one may be
 # stuck in writing to a pipe that nobody reads.
 LEAVE_LIMIT = 6.0
 
 
 class Finished(NamedTuple):
-    """The event: the command of this number has ended."""
+    """The event: the work on the node of this number has ended."""
 
     number: int
     result: CommandResult
 
 
-FleetEvent = Union[Finished, WorkerFailed, Signalled]
+class Broken(NamedTuple):
+    """The event: the work on the node of this number raised what it never should."""
+
+    number: int
+    error: BaseException
+
+
+FleetEvent = Union[Finished, Broken, WorkerFailed, Signalled]
 
 
 class Fleet:
-    """``run`` gives the results in the order of ``commands``; a failure of one is in its result
-    and stops no other. A ``Signalled`` in ``events`` ends those that run, and no more are begun."""
+    """``make`` gives the work on a node, when its turn comes and not before; what it raises is the
+    result of that node. A failure of one stops no other, unless the plan says so.
+
+    A ``Signalled`` in ``events`` ends those that run, and no more are begun; at a second one
+    ``run`` returns at once. ``tell`` gets each result, in the order in which they end, in the
+    thread of ``run``; those of nodes that were not begun come last.
+    """
 
     def __init__(
         self,
-        commands: Sequence[FleetMember],
-        parallel: int = PARALLEL,
+        nodes: Sequence[Found],
+        make: Callable[[Found], FleetMember],
+        plan: FleetPlan = DEFAULT_PLAN,
         events: "Optional[queue.Queue[FleetEvent]]" = None,
+        progress: Optional[FleetProgress] = None,
+        tell: Callable[[CommandResult], object] = lambda result: None,
     ) -> None:
-        self._commands = list(commands)
-        self._parallel = max(1, min(parallel, len(self._commands)))
+        self._nodes = nodes
+        self._make = make
         self._events: "queue.Queue[FleetEvent]" = events or queue.Queue()
-        self._waiting: "queue.Queue[int]" = queue.Queue()
-        self._results: List[Optional[CommandResult]] = [None] * len(self._commands)
-        self._ended_by: Optional[int] = None
+        self._progress = progress or FleetProgress(len(nodes), quiet=True)
+        self._tell = tell
+        self._schedule = Schedule(len(nodes), plan)
+        self._running: Dict[int, FleetMember] = {}
+        self._results: Dict[int, CommandResult] = {}
+        self._signal: Optional[int] = None
+        self._signalled_at = 0.0
+        self._leave_at: Optional[float] = None
         self._failure: Optional[BaseException] = None
 
-    def run(self) -> List[CommandResult]:
-        for number in range(len(self._commands)):
-            self._waiting.put(number)
-        workers = [
-            Worker("command %d" % number, self._work, self._events.put)
-            for number in range(self._parallel)
-        ]
-        for worker in workers:
-            worker.start()
-        self._wait(workers)
+    def run(self) -> FleetOutcome:
+        """The results in the order of the nodes. Raises what is no ``SsmPluginError``."""
+        try:
+            self._go_on()
+        finally:
+            self._progress.close()
         if self._failure is not None:
             raise self._failure
-        return [
-            result or self._without_result(number) for number, result in enumerate(self._results)
-        ]
+        for number in range(len(self._nodes)):
+            if number not in self._results:
+                self._keep(number, self._without_result(number))
+        results = [self._results[number] for number in range(len(self._nodes))]
+        return FleetOutcome(results, self._signal)
 
-    def _work(self) -> None:
-        while self._ended_by is None:
-            try:
-                number = self._waiting.get_nowait()
-            except queue.Empty:
+    def _go_on(self) -> None:
+        while not self._is_left:
+            self._start_some()
+            if self._schedule.is_over:
                 return
-            self._events.put(Finished(number, self._commands[number].run()))
+            self._show()
+            try:
+                self._react(self._events.get(timeout=self._patience()))
+            except queue.Empty:
+                pass  # a pause is over, the line is to be drawn again, or it is time to leave
 
-    def _wait(self, workers: Sequence[Worker]) -> None:
-        leave_at: Optional[float] = None
-        while None in self._results:
-            timeout = None if leave_at is None else max(0.0, leave_at - time.monotonic())
+    @property
+    def _is_left(self) -> bool:
+        return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+    def _start_some(self) -> None:
+        while self._schedule.may_start(time.monotonic()):
+            number = self._schedule.begun
+            self._schedule.started()
             try:
-                self._react(self._events.get(timeout=timeout))
-            except queue.Empty:
+                self._start(number)
+            except SsmPluginError as error:
+                self._events.put(Finished(number, self._failed(number, error)))
                 return
-            if self._ended_by is None:
-                continue
-            leave_at = leave_at or time.monotonic() + LEAVE_LIMIT
-            if not any(worker.is_alive for worker in workers):
-                self._collect()
-                return
+
+    def _start(self, number: int) -> None:
+        member = self._make(self._nodes[number])
+        worker = Worker(
+            "command %d" % number,
+            lambda: self._events.put(Finished(number, member.run())),
+            lambda failed: self._events.put(Broken(number, failed.error)),
+        )
+        self._running[number] = member
+        worker.start()
+
+    def _patience(self) -> Optional[float]:
+        """Seconds until something is to be done although nothing happens."""
+        now = time.monotonic()
+        moments = [self._schedule.wake_at(), self._leave_at]
+        if self._progress.is_drawn:
+            moments.append(now + INTERVAL)
+        left = [moment - now for moment in moments if moment is not None]
+        return max(0.0, min(left)) if left else None
+
+    def _show(self) -> None:
+        now = self._schedule
+        self._progress.show(now.waiting, now.running, now.done, now.failed)
 
     def _react(self, event: FleetEvent) -> None:
         if isinstance(event, Finished):
-            self._results[event.number] = event.result
+            self._keep(event.number, event.result)
+            self._over(event.number, bool(event.result.status))
+        elif isinstance(event, Broken):
+            self._over(event.number, True)
+            self._break(event.error)
         elif isinstance(event, WorkerFailed):
-            self._failure = self._failure or event.error
-            self._end(Signalled(signal.SIGTERM))
+            self._break(event.error)
         elif event.signum in ENDING_SIGNALS:
+            self._take_signal(event)
+
+    def _keep(self, number: int, result: CommandResult) -> None:
+        self._results[number] = result
+        self._tell(result)
+
+    def _over(self, number: int, has_failed: bool) -> None:
+        self._running.pop(number, None)
+        self._schedule.ended(has_failed, time.monotonic())
+        if self._leave_at is not None:
+            self._leave_at = time.monotonic() + LEAVE_LIMIT
+
+    def _break(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._end(Signalled(signal.SIGTERM))
+
+    def _take_signal(self, event: Signalled) -> None:
+        if self._signal is None:
+            self._signal = event.signum
             self._end(event)
+            self._signalled_at = time.monotonic()
+        elif event.signum in (signal.SIGINT, self._signal):
+            if time.monotonic() - self._signalled_at >= AGAIN:
+                self._leave_at = 0.0
 
     def _end(self, event: Signalled) -> None:
-        self._ended_by = 128 + event.signum
-        for command, result in zip(self._commands, self._results):
-            if result is None:
-                command.signal(event)
+        self._schedule.stop("signal %d came" % event.signum)
+        for member in self._running.values():
+            member.signal(event)
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + LEAVE_LIMIT
 
-    def _collect(self) -> None:
-        """What the workers told before they ended."""
-        while not self._events.empty():
-            event = self._events.get()
-            if not isinstance(event, Signalled):
-                self._react(event)
+    def _failed(self, number: int, error: SsmPluginError) -> CommandResult:
+        """Of work that could not even be made."""
+        return self._result(number, EXIT_NOT_BEGUN, str(error), error)
 
     def _without_result(self, number: int) -> CommandResult:
-        """Of a command that was not begun, or not waited for, as a signal ended all."""
-        command, now = self._commands[number], time.time()
-        status = self._ended_by or 255
-        reason = "given up" if command.session_id else "not begun"
-        error = SessionInterrupted("the command on %s was %s" % (command.name, reason), status)
+        """Of work that was not begun, or not waited for."""
+        node, status = self._nodes[number], EXIT_NOT_BEGUN
+        if self._signal is not None:
+            status = 128 + self._signal
+        reason = "not begun: %s" % self._schedule.stopped
+        if number in self._running:
+            reason = "given up: it did not end after signal %d" % (self._signal or 0)
+        error = SessionInterrupted("the command on %s was %s" % (node.name, reason), status)
+        return self._result(number, status, reason, error)
+
+    def _result(
+        self, number: int, status: int, reason: str, error: SsmPluginError
+    ) -> CommandResult:
+        node, now = self._nodes[number], time.time()
+        member = self._running.get(number)
+        session_id = member.session_id if member else ""
         return CommandResult(
-            command.name,
-            status,
-            reason,
-            command.session_id,
-            now,
-            now,
-            0,
-            0,
-            error,
-            command.target,
+            node.name, status, reason, session_id, now, now, 0, 0, error, node.target
         )

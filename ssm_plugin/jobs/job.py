@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime
 from typing import BinaryIO, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -11,39 +12,49 @@ from ..config import JobSettings, Settings
 from ..named_tuple import NamedTuple
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
-from .fleet import Fleet, FleetEvent
+from .engine import FleetEngine, FleetOrder, SessionsEngine
+from .fleet import FleetEvent
+from .fleet_progress import FleetProgress
 from .lock import JobLock, lock_directory
-from .remote_command import RemoteCommand
 from .remote_line import remote_line
-from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, shell_argv, worst
-from .sinks import FileStreams, expand, open_fresh, open_output
+from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, FleetOutcome, shell_argv
+from .sinks import FileStreams, SharedFileStreams, expand, open_fresh, open_output
+
+# So many targets that failed are named in the line that says so.
+_LISTED = 10
 
 
 class JobReport(NamedTuple):
     """``paths`` by target: where the output is."""
 
     job: JobSettings
-    results: List[CommandResult]
+    outcome: FleetOutcome
     paths: Mapping[str, str]
 
     @property
+    def results(self) -> List[CommandResult]:
+        return self.outcome.results
+
+    @property
     def status(self) -> int:
-        return worst(self.results)
+        return self.outcome.status
 
     def failure(self) -> str:
         """One line of what failed and where the output is; empty if nothing did."""
         failed = [result for result in self.results if result.status]
         if not failed:
             return ""
-        said = "; ".join(
-            "%s: %s, output in %s"
-            % (result.name, _how_it_ended(result), self.paths[result.name])
-            for result in failed
-        )
+        said = "; ".join(self._told(result) for result in failed[:_LISTED])
+        if len(failed) > _LISTED:
+            said += "; and %d more" % (len(failed) - _LISTED)
         many = " on %d of %d targets" % (len(failed), len(self.results))
         return "job %s failed%s: %s" % (
             self.job.name, many if len(self.results) > 1 else "", " ".join(said.split())
         )
+
+    def _told(self, result: CommandResult) -> str:
+        told = "%s: %s" % (result.name, result.reason or "exit status %d" % result.status)
+        return told + ", output in " + self.paths[result.name] if result.was_begun else told
 
 
 def run_job(
@@ -54,9 +65,11 @@ def run_job(
     now: datetime,
     events: "Optional[queue.Queue[FleetEvent]]" = None,
     nodes: Optional[Sequence[Found]] = None,
+    engine: Optional[FleetEngine] = None,
+    progress: Optional[FleetProgress] = None,
 ) -> JobReport:
-    """Run it on ``nodes``, else on those that its targets mean. ``now`` is local time, for the
-    names of the output files.
+    """Run it on ``nodes``, else on those that its targets mean, by ``engine``, else by sessions.
+    ``now`` is local time, for the names of the output files.
 
     :raises LocalError: if it runs already, or a file cannot be opened; then nothing was started
     """
@@ -65,25 +78,28 @@ def run_job(
             exits.enter_context(JobLock(job.name, lock_directory(environ)))
         if nodes is None:
             nodes = find_all(job.targets, settings, environment.service)
-        files = _Files(job, environ, now, exits)
-        commands = []
-        for node in nodes:
-            streams = files.streams(node.name)
-            commands.append(RemoteCommand(request_of(job, settings, node), environment, streams))
-        results = Fleet(commands, events=events).run()
-        return JobReport(job, results, files.paths)
+        files = _Files(job, environ, now, nodes, exits)
+        order = order_of(job, settings, nodes)
+        engine = engine or SessionsEngine(environment)
+        outcome = engine.run(order, files.streams, events or queue.Queue(), progress)
+        return JobReport(job, outcome, files.paths)
 
 
-def request_of(job: JobSettings, settings: Settings, node: Found) -> CommandRequest:
-    """What the job means for one node."""
-    return CommandRequest(
-        node.target,
+def order_of(job: JobSettings, settings: Settings, nodes: Sequence[Found]) -> FleetOrder:
+    """What the job means for these nodes."""
+    return FleetOrder(
+        nodes,
         argv_of(job),
-        node.name,
+        job.plan,
         job.document_name or settings.document_name or DEFAULT_DOCUMENT,
         job.timeout,
         job.retries,
     )
+
+
+def request_of(job: JobSettings, settings: Settings, node: Found) -> CommandRequest:
+    """The same for one node."""
+    return order_of(job, settings, [node]).request(node)
 
 
 def argv_of(job: JobSettings) -> Tuple[str, ...]:
@@ -116,30 +132,40 @@ def output_path(
 
 
 class _Files:
-    """The output files of one run; one that several targets share is opened once."""
+    """The output files of one run. One that several targets share is opened once, for all of them;
+    one of a single target while that one runs. The first is opened at once: a path that is wrong
+    is known before anything is started."""
 
     def __init__(
-        self, job: JobSettings, environ: Mapping[str, str], now: datetime, exits: ExitStack
+        self,
+        job: JobSettings,
+        environ: Mapping[str, str],
+        now: datetime,
+        nodes: Sequence[Found],
+        exits: ExitStack,
     ) -> None:
-        self.paths: Dict[str, str] = {}
-        self._job, self._environ, self._now, self._exits = job, environ, now, exits
-        self._open: Dict[str, BinaryIO] = {}
+        self._job, self._now = job, now
+        self.paths = {node.name: output_path(job, environ, now, node.name) for node in nodes}
+        self._shared: Dict[str, BinaryIO] = {}
+        users = Counter(self.paths.values())
+        for name, path in self.paths.items():
+            if users[path] > 1 and path not in self._shared:
+                self._shared[path] = exits.enter_context(self._opened(name))
+        for name in list(self.paths)[:1]:
+            if self.paths[name] not in self._shared:
+                self._opened(name).close()
 
-    def streams(self, target: str) -> FileStreams:
-        path = output_path(self._job, self._environ, self._now, target)
-        self.paths[target] = path
-        if path not in self._open:
-            self._open[path] = self._exits.enter_context(self._opened(path, target))
-        return FileStreams(self._open[path], self._open[path])
+    def streams(self, node: Found) -> FileStreams:
+        shared = self._shared.get(self.paths[node.name])
+        if shared is not None:
+            return SharedFileStreams(shared, shared)
+        file = self._opened(node.name)
+        return FileStreams(file, file)
 
-    def _opened(self, path: str, target: str) -> BinaryIO:
+    def _opened(self, target: str) -> BinaryIO:
         if self._job.output:
             return open_output(self._job.output, self._now, target)
-        return open_fresh(path)
-
-
-def _how_it_ended(result: CommandResult) -> str:
-    return result.reason or "exit status %d" % result.status
+        return open_fresh(self.paths[target])
 
 
 def _safe(name: str) -> str:

@@ -194,7 +194,7 @@ class RemoteCommand(FleetMember):
             directory = ""
             if self.request.read_input:
                 directory = "/tmp/ssm-plugin-" + os.urandom(16).hex()
-            line = remote_line(self.request.argv, directory)
+            line = remote_line(self.request.argv, directory, self.request.raw_input)
             self._record = CommandRecord(line.marker)
             session = self._session = self._start(line.text)
             session.execute()

@@ -76,10 +76,16 @@ sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
 # end is lost with a connection, which must not pass for the end of the input. A command that ends
-# before its input does writes that line itself: a shell waits for all parts of a pipeline.
+# before its input does writes that line itself: a shell waits for all parts of a pipeline. It may
+# come into the middle of another one, which is then wrong, and nobody's concern any more.
 _DECODE = """\
-sed -n "/^[.]/q;p" <"$0" | base64 -d | { (exec "$@"); s=$?
+command -v base64 >/dev/null || echo "there is no base64 to decode the input" >&2
+sed -n "/^[.]/q;p" <"$0" | base64 -d 2>/dev/null | { (exec "$@"); s=$?
 (printf "\\n.\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
+
+
+# The input comes as it is, and has no end.
+_PASS = 'exec "$@" <"$0"'
 
 
 class RemoteLine(NamedTuple):
@@ -89,10 +95,12 @@ class RemoteLine(NamedTuple):
     marker: bytes
 
 
-def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
+def remote_line(
+    argv: Sequence[str], input_directory: str = "", raw_input: bool = False
+) -> RemoteLine:
     """The line that runs ``argv`` at the node. With ``input_directory``, which must not exist
     there, its standard input is what comes through the FIFO ``i`` in there, as base64 lines ended
-    by a dot; else it has none.
+    by a dot, or with ``raw_input`` as it is, and without an end; else it has none.
 
     :raises UsageError: for what no command line of a session can hold
     """
@@ -100,7 +108,7 @@ def remote_line(argv: Sequence[str], input_directory: str = "") -> RemoteLine:
     halves = [os.urandom(10).hex() for _ in range(2)]
     words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
     if input_directory:
-        words += ["sh", "-c", _DECODE, input_directory + "/i"]
+        words += ["sh", "-c", _PASS if raw_input else _DECODE, input_directory + "/i"]
     text = quote(words + list(argv))
     if len(text) > MAXIMUM:
         raise UsageError(

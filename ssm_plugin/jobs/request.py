@@ -15,7 +15,8 @@ ReadInput = Callable[[], Optional[bytes]]
 
 class CommandRequest(NamedTuple):
     """``target`` is what the service knows; ``name`` what the user calls it. ``timeout`` is in
-    seconds, over all. ``retries`` count for starting only: a command that ran is not run again."""
+    seconds, over all. ``retries`` count for starting only: a command that ran is not run again.
+    ``raw_input``: the command knows by itself where its input ends, so it may come as it is."""
 
     target: str
     argv: Tuple[str, ...]
@@ -25,6 +26,7 @@ class CommandRequest(NamedTuple):
     retries: int = 0
     read_input: Optional[ReadInput] = None
     reason: Optional[str] = None
+    raw_input: bool = False
 
 
 class CommandResult(NamedTuple):
@@ -47,6 +49,11 @@ class CommandResult(NamedTuple):
     def seconds(self) -> float:
         return self.ended_at - self.started_at
 
+    @property
+    def was_begun(self) -> bool:
+        """Whether anything was done for it: then there may be output."""
+        return bool(self.session_id) or self.ended_at != self.started_at
+
 
 def shell_argv(line: str) -> Tuple[str, ...]:
     """The words that run a shell's command line."""
@@ -59,6 +66,18 @@ _HEAD = ("TARGET", "STATUS", "SECONDS", "STDOUT", "STDERR", "REASON")
 def worst(results: Sequence[CommandResult]) -> int:
     """The exit status of many commands: the highest."""
     return max((result.status for result in results), default=0)
+
+
+class FleetOutcome(NamedTuple):
+    """``results`` in the order of the nodes. ``signum`` is the signal that ended it all, if one
+    did: then it is the exit status, whatever else went wrong."""
+
+    results: List[CommandResult]
+    signum: Optional[int] = None
+
+    @property
+    def status(self) -> int:
+        return worst(self.results) if self.signum is None else 128 + self.signum
 
 
 def table(results: Sequence[CommandResult]) -> str:
@@ -95,9 +114,9 @@ def as_object(result: CommandResult) -> Dict[str, object]:
     }
 
 
-def as_objects(results: Sequence[CommandResult]) -> Dict[str, object]:
-    """The same of many: one object too, with the worst status."""
-    return {"status": worst(results), "targets": [as_object(result) for result in results]}
+def as_objects(outcome: FleetOutcome) -> Dict[str, object]:
+    """The same of many: one object too, with the status of all."""
+    return {"status": outcome.status, "targets": [as_object(one) for one in outcome.results]}
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

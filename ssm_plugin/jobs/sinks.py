@@ -1,14 +1,14 @@
 """Where output goes if it does not simply go to stdout and stderr: with prefixes, or into files."""
 
+import errno
 import os
 import re
-import threading
 from datetime import datetime
-from typing import BinaryIO, List
+from typing import BinaryIO, ContextManager, List
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
-from ..files import open_unbuffered
+from ..files import make_private_directories, open_unbuffered
 from ..session.streams import Streams, write_all
 
 # A line that is longer is cut into pieces, each with the prefix, so that memory is bounded.
@@ -16,10 +16,10 @@ LONGEST_LINE = 65536
 
 
 class PrefixedStreams(Streams):
-    """Whole lines, each with the target's name in front. ``lock`` is shared by all targets;
-    ``output`` is the descriptor that takes the standard output."""
+    """Whole lines, each with the target's name in front. ``lock`` is shared by all targets, and
+    held while something is written; ``output`` is the descriptor that takes the standard output."""
 
-    def __init__(self, name: str, lock: threading.Lock, output: int = 1) -> None:
+    def __init__(self, name: str, lock: ContextManager[object], output: int = 1) -> None:
         self.stdin = None
         self._stdout = output
         self._lock = lock
@@ -77,12 +77,33 @@ class FileStreams(Streams):
             file.close()
 
 
+class SharedFileStreams(FileStreams):
+    """The same into files that others still write to."""
+
+    def finish(self) -> None:
+        """Whoever opened them closes them."""
+
+
 def open_fresh(path: str) -> BinaryIO:
     """Open a file of one's own for writing, empty; its directories are made.
 
     :raises LocalError: naming the path
     """
     return _open(path, os.O_TRUNC)
+
+
+def make_directory(path: str) -> None:
+    """Make sure, before anything is started, that files can be made in it.
+
+    :raises LocalError: naming the path
+    """
+    try:
+        make_private_directories(path)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or error
+        raise LocalError("no output files can be made in %r: %s" % (path, why)) from error
 
 
 def _append(file: BinaryIO, data: bytes) -> None:

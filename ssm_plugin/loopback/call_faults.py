@@ -2,9 +2,10 @@
 
 import random
 import threading
+import time
 from typing import Optional
 
-from .fault_plan import FaultPlan
+from .fault_plan import CallRate, FaultPlan
 from .faults import Dice
 from .json_api import ApiError
 
@@ -19,6 +20,7 @@ class CallFaults:
         self._denied = plan.deny
         self._left = plan.throttle.after
         self._dice = Dice(plan.throttle.amount, random.Random("%d throttle" % plan.seed))
+        self._rate = _Rate(plan.calls) if plan.calls else None
         self._lock = threading.Lock()
 
     def fault(self, operation: str) -> Optional[ApiError]:
@@ -27,7 +29,13 @@ class CallFaults:
             return _denied(operation)
         if operation in _LOOK_UPS and self._throttles():
             return _throttled(operation)
+        if self._rate is not None and not self._takes(operation, self._rate):
+            return _throttled(operation)
         return None
+
+    def _takes(self, operation: str, rate: "_Rate") -> bool:
+        with self._lock:
+            return rate.takes(operation, time.monotonic())
 
     def _throttles(self) -> bool:
         with self._lock:
@@ -35,6 +43,27 @@ class CallFaults:
                 self._left -= 1
                 return False
             return self._dice.roll()
+
+
+class _Rate:
+    """A bucket of tokens, which holds as many as a second brings. Times are given."""
+
+    def __init__(self, plan: CallRate) -> None:
+        self._plan = plan
+        self._tokens = float(plan.rate)
+        self._counted_at: Optional[float] = None
+
+    def takes(self, operation: str, now: float) -> bool:
+        if self._plan.names and operation not in self._plan.names:
+            return True
+        if self._counted_at is not None:
+            earned = (now - self._counted_at) * self._plan.rate
+            self._tokens = min(float(self._plan.rate), self._tokens + earned)
+        self._counted_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
 
 
 def _denied(operation: str) -> ApiError:

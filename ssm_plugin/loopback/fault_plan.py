@@ -38,7 +38,10 @@ FAULTS = """\
   lose-channel-closed  the end of the session is not told
   pace=D               rest for D after each message, commands apart; try 1.2ms
   throttle=[N:]A       look-ups of nodes are throttled, after N of them
+  calls=N[:CALL+CALL]  only N calls a second, of all or of these; throttle more
   deny=CALL[+CALL]     no permission for the calls: DescribeInstances and such
+  delivery=D           give up a command after D if its node does not answer
+  lag=D                a command's invocations cannot be looked up for D
   seed=N               of the random numbers; 0 without
 
 A is a rate (5%, 0.05), a count from the first one on (3), or missing: all. N
@@ -82,6 +85,13 @@ class Throttle(NamedTuple):
     amount: Amount = NEVER
 
 
+class CallRate(NamedTuple):
+    """``rate`` calls a second. ``names`` are the operations that are meant; empty: all."""
+
+    rate: int
+    names: Tuple[str, ...] = ()
+
+
 class DirectionPlan(NamedTuple):
     """``delay_time`` is in seconds."""
 
@@ -111,7 +121,10 @@ class FaultPlan(NamedTuple):
     lose_channel_closed: bool = False
     pace: float = 0.0  # seconds
     throttle: Throttle = Throttle()
+    calls: Optional[CallRate] = None
     deny: Tuple[str, ...] = ()
+    delivery: Optional[float] = None  # seconds
+    lag: float = 0.0  # seconds
     seed: int = 0
 
 
@@ -215,6 +228,11 @@ def _throttle(value: Optional[str]) -> Throttle:
     return Throttle(_count(after) if colon else 0, parse_amount(amount or None))
 
 
+def _call_rate(value: Optional[str]) -> CallRate:
+    rate, colon, names = (value or "").partition(":")
+    return CallRate(_positive(rate), _calls(names) if colon else ())
+
+
 def _calls(value: Optional[str]) -> Tuple[str, ...]:
     names = (value or "").split("+")
     if not all(re.match("[A-Z][A-Za-z]{1,60}\\Z", name) for name in names):
@@ -271,6 +289,9 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "lose-channel-closed": _field("lose_channel_closed", _flag),
     "pace": _field("pace", _pause),
     "throttle": _field("throttle", _throttle),
+    "calls": _field("calls", _call_rate),
     "deny": _field("deny", _calls),
+    "delivery": _field("delivery", _pause),
+    "lag": _field("lag", _pause),
     "seed": _field("seed", _count),
 }

@@ -99,7 +99,7 @@ class _Connection:
             self._send_head(answer.status, answer.headers)
             answer.serve(self.stream, self._buffer)
             return False
-        self._answer(answer, request.keep_alive)
+        self._answer(answer, request.keep_alive, request.method != "HEAD")
         return request.keep_alive
 
     def _read_head(self, deadline: float) -> Optional[bytes]:
@@ -130,12 +130,12 @@ class _Connection:
         while self.stream.recv(65536, deadline - time.monotonic()):
             pass
 
-    def _answer(self, response: HttpResponse, keep_alive: bool) -> None:
+    def _answer(self, response: HttpResponse, keep_alive: bool, has_body: bool = True) -> None:
         headers = list(response.headers)
         headers.append(("Content-Length", str(len(response.body))))
         if not keep_alive:
             headers.append(("Connection", "close"))
-        self._send_head(response.status, headers, response.body)
+        self._send_head(response.status, headers, response.body if has_body else b"")
 
     def _send_head(self, status: int, headers: Headers, body: bytes = b"") -> None:
         lines = ["HTTP/1.1 %d %s" % (status, _PHRASES.get(status, "Error"))]

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from ..transport.worker import WorkerFailed
 from .buckets import LocalBuckets
+from .fault_plan import FaultPlan
 from .json_api import ApiError, Fields, field
 from .node_api import platform_type
 from .nodes import LocalNode, LocalNodes
@@ -35,8 +36,7 @@ _STAGES = ("Executing", "Complete")
 
 class RunCommand:
     """``any_name``: every instance id is a node, besides ``nodes``. ``base_url`` is where the
-    objects of ``buckets`` are. ``patience`` (s) shortens the time for deliveries; ``lag`` (s) is
-    how long an invocation cannot be seen."""
+    objects of ``buckets`` are."""
 
     def __init__(
         self,
@@ -45,8 +45,7 @@ class RunCommand:
         buckets: LocalBuckets,
         base_url: str,
         failed: Callable[[WorkerFailed], object],
-        patience: Optional[float] = None,
-        lag: float = 0.0,
+        plan: FaultPlan,
     ) -> None:
         self.operations: Mapping[str, Callable[[Fields], Fields]] = {
             "SendCommand": self._send,
@@ -55,11 +54,11 @@ class RunCommand:
             "GetCommandInvocation": self._get_invocation,
             "CancelCommand": self._cancel,
         }
-        self.engine = Engine(self._obstacle, buckets, failed, patience)
+        self.engine = Engine(self._obstacle, buckets, failed, plan.delivery)
         self._nodes = nodes
         self._any_name = any_name
         self._base_url = base_url
-        self._lag = lag
+        self._lag = plan.lag
 
     def close(self, seconds: float) -> None:
         self.engine.close(seconds)

@@ -5,6 +5,7 @@ command for 5,000 nodes costs no more threads than one for a single node. A node
 answer does not count towards a command's concurrency.
 """
 
+import errno
 import os
 import resource
 import selectors
@@ -16,6 +17,7 @@ from collections import OrderedDict, deque
 from typing import Callable, Deque, Dict, List, Optional, Set
 
 from ..transport.worker import Worker, WorkerFailed
+from .agent_work import environment
 from .buckets import LocalBuckets, Uploads
 from .run_command_shell import Shell, kill_left, not_started
 from .run_command_state import (
@@ -25,6 +27,7 @@ from .run_command_state import (
     EXECUTION_TIMED_OUT,
     FAILED,
     IN_PROGRESS,
+    PENDING,
     Command,
     Invocation,
 )
@@ -38,12 +41,14 @@ _RETRY = 0.25  # seconds until a node that does not answer is tried again
 # Seconds between looks whether a script whose outputs are closed has ended: at first, and later.
 _SOON, _LATER, _NEW = 0.001, 0.02, 0.05
 _LEADERS = 100000
+# What the machine may lack for one more process.
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class Engine:
     """``obstacle`` tells why a node does not get a command now: the details, or None. ``patience``
     is the time (s) for delivery, where commands give more. ``changed`` is the lock of all state,
-    and is notified when an invocation ends."""
+    and is notified when what can be looked up changes."""
 
     def __init__(
         self,
@@ -63,13 +68,14 @@ class Engine:
         self._closing = False
         self._wake = -1  # until there is a thread to be woken
         # The thread's own
-        self._most = _most_shells()
+        self._limit = self._most = _most_shells()
         self._retry_at = 0.0
         self._shells: Dict[Invocation, Shell] = {}
         self._uploads: Dict[Invocation, Uploads] = {}
         self._silent: Dict[Shell, float] = {}  # since when their outputs are closed
         self._leaders: Deque[int] = deque(maxlen=_LEADERS)
         self._folder = ""
+        self._environment: Dict[str, str] = {}
 
     # Called from other threads
 
@@ -114,6 +120,7 @@ class Engine:
     # The engine's thread
 
     def _run(self) -> None:
+        self._environment = environment()
         with selectors.DefaultSelector() as self._selector:
             self._selector.register(self._woken, selectors.EVENT_READ)
             try:
@@ -155,6 +162,7 @@ class Engine:
         """Whether the node gets it now."""
         command = invocation.command
         details = self._obstacle(invocation)
+        self.changed.notify_all()
         if details is None:
             invocation.details = IN_PROGRESS
             invocation.started = time.time()
@@ -166,7 +174,6 @@ class Engine:
             command.delayed.append(invocation)
         else:
             command.end(invocation, details)
-            self.changed.notify_all()
         return False
 
     def _time_for(self, command: Command) -> float:
@@ -177,6 +184,7 @@ class Engine:
         for command in self._active:
             if command.waiting and command.expires_at <= now:
                 command.end_waiting(DELIVERY_TIMED_OUT)
+                self.changed.notify_all()
         if now < self._retry_at:
             return
         self._retry_at = now + _RETRY
@@ -185,6 +193,7 @@ class Engine:
             for invocation in delayed:
                 if invocation.deadline <= now:
                     command.end(invocation, DELIVERY_TIMED_OUT)
+                    self.changed.notify_all()
                 elif self._obstacle(invocation) is None:
                     command.waiting.append(invocation)
                 else:
@@ -206,19 +215,30 @@ class Engine:
             uploads = Uploads(self._buckets, request.bucket, invocation.s3_folder)
         try:
             script = self._script(invocation.command)
-            shell = Shell(invocation, script, uploads.write if uploads else None)
+            keep = uploads.write if uploads else None
+            shell = Shell(invocation, script, keep, self._environment)
         except (OSError, ValueError) as error:
-            with self.changed:
-                invocation.command.running -= 1
-                output = not_started(error, request.working_directory)
-                invocation.command.end(invocation, FAILED, output)
-                self.changed.notify_all()
+            self._not_started(invocation, error)
             return
         self._shells[invocation] = shell
         if uploads:
             self._uploads[invocation] = uploads
         for stream in shell.streams:
             self._selector.register(stream, selectors.EVENT_READ, shell)
+
+    def _not_started(self, invocation: Invocation, error: Exception) -> None:
+        command = invocation.command
+        with self.changed:
+            command.running -= 1
+            if getattr(error, "errno", None) in _SHORT_OF and self._shells:
+                # It gets its turn when another one has ended.
+                self._most = len(self._shells)
+                invocation.details = PENDING
+                command.waiting.appendleft(invocation)
+                return
+            output = not_started(error, command.request.working_directory)
+            command.end(invocation, FAILED, output)
+            self.changed.notify_all()
 
     def _script(self, command: Command) -> str:
         if not command.script:
@@ -278,6 +298,7 @@ class Engine:
 
     def _finish(self, invocation: Invocation) -> None:
         shell = self._shells.pop(invocation)
+        self._most = min(self._limit, self._most + 1)
         if self._silent.pop(shell, None) is None:
             for stream in shell.streams:
                 if stream.fileno() in self._selector.get_map():

@@ -6,19 +6,22 @@ one thread, which reads when there is something to read.
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
-from typing import Callable, Container, Dict, Optional, Tuple
+from typing import Callable, Container, Dict, Mapping, Optional, Tuple
 
 from .agent_command import EACH_BYTE
-from .agent_work import environment, kill_session, signal_group
+from .agent_work import kill_session, signal_group
+from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
 
 STDOUT_LIMIT, STDERR_LIMIT, BOTH_LIMIT = 24000, 8000, 2500  # bytes
 KILLED = 137
 
 PIECE = 65536
+_SH = shutil.which("sh") or "/bin/sh"
 _SUFFIX = b"--output truncated--"
 _OUT_CUT = b"\n---Output truncated---"
 _ERR_CUT = b"\n---Error truncated----"
@@ -30,10 +33,17 @@ Keep = Callable[[str, bytes], None]
 
 
 class Shell:
-    """``keep(name, data)`` gets the whole ``stdout`` and ``stderr`` piece by piece, if given. What
-    the constructor raises is OSError or ValueError: see ``not_started``."""
+    """``keep(name, data)`` gets the whole ``stdout`` and ``stderr`` piece by piece, if given.
+    ``variables`` are the environment of whoever runs it. What the constructor raises is OSError or
+    ValueError: see ``not_started``."""
 
-    def __init__(self, invocation: Invocation, script: str, keep: Optional[Keep]) -> None:
+    def __init__(
+        self,
+        invocation: Invocation,
+        script: str,
+        keep: Optional[Keep],
+        variables: Mapping[str, str],
+    ) -> None:
         request = invocation.command.request
         self.invocation = invocation
         self.deadline = time.monotonic() + request.execution_timeout
@@ -44,12 +54,12 @@ class Shell:
         self._names: Dict[int, Tuple[str, int]] = {}
         folder = request.working_directory
         self._process = subprocess.Popen(
-            ["sh", "-c", shlex.quote(script)],
+            [_SH, "-c", shlex.quote(script)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder if os.path.isabs(folder) else None,
-            env=_environment(invocation),
+            env=dict(variables, **_facts(invocation.node)),
             start_new_session=True,
         )
         assert self._process.stdout is not None and self._process.stderr is not None
@@ -196,12 +206,13 @@ _SIGNALS: Dict[int, str] = {
 }
 
 
-def _environment(invocation: Invocation) -> Dict[str, str]:
-    name, _, version = invocation.node.platform.rpartition(" ")
-    return environment(
-        AWS_SSM_INSTANCE_ID=invocation.node.node_id,
-        AWS_SSM_REGION_NAME="us-east-1",
-        AWS_SSM_PLATFORM_NAME=name or version,
-        AWS_SSM_PLATFORM_VERSION=version if name else "",
-    )
+def _facts(node: LocalNode) -> Dict[str, str]:
+    """What an agent tells a script in its environment."""
+    name, _, version = node.platform.rpartition(" ")
+    return {
+        "AWS_SSM_INSTANCE_ID": node.node_id,
+        "AWS_SSM_REGION_NAME": "us-east-1",
+        "AWS_SSM_PLATFORM_NAME": name or version,
+        "AWS_SSM_PLATFORM_VERSION": version if name else "",
+    }
 

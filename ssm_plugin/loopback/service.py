@@ -1,4 +1,4 @@
-"""The whole local service on ports of 127.0.0.1: API, key service, gateway, agents.
+"""The whole local service on ports of 127.0.0.1: APIs, key service, S3, gateway, agents.
 
 ``aws ssm start-session --endpoint-url`` with its ``endpoint_url`` works against it::
 
@@ -37,6 +37,7 @@ from .kms import KmsApi
 from .nodes import LocalNodes
 from .query_api import action_of
 from .run_command import RunCommand
+from .s3_api import S3Api
 from .signatures import SignatureCheck
 
 CLOSE_TIMEOUT = 10.0
@@ -93,8 +94,9 @@ class LocalService:
         any_name = nodes is None and targets is None
         self.nodes = nodes = nodes or LocalNodes([])
         self.run_command = RunCommand(
-            nodes, any_name, self.buckets, self.endpoint_url, self.failures.put
+            nodes, any_name, self.buckets, self.endpoint_url, self.failures.put, plan
         )
+        self.s3 = S3Api(self.buckets, self.signatures, fault)
         self.ssm = SsmApi(
             self.gateway, self.signatures, targets, nodes, self.run_command, fault
         )
@@ -196,13 +198,15 @@ class LocalService:
             return HttpResponse(403, b"forbidden\n")
         if request.path.startswith(DATA_CHANNEL):
             return self.gateway.answer(request)
+        if request.path != "/":
+            return self.s3.handle(request)
         action = action_of(request)
         if action:
             api = self._queries.get(action, self.ec2)
         else:
             target = request.headers.get("x-amz-target", "")
             api = self._apis.get(target.partition(".")[0], self.ssm)
-        return api.handle(request) if request.path == "/" else HttpResponse(404)
+        return api.handle(request)
 
     def _is_foreign(self, request: Request) -> bool:
         """Whether a web page may be behind it, or a name that was made to mean this machine."""

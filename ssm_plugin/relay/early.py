@@ -3,8 +3,9 @@
 import queue
 from typing import Callable, Optional, Union
 
-from ..aws.client import ServiceClient, StartedSession
+from ..aws.client import CALL_TIMEOUT, ServiceClient, StartedSession
 from ..errors import SsmPluginError
+from ..session.pacing import start_in_turn
 from ..session.starting import SessionRequest
 from ..session.termination import Termination
 from ..transport.worker import Worker, WorkerFailed
@@ -59,12 +60,14 @@ class EarlyStart:
             terminating.finish(_TERMINATE_LIMIT)
 
     def _run(self) -> None:
-        request = self._request
-        try:
-            self._answers.put(
-                self._service.start_session(
-                    request.target, request.document_name, request.parameters, request.reason
-                )
+        request, service = self._request, self._service
+
+        def start() -> StartedSession:
+            return service.start_session(
+                request.target, request.document_name, request.parameters, request.reason
             )
+
+        try:
+            self._answers.put(start_in_turn(service, start, patience=CALL_TIMEOUT))
         except SsmPluginError as error:
             self._answers.put(error)

@@ -7,12 +7,14 @@ import time
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import logs
+from ..aws.client import CALL_TIMEOUT
 from ..channel.events import Started
 from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT
 from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
+from ..session.pacing import start_in_turn
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
 from ..session.starting import SessionRequest, ending_status, make_session
@@ -209,8 +211,12 @@ class Relay:
         logging.begin()
         parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
         request = self._request._replace(parameters=parameters)
-        started = service.start_session(
-            request.target, request.document_name, request.parameters, request.reason
+        started = start_in_turn(
+            service,
+            lambda: service.start_session(
+                request.target, request.document_name, request.parameters, request.reason
+            ),
+            patience=CALL_TIMEOUT,
         )
         session = make_session(request, started, self._environment, None, self._make_runner)
         with self._changed:

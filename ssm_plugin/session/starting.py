@@ -13,6 +13,7 @@ from ..transport.worker import Worker, WorkerFailed
 from ..wire.message import random_id
 from .environment import Environment
 from .events import EndRequested, SessionEvent, StartAnswered, StartFailed
+from .pacing import start_in_turn
 from .protocols import RunnerFactory
 from .session import Session
 from .termination import Termination
@@ -76,17 +77,18 @@ def wait_for_start(
 ) -> StartedSession:
     """Call ``start`` aside. Takes events while it waits: SessionInterrupted if one of them ends it,
     as ``ends`` tells by an exit status, or ``timeout`` s have passed (124); a session that is made
-    all the same is terminated. ``waiting`` for ``target`` to connect, it is called again."""
+    all the same is terminated. It is called when its turn has come, and again when the service
+    throttled it, or, ``waiting`` for ``target`` to connect, when it is not connected yet."""
     watch = _Watch(events, ends, None if timeout is None else time.monotonic() + timeout)
     if waiting is None:
-        return _start_once(service, start, watch)
+        return _start_in_turn(service, start, watch)
     give_up_at: Optional[float] = None
     attempts = 0
     try:
         while True:
             attempts += 1
             try:
-                return _start_once(service, start, watch)
+                return _start_in_turn(service, start, watch)
             except SsmPluginError as error:
                 now = time.monotonic()
                 give_up_at = give_up_at or now + waiting.limit
@@ -135,6 +137,15 @@ class _Watch:
             status = self.status(event)
             if status is not None:
                 raise SessionInterrupted(interrupted, status)
+
+
+def _start_in_turn(
+    service: ServiceClient, start: Callable[[], StartedSession], watch: _Watch
+) -> StartedSession:
+    def sleep(seconds: float) -> None:
+        watch.sleep(seconds, "interrupted while the session waited for its turn to start")
+
+    return start_in_turn(service, lambda: _start_once(service, start, watch), sleep)
 
 
 def _start_once(

@@ -48,6 +48,9 @@ class Streams:
     def flush(self) -> None:
         """The output is over: write what is still held back."""
 
+    def finish(self) -> None:
+        """Nothing more comes, for good: close what was opened for it."""
+
     @property
     def on_terminal(self) -> bool:
         """Whether a person types the input and sees the output."""

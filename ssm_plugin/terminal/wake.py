@@ -26,6 +26,13 @@ def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
         return {key.fd for key, _ in selector.select(timeout)}
 
 
+def writable(fd: int) -> bool:
+    """Whether a short write would not wait, now."""
+    with _Selector() as selector:
+        selector.register(fd, selectors.EVENT_WRITE)
+        return bool(selector.select(0))
+
+
 class WakePipe:
     """``reader`` becomes readable, for good, once another thread calls :meth:`close`.
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from ssm_plugin.copying.options import CopyOptions
+from ssm_plugin.copying.options import CopyOptions, TargetReport
 from ssm_plugin.copying.places import parse_place, plan
 from ssm_plugin.copying.transfer import TargetCopy
 from ssm_plugin.nodes.targets import Found
@@ -43,7 +43,7 @@ class Copies:
     def cp(self, *places, **options):
         """The report."""
         copy = self.make(*places, **options)
-        return copy.report(copy.run())
+        return TargetReport(copy.run(), copy.files)
 
 
 class ScriptNode:
@@ -53,7 +53,7 @@ class ScriptNode:
         self._shell = [shutil.which(shell[0])] + list(shell[1:])
         self._environ = dict(os.environ)
         if tools is not None:
-            self._environ["PATH"] = _folder_of(tools, folder)
+            self._environ["PATH"] = folder_of(tools, folder)
 
     def run(self, work):
         """Let a ``Download`` or ``Upload`` have its command; status and stderr of it."""
@@ -92,7 +92,7 @@ def _feed(stdin, work):
         pass  # the command wants no more
 
 
-def _folder_of(tools, folder):
+def folder_of(tools, folder):
     os.makedirs(str(folder), exist_ok=True)
     for tool in tools:
         found = sys.executable if tool == "python3" else shutil.which(tool)

@@ -5,6 +5,7 @@ As a program (``python3 tests/support/interpreters.py``) it prints them, oldest 
 """
 
 import glob
+import json
 import os
 import re
 import subprocess
@@ -16,17 +17,25 @@ _PROBE = (
     "import platform, sys; "
     "sys.stdout.write('%s %d %d' % ((platform.python_implementation(),) + sys.version_info[:2]))"
 )
+_VARIABLE = "SSM_TEST_PYTHONS"
 _NAME = re.compile(r"python(\d(\.\d+)?)?\Z")
 
 
 def interpreters() -> Dict[Version, str]:
-    """(major, minor) -> path, oldest first: in pyenv's versions, then along PATH."""
+    """(major, minor) -> path, oldest first: in pyenv's versions, then along PATH. The answer is
+    kept in the environment, since each look starts each of them."""
+    if _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = json.dumps([[*version, path] for version, path in _found()])
+    return {(major, minor): path for major, minor, path in json.loads(os.environ[_VARIABLE])}
+
+
+def _found() -> List[Tuple[Version, str]]:
     found: Dict[Version, str] = {}
     for path in _candidates():
         version = _version(path)
         if version and version not in found:
             found[version] = path
-    return dict(sorted(found.items()))
+    return sorted(found.items())
 
 
 def _candidates() -> List[str]:

@@ -9,6 +9,7 @@ import pytest
 from ssm_plugin import logs
 from ssm_plugin.aws.client import DataKey, ResumedSession, ServiceClient, StartedSession
 from ssm_plugin.aws.credentials import CredentialProvider
+from ssm_plugin.aws.service_errors import is_throttled
 from ssm_plugin.aws.sigv4 import sign
 from ssm_plugin.config import LogSettings, NetworkSettings
 from ssm_plugin.errors import (
@@ -192,10 +193,15 @@ def test_a_refusal_is_an_error_with_its_code_and_is_not_repeated(make_client):
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, reply(429, b""), THROTTLED_BY_503])
-def test_throttling_is_retried_even_for_a_start(make_client, answer):
-    with scripted(answer, answer, reply(200, STARTED)) as server:
-        assert make_client(server).start_session("i-1").session_id == "s-1"
-    assert len(server.requests) == 3
+def test_a_start_that_is_throttled_fails_at_once_and_may_be_repeated(make_client, answer):
+    """Whoever starts sessions waits for its turn: all threads share a pacer."""
+    with scripted(answer, reply(200, STARTED)) as server:
+        client = make_client(server)
+        with pytest.raises(ServiceError) as caught:
+            client.start_session("i-1")
+        assert is_throttled(caught.value) and not caught.value.uncertain
+        assert client.start_session("i-1").session_id == "s-1"
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, FAULT])

@@ -49,6 +49,12 @@ LINES = [
     (b"--log-level deb", b"ug", b"[--log-level][debug]"),
     (b"help exit", b"-status", b"[help][exit-status]"),
     (b"exec db1 -- ./some-f", b"ile-here", b"[exec][db1][--][./some-file-here]"),
+    (b"cp -r till", b"-3:", b"[cp][-r][till-3:]"),
+    (b"cp db1,ti", b"ll-3:", b"[cp][db1,till-3:]"),
+    (b"cp pre:o", b"ne:", b"[cp][pre:one:]"),
+    (b"cp some-f", b"ile-here", b"[cp][some-file-here]"),
+    (b"cp a till-3:x ./some-f", b"ile-here", b"[cp][a][till-3:x][./some-file-here]"),
+    (b"cp --speed au", b"to", b"[cp][--speed][auto]"),
 ]
 
 
@@ -92,6 +98,31 @@ def test_the_tab_key_completes(home, shell):
             program.expect(b"RAN:" + ran + b".")
 
 
+@pytest.mark.may_skip
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_a_path_follows_a_target_without_a_space_and_a_file_with_one(home, shell):
+    argv, load = SHELLS[shell]
+    if not shutil.which(argv[0]):
+        pytest.skip("there is no %s" % shell)
+    os.mkdir(os.path.join(home["HOME"], "till-room"))
+    os.rename(
+        os.path.join(home["HOME"], "some-file-here"),
+        os.path.join(home["HOME"], "till-room", "file"),
+    )
+    environ = dict(home, TERM="xterm") if shell == "fish" else home
+    with PtyProcess(argv, cols=200, env=environ, cwd=home["HOME"]) as program:
+        program.send(load.encode() + b"; ssm-plugin ready\r")
+        program.expect(b"RAN:[ready].")
+        program.send(b"ssm-plugin cp till-3\t")
+        program.expect(b":")
+        program.send(b"/etc/x till-r\t")
+        program.expect(b"oom/")
+        program.send(b"fi\t")
+        program.expect(b"le")
+        program.send(b"\r")
+        program.expect(b"RAN:[cp][till-3:/etc/x][till-room/file].")
+
+
 def answers(cli, *words):
     status, stdout, stderr = cli.run("completion", "for", "zsh", *words)
     assert (status, stderr) == (0, b"")
@@ -107,6 +138,14 @@ def test_all_commands_are_there(cli):
     from ssm_plugin.commands.program import COMMANDS
 
     assert answers(cli, "") == list(COMMANDS)
+
+
+def test_a_copy_is_from_or_to_files_and_targets(cli):
+    cli.configure("targets: {web-7: i-1, web-8: i-2, db: i-3}")
+    assert answers(cli, "cp", "web") == [":files", "web-7:", "web-8:"]
+    assert answers(cli, "cp", "a", "web-7,d") == [":files", "web-7,db:"]
+    assert answers(cli, "cp", "./a") == [":files"]
+    assert answers(cli, "cp", "web-7:/etc/") == []
 
 
 def test_options_are_those_of_the_command(cli):

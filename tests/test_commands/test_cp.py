@@ -104,6 +104,40 @@ def test_json_has_a_result_for_each_file(cli, tmp_path, there):
     assert "No such file" in target["files"][1]["reason"]
 
 
+@pytest.mark.parametrize("is_upload", [True, False], ids=["up", "down"])
+def test_json_of_a_tree_has_a_line_for_each_file_of_it(cli, tmp_path, there, is_upload):
+    root = (tmp_path if is_upload else there) / "t"
+    (root / "d").mkdir(parents=True)
+    digests = {"d/a": random_file(root / "d" / "a", 70000), "é": random_file(root / "é", 0)}
+    (root / "link").symlink_to("d/a")
+    (root / "out").symlink_to("/etc/passwd")
+    places = ["t", node(there)] if is_upload else [node(root), "."]
+    status, out, err = cli.run("cp", "-r", "--json", *places)
+    *lines, last = [json.loads(line) for line in out.decode("ascii").splitlines()]
+    assert (status, err, last["status"]) == (1, b"", 1)
+    file, = last["targets"][0]["files"]
+    assert file["skipped"] == ["out: a link that leads out of the directory"]
+    assert all((one["target"], one["source"]) == (TARGET, places[0]) or not is_upload
+               for one in lines)
+    found = {one["path"]: (one["kind"], one["status"], one["bytes"], one["sha256"])
+             for one in lines}
+    assert found == {
+        "d/a": ("file", 0, 70000, digests["d/a"]),
+        "é": ("file", 0, 0, digests["é"]),
+        "link": ("link", 0, 0, None),
+        "out": ("other", 1, 0, None),
+    }
+
+
+def test_json_of_a_tree_that_was_not_copied_is_one_object(cli, tmp_path, there):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a").write_text("a")
+    (there / "t").write_text("in the way")
+    status, out, err = cli.run("cp", "-r", "--json", "t", node(there))
+    result = json.loads(out.decode("ascii"))
+    assert (status, err, result["targets"][0]["files"][0]["sha256"]) == (1, b"", None)
+
+
 def test_what_is_left_out_of_a_tree_is_named_and_the_status_says_so(cli, tmp_path, there):
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "out").symlink_to("/etc/passwd")

@@ -10,6 +10,7 @@ import pytest
 
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from tests.support.commands import TIME_LIMIT, Cli, processes_with, wait_until_gone
+from tests.support.copies import wait_until
 from tests.support.running import TARGET
 from tests.support.service import local_service
 
@@ -395,10 +396,7 @@ def test_what_was_sent_to_the_background_outlives_its_shell(cli, tmp_path, servi
     subprocess.check_call(
         ["sh", "-c", quoted, "sh"] + argv, env=cli.environ, cwd=str(tmp_path), timeout=5
     )
-    deadline = time.monotonic() + 10
-    while not (tmp_path / "done").exists() and time.monotonic() < deadline:
-        os.sched_yield()
-    assert (tmp_path / "done").exists()
+    wait_until((tmp_path / "done").exists)
 
 
 @pytest.mark.e2e

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
+from tests.support.copies import wait_until
 from tests.support.service import local_service
 
 CONFIGURATION = """\
@@ -129,15 +130,13 @@ def test_of_ten_at_once_one_runs_and_nine_say_so_and_a_crash_leaves_no_lock(cli,
         "command: [sh, -c, 'echo on >>\"$1\"; sleep 1000', '%s', '%s']}}" % (mark, began)
     )
     processes = [cli.start("run", "once") for _ in range(10)]
-    refused = []
-    while len(refused) < 9:
-        refused += [p for p in processes if p not in refused and p.poll() is not None]
+    wait_until(lambda: sum(p.poll() is not None for p in processes) == 9)
+    refused = [p for p in processes if p.returncode is not None]
     assert [p.returncode for p in refused] == [255] * 9
     for process in refused:
         assert b"already running" in process.communicate()[1]
     [running] = [p for p in processes if p not in refused]
-    while not began.read_text():
-        pass
+    wait_until(began.read_text)
     assert began.read_text() == "on\n"
     running.kill()
     running.communicate()
@@ -145,8 +144,7 @@ def test_of_ten_at_once_one_runs_and_nine_say_so_and_a_crash_leaves_no_lock(cli,
         session.terminate()
     assert wait_until_gone(mark, 5)
     with cli.start("run", "once") as again:
-        while began.read_text() != "on\non\n":
-            assert again.poll() is None
+        wait_until(lambda: began.read_text() == "on\non\n")
         again.send_signal(signal.SIGTERM)
         assert again.wait(10) == 143
     assert wait_until_gone(mark, 3)

@@ -25,7 +25,7 @@ DATA = bytes(range(256)) * 1000 + b"end"
 AT_NODE = PREFIX + "0a1b2c3d" + SUFFIX
 PLAIN = CopyOptions()
 ALL = CopyOptions(recursive=True, preserve=True)
-NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", "a:b", "*"]
+NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", "a:b", "*", "~"]
 NAMES.append(b"\xff\xfe")
 
 
@@ -96,6 +96,18 @@ def test_any_name_both_ways(places, name):
     up(node, os.path.join(here, name), os.path.join(there, name + "2"))
     assert sorted(os.listdir(there)) == sorted([name, name + "2"])
     assert read(os.path.join(there, name)) == DATA
+
+
+def test_a_file_that_shrinks_meanwhile_is_not_copied(script_node, places):
+    here, there = places
+    write(there + "/a", DATA * 10)
+    work = Download(
+        TARGET, there + "/a", here, PLAIN, False, lambda progress: os.truncate(there + "/a", 10)
+    )
+    status, said = script_node.run(work)
+    work.close()
+    assert (status, said) == (1, b"it has shrunk while it was being copied\n")
+    assert os.listdir(here) == ["a" + PART]
 
 
 def make_tree(root):

@@ -98,6 +98,7 @@ def test_busybox_takes_input(busybox):
     assert out.split()[0] == hashlib.sha256(data).hexdigest().encode()
 
 
+@pytest.mark.volume
 def test_fifty_megabytes_arrive_whole(cli):
     line = "head -c 37500000 /dev/zero | tr '\\0' 'x' | fold -w 3"
     status, out, errors = cli.run("exec", WEB, "--shell", line)

@@ -12,6 +12,7 @@ from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.commands import Node, processes_with, wait_until_gone
+from tests.support.copies import wait_until
 from tests.support.service import local_service
 
 DOCUMENTS = {
@@ -144,8 +145,7 @@ def test_a_signal_ends_the_wait_for_another_attempt(node, service):
     results = []
     thread = threading.Thread(target=lambda: results.append(command.run()))
     thread.start()
-    while len(service.ssm.calls("StartSession")) == before:
-        os.sched_yield()
+    wait_until(lambda: len(service.ssm.calls("StartSession")) > before)
     command.signal(Signalled(signal.SIGINT))
     thread.join(10)
     assert results[0].status == 130

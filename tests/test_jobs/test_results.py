@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ssm_plugin.jobs.request import CommandResult, as_object, as_objects, table, worst
+from ssm_plugin.jobs.request import CommandResult, FleetOutcome, as_object, as_objects, table, worst
 
 GOOD = CommandResult("web1", 0, "", "s-1", 1600000000.0, 1600000001.5, 12, 0)
 BAD = CommandResult("database2", 255, "lost\nfor good", "", 1600000000.0, 1600000000.25, 0, 3)
@@ -38,6 +38,6 @@ def test_an_object_says_status_reason_session_times_and_bytes():
 
 
 def test_many_are_one_object_with_the_worst_status():
-    value = json.loads(json.dumps(as_objects([GOOD, BAD])))
+    value = json.loads(json.dumps(as_objects(FleetOutcome([GOOD, BAD]))))
     assert value["status"] == 255
     assert [one["target"] for one in value["targets"]] == ["web1", "database2"]

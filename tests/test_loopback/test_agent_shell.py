@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -44,8 +45,8 @@ def is_alive(pid):
 
 
 def wait_until_dead(pid, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while is_alive(pid):
+    deadline, tick = time.monotonic() + seconds, threading.Event()
+    while not tick.wait(0.01) and is_alive(pid):
         assert time.monotonic() < deadline, "{} is still alive".format(pid)
 
 

@@ -95,7 +95,7 @@ def test_sessions_are_described_while_they_go_on_and_after(service):
 
 def test_another_path_is_not_found(service):
     connection = http.client.HTTPConnection(service.endpoint_url.rpartition("/")[2], timeout=10)
-    connection.request("GET", "/other")
+    connection.request("GET", "/other/path")
     assert connection.getresponse().status == 404
     connection.close()
 

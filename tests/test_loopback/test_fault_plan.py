@@ -7,6 +7,7 @@ from ssm_plugin.loopback.fault_plan import (
     ALWAYS,
     FAULTS,
     Amount,
+    CallRate,
     DirectionPlan,
     FaultPlan,
     Period,
@@ -67,6 +68,13 @@ def test_faults_of_the_session():
     )
 
 
+def test_faults_of_calls():
+    plan = parse_faults("calls=20:SendCommand+ListCommands,delivery=300ms,lag=2s,deny=GetObject")
+    assert plan.calls == CallRate(20, ("SendCommand", "ListCommands"))
+    assert (plan.delivery, plan.lag, plan.deny) == (0.3, 2.0, ("GetObject",))
+    assert parse_faults("calls=5").calls == CallRate(5)
+
+
 def test_a_pause_is_for_the_client():
     plan = parse_faults("pause=50ms")
     assert plan.down.pause == Period(0, 0.05)
@@ -90,6 +98,9 @@ def test_a_pause_is_for_the_client():
         ("drop-every=0", "at least 1"),
         ("skip-handshake=yes", "takes no value"),
         ("seed=abc", "a count is missing"),
+        ("calls=0", "at least 1"),
+        ("calls=3:", "calls are named"),
+        ("delivery=5", "a duration is written"),
     ],
 )
 def test_what_cannot_be_read_is_named(text, complaint):

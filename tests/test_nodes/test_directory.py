@@ -118,6 +118,7 @@ def test_without_permission_for_names_the_rest_is_told_and_why():
     assert "the credentials need the permission ec2:DescribeInstances" in str(error)
 
 
+@pytest.mark.volume
 def test_many_nodes_come_in_many_pages():
     with service_with(*many(5000)) as service:
         names = [node.name for node in directory_of(service).all()]

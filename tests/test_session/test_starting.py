@@ -37,6 +37,7 @@ class SlowClient:
 
     def __init__(self, service):
         self._client = service_client(service)
+        self.pacer = self._client.pacer
         self.asked = threading.Event()
         self.let = threading.Event()
 

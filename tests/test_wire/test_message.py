@@ -171,6 +171,7 @@ def test_what_is_not_an_id_is_refused(text):
         wire.uuid_halves(text)
 
 
+@pytest.mark.volume
 def test_random_and_mutated_frames_raise_nothing_but_message_errors():
     source = random.Random(1)
     frames = [bytearray(frame) for frame, _ in binary_frames()]
