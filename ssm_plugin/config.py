@@ -112,7 +112,7 @@ class Settings(NamedTuple):
         return self._replace(log=self.log._replace(**log), **fields)
 
     def speed_for(self, name: str) -> str:
-        """Of tunnels to the target that is called so."""
+        """Of tunnels, and of uploads, to the target that is called so."""
         return self.speeds.get(name, self.speed)
 
     def find_job(self, name: str) -> JobSettings:

@@ -37,7 +37,13 @@ from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from .many import add_fleet_options, plan_of, signals_and_parent, suggest_run_command
+from .many import (
+    add_fleet_options,
+    plan_of,
+    prepare_for,
+    signals_and_parent,
+    suggest_run_command,
+)
 from .run_command import (
     add_run_command_options,
     attached_to,
@@ -201,6 +207,7 @@ def _run_by(
     if is_run_command(options):
         watched = signals_and_parent_end(events)
     else:
+        prepare_for(order.plan)
         suggest_run_command(len(order.nodes), progress)
         watched = signals_and_parent(events.put, events.put)
     with watched:

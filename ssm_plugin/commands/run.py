@@ -23,7 +23,7 @@ from ..nodes.grammar import ID
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
-from .many import signals_and_parent
+from .many import prepare_for, signals_and_parent
 from .run_command import check_engine_of, engine_of, signals_and_parent_end
 from .waiting import add_wait_option, with_waiting
 
@@ -73,6 +73,7 @@ def _run(
     # Before anything is written or started: all mistakes that can be known.
     check_job(job, settings, environ, now)
     check_engine_of(job, settings)
+    prepare_for(job.plan)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
     # Before signals become events: there, one that comes now would wait for the answer.

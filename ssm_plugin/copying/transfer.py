@@ -38,7 +38,7 @@ log = logs.logger(__name__)
 
 EXIT_TIME_UP = 124
 
-# Bytes. A smaller file is there before a port session would have been started, with 'auto'.
+# Bytes. With 'auto', what is smaller is there before a port session would have been started.
 FAST_FROM = 4 << 20
 
 # Gets an object for each file of a directory.
@@ -189,7 +189,7 @@ class TargetCopy(FleetMember):
             return False
         if options.speed == FAST:
             return True
-        return work.size is None or work.size >= FAST_FROM
+        return not work.is_raw and (work.size is None or work.size >= FAST_FROM)
 
     def _run_command(self, source: str, work: Union[Download, Upload]) -> CopiedFile:
         self._check()
@@ -201,6 +201,7 @@ class TargetCopy(FleetMember):
             if isinstance(work, Upload) and work.is_fast:
                 way = self._make_way(work, command)
                 exits.callback(way.close)
+            command.arrived = self.arrived
             self._command = command
             self._check()
             try:

@@ -14,19 +14,6 @@ from tests.support.copies import Copies, node, tree_state, wait_until
 from tests.support.files import MIB, random_file, sha256
 from tests.support.pty import PtyProcess
 from tests.support.running import TARGET
-from tests.support.service import local_service
-
-
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as service:
-        yield service
-
-
-@pytest.fixture
-def cli(service, tmp_path):
-    yield Cli(tmp_path, service)
-    service.wait_for(lambda: not service.open_sessions())
 
 
 @pytest.fixture

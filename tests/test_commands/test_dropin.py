@@ -139,17 +139,6 @@ def test_null_is_as_absent(request_text):
 # The program
 
 
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as service:
-        yield service
-
-
-@pytest.fixture
-def drop_in(tmp_path, service):
-    return DropIn(tmp_path, service)
-
-
 def command(drop_in, line):
     return drop_in.start(INTERACTIVE, {"command": [line]})
 

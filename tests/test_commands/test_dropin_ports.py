@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from ssm_plugin.commands import parent
-from tests.support.drop_in import DropIn
 from tests.support.echo import EchoServer
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
@@ -29,11 +28,6 @@ def service():
     with local_service() as service, EchoServer() as target:
         service.target = target
         yield service
-
-
-@pytest.fixture
-def drop_in(tmp_path, service):
-    return DropIn(tmp_path, service)
 
 
 def free_port():

@@ -29,17 +29,6 @@ def silent_gateway(started):
         yield silent
 
 
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as service:
-        yield service
-
-
-@pytest.fixture
-def drop_in(tmp_path, service):
-    return DropIn(tmp_path, service)
-
-
 @pytest.fixture
 def slow(tmp_path):
     """A drop-in whose nodes' shells wait for a line in ``slow.home.path / "go"``. It gives up after

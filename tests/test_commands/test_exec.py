@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
-from tests.support.commands import TIME_LIMIT, Cli, processes_with, wait_until_gone
+from tests.support.commands import TIME_LIMIT, processes_with, wait_until_gone
 from tests.support.copies import wait_until
 from tests.support.running import TARGET
 from tests.support.service import local_service
@@ -23,12 +23,6 @@ def service():
     options = {"documents": {"Plain": Document(NON_INTERACTIVE, separate_output=False)}}
     with local_service(**options) as service:
         yield service
-
-
-@pytest.fixture
-def cli(service, tmp_path):
-    yield Cli(tmp_path, service)
-    service.wait_for(lambda: not service.open_sessions())
 
 
 def test_output_errors_and_status_from_an_environment_as_bare_as_crons(cli):

@@ -7,21 +7,9 @@ import sys
 import pytest
 
 from tests.support.drop_in import DropIn
-from tests.support.service import local_service
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
 FRAME = "import sys; from ssm_plugin.commands import exit_status; sys.exit(exit_status.run(%r, %r))"
-
-
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as service:
-        yield service
-
-
-@pytest.fixture
-def drop_in(tmp_path, service):
-    return DropIn(tmp_path, service)
 
 
 def redirected(redirections, argv):

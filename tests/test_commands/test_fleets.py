@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -150,6 +151,17 @@ def test_throttled_starts_are_made_later_and_no_target_fails(tmp_path):
         errors = [call.error for call in service.ssm.calls("StartSession")]
     assert (status, stdout.count(b": hi\n")) == (0, 8)
     assert "ThrottlingException" in errors and errors.count("") == 8
+
+
+def test_a_low_limit_on_open_files_is_raised_for_many_at_once(cli):
+    words = ["exec", "tag:Role=web", "--parallel", "8", "--output-dir", "o", "--", "sleep", ".5"]
+    line = 'ulimit -S -n 24; exec "$@"'
+    with subprocess.Popen(
+        ["sh", "-c", line, "sh"] + cli.argv(*words),
+        env=cli.environ, cwd=str(cli.folder), stderr=subprocess.PIPE,
+    ) as process:
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
 
 
 def run_on_terminal(cli, *words):

@@ -13,15 +13,8 @@ from ssm_plugin.commands.shell import parameters_from
 from ssm_plugin.errors import UsageError
 from tests.support.drop_in import DropIn
 from tests.support.http_server import HttpServer, reply
-from tests.support.service import local_service
 
 SHELL = [sys.executable, "-m", "ssm_plugin", "shell"]
-
-
-@pytest.fixture(scope="module")
-def service():
-    with local_service() as service:
-        yield service
 
 
 @pytest.fixture

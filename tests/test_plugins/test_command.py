@@ -192,17 +192,18 @@ def test_a_slow_reader_gets_everything(command):
     assert b"".join(seen) == b"y\n" * 1500000
 
 
+@pytest.mark.volume
 def test_a_reader_that_pauses_gets_all_of_what_the_node_has_ended_long_ago(service, command):
     """The agent waits four seconds for the last acknowledgements, not for our reader."""
     sizes, over = [], threading.Event()
 
     def take(data):
-        assert over.wait(20)
+        assert over.wait(80)
         sizes.append(len(data))
 
     line = "sh -c 'yes | head -c 20000000; yes | head -c 1000 >&2; exit 2'"
     with command(line, on_output=take) as running:
-        service.wait_for(lambda: running.at_service.is_over)
+        service.wait_for(lambda: running.at_service.is_over, 60)
         over.set()
         assert running.finish() == 2
     assert (sum(sizes), len(running.errors)) == (20000000, 1000)
