@@ -5,7 +5,7 @@ import os
 import queue
 import signal
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Tuple
 
 from ..config import ENGINES, JobSettings, Settings
 from ..errors import UsageError
@@ -13,14 +13,15 @@ from ..jobs.engine import FleetOrder
 from ..jobs.job import order_of
 from ..nodes.grammar import CONTAINER, ID
 from ..nodes.targets import Found, check_target
-from ..run_command.attaching import Attached, find_commands, parse_ids
-from ..run_command.engine import RunCommandEngine
-from ..run_command.patience import PatientCalls
-from ..run_command.sending import Bucket, check_nodes, check_order, filters_of, parse_bucket
 from ..session.environment import Environment
 from ..terminal.signals import Signalled
 from .foreground import signals_into
 from .parent import parent_watch
+
+# What Run Command needs is loaded where it is used: most commands go by sessions.
+if TYPE_CHECKING:
+    from ..run_command.engine import RunCommandEngine
+    from ..run_command.sending import Bucket
 
 SESSIONS, RUN_COMMAND = ENGINES
 
@@ -70,6 +71,8 @@ def check_options(options: argparse.Namespace) -> None:
 
 def check_targets(words: Sequence[str], settings: Settings) -> None:
     """:raises UsageError: for what is no node; nothing is looked up for that"""
+    from ..run_command.sending import check_nodes
+
     targets = [check_target(word, settings) for word in words]
     container = next((one for one in targets if one.kind == CONTAINER), None)
     check_nodes([Found("ecs:", container.written)] if container else [])
@@ -79,9 +82,12 @@ def engine_for(
     words: Sequence[str],
     settings: Settings,
     environment: Environment,
-    bucket: Optional[Bucket] = None,
-) -> RunCommandEngine:
+    bucket: "Optional[Bucket]" = None,
+) -> "RunCommandEngine":
     """``words`` are the targets as the user wrote them."""
+    from ..run_command.engine import RunCommandEngine
+    from ..run_command.sending import filters_of
+
     targets = filters_of([check_target(word, settings) for word in words])
     return RunCommandEngine(environment, targets, bucket, quiet=settings.quiet)
 
@@ -92,6 +98,8 @@ def check_engine_of(job: JobSettings, settings: Settings) -> None:
         if job.output_s3:
             raise UsageError("job %s: output_s3 is for the engine run-command" % job.name)
         return
+    from ..run_command.sending import check_order, parse_bucket
+
     if job.document_name:
         raise UsageError("job %s: a document_name is for sessions" % job.name)
     if job.output_s3:
@@ -104,10 +112,13 @@ def check_engine_of(job: JobSettings, settings: Settings) -> None:
 
 def engine_of(
     job: JobSettings, settings: Settings, environment: Environment
-) -> Optional[RunCommandEngine]:
+) -> "Optional[RunCommandEngine]":
     """None: by sessions."""
     if job.engine != RUN_COMMAND:
         return None
+    from ..run_command.engine import RunCommandEngine
+    from ..run_command.sending import filters_of, parse_bucket
+
     targets = filters_of([check_target(word, settings) for word in job.targets])
     bucket = parse_bucket(job.output_s3) if job.output_s3 else None
     # A job says nothing when all is well.
@@ -116,11 +127,15 @@ def engine_of(
 
 def attached_to(
     ids: str, settings: Settings, environment: Environment
-) -> Tuple[RunCommandEngine, FleetOrder]:
+) -> "Tuple[RunCommandEngine, FleetOrder]":
     """:raises UsageError: if there are no such commands"""
+    from ..run_command.attaching import find_commands, parse_ids
+    from ..run_command.engine import RunCommandEngine
+    from ..run_command.patience import PatientCalls
+
     assert environment.service is not None, "commands are looked up at the service"
     calls = PatientCalls(environment.service)
-    attached: Attached = find_commands(parse_ids(ids), calls, settings)
+    attached = find_commands(parse_ids(ids), calls, settings)
     order = FleetOrder(attached.nodes, ("true",), timeout=attached.timeout)
     return RunCommandEngine(environment, attached=attached, quiet=settings.quiet), order
 
@@ -147,7 +162,9 @@ def _has_terminal() -> bool:
     return True
 
 
-def _bucket(text: str) -> Bucket:
+def _bucket(text: str) -> "Bucket":
+    from ..run_command.sending import parse_bucket
+
     try:
         return parse_bucket(text)
     except UsageError as error:
