@@ -31,6 +31,7 @@ from .units import parse_duration, parse_size, shortened
 
 LEVELS = ("off", "error", "warning", "info", "debug")
 SPEEDS = ("plain", "auto", "fast")
+ENGINES = ("sessions", "run-command")
 SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
 
 
@@ -62,7 +63,8 @@ class LogSettings(NamedTuple):
 
 
 class JobSettings(NamedTuple):
-    """``command``: a str is a shell line, a tuple an argument list. ``output`` is a template."""
+    """``command``: a str is a shell line, a tuple an argument list. ``output`` is a template.
+    ``output_s3`` is where the engine ``run-command`` keeps whole outputs."""
 
     name: str
     targets: Tuple[str, ...]
@@ -76,6 +78,8 @@ class JobSettings(NamedTuple):
     profile: Optional[str] = None
     region: Optional[str] = None
     plan: FleetPlan = FleetPlan()
+    engine: str = ENGINES[0]
+    output_s3: Optional[str] = None
 
     def __repr__(self) -> str:
         return _shown(self, hidden="environment")
@@ -108,7 +112,7 @@ class Settings(NamedTuple):
         return self._replace(log=self.log._replace(**log), **fields)
 
     def speed_for(self, name: str) -> str:
-        """Of tunnels to the target that is called so."""
+        """Of tunnels, and of uploads, to the target that is called so."""
         return self.speeds.get(name, self.speed)
 
     def find_job(self, name: str) -> JobSettings:
@@ -252,7 +256,7 @@ def _one_of(known: Tuple[str, ...]) -> Callable[[str], str]:
     return check
 
 
-_known_level, _known_speed = _one_of(LEVELS), _one_of(SPEEDS)
+_known_level, _known_speed, _known_engine = map(_one_of, (LEVELS, SPEEDS, ENGINES))
 
 
 def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -386,6 +390,8 @@ _FILE_SCHEMA = section_of(
             max_errors=scalar_of("a number or a part such as 10%", parse_max_errors, "str", "int"),
             rolling=_count(1, MOST_PARALLEL),
             pause=_PERIOD,
+            engine=scalar_of("an engine", _known_engine, "str"),
+            output_s3=_TEXT,
         ),
     ),
 )

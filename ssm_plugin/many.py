@@ -18,13 +18,17 @@ from .jobs.request import DEFAULT_DOCUMENT, CommandResult, shell_argv
 from .named_tuple import NamedTuple
 from .nodes.grammar import split_targets
 from .nodes.targets import Found, check_target, find_all
+from .run_command.engine import RunCommandEngine
 from .session.environment import Environment, make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
 from .transport.worker import Worker, WorkerFailed
 
 # The engines, by what ``via`` says.
-ENGINES: Dict[str, Callable[[Environment], FleetEngine]] = {"sessions": SessionsEngine}
+ENGINES: Dict[str, Callable[[Environment], FleetEngine]] = {
+    "sessions": SessionsEngine,
+    "run-command": lambda environment: RunCommandEngine(environment, quiet=True),
+}
 
 
 class NodeResult(NamedTuple):
@@ -37,6 +41,8 @@ class NodeResult(NamedTuple):
         stdout: all of it, as is ``stderr``
         reason: what went wrong, in words; empty if the command ended by itself
         session_id: empty if there was no session
+        command_id: of Run Command; empty if that was not the engine
+        truncated: of ``stdout`` and ``stderr``, what lacks its end
         seconds: from the start to the end
         error: what went wrong on our side, if anything did
     """
@@ -50,6 +56,8 @@ class NodeResult(NamedTuple):
     session_id: str
     seconds: float
     error: Optional[SsmPluginError]
+    command_id: str = ""
+    truncated: Tuple[str, ...] = ()
 
 
 def run_many(
@@ -77,7 +85,8 @@ def run_many(
     reads. So many run at once as ``parallel`` says; once ``max_errors`` (``3``, ``"10%"``) have
     failed no more are started, and those come last, with their reason. With ``rolling`` they run in
     batches of so many, with ``pause`` seconds after each. ``timeout`` is in seconds, for each node.
-    ``via`` is the engine, ``"sessions"``.
+    ``via`` is the engine: ``"sessions"``, or ``"run-command"``, which AWS runs. That one keeps only
+    the beginning of an output; ``truncated`` of a result names the streams that are not whole.
 
     The targets are looked up by this call; the commands start with the first ``next``. A node that
     fails is a result and raises nothing. All output of a node is kept in memory until its result
@@ -198,5 +207,7 @@ class _Run:
                 result.session_id,
                 result.seconds,
                 result.error,
+                result.command_id,
+                result.truncated,
             )
         )

@@ -21,6 +21,9 @@ THREADS = (
 )
 
 _BY_ERRNO = {errno.EMFILE: OPEN_FILES, errno.ENFILE: SYSTEM_FILES, errno.ENOMEM: MEMORY}
+# Descriptors that a program with one session may need.
+_USUAL = 64
+
 # How the loader of libraries puts it.
 _BY_TEXT = {
     os.strerror(errno.EMFILE): OPEN_FILES,
@@ -53,6 +56,19 @@ def prepare_for_ends_of_threads() -> None:
             ctypes.CDLL("libgcc_s.so.1")
         except (ImportError, OSError):
             pass  # another system, or too late: there is nothing more to be done
+
+
+def prepare_for_descriptors(number: int) -> None:
+    """For so many more than usual: the soft limit of this process is raised, up to the hard one."""
+    import resource  # most programs need no more than they have
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + _USUAL if hard == resource.RLIM_INFINITY else min(number + _USUAL, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            pass  # it has what it has
 
 
 def start_thread(thread: threading.Thread) -> None:

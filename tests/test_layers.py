@@ -24,7 +24,7 @@ LAYERS = (
     {"session"},
     {"nodes", "plugins"},
     {"jobs", "loopback"},
-    {"copying", "relay"},
+    {"copying", "relay", "run_command"},
     {"doctor", "forwarding", "openssh"},
     {"commands", "library", "many"},
     {"cli"},

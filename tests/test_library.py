@@ -97,7 +97,7 @@ def test_what_an_output_function_raises_comes_out_and_ends_the_command(run, serv
 
     with pytest.raises(KeyError):
         run("sh", "-c", "echo x; sleep 1000", mark, stdout=refuse)
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -124,7 +124,7 @@ def test_an_interrupt_of_the_waiting_program_ends_the_command_too(cli, service, 
     _, stderr = done.communicate(timeout=60)
     assert stderr.endswith(b"KeyboardInterrupt\n")
     assert done.returncode in (1, -signal.SIGINT)  # as this Python has it
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 

@@ -65,7 +65,7 @@ def test_closing_the_generator_ends_what_runs(run_many, service, tmp_path):
     results = run_many("tag:Role=web", ["sh", "-c", script, str(tmp_path / "one")], parallel=4)
     assert next(results).status == 0
     results.close()
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -80,7 +80,7 @@ def test_so_does_an_exception_in_the_loop(run_many, service, tmp_path):
 
     with pytest.raises(KeyError):
         loop()
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 
@@ -129,3 +129,22 @@ def test_both_signatures_are_the_same():
     assert [one.default for one in shown.parameters.values()] == [
         one.default for one in real.parameters.values()
     ]
+
+
+def test_run_command_is_an_engine_too_and_says_what_is_not_whole(run_many):
+    results = {one.target: one for one in run_many("tag:Role=web", "seq 9000", via="run-command")}
+    assert len(results) == 6
+    one = results["web-3"]
+    assert (one.status, one.stderr, one.session_id, one.truncated) == (0, b"", "", ("stdout",))
+    assert one.stdout.startswith(b"1\n2\n") and one.command_id
+    with pytest.raises(UsageError, match="run-command, sessions"):
+        run_many("web-1", "x", via="pigeon")
+
+
+def test_closing_ends_what_run_command_runs(run_many, tmp_path):
+    mark = str(tmp_path / "mark")
+    words = ["sh", "-c", '[ "$AWS_SSM_INSTANCE_ID" = "$1" ] || { sleep 1000; :; }', mark]
+    results = run_many("web-1,web-2", words + [WEB[0].node_id], via="run-command")
+    assert next(results).target == "web-1"
+    results.close()
+    assert wait_until_gone(mark, 10)

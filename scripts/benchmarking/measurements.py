@@ -10,6 +10,7 @@ from typing import List, Mapping, NamedTuple, Tuple
 
 from .client import LIMIT, Client, Load, LocalEnds
 from .crowds import idle_tunnels, many_targets
+from .downloads import at_agents_pace
 from .service import running_service
 
 MIB = 1 << 20
@@ -260,6 +261,8 @@ def all_measurements(plan):
         yield paced, ("at a node's pace, %s" % kind, kind, NODE_PACE)
     for pace in plan.paces:
         yield paced, ("pace %g ms" % (1000 * pace), "stdio", pace)
+    for speed in ("plain", "fast"):
+        yield at_agents_pace, (speed,)
     yield keystrokes, ()
     yield keystrokes_beside, ("beside a paced download", False, NODE_PACE)
     yield keystrokes_beside, ("beside bulk down",)

@@ -44,7 +44,7 @@ def postgres(folder):
 
 
 def run(words):
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=900)
 
 
 class PostgresServer:

@@ -21,12 +21,12 @@ SPEEDS = ("plain", "fast")
 _ROW = "repeat(md5(i::text), 30)"  # about 1 KB
 
 
-def ssh_copies(folder, sizes):
-    """scp both ways: ``sizes`` (MiB) by speed."""
+def ssh_copies(folder, size):
+    """scp both ways, of ``size`` MiB."""
     for speed in SPEEDS:
         with _ssh(folder, speed) as client:
             local = client.folder / "blob"
-            digest = random_file(local, sizes[speed] * MIB)
+            digest = random_file(local, size * MIB)
             for way, source, copy in (
                 ("down", "%s:%s" % (HOST, local), client.folder / "down"),
                 ("up", local, "%s:%s" % (HOST, client.folder / "up")),
@@ -36,7 +36,7 @@ def ssh_copies(folder, sizes):
                 seconds = time.monotonic() - began
                 equal = sha256(client.folder / way) == digest
                 yield "scp %d MiB %-4s %-5s %6.1f s %6.2f MiB/s, SHA-256 %s, CPU %.2f s" % (
-                    sizes[speed], way, speed, seconds, sizes[speed] / seconds,
+                    size, way, speed, seconds, size / seconds,
                     "equal" if equal else "DIFFERS", _children_cpu() - before,
                 )
 
@@ -74,14 +74,14 @@ def curl(folder, files=200, parallel=40):
 
 
 def pg_dump(folder, rows):
-    """``rows`` by speed, of about 1 KB each."""
+    """``rows`` of about 1 KB each."""
     for speed in SPEEDS:
         there = _new(folder, "pg-" + speed)
         os.chmod(folder, 0o755)
         os.chmod(str(there), 0o755)
         with Place(there, faults=PACE) as place, PostgresServer(there / "pg") as server:
             server.sql("postgres", "CREATE TABLE t AS SELECT i, %s AS text "
-                       "FROM generate_series(1, %d) i" % (_ROW, rows[speed]))
+                       "FROM generate_series(1, %d) i" % (_ROW, rows))
             with place.forward("0:%d" % server.port, "--speed", speed) as (command, port):
                 dumps = []
                 for at in (port, server.port):

@@ -31,6 +31,14 @@ class Call(NamedTuple):
     request: Mapping[str, Any]
     repeatable: bool = True
     paced: bool = False
+    region: str = ""  # the client's
+    method: str = "POST"
+
+    def target(self, base: str) -> str:
+        return base
+
+    def accepts(self, status: int) -> bool:
+        return 200 <= status < 300
 
     @property
     def is_query(self) -> bool:

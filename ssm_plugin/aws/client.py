@@ -14,7 +14,7 @@ from base64 import b64decode
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -49,6 +49,7 @@ from .service_errors import (
 from .sigv4 import sign
 
 if TYPE_CHECKING:
+    from .s3 import GetPart
     from .xml_answer import Element
 
 CALL_TIMEOUT = 15.0  # s
@@ -175,6 +176,10 @@ class ServiceClient:
         )
         return answer
 
+    def perform(self, call: "Union[Call, GetPart]") -> Any:
+        """A call that brings its own way of being sent and read."""
+        return self._perform(call)
+
     def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
         """The same of a service with a Query API: ``ec2:DescribeInstances``."""
         service = action.partition(":")[0]
@@ -258,7 +263,7 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: Call, timeout: Optional[float] = None) -> Any:
+    def _perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
         deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
@@ -278,12 +283,12 @@ class ServiceClient:
                 if final or not self._wait(next(delays, None), deadline):
                     raise
 
-    def _attempt(self, call: Call, deadline: Deadline) -> Any:
-        given = self._given_endpoint(call.service)
-        url = endpoint_url(call.service, self.region, given, self._environ, self._profile)
+    def _attempt(self, call: "Union[Call, GetPart]", deadline: Deadline) -> Any:
+        given, region = self._given_endpoint(call.service), call.region or self.region
+        url = endpoint_url(call.service, region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
-        target = _path(url)
+        target = call.target(_path(url))
         body = call.body
         credentials = self._credentials.resolve()
         left = deadline.remaining("finding credentials")
@@ -294,7 +299,7 @@ class ServiceClient:
             headers = self._headers(call, signed_url, body, credentials)
             with _once_sent():
                 response = exchange(
-                    sock, "POST", target, address, headers, body, deadline, call.answer_limit
+                    sock, call.method, target, address, headers, body, deadline, call.answer_limit
                 )
                 _log.debug(
                     "%s at %s: status %d", call.operation, address.authority, response.status
@@ -310,17 +315,17 @@ class ServiceClient:
             given = None
         return given or self._endpoints.get(service)
 
-    def _answer(self, call: Call, response: Response) -> Any:
-        if not 200 <= response.status < 300:
+    def _answer(self, call: "Union[Call, GetPart]", response: Response) -> Any:
+        if not call.accepts(response.status):
             raise service_error(call.operation, response, self._now())
         return call.read(response)
 
     def _headers(
-        self, call: Call, url: str, body: bytes, credentials: Credentials
+        self, call: "Union[Call, GetPart]", url: str, body: bytes, credentials: Credentials
     ) -> Dict[str, str]:
         headers = call.headers
-        region, service = self.region, call.service
-        signature = sign("POST", url, headers, body, credentials, region, service, self._now())
+        region, service = call.region or self.region, call.service
+        signature = sign(call.method, url, headers, body, credentials, region, service, self._now())
         headers.update(signature)
         headers["User-Agent"] = "ssm-plugin/%s" % __version__
         return headers

@@ -64,6 +64,7 @@ _ADVICE = {
         "credentials come with their session token"
     ),
     "OptInRequired": "the account is not subscribed to the service in this region",
+    "NoSuchBucket": "check the name of the bucket",
     "NotFoundException": "the KMS key does not exist in this region: check the session preferences",
     "DisabledException": "the KMS key is disabled: enable it, or name another in the preferences",
     "KMSInvalidStateException": "the KMS key is being deleted or not ready: check its state",
@@ -147,7 +148,7 @@ def _json_object(body: bytes) -> Dict[str, object]:
 
 
 def _xml_error(body: bytes) -> Dict[str, object]:
-    """Of a Query API: EC2 puts the error one element deeper than the others."""
+    """Of a Query API: EC2 puts the error one element deeper than the others. S3's is the root."""
     if b"<Error>" not in body:
         return {}
     from .xml_answer import XmlError, parse_xml
@@ -157,6 +158,7 @@ def _xml_error(body: bytes) -> Dict[str, object]:
     except XmlError:
         return {}
     error = root.find("Errors", "Error") or root.find("Error")
+    error = root if root.name == "Error" else error
     return {"code": error.value("Code"), "message": error.value("Message")} if error else {}
 
 

@@ -38,12 +38,12 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .many import add_fleet_options, plan_of, signals_and_parent
+from .many import add_fleet_options, plan_of, prepare_for, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 SPEED_HELP = (
-    "of uploads. plain: by a terminal; auto: from 4 MiB on by a port session into a helper program "
-    "at the node, where that is possible; fast: an error where it is not"
+    "of uploads. plain: by a terminal; auto: what would be text there, from 4 MiB on by a port "
+    "session into a helper program at the node, where that is possible; fast: all, or an error"
 )
 
 EXAMPLE = """\
@@ -100,6 +100,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.reason,
     )
     fleet = plan_of(options)
+    prepare_for(fleet)
     environment = make_environment(settings, environ=environ)
     nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):

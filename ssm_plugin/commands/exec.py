@@ -12,12 +12,12 @@ import json
 import os
 import queue
 from contextlib import ExitStack
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
 from ..files import MIB
-from ..jobs.engine import FleetOrder, SessionsEngine
+from ..jobs.engine import FleetEngine, FleetOrder, SessionsEngine
 from ..jobs.fleet import FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.remote_command import RemoteCommand
@@ -37,7 +37,22 @@ from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from .many import add_fleet_options, plan_of, signals_and_parent, suggest_run_command
+from .many import (
+    add_fleet_options,
+    plan_of,
+    prepare_for,
+    signals_and_parent,
+    suggest_run_command,
+)
+from .run_command import (
+    add_run_command_options,
+    attached_to,
+    check_options,
+    check_targets,
+    engine_for,
+    is_run_command,
+    signals_and_parent_end,
+)
 from .waiting import add_wait_option, duration, with_waiting
 
 EXAMPLE = """\
@@ -49,6 +64,7 @@ examples:
   ssm-plugin exec tag:Role=web --wait 5m -- uptime
   ssm-plugin exec tag:Role=web --parallel 50 --max-errors 5% -- yum -y update
   ssm-plugin exec tag:Role=web --rolling 9 --pause 1m --max-errors 1 -- reboot
+  ssm-plugin exec tag:Role=web --via run-command --parallel 200 -- uptime
   ssm-plugin exec ecs:prod/api --all-tasks -- cat /proc/loadavg
 
 exit status: the command's own; 124 after --timeout; 128+n after signal n; 255 if the command could
@@ -104,6 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--targets-file", metavar="FILE", help="targets, one a line")
     add_fleet_options(parser)
+    add_run_command_options(parser)
     parser.add_argument(
         "--all-tasks", action="store_true", help="of an ecs:CLUSTER/SERVICE, each running task"
     )
@@ -113,9 +130,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    check_options(options)
+    if options.attach is not None:
+        return _attach(options, settings, environ)
     words, argv, plan = _targets(options), _argv(options), plan_of(options)
     for word in words:
         check_target(word, settings)
+    if is_run_command(options):
+        check_targets(words, settings)
     environment = make_environment(settings, environ=environ)
     ask, all_tasks = not settings.quiet, options.all_tasks
     nodes = find_all(words, settings, environment.service, ask, all_tasks)
@@ -131,11 +153,24 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             read_input=_open_input(options.stdin, exits),
             reason=options.reason,
         )
-        progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+        progress = _progress(nodes, settings)
         environment = with_waiting(environment, options, settings, progress)
-        if len(nodes) == 1:
+        engine: FleetEngine = SessionsEngine(environment)
+        if is_run_command(options):
+            engine = engine_for(words, settings, environment, options.output_s3)
+        elif len(nodes) == 1:
             return _run_one(options, order, environment, settings.quiet)
-        return _run_many(options, order, environment, settings.quiet, progress)
+        return _run_by(engine, options, order, settings.quiet, progress)
+
+
+def _attach(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    environment = make_environment(settings, environ=environ)
+    engine, order = attached_to(options.attach, settings, environment)
+    return _run_by(engine, options, order, settings.quiet, _progress(order.nodes, settings))
+
+
+def _progress(nodes: Sequence[Found], settings: Settings) -> FleetProgress:
+    return FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
 
 
 def _run_one(
@@ -147,37 +182,50 @@ def _run_one(
     with signals_and_parent(command.signal, command.failed):
         result = command.run()
     streams.finish()
-    if options.json:
-        _print_object(as_object(result))
-    elif result.error:
-        raise result.error
-    _explain(options, [result], quiet)
-    return result.status
+    return _report_one(options, result, quiet)
 
 
-def _run_many(
+def _run_by(
+    engine: FleetEngine,
     options: argparse.Namespace,
     order: FleetOrder,
-    environment: Environment,
     quiet: bool,
     progress: FleetProgress,
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
-    suggest_run_command(len(order.nodes), progress)
+    is_one = len(order.nodes) == 1
 
     def streams(node: Found) -> Streams:
+        if is_one:
+            return _streams_for_one(options, node.name)
         if options.output_dir:
             return _file_streams(options.output_dir, node.name)
         return PrefixedStreams(node.name, progress, 2 if options.json else 1)
 
     if options.output_dir:
         make_directory(options.output_dir)
-    engine = SessionsEngine(environment)
-    with signals_and_parent(events.put, events.put):
+    if is_run_command(options):
+        watched = signals_and_parent_end(events)
+    else:
+        prepare_for(order.plan)
+        suggest_run_command(len(order.nodes), progress)
+        watched = signals_and_parent(events.put, events.put)
+    with watched:
         outcome = engine.run(order, streams, events, progress)
+    if is_one and len(outcome.results) == 1:
+        return _report_one(options, outcome.results[0], quiet)
     _report(outcome, options.json, quiet)
     _explain(options, outcome.results, quiet)
     return outcome.status
+
+
+def _report_one(options: argparse.Namespace, result: CommandResult, quiet: bool) -> int:
+    if options.json:
+        _print_object(as_object(result))
+    elif result.error:
+        raise result.error
+    _explain(options, [result], quiet)
+    return result.status
 
 
 def _report(outcome: FleetOutcome, as_json: bool, quiet: bool) -> None:

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..fleet_plan import MOST_PARALLEL, PARALLEL, ErrorLimit, FleetPlan, parse_max_errors
 from ..jobs.fleet_progress import FleetProgress
 from ..session.streams import write_all
+from ..shortage import prepare_for_descriptors
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .foreground import signals_into
@@ -60,6 +61,11 @@ def plan_of(options: argparse.Namespace) -> FleetPlan:
     if options.pause and options.rolling is None:
         raise UsageError("--pause is a rest between batches: give the size of one with --rolling")
     return FleetPlan(options.parallel, options.max_errors, options.rolling, options.pause)
+
+
+def prepare_for(plan: FleetPlan) -> None:
+    """A session needs one descriptor for long, and some for moments; its output files two."""
+    prepare_for_descriptors(4 * plan.parallel)
 
 
 def suggest_run_command(targets: int, progress: FleetProgress) -> None:

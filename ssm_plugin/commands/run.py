@@ -23,8 +23,8 @@ from ..nodes.grammar import ID
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
-from .foreground import signals_into
-from .parent import parent_watch
+from .many import prepare_for, signals_and_parent
+from .run_command import check_engine_of, engine_of, signals_and_parent_end
 from .waiting import add_wait_option, with_waiting
 
 EXAMPLE = """\
@@ -72,6 +72,8 @@ def _run(
     now = datetime.now()
     # Before anything is written or started: all mistakes that can be known.
     check_job(job, settings, environ, now)
+    check_engine_of(job, settings)
+    prepare_for(job.plan)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
     # Before signals become events: there, one that comes now would wait for the answer.
@@ -80,10 +82,13 @@ def _run(
     environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:
-        exits.enter_context(signals_into(events.put, events.put))
-        exits.enter_context(parent_watch(events.put, events.put))
+        engine = engine_of(job, settings, environment)
+        watched = signals_and_parent_end(events) if engine else signals_and_parent(
+            events.put, events.put
+        )
+        exits.enter_context(watched)
         return run_job(
-            job, settings, environment, environ, now, events, nodes, progress=progress
+            job, settings, environment, environ, now, events, nodes, engine, progress
         )
 
 
@@ -115,6 +120,7 @@ def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, 
     """Reading the file has found most mistakes by now; the rest is found here."""
     for job in jobs:
         check_job(job, settings, environ, datetime.now())
+        check_engine_of(job, settings)
     return "%s: %d job%s, no mistakes found\n" % (
         shown(settings.source or _no_file(environ)), len(jobs), "" if len(jobs) == 1 else "s"
     )
@@ -126,10 +132,12 @@ def _no_file(environ: Mapping[str, str]) -> str:
 
 def _plan(job: JobSettings, settings: Settings, environ: Mapping[str, str]) -> str:
     paths = check_job(job, settings, environ, datetime.now())
+    check_engine_of(job, settings)
     lines = ["job       %s" % job.name, "command   %s" % _shown(job)]
     if job.environment:
         lines.append("variables %s" % ", ".join(sorted(job.environment)))
     lines.append("timeout   %s" % ("%g s" % job.timeout if job.timeout else "none"))
+    lines.append("engine    %s" % job.engine)
     lines.append("retries   %d, of a start that failed" % job.retries)
     lines.append("lock      %s" % (lock_directory(environ) if job.lock else "none"))
     for name in job.targets:

@@ -23,10 +23,10 @@ class MemberList(Skipped):
 
     def add(self, name: str, why: str) -> None:
         super().add(name, why)
-        self._keep(name, "other", 0, "", why)
+        self._keep(os.fsencode(name), "other", 0, "", why)
 
     def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
-        self._keep(os.fsdecode(name), kind, size, digest, "")
+        self._keep(name, kind, size, digest, "")
 
     def clear(self) -> None:
         super().clear()
@@ -53,5 +53,7 @@ class MemberList(Skipped):
                 "sha256": digest or None,
             }
 
-    def _keep(self, *fields: object) -> None:
-        self._file.write(json.dumps(fields) + "\n")
+    def _keep(self, name: bytes, *fields: object) -> None:
+        # As UTF-8: cron sets no locale, and Python 3.6 then takes names for ASCII.
+        text = name.decode("utf-8", "surrogateescape")
+        self._file.write(json.dumps((text,) + fields) + "\n")

@@ -1,8 +1,8 @@
 """The fast way up: a port session into a listener at the node, which the upload's command starts.
 
-The terminal that carries input otherwise wants it as base64, and a ``cat`` and two programs more to
-take it; a port takes bytes. Nothing is sent before the node has told, by the command's output, that
-its listener has the connection which brought the secret.
+The terminal that carries input otherwise needs text where nobody knows the length in advance; a
+port takes bytes, and an end. Nothing is sent before the node has told, by the command's output,
+that its listener has the connection which brought the secret.
 """
 
 import queue

@@ -38,7 +38,7 @@ log = logs.logger(__name__)
 
 EXIT_TIME_UP = 124
 
-# Bytes. A smaller file is there before a port session would have been started, with 'auto'.
+# Bytes. With 'auto', what is smaller is there before a port session would have been started.
 FAST_FROM = 4 << 20
 
 # Gets an object for each file of a directory.
@@ -147,6 +147,10 @@ class TargetCopy(FleetMember):
         if command is not None:
             command.signal(event)
 
+    def give_up(self) -> Callable[[float], object]:
+        command = self._command
+        return command.give_up() if command is not None else super().give_up()
+
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this copy broke."""
         command = self._command
@@ -184,12 +188,12 @@ class TargetCopy(FleetMember):
         return self._run_command(source, work)
 
     def _may_be_fast(self, work: Upload) -> bool:
-        options = self._options
-        if options.speed == PLAIN:
-            return False
-        if options.speed == FAST:
-            return True
-        return work.size is None or work.size >= FAST_FROM
+        has_ports = not self._node.target.startswith("ecs:")
+        if self._options.speed == FAST and not has_ports:
+            raise NotFast("containers of ECS have no ports; use --speed auto or plain")
+        if self._options.speed in (FAST, PLAIN) or not has_ports:
+            return self._options.speed == FAST
+        return not work.is_raw and (work.size is None or work.size >= FAST_FROM)
 
     def _run_command(self, source: str, work: Union[Download, Upload]) -> CopiedFile:
         self._check()
@@ -201,6 +205,7 @@ class TargetCopy(FleetMember):
             if isinstance(work, Upload) and work.is_fast:
                 way = self._make_way(work, command)
                 exits.callback(way.close)
+            command.arrived = self.arrived
             self._command = command
             self._check()
             try:

@@ -10,6 +10,7 @@ from ..channel.events import Started
 from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
 from ..relay.choice import AUTO, FAST, PLAIN
 from ..relay.local_ports import RelayMuxRunner
+from ..relay.pace import PERIOD
 from ..relay.relay import Relay
 from ..session.environment import Environment
 from ..session.events import SessionEvent
@@ -25,8 +26,13 @@ log = logs.logger(__name__)
 _TOO_OFTEN = 600.0
 
 
+NO_FASTER = "the relay at the node is no faster than a plain tunnel"
+
+
 class SharedRelay:
-    """``speed`` is ``auto`` or ``fast``. ``warn`` gets a line that people should read."""
+    """``speed`` is ``auto`` or ``fast``. With ``auto``, one that was no faster than a plain tunnel
+    for ``slow_after`` seconds, while more waited at the node, serves no new connections once there
+    are none. ``warn`` gets a line that people should read."""
 
     def __init__(
         self,
@@ -35,8 +41,10 @@ class SharedRelay:
         speed: str,
         warn: Callable[[str], object],
         reason: Optional[str] = None,
+        slow_after: float = PERIOD,
     ) -> None:
         self.speed = speed
+        self._slow_after = slow_after
         self._target = target
         self._make_environment = make_environment
         self._warn = warn
@@ -117,13 +125,22 @@ class SharedRelay:
         """The caller holds the lock."""
         if self.speed == PLAIN or self._closed:
             return None
+        if self._relay is not None and self._relay.is_slow:
+            self._be_plain(RemoteError(NO_FASTER))
+            return None  # those that have connections still use it
         if self._relay is not None and self._relay.failure is not None:
             if self._relay.port:
                 self._count_loss(self._relay.failure)
             self._relay = None
         if self.speed != PLAIN and self._relay is None:
             strict = self.speed == FAST
-            self._relay = Relay(self._target, self._make_environment(), strict, self._reason)
+            self._relay = Relay(
+                self._target,
+                self._make_environment(),
+                strict,
+                self._reason,
+                slow_after=float("inf") if strict else self._slow_after,
+            )
             self._relay.begin()
         return self._relay
 
@@ -149,8 +166,9 @@ class TunnelRelayRunner(Reporting, RelayMuxRunner):
         tunnel_session: TunnelSession,
         relay: Relay,
         target: Tuple[str, int],
+        may_retire: bool,
     ) -> None:
-        RelayMuxRunner.__init__(self, session, started, relay, target)
+        RelayMuxRunner.__init__(self, session, started, relay, target, may_retire)
         self._tunnel_session = tunnel_session
 
     def paused(self) -> None:
@@ -160,6 +178,9 @@ class TunnelRelayRunner(Reporting, RelayMuxRunner):
     def resumed(self) -> None:
         if self.is_up:
             super().resumed()
+
+    def retired(self) -> None:
+        self._tunnel_session.retired = NO_FASTER
 
 
 def way_up(request: SessionRequest, relay: Relay) -> SessionRequest:

@@ -45,6 +45,7 @@ class TunnelSession:
         self.lost_at: Optional[float] = None  # while the connection is being resumed
         self.accepted = 0
         self.multiplexed = True
+        self.retired = ""  # why, if it ended by itself
         self._tell = tell
         self._destination = destination
         self._doorkeeper = doorkeeper

@@ -218,7 +218,7 @@ class Tunnel(ReportedTunnel):
         if relay is not None:
             target = target_of(self.request)
             current.make_kind = lambda session, started, current: TunnelRelayRunner(
-                session, started, current, relay, target
+                session, started, current, relay, target, not self._once
             )
         session = make_session(request, started, environment, events, current.make_runner)
         self._current = current
@@ -228,7 +228,8 @@ class Tunnel(ReportedTunnel):
         """Why it ended. Raises RemoteError if it is better not to start another one."""
         current = self._current
         assert current is not None
-        text = "session %s ended: %s" % (current.opening.session_id, _reason(outcome))
+        reason = current.retired or _reason(outcome)
+        text = "session %s ended: %s" % (current.opening.session_id, reason)
         first = not (current.accepted or self._opened or self._stopped)
         told = outcome.reason and outcome.reason != TIMED_OUT
         if told and first and (self._once or _was_refused(current)):

@@ -3,7 +3,7 @@
 import queue
 import signal
 import time
-from typing import Callable, Dict, Optional, Sequence, Union
+from typing import Callable, Dict, Optional, Sequence, Set, Union
 
 from ..errors import SessionInterrupted, SsmPluginError
 from ..fleet_plan import DEFAULT_PLAN, FleetPlan
@@ -26,6 +26,15 @@ AGAIN = 0.1
 # stuck in writing to a pipe that nobody reads.
 LEAVE_LIMIT = 6.0
 
+# Seconds that the service has to end the sessions of those.
+GIVE_UP_LIMIT = 1.0
+
+
+class Arrived(NamedTuple):
+    """The event: the work of this number is on its way to its node no more."""
+
+    number: int
+
 
 class Finished(NamedTuple):
     """The event: the work on the node of this number has ended."""
@@ -41,7 +50,7 @@ class Broken(NamedTuple):
     error: BaseException
 
 
-FleetEvent = Union[Finished, Broken, WorkerFailed, Signalled]
+FleetEvent = Union[Arrived, Finished, Broken, WorkerFailed, Signalled]
 
 
 class Fleet:
@@ -69,6 +78,7 @@ class Fleet:
         self._tell = tell
         self._schedule = Schedule(len(nodes), plan)
         self._running: Dict[int, FleetMember] = {}
+        self._starting: Set[int] = set()
         self._results: Dict[int, CommandResult] = {}
         self._signal: Optional[int] = None
         self._signalled_at = 0.0
@@ -81,6 +91,7 @@ class Fleet:
             self._go_on()
         finally:
             self._progress.close()
+        self._give_up()
         if self._failure is not None:
             raise self._failure
         for number in range(len(self._nodes)):
@@ -108,6 +119,7 @@ class Fleet:
         while self._schedule.may_start(time.monotonic()):
             number = self._schedule.begun
             self._schedule.started()
+            self._starting.add(number)
             try:
                 self._start(number)
             except SsmPluginError as error:
@@ -121,6 +133,7 @@ class Fleet:
             lambda: self._events.put(Finished(number, member.run())),
             lambda failed: self._events.put(Broken(number, failed.error)),
         )
+        member.arrived = lambda: self._events.put(Arrived(number))
         self._running[number] = member
         worker.start()
 
@@ -138,7 +151,9 @@ class Fleet:
         self._progress.show(now.waiting, now.running, now.done, now.failed)
 
     def _react(self, event: FleetEvent) -> None:
-        if isinstance(event, Finished):
+        if isinstance(event, Arrived):
+            self._arrived(event.number)
+        elif isinstance(event, Finished):
             self._keep(event.number, event.result)
             self._over(event.number, bool(event.result.status))
         elif isinstance(event, Broken):
@@ -153,7 +168,13 @@ class Fleet:
         self._results[number] = result
         self._tell(result)
 
+    def _arrived(self, number: int) -> None:
+        if number in self._starting:
+            self._starting.remove(number)
+            self._schedule.arrived()
+
     def _over(self, number: int, has_failed: bool) -> None:
+        self._arrived(number)
         self._running.pop(number, None)
         self._schedule.ended(has_failed, time.monotonic())
         if self._leave_at is not None:
@@ -178,6 +199,12 @@ class Fleet:
             member.signal(event)
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
+
+    def _give_up(self) -> None:
+        """Those that still run, we leave alone: what is left of them is to be the service's."""
+        leave_at = time.monotonic() + GIVE_UP_LIMIT
+        for wait in [member.give_up() for member in self._running.values()]:
+            wait(max(0.0, leave_at - time.monotonic()))
 
     def _failed(self, number: int, error: SsmPluginError) -> CommandResult:
         """Of work that could not even be made."""

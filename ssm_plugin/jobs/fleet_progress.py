@@ -12,7 +12,7 @@ from ..terminal.status_line import INTERVAL, StatusLine, is_terminal
 RATE_WINDOW = 10.0
 
 # Seconds that the end may wait for a thread that is stuck in writing its output.
-_CLOSE_LIMIT = 1.0
+_CLOSE_LIMIT = 0.2
 
 _HINT = "; Ctrl-C ends it"
 

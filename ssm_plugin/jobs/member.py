@@ -1,14 +1,19 @@
 """What a fleet runs: a command, or other work that one session after the other does at a target."""
 
+from typing import Callable
+
 from ..terminal.signals import Signalled
 from .request import CommandResult
 
 
 class FleetMember:
     """``run`` blocks, in a thread of the fleet, and never raises an ``SsmPluginError``: it is in
-    the result. ``signal`` ends it, from any thread. ``session_id`` is empty until there is one."""
+    the result. ``signal`` ends it, from any thread. ``session_id`` is empty until there is one.
+    ``arrived`` is called, by any thread and as often as it likes, once the work waits for its node
+    more than for this machine: then others may be started."""
 
     session_id = ""
+    arrived: Callable[[], object] = staticmethod(lambda: None)
 
     @property
     def name(self) -> str:
@@ -25,3 +30,8 @@ class FleetMember:
 
     def signal(self, event: Signalled) -> None:
         raise NotImplementedError
+
+    def give_up(self) -> Callable[[float], object]:
+        """Nobody waits for it any longer: begin to end what there is of it at the service. The
+        answer waits for that, at most so many seconds."""
+        return lambda seconds: None

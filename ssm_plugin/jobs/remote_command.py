@@ -34,7 +34,9 @@ from ..session.starting import (
     wait_for_start,
 )
 from ..session.streams import EXIT_OUTPUT_GONE, Streams
+from ..session.termination import Termination
 from ..session.types import SessionType
+from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
@@ -76,7 +78,9 @@ class RemoteCommand(FleetMember):
         self.request = request
         self.session_id = ""
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
-        self._environment = environment._replace(streams=streams or Streams(), silent=True)
+        self._environment = environment._replace(
+            streams=streams or Streams(), silent=True, waiting=self._telling(environment.waiting)
+        )
         self._record = CommandRecord(b"-")
         self._session: Optional[Session] = None
         self._connected: Optional[Session] = None
@@ -122,6 +126,14 @@ class RemoteCommand(FleetMember):
         else:
             session.signal(event)
 
+    def give_up(self) -> Callable[[float], object]:
+        service = self._environment.service
+        if not self.session_id or service is None:
+            return super().give_up()
+        termination = Termination(service, self.session_id)
+        termination.begin()
+        return termination.finish
+
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this command broke."""
         self._events.put(event)
@@ -135,6 +147,18 @@ class RemoteCommand(FleetMember):
         return self.request.name or self.request.target
 
     # Inside
+
+    def _telling(self, waiting: Optional[Waiting]) -> Optional[Waiting]:
+        """While the node is not connected, nothing is to be done here."""
+        if waiting is None:
+            return None
+        waits = waiting.waits
+
+        def tell(target: str, pause: float, left: float) -> None:
+            self.arrived()
+            waits(target, pause, left)
+
+        return waiting._replace(waits=tell)
 
     def _run_with_retries(self) -> Tuple[int, str]:
         left, waits = self.request.retries, delays()
@@ -168,6 +192,7 @@ class RemoteCommand(FleetMember):
         )
 
     def _wait(self, seconds: float) -> None:
+        self.arrived()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
@@ -199,6 +224,7 @@ class RemoteCommand(FleetMember):
             session = self._session = self._start(line.text)
             session.execute()
             self._connected = session
+            self.arrived()
             if self.request.read_input:
                 feed = InputFeed(
                     self.request, directory, self._environment, self._record, self._events.put
@@ -220,6 +246,7 @@ class RemoteCommand(FleetMember):
         session = self._session = self._begin(start, SessionType.INTERACTIVE_COMMANDS, runner)
         session.execute()
         self._connected = session
+        self.arrived()
         outcome = self._wait_for(session)
         if not stream.is_ready and record.ended_by is None:
             raise not_begun(target.shown, stream.before, outcome)

@@ -76,9 +76,11 @@ sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\
 
 # The input comes as base64 in lines, and a line with a dot. The FIFO itself never ends: its other
 # end is lost with a connection, which must not pass for the end of the input. A command that ends
-# before its input does writes that line itself: a shell waits for all parts of a pipeline.
+# before its input does writes that line itself: a shell waits for all parts of a pipeline. It may
+# come into the middle of another one, which is then wrong, and nobody's concern any more.
 _DECODE = """\
-sed -n "/^[.]/q;p" <"$0" | base64 -d | { (exec "$@"); s=$?
+command -v base64 >/dev/null || echo "there is no base64 to decode the input" >&2
+sed -n "/^[.]/q;p" <"$0" | base64 -d 2>/dev/null | { (exec "$@"); s=$?
 (printf "\\n.\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
 
 

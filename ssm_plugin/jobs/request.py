@@ -32,7 +32,9 @@ class CommandRequest(NamedTuple):
 class CommandResult(NamedTuple):
     """``status`` as the exit status is; ``reason`` is empty if the command ended by itself. Times
     are seconds since the epoch. ``error`` is what went wrong on our side, if anything did.
-    ``target`` is what the service knows, ``name`` what the user does."""
+    ``target`` is what the service knows, ``name`` what the user does. ``command_id`` is Run
+    Command's, in place of a session's; ``truncated`` names the streams whose end it did not keep.
+    """
 
     name: str
     status: int
@@ -44,6 +46,8 @@ class CommandResult(NamedTuple):
     stderr_bytes: int
     error: Optional[SsmPluginError] = None
     target: str = ""
+    command_id: str = ""
+    truncated: Tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -100,7 +104,7 @@ def table(results: Sequence[CommandResult]) -> str:
 
 def as_object(result: CommandResult) -> Dict[str, object]:
     """What ``--json`` prints of one command. Times are UTC, in ISO 8601."""
-    return {
+    told: Dict[str, object] = {
         "target": result.name,
         "node": result.target or result.name,
         "status": result.status,
@@ -112,6 +116,11 @@ def as_object(result: CommandResult) -> Dict[str, object]:
         "stdout_bytes": result.stdout_bytes,
         "stderr_bytes": result.stderr_bytes,
     }
+    if result.command_id:
+        told["command_id"] = result.command_id
+    if result.truncated:
+        told["truncated"] = list(result.truncated)
+    return told
 
 
 def as_objects(outcome: FleetOutcome) -> Dict[str, object]:

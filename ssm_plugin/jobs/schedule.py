@@ -4,11 +4,18 @@ The targets are counted, from 0 on, and start in this order. So many may run at 
 makes batches of them: the next batch starts when all of the former have ended and the pause is
 over. Once as many have failed as ``max_errors`` allows, or it is told to stop, no more are started;
 those that run go on.
+
+Of those that run, only so many are on their way to their node at one moment. Connecting is work for
+this machine, and hundreds of threads at it together get in each other's way; waiting for a command
+is none.
 """
 
 from typing import Optional
 
 from ..fleet_plan import FleetPlan
+
+# So many may be on their way to their node.
+MOST_STARTING = 32
 
 
 class Schedule:
@@ -17,6 +24,7 @@ class Schedule:
     def __init__(self, total: int, plan: FleetPlan) -> None:
         self.total = total
         self.begun = 0
+        self.starting = 0
         self.done = 0
         self.failed = 0
         self.stopped = ""
@@ -42,6 +50,8 @@ class Schedule:
         """Whether the next target may start now."""
         if self.stopped or not self.waiting or self.running >= self._plan.parallel:
             return False
+        if self.starting >= MOST_STARTING:
+            return False
         if self.begun < self._batch_ends:
             return True
         if self._paused_until is None or now < self._paused_until:
@@ -56,9 +66,14 @@ class Schedule:
 
     def started(self) -> None:
         self.begun += 1
+        self.starting += 1
+
+    def arrived(self) -> None:
+        """One that was started is at its node, or is over."""
+        self.starting -= 1
 
     def ended(self, has_failed: bool, now: float) -> None:
-        """One that was started has ended."""
+        """One that was started, and has arrived, has ended."""
         if has_failed:
             self.failed += 1
         else:

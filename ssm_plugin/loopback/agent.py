@@ -78,7 +78,7 @@ class Agent(WorkingAgent):
         self.link = AgentLink(link, session.session_id, self.events.empty)
         self._protocol = ChannelProtocol(Role.AGENT)
         # A real agent paces all but the commands.
-        paced = self.assignment.session_type != NON_INTERACTIVE
+        paced = options.paces_commands or self.assignment.session_type != NON_INTERACTIVE
         self.channel = AgentChannel(
             self._protocol, self.events.put, self.events.qsize, high_water=HIGH_WATER
         )

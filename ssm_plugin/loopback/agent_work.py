@@ -32,7 +32,8 @@ _NOT_PASSED_ON = ("COLUMNS", "LINES", "AWS_SSM_START_SESSION_RESPONSE")
 class AgentOptions(NamedTuple):
     """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
     own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
-    from a terminal, as at a real node. ``term`` is the kind of terminal that programs are told."""
+    from a terminal, as at a real node. ``paces_commands``: as all else, which no real node does.
+    ``term`` is the kind of terminal that programs are told."""
 
     shell: Optional[Tuple[str, ...]] = None
     documents: Mapping[str, Document] = {}
@@ -40,6 +41,7 @@ class AgentOptions(NamedTuple):
     agent_version: str = "3.3.0.0"
     handshake_limit: float = 15.0
     realistic_pace: bool = False
+    paces_commands: bool = False
     term: str = TERM
 
 

@@ -275,7 +275,7 @@ def _listen(port: int) -> socket.socket:
         # The connections of a service that has just ended keep their port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
-        listener.listen(128)
+        listener.listen(1024)
     except OSError as error:
         listener.close()
         raise LocalError(

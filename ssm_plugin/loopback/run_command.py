@@ -79,9 +79,12 @@ class RunCommand:
     def _send(self, fields: Fields) -> Fields:
         request = parse_request(fields)
         command = Command(request, self._targets(request))
-        with self.engine.changed:
-            answer = _command(command)
-            self.engine.submit(command)
+        answer = _command(command)
+        # AWS looks for the nodes only once it has answered.
+        answer.update(Status=PENDING, StatusDetails=PENDING)
+        if request.targets:
+            answer["TargetCount"] = 0
+        self.engine.submit(command)
         return {"Command": answer}
 
     def _targets(self, request: CommandRequest) -> List[LocalNode]:

@@ -96,10 +96,10 @@ def find_all(
             nodes = nodes_of(_directory(service), target, settings)
             one = target.kind == NAME and len(nodes) == 1
             found += [Found(n.node_id, target.written if one else n.name) for n in nodes]
-    return _distinct(found)
+    return distinct(found)
 
 
-def _distinct(found: Sequence[Found]) -> List[Found]:
+def distinct(found: Sequence[Found]) -> List[Found]:
     """Each node once; where two have the same name, or one has none, it is the id."""
     once: Dict[str, Found] = {}
     for one in found:

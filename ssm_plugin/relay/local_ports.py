@@ -33,6 +33,10 @@ class RelayChanged(RunnerEvent):
     """The relay has new secrets, or has ended."""
 
 
+class Retired(RunnerEvent):
+    """No connection is open, and none is accepted any more."""
+
+
 class RelayRefused(RunnerEvent):
     """The relay could not connect to the target; ``reason`` says why."""
 
@@ -41,10 +45,16 @@ class RelayRefused(RunnerEvent):
 
 
 class RelayMuxRunner(ListeningRunner):
-    """``target`` is where its connections lead to: a host, empty for the node, and a port."""
+    """``target`` is where its connections lead to: a host, empty for the node, and a port. One
+    that ``may_retire`` ends when the relay is slow and no connection is open."""
 
     def __init__(
-        self, session: IRunnerSession, started: Started, relay: Relay, target: Tuple[str, int]
+        self,
+        session: IRunnerSession,
+        started: Started,
+        relay: Relay,
+        target: Tuple[str, int],
+        may_retire: bool = False,
     ) -> None:
         super().__init__(session, started)
         # Each stream has a window of its own; the channel's is for what the agent has to say.
@@ -61,6 +71,7 @@ class RelayMuxRunner(ListeningRunner):
         self._control: Optional[RelayConnection] = None
         self._relay_reader: Optional[RelayReader] = None
         self.is_up = False
+        self._may_retire = may_retire
         self._up_timer = session.new_timer(self._not_up)
         self._ping_timer = session.new_timer(self._ping)
 
@@ -101,11 +112,19 @@ class RelayMuxRunner(ListeningRunner):
                 raise self._relay.failure
             if self._relay_reader is not None:
                 self._relay_reader.look_again()
+                if self._relay.is_slow and self._may_retire:
+                    self._relay_reader.retire(lambda: self.session.tell(Retired()))
+        elif isinstance(event, Retired):
+            self.retired()
+            self.session.end(0)
         elif isinstance(event, RelayRefused):
             log.info("the relay could not connect: %s", event.reason)
             self.refused()
         else:
             super().event(event)
+
+    def retired(self) -> None:
+        """It ends now, as the relay is no faster."""
 
     def stop(self) -> None:
         self._relay.unwatch(self._relay_changed)

@@ -31,6 +31,7 @@ REFUSED = b"x"  # it could not be connected; data: why
 OUTPUT = b"d"
 ENDED = b"f"  # the target sends no more
 BROKEN = b"r"  # the connection to the target is gone; nothing comes any more
+WAITING = b"w"  # of no stream: more waits to go down; once a second while it does
 ROOM = b"c"  # data: so many bytes more may be sent up, in digits
 
 # Bytes of data that either side may have under way in a stream before it is told of room.

@@ -17,7 +17,7 @@ my ($HELLO, $DATA, $FIN, $CREDIT, $RESET) = 0 .. 4;
 my ($WINDOW, $PIECE, $FULL, $STRANGERS, $SILENCE) = (1 << 20, 32768, 1 << 18, 64, 5);
 my $GONE = POLLERR | POLLHUP | POLLNVAL;
 my $ticks = POSIX::sysconf(POSIX::_SC_CLK_TCK());
-my ($out, $number, $issued, $heard) = ("", 0, 0, now());
+my ($out, $number, $issued, $heard, $told) = ("", 0, 0, now(), 0);
 my (%secrets, %streams, @strangers);
 $SIG{PIPE} = "IGNORE";
 
@@ -36,10 +36,16 @@ sub report {
     $out .= "~$number $stream $kind " . length($data) . " " . encode_base64($data, "") . "\n";
 }
 sub flush_out {
+    my $before = length $out;
     while (length $out) {
         my $sent = syswrite(STDOUT, $out, 65536);
-        if (!defined $sent) { return if later(); exit 0 }
+        if (!defined $sent) { last if later(); exit 0 }
         substr($out, 0, $sent, "");
+    }
+    # Where nothing is taken at all, there is nothing to add either.
+    if ($FULL / 2 < length($out) && length($out) < $before && now() - $told >= 1) {
+        $told = now();
+        report(0, "w", "");
     }
 }
 

@@ -21,7 +21,7 @@ def now():
     return os.times()[4]
 
 # --- What goes down: numbered lines of base64 on standard output.
-out, number, heard = bytearray(), 0, now()
+out, number, heard, told = bytearray(), 0, now(), 0
 
 def tell(stream, kind, data=b""):
     global number
@@ -30,12 +30,18 @@ def tell(stream, kind, data=b""):
     out.extend(head.encode("ascii") + binascii.b2a_base64(data))
 
 def flush():
+    global told
+    before = len(out)
     try:
         while out:
             del out[:os.write(1, bytes(out[:65536]))]
     except EnvironmentError as error:
         if error.errno not in LATER:
             os._exit(0)
+    # Where nothing is taken at all, there is nothing to add either.
+    if FULL // 2 < len(out) < before and now() - told >= 1:
+        told = now()
+        tell(0, "w")
 
 # --- Secrets: each has the number of the one stream that it is good for.
 secrets, issued = {}, 0

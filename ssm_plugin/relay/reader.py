@@ -4,7 +4,7 @@ Here the end of one direction is told to the node, and the other one goes on: a 
 when both have ended, or when either side is gone.
 """
 
-from typing import Any
+from typing import Any, Callable, Optional
 
 from ..plugins.local_connection import Connection
 from ..plugins.local_reader import LocalReader
@@ -22,13 +22,23 @@ class RelayReader(LocalReader):
         inbox, tell, local_end = others
         super().__init__(streams, inbox, writer, tell, local_end)
         self._streams = streams
+        self._retired: Optional[Callable[[], object]] = None
+        self._has_retired = False
 
     def look_again(self) -> None:
         """There may be a secret. From any thread."""
         self._inbox.put(None)
 
+    def retire(self, retired: Callable[[], object]) -> None:
+        """Once no connection is open, accept none any more, and call this. From any thread."""
+        self._retired = retired
+        self._inbox.put(None)
+
     def _listen(self, wanted: bool) -> None:
-        super()._listen(wanted and self._streams.reserve())
+        if self._retired is not None and not self._connections and not self._has_retired:
+            self._has_retired = True
+            self._retired()
+        super()._listen(wanted and not self._has_retired and self._streams.reserve())
 
     def _register(self, connection: Connection) -> None:
         self._connections.add(connection)

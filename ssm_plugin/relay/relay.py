@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+import time
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import logs
@@ -24,6 +25,7 @@ from ..wire import payloads
 from . import messages
 from .choice import LoggingCheck, check_target
 from .launch import Launch
+from .pace import RelayPace
 
 log = logs.logger(__name__)
 
@@ -65,8 +67,11 @@ class Relay:
         may_log: bool,
         reason: Optional[str] = None,
         connecting: Callable[[], object] = lambda: None,
+        slow_after: float = float("inf"),
     ) -> None:
         self.warning = ""
+        self.is_slow = False  # no faster than a plain tunnel; it ends with the last that uses it
+        self._pace = RelayPace(slow_after)
         self.has_served = False
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
         self._request = SessionRequest(
@@ -159,6 +164,9 @@ class Relay:
         with self._changed:
             if changed in self._watchers:
                 self._watchers.remove(changed)
+            unused = self.is_slow and not self._watchers
+        if unused:
+            self.close()
 
     def take_secret(self) -> Optional[Tuple[int, bytes]]:
         """The number of a stream and its secret; None while all are used up."""
@@ -278,16 +286,24 @@ class Relay:
             return
         greeted = self._decoder.port is not None
         fresh = False
+        self._pace.came(len(data))
         for message in self._decoder.feed(data):
             if message.kind == messages.SECRET:
                 fresh = True
                 with self._changed:
                     self._secrets[message.stream] = message.data
+            elif message.kind == messages.WAITING:
+                self._judge_pace()
             else:
                 sink = self._sinks.get(message.stream)
                 if sink is not None:
                     sink(message.kind, message.data)
         if fresh or greeted != (self._decoder.port is not None):
+            self._notify()
+
+    def _judge_pace(self) -> None:
+        if self._pace.waits(time.monotonic()) and not self.is_slow:
+            self.is_slow = True
             self._notify()
 
     def stopped(self, reason: str) -> None:

@@ -338,11 +338,11 @@ class Lifecycle:
 
     def _advance(self, event: Event) -> State:
         """The state after ``event``. StateError, and no change, for what cannot happen."""
-        if (self.state, event) not in IGNORED:
-            following = TRANSITIONS.get((self.state, event))
-            if following is None:
-                raise StateError("a session that is %s cannot %s" % (self.state.value, event.value))
-            self.state = following
+        state = self.state  # once: an owner that waits no longer ends it from another thread
+        if (state, event) not in IGNORED:
+            if (state, event) not in TRANSITIONS:
+                raise StateError("a session that is %s cannot %s" % (state.value, event.value))
+            self.state = TRANSITIONS[state, event]
         return self.state
 
     def _conclude(self, event: Event, outcome: Outcome) -> None:

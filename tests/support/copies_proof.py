@@ -38,11 +38,12 @@ class Schedule(NamedTuple):
     compress: bool
     size: int
     kills: tuple
+    speed: str
 
     def __str__(self):
         return "seed %d: %s %s%s of %d bytes, %s, killed at %s" % (
             self.seed,
-            "up" if self.is_upload else "down",
+            "up, %s," % self.speed if self.is_upload else "down",
             "tree" if self.is_tree else "file",
             " compressed" if self.compress else "",
             self.size,
@@ -65,6 +66,7 @@ def schedule(seed, largest):
         numbers.random() < 0.3,
         int(largest ** numbers.uniform(0.5, 1)),
         kills,
+        ("plain", "fast")[seed // 2 % 2],
     )
 
 
@@ -108,7 +110,8 @@ class _Play:
         places = [str(self._source), node(self._target.parent)]
         if not schedule.is_upload:
             places = [node(self._source), str(self._target.parent)]
-        options = ["-r", "-p", "--resume"] + (["--compress"] if schedule.compress else [])
+        options = ["-r", "-p", "--resume", "--speed", schedule.speed]
+        options += ["--compress"] if schedule.compress else []
         self._words = ["cp", "--json"] + options + places
 
     def run(self):

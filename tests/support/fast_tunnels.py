@@ -17,14 +17,14 @@ _PS = shutil.which("ps") or "ps"  # tests change PATH
 
 
 @contextlib.contextmanager
-def fast_tunnel(service, forward, speed="fast", network=NETWORK, ready=True):
+def fast_tunnel(service, forward, speed="fast", network=NETWORK, ready=True, **options):
     """A ``RunningTunnel`` with a ``shared`` relay, and the ``warnings`` that it gave."""
 
     def environment():
         return Environment(service_client(service, network), network, environ={})
 
     warnings = []
-    shared = SharedRelay(TARGET, environment, speed, warnings.append)
+    shared = SharedRelay(TARGET, environment, speed, warnings.append, **options)
     try:
         with RunningTunnel(service, forward, network=network, relay=shared) as running:
             running.shared = shared

@@ -82,6 +82,11 @@ class RelayAtNode:
     def read(self):
         self._thread.start()
 
+    def read_greeting(self):
+        """And no more, where it is not read."""
+        while not self.secrets:
+            self._take(os.read(self.process.stdout.fileno(), 100))
+
     def wait_for(self, condition):
         with self._changed:
             assert self._changed.wait_for(condition, TIME_LIMIT), dict(self.said)
@@ -107,13 +112,16 @@ class RelayAtNode:
 
     def _read_all(self):
         for data in iter(lambda: os.read(self.process.stdout.fileno(), 65536), b""):
-            with self._changed:
-                for message in self.decoder.feed(data):
-                    if message.kind == messages.SECRET:
-                        self.secrets[message.stream] = message.data
-                    else:
-                        self.said[message.stream].append((message.kind, message.data))
-                self._changed.notify_all()
+            self._take(data)
+
+    def _take(self, data):
+        with self._changed:
+            for message in self.decoder.feed(data):
+                if message.kind == messages.SECRET:
+                    self.secrets[message.stream] = message.data
+                else:
+                    self.said[message.stream].append((message.kind, message.data))
+            self._changed.notify_all()
 
 
 class StreamAtNode:

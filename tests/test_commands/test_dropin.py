@@ -197,7 +197,7 @@ def test_a_command_that_is_told_to_end_is_gone_at_the_node(drop_in, number, tmp_
     with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
         read_until(process.stdout, b"on\n")
         process.send_signal(number)
-        assert wait_until_gone(mark, 2)
+        assert wait_until_gone(mark, 10)
         assert process.wait(10) == 128 + number
 
 

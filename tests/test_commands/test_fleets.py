@@ -1,8 +1,13 @@
 """``exec``, ``cp`` and ``run`` on many nodes: the options, the line, the table, the early end."""
 
+import array
+import fcntl
 import json
 import signal
+import subprocess
 import sys
+import termios
+import threading
 
 import pytest
 
@@ -152,6 +157,17 @@ def test_throttled_starts_are_made_later_and_no_target_fails(tmp_path):
     assert "ThrottlingException" in errors and errors.count("") == 8
 
 
+def test_a_low_limit_on_open_files_is_raised_for_many_at_once(cli):
+    words = ["exec", "tag:Role=web", "--parallel", "8", "--output-dir", "o", "--", "sleep", ".5"]
+    line = 'ulimit -S -n 24; exec "$@"'
+    with subprocess.Popen(
+        ["sh", "-c", line, "sh"] + cli.argv(*words),
+        env=cli.environ, cwd=str(cli.folder), stderr=subprocess.PIPE,
+    ) as process:
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+
+
 def run_on_terminal(cli, *words):
     argv = [sys.executable, "-m", "ssm_plugin"] + list(words)
     return PtyProcess(argv, cols=100, env=cli.environ, cwd=str(cli.folder))
@@ -199,7 +215,7 @@ def test_ctrl_c_ends_what_runs_begins_no_more_and_the_table_says_what_became_of_
             program.expect(b": on\r\n")
         program.send(b"\x03")
         assert program.wait() == 130
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     said = [b" ".join(row) for row in rows(program.output).values()]
     assert len(said) == 8
     assert sum(row.startswith(b"0 ") for row in said) == 1
@@ -215,6 +231,36 @@ def test_sigterm_likewise(cli):
             assert process.stdout.readline().endswith(b": on\n")
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 143 and wait_until_gone(mark, 5)
+    assert process.returncode == 143 and wait_until_gone(mark, 10)
     assert stderr.count(b"ended by signal 15 here") == 2
     assert stderr.count(b"not begun: signal 15 came") == 6
+
+
+def wait_until_full(pipe):
+    """Until what nobody reads is more than a pipe takes by one write more."""
+    tick, held = threading.Event(), array.array("i", [0])
+    for _ in range(1000):
+        fcntl.ioctl(pipe, termios.FIONREAD, held)
+        if held[0] > 60000:
+            return
+        tick.wait(0.02)
+    raise AssertionError("only %d bytes came" % held[0])
+
+
+def test_ctrl_c_twice_leaves_at_once_and_leaves_nothing_behind(cli, service):
+    """Nobody reads the output, so that the sessions cannot end by themselves."""
+    mark = "mark-" + cli.folder.name
+    command = ["sh", "-c", "while echo %s; do :; done" % ("x" * 999), mark]
+    words = ["exec", "node-1,node-2,node-3", "--parallel", "2", "--"] + command
+    with cli.start(*words) as process:
+        wait_until_full(process.stdout)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        stderr = process.stderr.read()
+        assert process.wait(5) == 130
+        process.stdout.close()
+    assert wait_until_gone(mark, 5)
+    assert stderr.count(b"given up: it did not end after signal 2") >= 1
+    assert stderr.count(b"not begun: signal 2 came") == 1

@@ -142,9 +142,9 @@ def test_of_ten_at_once_one_runs_and_nine_say_so_and_a_crash_leaves_no_lock(cli,
     running.communicate()
     for session in service.open_sessions():
         session.terminate()
-    assert wait_until_gone(mark, 5)
+    assert wait_until_gone(mark, 10)
     with cli.start("run", "once") as again:
         wait_until(lambda: began.read_text() == "on\non\n")
         again.send_signal(signal.SIGTERM)
         assert again.wait(10) == 143
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)

@@ -59,9 +59,14 @@ def test_a_file_and_a_tree_go_up_by_a_port(service, places, compress):
 
 def test_auto_is_for_what_is_worth_it(service, places):
     here, there = places
-    for name, size, ports in (("small", 1000, 0), ("large", transfer.FAST_FROM, 1)):
+    large = transfer.FAST_FROM
+    # What is not compressed goes as it is, by a terminal too.
+    for name, size, text, ports in (
+        ("small", 1000, True, 0), ("raw", large, False, 0), ("large", large, True, 1)
+    ):
         digest, began = random_file(here / name, size), len(service.sessions())
-        assert Copies(service).cp(here / name, node(there), speed="auto").result.status == 0
+        report = Copies(service).cp(here / name, node(there), speed="auto", compress=text)
+        assert report.result.status == 0
         assert documents(service)[began:].count(SSH_DOCUMENT) == ports
         assert sha256(there / name) == digest
 
@@ -84,7 +89,7 @@ def test_a_node_with_nothing_to_listen_with_gets_it_by_a_terminal(tmp_path, plac
         assert isinstance(report.result.error, NotFast) and report.result.status == 255
         assert "neither Python nor perl" in report.result.reason
         assert "--speed auto" in report.result.reason and os.listdir(str(there)) == []
-        report = Copies(service).cp(here / "a", node(there), speed="auto")
+        report = Copies(service).cp(here / "a", node(there), speed="auto", compress=True)
         assert report.result.status == 0, report
         assert SSH_DOCUMENT not in documents(service)
     assert sha256(there / "a") == digest
@@ -110,7 +115,8 @@ def test_where_the_document_is_forbidden_auto_goes_by_a_terminal(service, places
     assert isinstance(report.result.error, NotFast), report
     assert "AccessDenied" in report.result.reason
     wait_until(lambda: os.listdir(str(there)) == [])
-    report = refuse_ports(Copies(service), service).cp(here / "a", node(there), speed="auto")
+    copies = refuse_ports(Copies(service), service)
+    report = copies.cp(here / "a", node(there), speed="auto", compress=True)
     assert report.result.status == 0 and sha256(there / "a") == digest
 
 

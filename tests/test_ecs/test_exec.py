@@ -203,4 +203,8 @@ def test_a_file_is_copied_to_a_container_and_back(cli, tmp_path):
     there, back = str(tmp_path / "there"), str(tmp_path / "back")
     assert cli.run("cp", str(tmp_path / "here"), "%s:%s" % (WEB, there))[0] == 0
     assert cli.run("cp", "%s:%s" % (WEB, there), back)[0] == 0
+    words = ["cp", "-", "%s:%s" % (WEB, there)]
+    assert cli.run(*words, "--speed", "auto", input=bytes(5 << 20))[0] == 0
+    status, _, err = cli.run(*words, "--speed", "fast", input=b"")
+    assert status == 255 and b"containers of ECS have no ports" in err
     assert (tmp_path / "back").read_bytes() == data

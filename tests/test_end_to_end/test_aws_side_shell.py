@@ -147,7 +147,7 @@ def test_no_session_is_left_open_by_a_signal_while_connecting(aws):
         with shell(aws) as program:
             aws.service.wait_for(aws.service.open_sessions)
             program.signal(signal.SIGTERM)
-            assert program.wait(5) == 143
+            assert program.wait(20) == 143
             assert aws.service.open_sessions() == []
 
 
@@ -175,7 +175,7 @@ def test_a_session_that_starts_after_the_signal_is_terminated_too(tmp_path):
             assert asked.wait(10)
             program.signal(signal.SIGINT)
             answers.set()
-            assert program.wait(5) == 130
+            assert program.wait(20) == 130
     last = service.requests[-1]
     assert last.headers["x-amz-target"] == "AmazonSSM.TerminateSession"
     assert last.json() == {"SessionId": "s-late"}
@@ -194,7 +194,7 @@ def test_a_signal_ends_a_start_that_is_never_answered(tmp_path):
         with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
             assert asked.wait(10)
             program.signal(signal.SIGTERM)
-            assert program.wait(5) == 143
+            assert program.wait(20) == 143
         over.set()
 
 
@@ -206,7 +206,7 @@ def test_a_search_for_credentials_ends_with_us(tmp_path):
         with shell(aws) as program:
             pid = int(told.read_text())
             program.signal(signal.SIGTERM)
-            assert program.wait(5) == 143
+            assert program.wait(20) == 143
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
 

@@ -97,7 +97,7 @@ def test_what_an_output_function_raises_comes_out_once_all_are_ended(service, tm
     script = "case $0 in i-1) echo x;; esac; exec sh -c 'sleep 1000' '%s'" % mark
     with pytest.raises(KeyError):
         Fleet(nodes(*TARGETS), maker(service, script, refuse), FleetPlan(parallel=2)).run()
-    assert wait_until_gone(mark, 3)
+    assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
 
 

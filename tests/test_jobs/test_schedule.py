@@ -2,7 +2,7 @@ import pytest
 
 from ssm_plugin.errors import UsageError
 from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan, error_limit, parse_max_errors
-from ssm_plugin.jobs.schedule import Schedule
+from ssm_plugin.jobs.schedule import MOST_STARTING, Schedule
 
 
 def schedule(total, **plan):
@@ -20,6 +20,7 @@ def start(schedule, now=0.0):
 
 def end(schedule, *failures, now=0.0):
     for has_failed in failures:
+        schedule.arrived()
         schedule.ended(has_failed, now)
 
 
@@ -33,6 +34,14 @@ def test_so_many_run_at_once_and_each_end_lets_one_more_start():
     assert not fleet.is_over
     end(fleet, False, False)
     assert fleet.is_over and (fleet.done, fleet.failed) == (4, 1)
+
+
+def test_only_so_many_are_on_their_way_at_once_however_many_may_run():
+    fleet = schedule(1000, parallel=200)
+    assert start(fleet) == MOST_STARTING and start(fleet) == 0
+    for _ in range(10):
+        fleet.arrived()
+    assert start(fleet) == 10 and fleet.running == MOST_STARTING + 10
 
 
 def test_once_so_many_have_failed_no_more_are_started_and_those_that_run_go_on():

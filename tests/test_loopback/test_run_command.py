@@ -170,7 +170,10 @@ def test_targets_choose_nodes(sender, targets, count):
 
 
 def test_nothing_that_matches_is_a_success(sender):
-    command_id = sender.send("true", targets=[("tag:Role", ["nobody"])])
+    request = sender.request("true", targets=[("tag:Role", ["nobody"])])
+    sent = sender.call("SendCommand", **request)["Command"]
+    assert (sent["Status"], sent["TargetCount"]) == ("Pending", 0)
+    command_id = sent["CommandId"]
     sender.finish(command_id)
     assert sender.state(command_id) == ("Success", "NoInstancesInTag")
     assert sender.listed(command_id) == []
@@ -268,8 +271,8 @@ def test_one_node_alone_can_be_cancelled(sender):
     assert sender.state(command_id) == ("Failed", "Incomplete")
 
 
-def test_a_thousand_nodes_need_one_thread():
-    with service_with(*many(1000)) as service:
+def test_many_nodes_need_one_thread():
+    with service_with(*many(300)) as service:
         sender = Sender(service)
         before = threading.active_count()
         command_id = sender.send("exit 0", targets=[("tag-key", ["Name"])], MaxConcurrency="100%")
@@ -277,7 +280,7 @@ def test_a_thousand_nodes_need_one_thread():
         sender.wait_for(
             command_id, lambda command: running.append(threading.active_count()) or command.is_over
         )
-        assert sender.command(command_id)["CompletedCount"] == 1001
+        assert sender.command(command_id)["CompletedCount"] == 301
         assert max(running) <= before + 2  # one of them serves our client's connection
 
 

@@ -41,16 +41,16 @@ def key_of(sent, node=DEMO, stream="stdout"):
     return FOLDER % (sent, node, stream)
 
 
-def get(service, path, credentials=KEY, region="us-east-1", **headers):
+def get(service, path, credentials=KEY, method="GET", **headers):
     """Status, headers and body. ``path`` as in a URL."""
     url = service.endpoint_url + path
     body_hash = hashlib.sha256(b"").hexdigest()
     headers = dict({"X-Amz-Content-SHA256": body_hash}, **headers)
     if credentials:
-        headers.update(sign("GET", url, headers, b"", credentials, region, "s3", utc_now()))
+        headers.update(sign(method, url, headers, b"", credentials, "us-east-1", "s3", utc_now()))
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
     finally:
@@ -155,7 +155,19 @@ def test_botocore_lists_folders(s3, sent):
     assert "Contents" not in told
 
 
-def test_nothing_can_be_put_there(service, s3):
-    with pytest.raises(s3.exceptions.ClientError, match="MethodNotAllowed"):
-        s3.put_object(Bucket="results", Key="x", Body=b"y")
-    assert service.s3.calls("PutObject")[-1].signature == "verified"
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_nothing_can_be_changed_there(service, method):
+    status, _, body = get(service, "/results/x", method=method)
+    assert status == 405 and b"<Code>MethodNotAllowed</Code>" in body
+    assert service.s3.calls(method.capitalize() + "Object")[-1].signature == "verified"
+
+
+@pytest.mark.parametrize(
+    "faults, status, code",
+    [("deny=GetObject", 403, b"AccessDenied"), ("calls=1:GetObject", 503, b"SlowDown")],
+)
+def test_its_calls_fail_on_request_as_those_of_the_others(faults, status, code):
+    with service_with(faults=faults) as service:
+        told = [get(service, "/results/none") for _ in range(2)]
+        assert told[1][0] == status and b"<Code>%s</Code>" % code in told[1][2]
+        assert service.s3.calls("GetObject")[-1].error == code.decode()

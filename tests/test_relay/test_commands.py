@@ -117,6 +117,32 @@ def test_forward_tells_its_events_as_ever(tmp_path):
         service.wait_for(lambda: not service.open_sessions())
 
 
+def test_one_relay_serves_all_ports_and_an_unread_one_holds_up_no_other(tmp_path):
+    with EchoServer() as echo, socket.socket() as listener, local_service() as service:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        listener.settimeout(TIME_LIMIT)
+        forwards = ["0:%d" % listener.getsockname()[1], "0:localhost:%d" % echo.port]
+        arguments = ["i-0123456789abcdef0", "--json", "--speed", "fast"] + forwards
+        with ForwardCommand(tmp_path, service, *arguments) as command:
+            ready = [command.event("ready", number) for number in (1, 2)]
+            unread, echoed = [
+                next(one["port"] for one in ready if one["host"] == host)
+                for host in (None, "localhost")
+            ]
+            with socket.create_connection(("127.0.0.1", unread), TIME_LIMIT):
+                flood = listener.accept()[0]
+                flood.settimeout(0.5)
+                with flood, pytest.raises(socket.timeout):
+                    while True:
+                        flood.send(bytes(1 << 20))
+                assert ask(echoed) == b"hello"
+            assert documents(service) == ["AWS-StartNonInteractiveCommand"] + [
+                "AWS-StartPortForwardingSession"
+            ] * 2
+        service.wait_for(lambda: not service.open_sessions())
+
+
 def ask(port):
     with socket.create_connection(("127.0.0.1", port), TIME_LIMIT) as sock:
         sock.sendall(b"hello")

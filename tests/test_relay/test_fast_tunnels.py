@@ -11,12 +11,15 @@ from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
 from ssm_plugin.relay.choice import logging_in
 from ssm_plugin.relay.messages import WINDOW
+from ssm_plugin.relay.relay import SPARE_LEASE
 from tests.support.echo import EchoServer
 from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
+from tests.support.running import NETWORK
 from tests.support.service import local_service
 from tests.support.tunnels import TIME_LIMIT
 
 COMMAND = "AWS-StartNonInteractiveCommand"
+PORT = "AWS-StartPortForwardingSession"
 LONG = os.urandom(1 << 20) * 3
 
 
@@ -224,6 +227,21 @@ def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
             socket.create_connection(("127.0.0.1", port), TIME_LIMIT)
 
 
+def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
+    network = NETWORK._replace(reconnect_timeout=2 - SPARE_LEASE, ping_interval=0.5)
+    with fast_tunnel(service, "0:%d" % echo.port, network=network) as running:
+        assert running.shared._relay.lease == 2
+        with connect(running) as sock:
+            sock.settimeout(3.0)
+            with pytest.raises(socket.timeout):
+                sock.recv(1)
+            sock.settimeout(TIME_LIMIT)
+            sock.sendall(b"still here")
+            assert sock.recv(10) == b"still here"
+        assert through(running, b"and new ones") == b"and new ones"
+        assert [one for one in running.seen if getattr(one, "kind", "") == ERROR] == []
+
+
 @pytest.mark.parametrize(
     "faults",
     ["drop-every=300", "bye-every=600", "lose=3%,double=3%,reorder=3%", "down.corrupt=2%"],
@@ -331,6 +349,26 @@ def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
                 running.wait_for(RECONNECTED)
             assert through_plain(running) == b"hello"
             assert relays() == []
+
+
+def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(quick_python, caplog):
+    caplog.set_level("INFO", "ssm_plugin")
+    data = LONG[:2000000]
+    with local_service(faults="pace=1.2ms", paces_commands=True) as service, Target() as target:
+        with fast_tunnel(
+            service, "0:%d" % target.port, speed="auto", slow_after=1.0
+        ) as running:
+            with connect(running) as sock, target.accept() as peer:
+                threading.Thread(target=send_all, args=(peer, data), daemon=True).start()
+                with sock.makefile("rb") as incoming:
+                    assert same(incoming.read(), data)
+            running.wait_for(RECONNECTED)
+            with connect(running) as sock, target.accept() as peer:
+                peer.sendall(b"plain")
+                assert sock.recv(5) == b"plain"
+            service.wait_for(lambda: len(service.open_sessions()) == 1)
+            assert service.session().request.document_name == PORT
+    assert "is reached at plain speed: the relay at the node is no faster" in caplog.text
 
 
 @pytest.mark.parametrize(

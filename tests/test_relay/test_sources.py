@@ -105,6 +105,19 @@ def test_a_stream_without_credit_stops_and_holds_up_no_other(argv):
         sender.join(TIME_LIMIT)
 
 
+def test_that_more_waits_is_told_once_some_is_taken(argv):
+    with Target() as target, RelayAtNode(argv, reading=False) as relay:
+        relay.read_greeting()
+        relay.open(target.port)
+        peer = target.accept()
+        peer.settimeout(0.3)
+        with pytest.raises(socket.timeout):
+            while True:
+                peer.send(LONG)
+        relay.read()
+        relay.wait_for(lambda: (messages.WAITING, b"") in relay.said[0])
+
+
 def test_room_is_told_as_the_target_takes_what_came(argv):
     with Target() as target, RelayAtNode(argv) as relay:
         stream = relay.open(target.port)

@@ -1,3 +1,6 @@
+import sys
+import threading
+
 import pytest
 
 from ssm_plugin.errors import (
@@ -295,3 +298,30 @@ def test_a_node_may_have_started_the_session_just_before_its_connection_was_lost
     life.lost(1.0, 0, LOSS)
     life.started()
     assert life.state is State.RESUMING
+
+
+def test_two_threads_may_end_it_at_the_same_moment():
+    """Its own, and the owner's, which will not wait for it any longer."""
+    lives, errors = [Lifecycle(Limits()) for _ in range(10000)], []
+    for life in lives:
+        life.execute(0.0)
+
+    def end_all():
+        try:
+            for life in lives:
+                life.end(Outcome(1))
+        except StateError as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=end_all) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+    assert {life.state for life in lives} == {State.LEAVING}

@@ -1,0 +1,126 @@
+"""The calls that an order takes, made by a few threads: each answers with an event."""
+
+import threading
+import time
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+from ..errors import SsmPluginError
+from ..jobs.engine import StreamsOf
+from ..nodes.targets import Found
+from ..session.streams import OutputGone
+from ..transport.worker import WorkerFailed
+from .events import Looked, NotCancelled, NotLooked, NotSent, OutputCame, RoundOver, RunEvent, Sent
+from .hands import Hands
+from .listing import look
+from .output import OutputFetcher
+from .patience import PatientCalls
+from .sending import MOST_IDS, Bucket, Shipment, send
+from .statuses import HAVE_OUTPUT
+
+CANCEL = "ssm:CancelCommand"
+
+# Outputs that are fetched at once, at most; and that may be there before the owner takes them.
+FETCHERS = 8
+_AHEAD = 2 * FETCHERS
+
+
+class Errands:
+    """``request_of`` gives the fields of SendCommand. ``put`` gets the events, from any thread.
+    ``parallel`` bounds the outputs that are fetched at once, besides :data:`FETCHERS`."""
+
+    def __init__(
+        self,
+        make_calls: Callable[[], PatientCalls],
+        request_of: Callable[[Shipment], Dict[str, Any]],
+        put: Callable[[Any], object],
+        parallel: int,
+        bucket: Optional[Bucket] = None,
+    ) -> None:
+        self._request_of = request_of
+        self._put: Callable[[RunEvent], object] = put
+        # Of their own: a wait of one must not end with, or hold up, another.
+        self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls = (
+            make_calls() for _ in range(4)
+        )
+        failed: Callable[[WorkerFailed], object] = put
+        self._sender = Hands("send", 1, failed)
+        self._looker = Hands("look", 1, failed)
+        self._fetchers = Hands("fetch", max(1, min(parallel, FETCHERS)), failed)
+        self._canceller = Hands("cancel", 1, failed)
+        self._room = threading.Semaphore(_AHEAD)
+        self._fetcher = OutputFetcher(self._fetch_calls, bucket)
+
+    def send(self, shipment: Shipment) -> None:
+        def errand() -> None:
+            try:
+                command_id = send(self._send_calls, self._request_of(shipment))
+                self._put(Sent(shipment, command_id))
+            except SsmPluginError as error:
+                self._put(NotSent(shipment, error))
+
+        self._sender.do(errand)
+
+    def stop_sending(self) -> None:
+        """What is throttled is not tried again."""
+        self._send_calls.stop()
+
+    def look(self, commands: Sequence[Tuple[str, bool]]) -> None:
+        """At each of these, with a second word on whether the whole command is asked for, too."""
+
+        def errand() -> None:
+            began = time.monotonic()
+            for command_id, with_whole in commands:
+                try:
+                    self._put(Looked(command_id, look(self._look_calls, command_id, with_whole)))
+                except SsmPluginError as error:
+                    self._put(NotLooked(command_id, error))
+            self._put(RoundOver(time.monotonic() - began))
+
+        self._looker.do(errand)
+
+    def fetch(self, command_id: str, node: Found, details: str, streams: StreamsOf) -> None:
+        def errand() -> None:
+            self._room.acquire()
+            came = OutputCame(command_id, node.target, details, None)
+            try:
+                if details in HAVE_OUTPUT:
+                    fetched = self._fetcher.fetch(command_id, node.target, lambda: streams(node))
+                    came = came._replace(fetched=fetched)
+                elif details != "Terminated":
+                    streams(node).finish()
+            except SsmPluginError as error:
+                came = came._replace(error=error)
+            except OutputGone:
+                came = came._replace(is_unread=True)
+            self._put(came)
+
+        self._fetchers.do(errand)
+
+    def taken(self) -> None:
+        """The owner has taken one output: there is room for another."""
+        self._room.release()
+
+    def cancel(self, command_id: str, node_ids: Sequence[str] = ()) -> None:
+        """On these nodes; without any on all."""
+        parts = [node_ids[at : at + MOST_IDS] for at in range(0, len(node_ids), MOST_IDS)] or [()]
+
+        def errand() -> None:
+            try:
+                for part in parts:
+                    request: Dict[str, Any] = {"CommandId": command_id}
+                    if part:
+                        request["InstanceIds"] = list(part)
+                    self._cancel_calls.call(CANCEL, request, command_id)
+            except SsmPluginError as error:
+                self._put(NotCancelled(command_id, error))
+
+        self._canceller.do(errand)
+
+    def close(self) -> None:
+        self._fetcher.stop()
+        for calls in (self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls):
+            calls.stop()
+        for _ in range(FETCHERS):
+            self._room.release()
+        for hands in (self._sender, self._looker, self._fetchers, self._canceller):
+            hands.close()

@@ -1,0 +1,59 @@
+"""What happens to the commands of one order, as events for the thread that decides."""
+
+from typing import Optional, Union
+
+from ..errors import SsmPluginError
+from ..jobs.fleet import FleetEvent
+from ..named_tuple import NamedTuple
+from .listing import Look
+from .output import Fetched
+from .sending import Shipment
+
+
+class Sent(NamedTuple):
+    shipment: Shipment
+    command_id: str
+
+
+class NotSent(NamedTuple):
+    shipment: Shipment
+    error: SsmPluginError
+
+
+class Looked(NamedTuple):
+    command_id: str
+    look: Look
+
+
+class NotLooked(NamedTuple):
+    """It cannot be followed any more."""
+
+    command_id: str
+    error: SsmPluginError
+
+
+class RoundOver(NamedTuple):
+    """All commands were looked at, which took so many seconds."""
+
+    seconds: float
+
+
+class OutputCame(NamedTuple):
+    """All of it was written, or ``error`` says why not. ``details`` are those of the list."""
+
+    command_id: str
+    node_id: str
+    details: str
+    fetched: Optional[Fetched]
+    error: Optional[SsmPluginError] = None
+    is_unread: bool = False
+
+
+class NotCancelled(NamedTuple):
+    command_id: str
+    error: SsmPluginError
+
+
+RunEvent = Union[
+    FleetEvent, Sent, NotSent, Looked, NotLooked, RoundOver, OutputCame, NotCancelled
+]

@@ -1,0 +1,377 @@
+"""Brings the commands of one order to their end: one thread decides, others make the calls.
+
+What is to be sent waits until there is room for it. What was sent is looked at, again and again; a
+node that has ended has its output fetched. Limits and signals cancel. Every node gets one result.
+"""
+
+import queue
+import signal
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Set
+
+from ..errors import SsmPluginError
+from ..jobs.engine import FleetOrder, StreamsOf, Tell
+from ..jobs.fleet import AGAIN
+from ..jobs.fleet_progress import FleetProgress
+from ..jobs.request import FleetOutcome
+from ..named_tuple import NamedTuple
+from ..nodes.targets import Found
+from ..session.streams import EXIT_OUTPUT_GONE
+from ..terminal.signals import ENDING_SIGNALS, Signalled
+from ..terminal.status_line import INTERVAL
+from ..transport.worker import WorkerFailed
+from .errands import Errands
+from .events import (
+    Looked,
+    NotCancelled,
+    NotLooked,
+    NotSent,
+    OutputCame,
+    RoundOver,
+    RunEvent,
+    Sent,
+)
+from .following import Interval, SentCommand
+from .output import Fetched
+from .results import Results
+from .sending import Shipment, at_once, split
+from .statuses import (
+    EXIT_FAILED,
+    NOBODY,
+    Cause,
+    Verdict,
+    given_up,
+    left_behind,
+    not_chosen,
+    signalled,
+    stopped,
+    verdict,
+)
+
+# Seconds without any end, after a signal, before we leave without those that still run.
+LEAVE_LIMIT = 20.0
+
+
+class Limits(NamedTuple):
+    """Seconds that a node may run, and that AWS may try to reach it; None: without end."""
+
+    time: Optional[float] = None
+    delivery: Optional[float] = None
+
+
+class Supervision:
+    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice,
+    ``complain`` what also is told to who wants no notices."""
+
+    def __init__(
+        self,
+        order: FleetOrder,
+        shipments: Sequence[Shipment],
+        errands: Errands,
+        limits: Limits,
+        streams: StreamsOf,
+        events: "queue.Queue[Any]",
+        progress: FleetProgress,
+        tell: Tell,
+        say: Callable[[str], object],
+        complain: Callable[[str], object],
+        attached: Sequence[SentCommand] = (),
+    ) -> None:
+        self._order = order
+        self._results = Results(order.nodes, tell)
+        self._waiting: Deque[Shipment] = deque(shipments)
+        self._slots = at_once(len(shipments), order.plan)
+        self._errands, self._limits = errands, limits
+        self._streams, self._events, self._progress = streams, events, progress
+        self._say, self._complain = say, complain
+        self._sending = 0
+        self._commands: Dict[str, SentCommand] = {one.command_id: one for one in attached}
+        for one in attached:
+            self._results.sent(one.command_id, one.nodes)
+        self._untold: List[str] = []
+        self._causes: Dict[str, Cause] = {}
+        self._interval = Interval()
+        self._look_at = time.monotonic()
+        self._changed = False
+        self._is_looking = False
+        self._limit_at: Optional[float] = None
+        self._failed_ids: Set[str] = set()
+        self._stop_reason = 0
+        self._signal: Optional[int] = None
+        self._signalled_at = 0.0
+        self._is_detached = False
+        self._leave_at: Optional[float] = None
+        self._failure: Optional[BaseException] = None
+
+    def run(self) -> FleetOutcome:
+        """The results in the order of the nodes. Raises what is no ``SsmPluginError``."""
+        try:
+            self._go_on()
+        finally:
+            self._progress.close()
+            self._errands.close()
+        if self._failure is not None:
+            raise self._failure
+        self._tell_ids()
+        for node in self._results.unknown():
+            self._results.judged(node, self._without_result(node))
+        return FleetOutcome(self._results.all(), self._signal)
+
+    def _go_on(self) -> None:
+        while not self._is_left:
+            self._send_some()
+            if self._results.over == self._results.total:
+                return
+            self._look_if_due()
+            self._check_limits()
+            self._show()
+            try:
+                self._react(self._events.get(timeout=self._patience()))
+            except queue.Empty:
+                pass  # it is time to look again, for a limit, or to leave
+
+    @property
+    def _is_left(self) -> bool:
+        if self._is_detached and not self._sending:
+            return True
+        return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+    def _patience(self) -> Optional[float]:
+        now = time.monotonic()
+        moments = [self._leave_at, self._limit_at]
+        if self._commands and not self._is_looking:
+            moments.append(self._look_at)
+        if self._progress.is_drawn:
+            moments.append(now + INTERVAL)
+        left = [moment - now for moment in moments if moment is not None]
+        return max(0.0, min(left)) if left else None
+
+    def _show(self) -> None:
+        if self._progress.is_drawn:
+            known = self._results
+            running = sum(len(one.running) for one in self._commands.values())
+            waiting = max(0, known.total - known.over - running)
+            self._progress.show(waiting, running, known.over - known.failed, known.failed)
+
+    def _react(self, event: RunEvent) -> None:
+        if isinstance(event, Looked):
+            self._take_look(event)
+        elif isinstance(event, OutputCame):
+            self._take_output(event)
+            self._errands.taken()
+        elif isinstance(event, RoundOver):
+            self._is_looking = False
+            self._look_at = self._interval.after(time.monotonic(), event.seconds, self._changed)
+            self._changed = False
+        elif isinstance(event, Sent):
+            self._take_sent(event)
+        elif isinstance(event, NotSent):
+            self._take_refusal(event)
+        elif isinstance(event, NotLooked):
+            self._lose(event)
+        elif isinstance(event, NotCancelled):
+            self._complain("command %s was not cancelled: %s" % event)
+        elif isinstance(event, WorkerFailed):
+            self._failure = self._failure or event.error
+            self._end(signal.SIGTERM)
+        elif isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
+            self._take_signal(event)
+
+    # Sending
+
+    def _send_some(self) -> None:
+        while self._waiting and len(self._commands) + self._sending < self._slots:
+            self._sending += 1
+            self._errands.send(self._waiting.popleft())
+
+    def _take_sent(self, event: Sent) -> None:
+        self._sending -= 1
+        shipment, command_id = event
+        ids = [node.target for node in shipment.nodes]
+        self._commands[command_id] = SentCommand(
+            command_id, ids, bool(shipment.targets), shipment.concurrency
+        )
+        self._results.sent(command_id, ids)
+        self._untold.append(command_id)
+        if not self._sending or self._is_detached:
+            self._tell_ids()
+        if not self._is_looking:
+            self._look_at = time.monotonic() + self._interval.first
+        if self._signal is not None and not self._is_detached:
+            self._errands.cancel(command_id)
+
+    def _tell_ids(self) -> None:
+        """Once for all that were sent together."""
+        ids, self._untold = ",".join(self._untold), []
+        if ids:
+            self._say("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
+
+    def _take_refusal(self, event: NotSent) -> None:
+        self._sending -= 1
+        wrong, others = split(event.shipment, event.error)
+        for node in wrong:
+            self._fail(node, str(event.error), event.error)
+        if self._signal is None and not self._stop_reason:
+            self._slots += max(0, len(others) - 1)
+            self._waiting.extendleft(reversed(others))
+
+    # Following
+
+    def _look_if_due(self) -> None:
+        if self._commands and not self._is_looking and time.monotonic() >= self._look_at:
+            self._is_looking = True
+            self._errands.look(
+                [(one.command_id, one.asks_for_whole) for one in self._commands.values()]
+            )
+
+    def _take_look(self, event: Looked) -> None:
+        command = self._commands.get(event.command_id)
+        if command is None:
+            return
+        ended, changed = command.take(event.look.seen, time.monotonic())
+        self._changed = self._changed or changed
+        for entry in ended:
+            if entry.details != "Success":
+                # Now: nothing more may be sent while its output is fetched.
+                self._note_failure(entry.node_id)
+            node = self._results.node(entry.node_id)
+            self._errands.fetch(command.command_id, node, entry.details, self._streams)
+        for node_id in command.missing(event.look.is_over):
+            node = self._results.node(node_id)
+            self._judge(node, not_chosen(node.name, event.look.details))
+        self._plan_limits()
+        if command.is_over:
+            del self._commands[command.command_id]
+
+    def _lose(self, event: NotLooked) -> None:
+        command = self._commands.pop(event.command_id, None)
+        for node_id in sorted(command.open) if command else ():
+            reason = "command %s cannot be followed, and goes on: %s" % event
+            self._fail(self._results.node(node_id), reason, event.error)
+
+    def _take_output(self, event: OutputCame) -> None:
+        node = self._results.node(event.node_id)
+        fetched, cause = event.fetched, self._causes.get(event.node_id, NOBODY)
+        if event.details == "Terminated":
+            cause = Cause(failed=self._most_failed)
+        if event.error is not None:
+            self._fail(node, str(event.error), event.error)
+        elif event.is_unread:
+            self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
+        elif fetched is None:
+            self._judge(node, verdict(node.name, event.details, -1, cause=cause))
+        else:
+            details, time_limit = fetched.details or event.details, self._limits.time
+            found = verdict(
+                node.name, details, fetched.code, fetched.said, fetched.ran, cause, time_limit
+            )
+            self._judge(node, found, fetched)
+            if fetched.cut:
+                self._complain(_cut_line(node.name, fetched.cut))
+
+    @property
+    def _most_failed(self) -> Optional[int]:
+        limit = self._order.plan.max_errors
+        return limit.of(self._results.total) if limit else None
+
+    # Limits
+
+    def _plan_limits(self) -> None:
+        moments = [
+            one.next_limit(self._limits.time, self._limits.delivery, self._causes)
+            for one in self._commands.values()
+        ]
+        self._limit_at = min((one for one in moments if one is not None), default=None)
+
+    def _check_limits(self) -> None:
+        now = time.monotonic()
+        if self._limit_at is None or now < self._limit_at:
+            return
+        for command in self._commands.values():
+            late = command.late(now, self._limits.time)
+            self._cancel(command, late, Cause(time_limit=self._limits.time))
+            unanswered = command.unanswered(now, self._limits.delivery)
+            self._cancel(command, unanswered, Cause(delivery=self._limits.delivery))
+        self._plan_limits()
+
+    def _cancel(self, command: SentCommand, node_ids: Sequence[str], cause: Cause) -> None:
+        fresh = [one for one in node_ids if one not in self._causes]
+        for one in fresh:
+            self._causes[one] = cause
+        if fresh:
+            self._errands.cancel(command.command_id, fresh)
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._interval = Interval()
+        self._look_at = min(self._look_at, time.monotonic() + self._interval.first)
+
+    # Ends
+
+    def _fail(self, node: Found, reason: str, error: SsmPluginError) -> None:
+        self._judge(node, Verdict(EXIT_FAILED, reason, error))
+
+    def _judge(self, node: Found, found: Verdict, fetched: Optional[Fetched] = None) -> None:
+        self._results.judged(node, found, fetched)
+        if found.status:
+            self._note_failure(node.target)
+        if self._leave_at is not None:
+            self._leave_at = time.monotonic() + LEAVE_LIMIT
+
+    def _note_failure(self, node_id: str) -> None:
+        self._failed_ids.add(node_id)
+        limit, failed = self._most_failed, len(self._failed_ids)
+        if limit is not None and failed >= limit and not self._stop_reason:
+            self._stop(limit)
+
+    def _stop(self, limit: int) -> None:
+        """Nothing more is begun; what runs goes on."""
+        if self._signal is not None:
+            return
+        self._stop_reason = limit
+        dropped, self._waiting = self._waiting, deque()
+        for shipment in dropped:
+            for node in shipment.nodes:
+                self._results.judged(node, stopped(node.name, limit))
+        for command in self._commands.values():
+            self._cancel(command, command.not_sent(), Cause(failed=limit))
+
+    def _take_signal(self, event: Signalled) -> None:
+        if event.signum == signal.SIGHUP and self._signal is None:
+            self._signal, self._is_detached = event.signum, True
+            self._waiting.clear()
+            self._leave_at = time.monotonic() + LEAVE_LIMIT
+        elif self._signal is None:
+            self._signal = event.signum
+            self._signalled_at = time.monotonic()
+            self._end(event.signum)
+        elif event.signum in (signal.SIGINT, self._signal):
+            if time.monotonic() - self._signalled_at >= AGAIN:
+                self._leave_at = 0.0
+
+    def _end(self, signum: int) -> None:
+        self._waiting.clear()
+        self._errands.stop_sending()
+        for command in self._commands.values():
+            for node_id in command.open:
+                self._causes.setdefault(node_id, Cause(signum=signum))
+            self._errands.cancel(command.command_id)
+        self._look_soon()
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + LEAVE_LIMIT
+
+    def _without_result(self, node: Found) -> Verdict:
+        """Of what a signal kept from beginning, or what was not waited for."""
+        signum = self._signal or int(signal.SIGTERM)
+        command_id = self._results.command_of(node)
+        if command_id is None:
+            return signalled(node.name, signum, ran=False)
+        if self._is_detached:
+            return left_behind(node.name, signum, command_id)
+        return given_up(node.name, signum)
+
+
+def _cut_line(name: str, streams: Sequence[str]) -> str:
+    return "%s: the end of %s is missing, as Run Command keeps only the beginning; --output-s3 " \
+        "brings all" % (name, " and ".join(streams))
