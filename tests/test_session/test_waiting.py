@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from ssm_plugin.aws.pacer import Pacer
 from ssm_plugin.errors import ServiceError, SessionInterrupted, SsmPluginError
 from ssm_plugin.session.events import EndRequested
 from ssm_plugin.session.starting import EXIT_TIME_UP, wait_for_start
@@ -47,9 +48,17 @@ class Told:
         self._on_wait()
 
 
+class NeverThrottled:
+    """A service whose starts take their turns; it is called by ``start`` alone."""
+
+    def __init__(self):
+        self.pacer = Pacer()
+
+
 def wait(start, told, events=None, **options):
+    events = events or queue.Queue()
     return wait_for_start(
-        None, start, events or queue.Queue(), waiting=told.waiting, target="i-1", **options
+        NeverThrottled(), start, events, waiting=told.waiting, target="i-1", **options
     )
 
 
@@ -150,5 +159,5 @@ def test_the_time_limit_of_all_holds_while_waiting_too():
 def test_without_waiting_there_is_one_attempt():
     start = Start(1)
     with pytest.raises(ServiceError):
-        wait_for_start(None, start, queue.Queue())
+        wait_for_start(NeverThrottled(), start, queue.Queue())
     assert start.calls == 1
