@@ -124,6 +124,8 @@ class Outbound:
         self._kept_bytes -= len(sent.frame)
         sent_at = sent.sent_at
         elapsed = now - sent_at
+        if self._patient:
+            self._backoff = 1  # the agent resends at its timeout again, after any acknowledgement
         if not sent.resends:
             self._backoff = 1
             if elapsed < self._quickest:
