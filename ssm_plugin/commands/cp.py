@@ -38,7 +38,7 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
-from .many import add_fleet_options, plan_of, prepare_for, signals_and_parent
+from .fleet_options import add_fleet_options, plan_of, prepare_for, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
 SPEED_HELP = (

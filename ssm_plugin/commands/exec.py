@@ -37,7 +37,7 @@ from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
 from ..session.streams import CallableStreams, Streams, write_all
 from ..terminal.input import InputReader
-from .many import (
+from .fleet_options import (
     add_fleet_options,
     plan_of,
     prepare_for,

@@ -23,7 +23,7 @@ from ..nodes.grammar import ID
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
-from .many import prepare_for, signals_and_parent
+from .fleet_options import prepare_for, signals_and_parent
 from .run_command import check_engine_of, engine_of, signals_and_parent_end
 from .waiting import add_wait_option, with_waiting
 

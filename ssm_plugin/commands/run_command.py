@@ -5,11 +5,12 @@ import os
 import queue
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
 
 from ..config import ENGINES, JobSettings, Settings
 from ..errors import UsageError
 from ..jobs.engine import FleetOrder
+from ..jobs.fleet import FleetEvent
 from ..jobs.job import order_of
 from ..nodes.grammar import CONTAINER, ID
 from ..nodes.targets import Found, check_target
@@ -141,7 +142,7 @@ def attached_to(
 
 
 @contextmanager
-def signals_and_parent_end(events: "queue.Queue[Any]") -> Iterator[None]:
+def signals_and_parent_end(events: "queue.Queue[FleetEvent]") -> Iterator[None]:
     """``events`` gets the signals. The end of our parent counts as SIGTERM, which cancels: nobody
     waits for the results. But a terminal that is lost takes the parent along, and is SIGHUP."""
     had_terminal = _has_terminal()

@@ -26,7 +26,7 @@ StreamsOf = Callable[[Found], Streams]
 Tell = Callable[[CommandResult], object]
 
 
-def _nothing(result: CommandResult) -> None:
+def ignore(result: CommandResult) -> None:
     pass
 
 
@@ -66,7 +66,7 @@ class FleetEngine:
         streams: StreamsOf,
         events: "queue.Queue[FleetEvent]",
         progress: Optional[FleetProgress] = None,
-        tell: Tell = _nothing,
+        tell: Tell = ignore,
     ) -> FleetOutcome:
         """Blocks until all have ended, with one result for each node of the order.
 
@@ -88,7 +88,7 @@ class SessionsEngine(FleetEngine):
         streams: StreamsOf,
         events: "queue.Queue[FleetEvent]",
         progress: Optional[FleetProgress] = None,
-        tell: Tell = _nothing,
+        tell: Tell = ignore,
     ) -> FleetOutcome:
         def make(node: Found) -> "_FinishingCommand":
             return _FinishingCommand(order.request(node), self._environment, streams(node))

@@ -50,7 +50,11 @@ class Broken(NamedTuple):
     error: BaseException
 
 
-FleetEvent = Union[Arrived, Finished, Broken, WorkerFailed, Signalled]
+class EngineEvent:
+    """Base of what another engine than this one tells itself."""
+
+
+FleetEvent = Union[Arrived, Finished, Broken, WorkerFailed, Signalled, EngineEvent]
 
 
 class Fleet:
@@ -161,7 +165,7 @@ class Fleet:
             self._break(event.error)
         elif isinstance(event, WorkerFailed):
             self._break(event.error)
-        elif event.signum in ENDING_SIGNALS:
+        elif isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
             self._take_signal(event)
 
     def _keep(self, number: int, result: CommandResult) -> None:

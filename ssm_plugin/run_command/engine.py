@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..aws.client import ServiceClient
 from ..display import encoded, shown
-from ..jobs.engine import FleetEngine, FleetOrder, StreamsOf, Tell, _nothing
+from ..jobs.engine import FleetEngine, FleetOrder, StreamsOf, Tell, ignore
 from ..jobs.fleet import FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import FleetOutcome
@@ -49,7 +49,7 @@ class RunCommandEngine(FleetEngine):
         streams: StreamsOf,
         events: "queue.Queue[FleetEvent]",
         progress: Optional[FleetProgress] = None,
-        tell: Tell = _nothing,
+        tell: Tell = ignore,
     ) -> FleetOutcome:
         """:raises UsageError: for what Run Command cannot do; then nothing was sent"""
         progress = progress or FleetProgress(len(order.nodes), quiet=True)

@@ -6,16 +6,26 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from ..errors import SsmPluginError
 from ..jobs.engine import StreamsOf
+from ..jobs.fleet import FleetEvent
 from ..nodes.targets import Found
 from ..session.streams import OutputGone
-from ..transport.worker import WorkerFailed
-from .events import Looked, NotCancelled, NotLooked, NotSent, OutputCame, RoundOver, RunEvent, Sent
-from .hands import Hands
+from .events import (
+    CallEvent,
+    Looked,
+    NotCancelled,
+    NotLooked,
+    NotSent,
+    OutputCame,
+    RoundOver,
+    Sent,
+    Told,
+)
 from .listing import look
 from .output import OutputFetcher
 from .patience import PatientCalls
 from .sending import MOST_IDS, Bucket, Shipment, send
 from .statuses import HAVE_OUTPUT
+from .worker_pool import WorkerPool
 
 CANCEL = "ssm:CancelCommand"
 
@@ -32,21 +42,20 @@ class Errands:
         self,
         make_calls: Callable[[], PatientCalls],
         request_of: Callable[[Shipment], Dict[str, Any]],
-        put: Callable[[Any], object],
+        put: Callable[[FleetEvent], object],
         parallel: int,
         bucket: Optional[Bucket] = None,
     ) -> None:
         self._request_of = request_of
-        self._put: Callable[[RunEvent], object] = put
+        self._tell = put
         # Of their own: a wait of one must not end with, or hold up, another.
         self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls = (
             make_calls() for _ in range(4)
         )
-        failed: Callable[[WorkerFailed], object] = put
-        self._sender = Hands("send", 1, failed)
-        self._looker = Hands("look", 1, failed)
-        self._fetchers = Hands("fetch", max(1, min(parallel, FETCHERS)), failed)
-        self._canceller = Hands("cancel", 1, failed)
+        self._sender = WorkerPool("send", 1, put)
+        self._looker = WorkerPool("look", 1, put)
+        self._fetchers = WorkerPool("fetch", max(1, min(parallel, FETCHERS)), put)
+        self._canceller = WorkerPool("cancel", 1, put)
         self._room = threading.Semaphore(_AHEAD)
         self._fetcher = OutputFetcher(self._fetch_calls, bucket)
 
@@ -58,7 +67,7 @@ class Errands:
             except SsmPluginError as error:
                 self._put(NotSent(shipment, error))
 
-        self._sender.do(errand)
+        self._sender.submit(errand)
 
     def stop_sending(self) -> None:
         """What is throttled is not tried again."""
@@ -76,7 +85,7 @@ class Errands:
                     self._put(NotLooked(command_id, error))
             self._put(RoundOver(time.monotonic() - began))
 
-        self._looker.do(errand)
+        self._looker.submit(errand)
 
     def fetch(self, command_id: str, node: Found, details: str, streams: StreamsOf) -> None:
         def errand() -> None:
@@ -94,7 +103,7 @@ class Errands:
                 came = came._replace(is_unread=True)
             self._put(came)
 
-        self._fetchers.do(errand)
+        self._fetchers.submit(errand)
 
     def taken(self) -> None:
         """The owner has taken one output: there is room for another."""
@@ -114,7 +123,10 @@ class Errands:
             except SsmPluginError as error:
                 self._put(NotCancelled(command_id, error))
 
-        self._canceller.do(errand)
+        self._canceller.submit(errand)
+
+    def _put(self, told: Told) -> None:
+        self._tell(CallEvent(told))
 
     def close(self) -> None:
         self._fetcher.stop()
@@ -122,5 +134,5 @@ class Errands:
             calls.stop()
         for _ in range(FETCHERS):
             self._room.release()
-        for hands in (self._sender, self._looker, self._fetchers, self._canceller):
-            hands.close()
+        for pool in (self._sender, self._looker, self._fetchers, self._canceller):
+            pool.close()

@@ -3,7 +3,7 @@
 from typing import Optional, Union
 
 from ..errors import SsmPluginError
-from ..jobs.fleet import FleetEvent
+from ..jobs.fleet import EngineEvent
 from ..named_tuple import NamedTuple
 from .listing import Look
 from .output import Fetched
@@ -54,6 +54,11 @@ class NotCancelled(NamedTuple):
     error: SsmPluginError
 
 
-RunEvent = Union[
-    FleetEvent, Sent, NotSent, Looked, NotLooked, RoundOver, OutputCame, NotCancelled
-]
+Told = Union[Sent, NotSent, Looked, NotLooked, RoundOver, OutputCame, NotCancelled]
+
+
+class CallEvent(EngineEvent):
+    """One of these, in the queue where signals come in, too."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told

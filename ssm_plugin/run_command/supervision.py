@@ -8,11 +8,11 @@ import queue
 import signal
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Set
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
-from ..jobs.fleet import AGAIN
+from ..jobs.fleet import AGAIN, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import FleetOutcome
 from ..named_tuple import NamedTuple
@@ -23,14 +23,14 @@ from ..terminal.status_line import INTERVAL
 from ..transport.worker import WorkerFailed
 from .errands import Errands
 from .events import (
+    CallEvent,
     Looked,
-    NotCancelled,
     NotLooked,
     NotSent,
     OutputCame,
     RoundOver,
-    RunEvent,
     Sent,
+    Told,
 )
 from .following import Interval, SentCommand
 from .output import Fetched
@@ -71,7 +71,7 @@ class Supervision:
         errands: Errands,
         limits: Limits,
         streams: StreamsOf,
-        events: "queue.Queue[Any]",
+        events: "queue.Queue[FleetEvent]",
         progress: FleetProgress,
         tell: Tell,
         say: Callable[[str], object],
@@ -154,29 +154,33 @@ class Supervision:
             waiting = max(0, known.total - known.over - running)
             self._progress.show(waiting, running, known.over - known.failed, known.failed)
 
-    def _react(self, event: RunEvent) -> None:
-        if isinstance(event, Looked):
-            self._take_look(event)
-        elif isinstance(event, OutputCame):
-            self._take_output(event)
-            self._errands.taken()
-        elif isinstance(event, RoundOver):
-            self._is_looking = False
-            self._look_at = self._interval.after(time.monotonic(), event.seconds, self._changed)
-            self._changed = False
-        elif isinstance(event, Sent):
-            self._take_sent(event)
-        elif isinstance(event, NotSent):
-            self._take_refusal(event)
-        elif isinstance(event, NotLooked):
-            self._lose(event)
-        elif isinstance(event, NotCancelled):
-            self._complain("command %s was not cancelled: %s" % event)
+    def _react(self, event: FleetEvent) -> None:
+        if isinstance(event, CallEvent):
+            self._react_to_call(event.told)
         elif isinstance(event, WorkerFailed):
             self._failure = self._failure or event.error
             self._end(signal.SIGTERM)
         elif isinstance(event, Signalled) and event.signum in ENDING_SIGNALS:
             self._take_signal(event)
+
+    def _react_to_call(self, told: Told) -> None:
+        if isinstance(told, Looked):
+            self._take_look(told)
+        elif isinstance(told, OutputCame):
+            self._take_output(told)
+            self._errands.taken()
+        elif isinstance(told, RoundOver):
+            self._is_looking = False
+            self._look_at = self._interval.after(time.monotonic(), told.seconds, self._changed)
+            self._changed = False
+        elif isinstance(told, Sent):
+            self._take_sent(told)
+        elif isinstance(told, NotSent):
+            self._take_refusal(told)
+        elif isinstance(told, NotLooked):
+            self._lose(told)
+        else:
+            self._complain("command %s was not cancelled: %s" % told)
 
     # Sending
 

@@ -8,7 +8,7 @@ from ..transport.worker import Worker, WorkerFailed
 Errand = Callable[[], object]
 
 
-class Hands:
+class WorkerPool:
     """At most ``count`` threads, which are started when there is something to do. What an errand
     raises ends its thread and is told to ``failed``: errands keep what may go wrong to themselves.
     """
@@ -22,7 +22,7 @@ class Hands:
         self._given = 0
         self._closed = False
 
-    def do(self, errand: Errand) -> None:
+    def submit(self, errand: Errand) -> None:
         """From one thread."""
         self._errands.put(errand)
         self._given += 1
