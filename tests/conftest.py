@@ -70,6 +70,18 @@ def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "session-manager-plugin"
 
 
+@pytest.fixture(scope="module")
+def moto() -> Generator[Any, None, None]:
+    """AWS's services as others wrote them: see ``support.moto``."""
+    program = os.environ.get("SSM_TEST_MOTO") or shutil.which("moto_server")
+    if not program:
+        pytest.skip("no moto_server: scripts/test installs one")
+    from tests.support.moto import MotoServer  # with all that our client needs
+
+    with MotoServer(program) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def aws_cli() -> str:
     """The ``aws`` program that scripts/test installs; else the one on PATH."""

@@ -1,11 +1,7 @@
 """Run Command as botocore knows it, and as moto, which others wrote, answers the same calls."""
 
-import os
-import shutil
-
 import pytest
 
-from tests.support.moto import MotoServer
 from tests.support.nodes import FLEET, WEB, service_with
 from tests.support.run_command import Sender
 
@@ -42,15 +38,6 @@ def client_of(endpoint_url):
 @pytest.fixture(scope="module")
 def ssm(service):
     return client_of(service.endpoint_url)
-
-
-@pytest.fixture(scope="module")
-def moto():
-    program = os.environ.get("SSM_TEST_MOTO") or shutil.which("moto_server")
-    if not program:
-        pytest.skip("no moto_server: scripts/test installs one")
-    with MotoServer(program) as moto:
-        yield moto
 
 
 def sent_and_over(service, ssm):

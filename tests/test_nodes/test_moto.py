@@ -1,26 +1,13 @@
 """Look-ups at EC2 and ECS as others wrote them."""
 
-import os
-import shutil
-
 import pytest
 
 from ssm_plugin.errors import ServiceError, UsageError
 from ssm_plugin.nodes import ec2
 from ssm_plugin.nodes.containers import find_containers
 from ssm_plugin.nodes.grammar import parse_target
-from tests.support.moto import MotoServer
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def moto():
-    program = os.environ.get("SSM_TEST_MOTO") or shutil.which("moto_server")
-    if not program:
-        pytest.skip("no moto_server: scripts/test installs one")
-    with MotoServer(program) as moto:
-        yield moto
 
 
 @pytest.fixture(scope="module")

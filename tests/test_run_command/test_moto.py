@@ -2,8 +2,6 @@
 runs nothing, and does not know ListCommandInvocations."""
 
 import http.client
-import os
-import shutil
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
@@ -22,19 +20,9 @@ from ssm_plugin.run_command.patience import PatientCalls
 from ssm_plugin.run_command.script import is_by_id
 from ssm_plugin.run_command.sending import Bucket, check_order, request_of, send, shipments
 from ssm_plugin.session.streams import CallableStreams
-from tests.support.moto import MotoServer
 from tests.support.running import KEYS
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def moto():
-    program = os.environ.get("SSM_TEST_MOTO") or shutil.which("moto_server")
-    if not program:
-        pytest.skip("no moto_server: scripts/test installs one")
-    with MotoServer(program) as moto:
-        yield moto
 
 
 def put(moto, path, body=b""):
