@@ -166,7 +166,7 @@ def churn(folder, connections=1000, at_once=200):
             assert last == before, (before, last)
             command.process.send_signal(signal.SIGUSR1)
             command.said(b" 0 connections open, %d so far" % (connections + at_once))
-            streams = sum(s._agent._work._work.stream_count for s in place.service.open_sessions())
+            streams = settled_streams(place.service)
             assert streams == 0, streams
             memory = peak(pid)
             assert memory < 80, memory
@@ -175,6 +175,16 @@ def churn(folder, connections=1000, at_once=200):
         "after, no stream left at either end; %.0f MiB RSS" % (
             (connections, at_once) + before + (memory,))
     )
+
+
+def settled_streams(service, seconds=5):
+    """At the agents, where the last ends of streams may arrive a moment later than here."""
+    deadline = time.monotonic() + seconds
+    while True:
+        streams = sum(s._agent._work._work.stream_count for s in service.open_sessions())
+        if not streams or time.monotonic() > deadline:
+            return streams
+        time.sleep(0.05)
 
 
 def settle(pid, wanted, seconds=5):

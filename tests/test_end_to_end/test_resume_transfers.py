@@ -12,7 +12,7 @@ def transfers():
     """All at the same time: most of each is waiting for the next attempt."""
     transfers = {kind: Transfer(kind, 512 * 1024, kills=4, seed=1) for kind in KINDS}
     with ThreadPoolExecutor(len(KINDS)) as pool:
-        list(pool.map(lambda transfer: transfer.run(18), transfers.values()))
+        list(pool.map(lambda transfer: transfer.run(60), transfers.values()))
     return transfers
 
 

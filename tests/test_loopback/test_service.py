@@ -84,8 +84,9 @@ def test_a_session_is_over_once_its_termination_is_answered(service, agents):
     with Client(opening) as client:
         client.send(data(0))
         client.receive()
-        service.session(session_id).misbehave("down.delay=100%:300ms")
-        agents.made[0].link.send([data(1)])
+        service.session(session_id).misbehave("down.delay=1:300ms")
+        agents.made[0].link.send([data(1), data(2)])
+        assert client.receive() == [data(2)]
         call(service, "TerminateSession", {"SessionId": session_id})
         assert service.session(session_id).state == "Terminated"
         assert service.open_sessions() == []
