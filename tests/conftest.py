@@ -11,6 +11,7 @@ from typing import Any, Generator
 
 import pytest
 
+from tests.support import program
 from tests.support.home import empty_home
 from tests.support.interpreters import interpreters
 
@@ -58,6 +59,7 @@ def home_of_tests() -> Generator[str, None, None]:
     """The home of all that the tests start: shells there run nothing of the user's."""
     with empty_home() as folder:
         yield folder
+        program.close_servers()
 
 
 @pytest.fixture(scope="session")

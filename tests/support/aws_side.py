@@ -26,6 +26,7 @@ from ssm_plugin.wire import message, payloads
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.throw_away_authority import NAMES, ThrowAwayAuthority
 
+from . import program
 from .aws_home import AwsHome
 from .pty import ROOT
 
@@ -211,7 +212,7 @@ class Finished(NamedTuple):
 def run(argv, environ, stdin=b"", timeout=40.0):
     """A program without a terminal, to its end. The checkout is on its PYTHONPATH."""
     start = time.monotonic()
-    process = subprocess.Popen(
+    process = program.start(
         argv,
         env=dict(environ, PYTHONPATH=ROOT),
         stdin=subprocess.PIPE,

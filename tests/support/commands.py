@@ -17,6 +17,7 @@ from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.streams import CallableStreams
 
+from . import program
 from .pty import ROOT
 from .running import KEYS, NETWORK, TARGET, service_client
 
@@ -96,7 +97,7 @@ class Cli:
 
     def start(self, *words, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(
+        return program.start(
             self.argv(*words),
             env=self.environ,
             cwd=str(self.folder),

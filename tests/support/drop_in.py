@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ssm_plugin.loopback.gateway_session import StartRequest
 
+from . import program
 from .aws_home import AwsHome
 from .pty import ROOT, PtyProcess
 
@@ -105,7 +106,7 @@ class DropIn:
     def spawn(self, argv, environ=None, **options):
         """A process without a terminal, on pipes unless ``options`` say otherwise."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(
+        return program.start(
             argv,
             env=dict(self.environ if environ is None else environ, PYTHONPATH=ROOT),
             start_new_session=True,

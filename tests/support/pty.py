@@ -19,7 +19,8 @@ import sys
 import termios
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from . import program
+from .program import ROOT  # noqa: F401
 
 TIME_LIMIT = 40.0
 
@@ -68,18 +69,21 @@ class PtyProcess:
         environment = dict(os.environ if env is None else env)
         environment["PYTHONPATH"] = ROOT
         environment.setdefault("TERM", "xterm")
-        numbers = " ".join(str(int(number)) for number in ignored)
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, os.ttyname(slave), numbers]
+        options = dict(
+            stdin=slave if stdin is None else stdin,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave if stderr is None else stderr,
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+        )
         try:
-            self.process = subprocess.Popen(
-                launcher + list(argv),
-                stdin=slave if stdin is None else stdin,
-                stdout=slave if stdout is None else stdout,
-                stderr=slave if stderr is None else stderr,
-                env=environment,
-                cwd=cwd,
-                start_new_session=True,
-            )
+            if program.must_be_started(argv, options):
+                numbers = " ".join(str(int(number)) for number in ignored)
+                launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, os.ttyname(slave), numbers]
+                self.process = subprocess.Popen(launcher + list(argv), **options)
+            else:
+                self.process = program.start(argv, os.ttyname(slave), ignored, **options)
         finally:
             os.close(slave)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from ssm_plugin.loopback.http import HttpResponse, HttpServer
 from ssm_plugin.loopback.instance_connect import PushedKeys
 
+from . import program
 from .clock import Clock
 from .drop_in import REGION, DropIn
 from .pty import ROOT
@@ -99,16 +100,7 @@ class Node:
 
     def call(self, argv, env=(), **options):
         """``env`` are more variables."""
-        if "input" not in options:
-            options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.run(
-            argv,
-            env=dict(self.environ, **dict(env)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=TIME_LIMIT,
-            **options
-        )
+        return program.run(argv, TIME_LIMIT, env=dict(self.environ, **dict(env)), **options)
 
     def wait_until_nothing_is_left(self):
         """Of what was made for a run."""

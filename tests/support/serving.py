@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+from . import program
 from .pty import ROOT
 
 TIME_LIMIT = 40.0  # seconds
@@ -24,7 +25,7 @@ class DemoService:
     def __init__(self, folder, faults="", environ=None):
         self._ready = os.path.join(str(folder), "demo-is-ready")
         words = ["demo", "serve", "--ready-file", self._ready, "--faults", faults]
-        self.process = subprocess.Popen(
+        self.process = program.start(
             [sys.executable, "-m", "ssm_plugin"] + words,
             env=dict(os.environ, PYTHONPATH=ROOT, SHELL="/bin/sh", **(environ or {})),
             cwd=ROOT,

@@ -16,6 +16,7 @@ from ssm_plugin.forwarding.tunnel import Tunnel
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.transport.worker import WorkerFailed
 
+from . import program
 from .drop_in import DropIn
 from .pty import ROOT
 from .running import NETWORK, TARGET, service_client
@@ -112,7 +113,7 @@ class ForwardCommand:
         self.events = []
         self.stderr = b""
         self._changed = threading.Condition()
-        self.process = subprocess.Popen(
+        self.process = program.start(
             [sys.executable, "-m", "ssm_plugin"] + words + list(arguments),
             stdin=subprocess.DEVNULL,
             env=environ,

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
+from tests.support import program
 from tests.support.commands import TIME_LIMIT, processes_with, wait_until_gone
 from tests.support.copies import wait_until
 from tests.support.running import TARGET
@@ -57,7 +58,7 @@ def test_the_same_under_setsid(cli):
 def test_the_input_of_a_loop_around_us_stays_its_own(cli):
     loop = 'while read -r word; do "$@" "$word" || exit; done'
     argv = ["sh", "-c", loop, "sh"] + cli.argv("exec", TARGET, "--", "echo")
-    with subprocess.Popen(
+    with program.start(
         argv, env=cli.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.communicate(b"one\ntwo\n", timeout=TIME_LIMIT)[0] == b"one\ntwo\n"
@@ -65,7 +66,7 @@ def test_the_input_of_a_loop_around_us_stays_its_own(cli):
 
 def test_four_at_once_under_xargs(cli):
     argv = ["xargs", "-P4", "-n1"] + cli.argv("exec", TARGET, "--", "sh", "-c", "echo $0; exit 7")
-    with subprocess.Popen(
+    with program.start(
         argv, env=cli.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         out = process.communicate(b"1 2 3 4 5 6\n", timeout=TIME_LIMIT)[0]
@@ -162,7 +163,7 @@ def test_a_closed_pipe_in_place_of_the_object_is_141_and_no_mistake(cli, tmp_pat
     reader, writer = os.pipe()
     os.close(reader)
     argv = cli.argv("exec", TARGET, *(words + ("--", "true")))
-    with subprocess.Popen(
+    with program.start(
         argv, env=cli.environ, cwd=str(tmp_path), stdin=subprocess.DEVNULL,
         stdout=writer, stderr=subprocess.PIPE,
     ) as process:
@@ -175,7 +176,7 @@ def test_a_closed_pipe_in_place_of_the_object_is_141_and_no_mistake(cli, tmp_pat
 @pytest.mark.may_skip
 @pytest.mark.parametrize("words", [("--json", "--", "true"), ("--", "echo", "x")])
 def test_a_full_disk_behind_standard_output_is_told_by_that_name(cli, words):
-    with open("/dev/full", "wb") as full, subprocess.Popen(
+    with open("/dev/full", "wb") as full, program.start(
         cli.argv("exec", TARGET, *words), env=cli.environ, stdin=subprocess.DEVNULL,
         stdout=full, stderr=subprocess.PIPE,
     ) as process:

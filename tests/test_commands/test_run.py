@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from tests.support import program
 from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
 from tests.support.copies import wait_until
 from tests.support.service import local_service
@@ -98,7 +99,7 @@ def test_a_list_into_a_closed_pipe_is_no_mistake(cli, tmp_path, option):
     reader, writer = os.pipe()
     os.close(reader)
     argv = cli.argv("run", option)
-    with subprocess.Popen(argv, env=cli.environ, stdout=writer, stderr=subprocess.PIPE) as process:
+    with program.start(argv, env=cli.environ, stdout=writer, stderr=subprocess.PIPE) as process:
         os.close(writer)
         assert process.communicate(timeout=TIME_LIMIT)[1] == b""
     assert process.returncode == 141

@@ -41,7 +41,7 @@ def terminal(service, tmp_path, options):
 
 def still_works(terminal, word):
     terminal.send(b"echo '%s'%s\r" % (word[:1], word[1:]))
-    terminal.expect(b"\n" + word)
+    terminal.expect(word + b"\r\n")  # a prompt may stand before it
 
 
 def test_a_notice_shows_while_resuming_and_is_gone_afterwards(service, terminal):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.support import program
 from tests.support.drop_in import DropIn
 from tests.support.echo import EchoServer
 from tests.support.pty import ROOT
@@ -76,16 +77,9 @@ def stdio(tmp_path, service, port, data, *options):
     home.mkdir()
     environ = dict(DropIn(home, service).environ, PYTHONPATH=ROOT)
     environ.update(AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1")
-    return subprocess.run(
-        [sys.executable, "-m", "ssm_plugin", "ssh", "--quiet", "--speed", "fast"]
-        + list(options)
-        + ["i-0123456789abcdef0", str(port)],
-        input=data,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        timeout=TIME_LIMIT,
-    )
+    words = ["ssh", "--quiet", "--speed", "fast"] + list(options) + ["i-0123456789abcdef0"]
+    argv = [sys.executable, "-m", "ssm_plugin"] + words + [str(port)]
+    return program.run(argv, TIME_LIMIT, data, env=environ)
 
 
 def test_the_end_of_input_reaches_the_target_and_its_answer_comes_back(tmp_path):

@@ -1,0 +1,175 @@
+"""A process that has loaded our programs and becomes one of them for each request.
+
+A start of Python with the package takes a fifth of a second of a core, and the tests start
+hundreds. A fork of a process that is ready takes a twentieth of that. What comes of it is a process
+as any other: its own descriptors, session, terminal, signals, environment and status. Only its
+start is not a program's: see ``program.must_be_started`` for what that rules out.
+
+A request is one packet on a socket: a JSON object, and the descriptors of standard input, output
+and error and of a pipe for the answers. These are two lines: the process id, and its wait status.
+"""
+
+import array
+import atexit
+import fcntl
+import gc
+import json
+import os
+import pkgutil
+import random
+import runpy
+import signal
+import socket
+import sys
+import termios
+import threading
+import time
+
+REQUEST_SIZE = 100000
+DESCRIPTORS = 4
+_DESCRIPTOR_LIMIT = 256
+_LIBRARIES = ("http.client", "json", "ssl", "websocket", "yaml")
+# These lie in the package as texts for other machines, or do their work when they are read.
+_NOT_LOADED = ("ssm_plugin.__main__",)
+
+_answers = {}  # the pipe of each process that runs
+
+
+def serve(descriptor):
+    """Answer requests on that socket until its other end is closed. Returns None then, and in each
+    new process the request that it is to fulfil."""
+    channel = socket.socket(fileno=descriptor)
+    _load()
+    signal.signal(signal.SIGCHLD, _reap)
+    while True:
+        data, ancillary, _, _ = channel.recvmsg(REQUEST_SIZE, socket.CMSG_SPACE(DESCRIPTORS * 4))
+        if not data:
+            return None
+        received = array.array("i")
+        for _, _, content in ancillary:
+            received.frombytes(content)
+        # Blocked until its pipe is known: a process may end at once.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        pid = os.fork()
+        if pid == 0:
+            request = json.loads(data.decode("ascii"))
+            _become(request, received)
+            channel.detach()
+            return request
+        _answers[pid] = received[3]
+        os.write(received[3], b"%d\n" % pid)
+        for standard in received[:3]:
+            os.close(standard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+def run(request):
+    """Be the program, ``python -m ssm_plugin`` or a script, to its end. What was loaded is not
+    taken down again: that would cost more than most programs."""
+    status = 0
+    try:
+        if request["argv"][0] == "-m":
+            sys.argv = request["argv"][1:]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = request["argv"]
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as ended:
+        status = _status(ended.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            status = status or 120  # as Python says that nobody took its output
+    os._exit(status)
+
+
+def _status(code):
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _load():
+    import ssm_plugin
+
+    for name in _LIBRARIES:
+        __import__(name)
+    for module in pkgutil.walk_packages(ssm_plugin.__path__, "ssm_plugin."):
+        if module.name not in _NOT_LOADED:
+            __import__(module.name)
+    gc.collect()
+    if hasattr(gc, "freeze"):  # not on 3.6
+        gc.freeze()
+
+
+def _reap(*_):
+    while _answers:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        pipe = _answers.pop(pid)
+        try:
+            os.write(pipe, b"%d\n" % status)
+        except BrokenPipeError:
+            pass  # nobody wants to know
+        os.close(pipe)
+
+
+def _become(request, received):
+    if request["session"]:
+        os.setsid()
+    if request["terminal"]:
+        terminal = os.open(request["terminal"], os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    for standard in range(3):
+        os.dup2(received[standard], standard)
+    os.closerange(3, _DESCRIPTOR_LIMIT)
+    _answers.clear()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    for number in request["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir(request["folder"])
+    # Python itself sets this one, where the locale is C.
+    coerced = os.environ.get("LC_CTYPE")
+    os.environ.clear()
+    if coerced:
+        os.environ["LC_CTYPE"] = coerced
+    os.environ.update(request["environ"])
+    _measure()
+    time.tzset()
+    random.seed()
+    _renew_standard_streams()
+
+
+def _measure():
+    """Go on measuring, for this process alone, where the server is measured."""
+    coverage = sys.modules.get("coverage")
+    of_server = coverage and coverage.Coverage.current()
+    if of_server:
+        of_server._auto_save = False
+        of_server.stop()
+        coverage.process_startup(force=True)
+
+
+def _renew_standard_streams():
+    """As Python makes them at its start: it asks what they are."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        old = getattr(sys, name)
+        new = open(
+            old.fileno(),
+            mode,
+            buffering=1 if name == "stderr" or os.isatty(old.fileno()) else -1,
+            encoding=old.encoding,
+            errors=old.errors,
+            closefd=False,
+        )
+        setattr(sys, name, new)
+        setattr(sys, "__%s__" % name, new)
