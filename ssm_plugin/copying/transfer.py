@@ -196,7 +196,6 @@ class TargetCopy(FleetMember):
         return not work.is_raw and (work.size is None or work.size >= FAST_FROM)
 
     def _run_command(self, source: str, work: Union[Download, Upload]) -> CopiedFile:
-        self._check()
         with ExitStack() as exits:
             exits.callback(work.close)
             words = _Words()

@@ -252,6 +252,15 @@ def test_a_program_learns_what_was_not_copied(copy, tmp_path, there):
         copy(node(there / "a"), tmp_path / "b", document_name="No-Such")
 
 
+def test_a_copy_that_was_too_late_to_begin_lets_go_of_its_part(copy, tmp_path, there):
+    random_file(there / "a", 10)
+    with pytest.raises(SessionInterrupted) as late:
+        copy(node(there / "a"), tmp_path / "b", timeout=1e-9)
+    assert late.value.exit_status == 124
+    copy(node(there / "a"), tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == (there / "a").read_bytes()
+
+
 def test_what_progress_raises_comes_out_and_leaves_a_part(copy, tmp_path, there):
     random_file(there / "a", 5 * MIB)
 
