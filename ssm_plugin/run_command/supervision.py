@@ -233,6 +233,8 @@ class Supervision:
         command = self._commands.get(event.command_id)
         if command is None:
             return
+        for entry in event.look.seen:
+            self._results.node(entry.node_id)  # one that got the tag meanwhile is waited for, too
         ended, changed = command.take(event.look.seen, time.monotonic())
         self._changed = self._changed or changed
         for entry in ended:

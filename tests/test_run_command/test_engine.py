@@ -99,6 +99,23 @@ def test_a_node_that_got_the_tag_meanwhile_is_told_too(service):
     assert ran.statuses == [0] * 12
 
 
+def test_a_node_that_got_the_tag_meanwhile_is_waited_for(service, tmp_path):
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def opens(ran, result):
+        if len(ran.told) == 11:
+            with open(gate, "wb"):
+                pass  # all the others are done: now it may end
+
+    line = '[ "$AWS_SSM_INSTANCE_ID" != "$1" ] || read _ <"$0"; echo x'
+    engine = run_command(service, targets=[{"Key": "tag:Role", "Values": ["web"]}])
+    argv = ["sh", "-c", line, gate, WEB[-1].node_id]
+    ran = Ran(engine, WEB[:-1], *argv, on_tell=opens)
+    assert [result.name for result in ran.results][-1] == WEB[-1].node_id
+    assert ran.statuses == [0] * 12
+
+
 def test_a_node_that_lost_the_tag_meanwhile_was_not_begun(service):
     engine = run_command(service, targets=[{"Key": "tag:Role", "Values": ["twin"]}])
     twins = [node for node in FLEET if node.name == "twin"]
