@@ -62,6 +62,12 @@ def home_of_tests() -> Generator[str, None, None]:
         program.close_servers()
 
 
+@pytest.fixture
+def no_forks() -> Generator[None, None, None]:
+    with program.no_forks():
+        yield
+
+
 @pytest.fixture(scope="session")
 def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built file, ``session-manager-plugin``, fresh; ``ssm-plugin`` lies beside it. It unpacks

@@ -2,6 +2,7 @@
 do. Each kind of environment that a Python looks at when it starts has a server of its own."""
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -17,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 _OPTIONS = {"stdin", "stdout", "stderr", "env", "cwd", "start_new_session"}
 _SERVER = "from tests.support.fork_server import run, serve; r = serve({}); r and run(r)"
 _servers = {}
+_may_fork = True
 _starting = threading.Lock()
 
 
@@ -41,16 +43,28 @@ def run(argv, timeout, input=None, **options):
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
+@contextlib.contextmanager
+def no_forks():
+    """For tests of what a start shows to others: its line in the process table, its files."""
+    global _may_fork
+    _may_fork = False
+    try:
+        yield
+    finally:
+        _may_fork = True
+
+
 def must_be_started(argv, options):
-    """Whether only a start will do: of another program, on another path, with a descriptor more,
-    or to see what stands in the process table."""
+    """Whether only a start will do: of another program, on another path, or with a descriptor
+    more."""
     ours = argv[0] == sys.executable and (
         list(argv[1:3]) == ["-m", "ssm_plugin"]
         or os.path.basename(argv[1]) == "session-manager-plugin"
     )
     environ = options.get("env") or os.environ
     return not (
-        ours
+        _may_fork
+        and ours
         and sys.platform.startswith("linux")
         and set(options) <= _OPTIONS
         and environ.get("PYTHONPATH") == ROOT

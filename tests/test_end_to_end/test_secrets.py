@@ -19,6 +19,9 @@ from tests.support.aws_side import (
 )
 from tests.support.pty import PtyProcess
 
+# The list of processes is looked at.
+pytestmark = pytest.mark.usefixtures("no_forks")
+
 PASSWORD = "pr0xy-p@ss/w:rd"
 SIGNATURE = re.compile(rb"Signature=(?!\*\*\*)|\b[0-9a-f]{64}\b")
 
