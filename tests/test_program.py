@@ -75,11 +75,12 @@ def test_programs_run_beside_each_other_and_each_gets_its_signal(script, environ
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ)
     with program.start(argv, **pipes) as first, program.start(argv, **pipes) as second:
         assert (first.stdout.readline(), second.stdout.readline()) == (b"up\n", b"up\n")
-        second.send_signal(signal.SIGTERM)
+        second.terminate()
         assert second.wait(LIMIT) == -signal.SIGTERM
         assert first.poll() is None
         first.kill()
         assert first.wait(LIMIT) == -signal.SIGKILL
+        first.kill()  # as one may who has not looked
 
 
 def test_a_terminal_is_its_own(script, environ):

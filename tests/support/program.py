@@ -154,6 +154,11 @@ class _Forked(subprocess.Popen):
         self.pid = int(self._answers.readline())
         self._child_created = True
 
+    def send_signal(self, sig):
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # the server waits for it at once
+                os.kill(self.pid, sig)
+
     def _internal_poll(self, _deadstate=None, **_):
         if self.returncode is None:
             pid, status = self._try_wait(os.WNOHANG)
