@@ -166,10 +166,14 @@ def _renew_standard_streams():
         new = open(
             old.fileno(),
             mode,
-            buffering=1 if name == "stderr" or os.isatty(old.fileno()) else -1,
+            buffering=1 if _by_line(name) or os.isatty(old.fileno()) else -1,
             encoding=old.encoding,
             errors=old.errors,
             closefd=False,
         )
         setattr(sys, name, new)
         setattr(sys, "__%s__" % name, new)
+
+
+def _by_line(name):
+    return name == "stderr" and sys.version_info >= (3, 9)
