@@ -43,12 +43,14 @@ class LongPath:
 
 
 @pytest.mark.parametrize("rtt", [1.01 * INITIAL_TIMEOUT, 0.3, 0.6, 0.95])
+@pytest.mark.volume
 def test_the_window_opens_as_on_a_short_path(rtt):
     path = LongPath(rtt).run(13 * rtt)
     assert path.acknowledged > 8000
     assert path.sent < 1.05 * path.sender.next_sequence
 
 
+@pytest.mark.volume
 def test_once_the_round_trip_is_known_nothing_is_sent_twice():
     path = LongPath(0.3).run(3.0)
     resends = path.sender.resends

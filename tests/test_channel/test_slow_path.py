@@ -45,6 +45,7 @@ class Path:
 
 @pytest.mark.parametrize("rtt", [0.02, 0.1])
 @pytest.mark.parametrize("rate", [61, 610, 6100])
+@pytest.mark.volume
 def test_nothing_waits_long_on_a_slow_path_and_the_path_is_used(rate, rtt):
     path = Path(rate, rtt).run(SECONDS)
     assert max(path.waits) < 1.0

@@ -273,6 +273,7 @@ def test_what_progress_raises_comes_out_and_leaves_a_part(copy, tmp_path, there)
     assert not (tmp_path / "b").exists() and (tmp_path / ("b" + PART)).exists()
 
 
+@pytest.mark.volume
 def test_a_lost_connection_costs_only_time(service, tmp_path, there):
     digest = random_file(there / "a", 8 * MIB)
     copies, seen = Copies(service), threading.Event()

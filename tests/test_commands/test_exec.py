@@ -209,6 +209,7 @@ def test_a_time_limit_gives_124_and_says_so(cli, tmp_path):
     assert wait_until_gone(mark, 10)
 
 
+@pytest.mark.volume
 def test_a_time_limit_holds_while_nobody_reads_our_output(cli, tmp_path):
     mark = "mark-" + tmp_path.name
     with cli.start("exec", TARGET, "--timeout", "1s", "--", "yes", mark) as process:
@@ -217,6 +218,7 @@ def test_a_time_limit_holds_while_nobody_reads_our_output(cli, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["a signal", "a time limit"])
+@pytest.mark.volume
 def test_several_targets_end_while_nobody_reads_our_output(cli, tmp_path, ending):
     """Also where the output has no line end, which we would write in the end."""
     mark = "mark-" + tmp_path.name
@@ -350,6 +352,7 @@ def test_a_reader_that_leaves_ends_the_command(cli, tmp_path):
 
 
 @pytest.mark.parametrize("size", [2, 70000, 200000])
+@pytest.mark.volume
 def test_an_interrupt_while_nobody_reads_still_ends_the_command(cli, tmp_path, size):
     """It comes while we write, or between two writes: then the next one must not block."""
     mark = "mark-" + tmp_path.name

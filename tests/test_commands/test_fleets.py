@@ -139,6 +139,7 @@ def test_half_of_the_nodes_offline_is_half_of_the_results(tmp_path):
     assert stderr.count(b"TargetNotConnected") == 2
 
 
+@pytest.mark.volume
 def test_a_tag_of_many_is_begun_as_few_at_a_time_and_one_failure_ends_it(tmp_path):
     crowd = [node._replace(tags={"Role": "all"}) for node in many(5000)]
     with service_with(*crowd) as service:

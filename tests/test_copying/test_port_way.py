@@ -57,6 +57,7 @@ def test_a_file_and_a_tree_go_up_by_a_port(service, places, compress):
     assert sorted(os.listdir(str(there))) == ["a", "t"]
 
 
+@pytest.mark.volume
 def test_auto_is_for_what_is_worth_it(service, places):
     here, there = places
     large = transfer.FAST_FROM
@@ -79,6 +80,7 @@ def test_input_that_ends_somewhen_goes_by_a_port_too(service, places):
     assert (there / "a").read_bytes() == b"one" + b"two" * 50000
 
 
+@pytest.mark.volume
 def test_a_node_with_nothing_to_listen_with_gets_it_by_a_terminal(tmp_path, places, monkeypatch):
     here, there = places
     digest = random_file(here / "a", transfer.FAST_FROM)
@@ -128,6 +130,7 @@ def test_what_the_script_refuses_is_said_in_its_words(service, places):
     assert "/none/" in report.result.reason and "fast" not in report.result.reason
 
 
+@pytest.mark.volume
 def test_a_lost_connection_costs_only_time(service, places):
     here, there = places
     digest, seen = random_file(here / "a", 4 * MIB), threading.Event()
@@ -142,6 +145,7 @@ def test_a_lost_connection_costs_only_time(service, places):
     assert (report.result.status, seen.is_set()) == (0, True) and sha256(there / "a") == digest
 
 
+@pytest.mark.volume
 def test_a_port_session_that_is_ended_leaves_a_part_and_resume_goes_on(service, places):
     here, there = places
     digest, seen = random_file(here / "a", 6 * MIB), threading.Event()

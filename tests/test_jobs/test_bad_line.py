@@ -9,6 +9,7 @@ from tests.support.service import local_service
 
 
 @pytest.mark.parametrize("seed", [0, 1000])
+@pytest.mark.volume
 def test_every_byte_and_every_status_is_right_over_a_bad_line(seed):
     with local_service(faults=FAULTS) as service, ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(Proof(service, 100000).run, range(seed, seed + 20)))
@@ -18,6 +19,7 @@ def test_every_byte_and_every_status_is_right_over_a_bad_line(seed):
 
 @pytest.mark.parametrize("drop_in", [False, True])
 @pytest.mark.parametrize("kind", ["loss", "drops", "pause"])
+@pytest.mark.volume
 def test_no_command_ends_well_with_less_than_all_of_its_output(kind, drop_in):
     pause = 1.0 if kind == "pause" else 0.0
     with local_service() as service, ThreadPoolExecutor(3) as pool:

@@ -121,6 +121,7 @@ def test_a_terminated_session_closes_the_target(service):
         assert closed.wait(10)
 
 
+@pytest.mark.volume
 def test_acknowledgements_wait_for_a_slow_target(service):
     release = threading.Event()
     size = 16 * 1024 * 1024

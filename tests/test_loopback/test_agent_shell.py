@@ -155,6 +155,7 @@ def test_a_target_that_does_not_read_holds_back_the_acknowledgements(service):
         assert client.wait_closed() == ""
 
 
+@pytest.mark.volume
 def test_both_directions_at_full_speed_do_not_block_each_other(service):
     size = 3000000
     command = {"command": "stty raw -echo; echo ready; head -c %d" % size}

@@ -104,6 +104,7 @@ def test_both_loopback_addresses_are_served(session):
         check_echo(connection, 10)
 
 
+@pytest.mark.volume
 def test_two_hundred_connections_work_at_once(session, service):
     connections = [session.connect() for _ in range(200)]
     data = [random_bytes(10000 + n) for n in range(200)]
@@ -313,6 +314,7 @@ def test_other_signals_change_nothing(session):
         check_echo(connection, 10)
 
 
+@pytest.mark.volume
 def test_what_had_arrived_is_delivered_when_the_service_ends_the_session(service):
     data = random_bytes(6 * MEBIBYTE)
     with TargetServer(lambda one: one.sendall(data)) as target:

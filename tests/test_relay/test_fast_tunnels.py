@@ -98,10 +98,12 @@ def test_bytes_of_every_value_come_back(tunnel):
     assert same(through(tunnel, bytes(range(256)) * 400), bytes(range(256)) * 400)
 
 
+@pytest.mark.volume
 def test_more_than_a_window_comes_back(tunnel):
     assert same(through(tunnel, LONG), LONG)
 
 
+@pytest.mark.volume
 def test_a_hundred_connections_at_once(tunnel):
     socks = [connect(tunnel) for _ in range(100)]
     for number, sock in enumerate(socks):
@@ -125,6 +127,7 @@ def test_one_direction_may_end_long_before_the_other(service):
                 assert incoming.read() == b"answer"
 
 
+@pytest.mark.volume
 def test_one_that_is_not_read_holds_up_no_other_and_memory_is_bounded(service):
     with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
         with connect(running) as unread, target.accept() as flood:
@@ -246,6 +249,7 @@ def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
     "faults",
     ["drop-every=300", "bye-every=600", "lose=3%,double=3%,reorder=3%", "down.corrupt=2%"],
 )
+@pytest.mark.volume
 def test_nothing_is_lost_or_doubled_on_a_bad_network(quick_python, echo, faults):
     data = LONG[:300000]
     with local_service(faults=faults) as service:
@@ -351,6 +355,7 @@ def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
             assert relays() == []
 
 
+@pytest.mark.volume
 def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(quick_python, caplog):
     caplog.set_level("INFO", "ssm_plugin")
     data = LONG[:2000000]

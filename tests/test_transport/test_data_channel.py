@@ -283,6 +283,7 @@ def connect_both(client, agent):
     return connection
 
 
+@pytest.mark.volume
 def test_megabytes_go_both_ways_at_once():
     upload, download = some_bytes(4000000, 1), some_bytes(4000000, 2)
     with Agent() as agent, Client() as client:
@@ -306,6 +307,7 @@ def test_megabytes_go_both_ways_at_once():
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.volume
 def test_connections_that_break_at_random_moments_lose_nothing(seed):
     source = random.Random(seed)
     upload, download = some_bytes(3000000, 1), some_bytes(3000000, 2)
@@ -581,6 +583,7 @@ def test_a_session_that_the_service_ends_is_told_and_its_lost_connection_is_not(
 # --- A slow consumer, and a slow peer
 
 
+@pytest.mark.volume
 def test_a_slow_consumer_holds_up_the_agent_and_loses_nothing():
     high_water = 65536
     download = some_bytes(8000000)
