@@ -24,14 +24,15 @@ from .node import (
     AGENT,
     CONNECTION,
     LISTING,
+    SPEED,
     TARGET,
     check_connection,
     check_listing,
     check_node,
+    check_speed,
     resolve_target,
 )
 from .settings import Known, check_settings
-from .speed import SPEED, check_speed
 from .way import CLOCK, check_way
 
 TIME_LIMIT = 9.5  # s for each check
