@@ -1,7 +1,11 @@
-"""One call of an AWS API: what is sent, and how the answer is read."""
+"""One call of an AWS API: what is sent, and how the answer is read.
+
+The Query APIs (EC2's, STS's) get forms with dotted, numbered names, the others JSON.
+"""
 
 import json
 from typing import TYPE_CHECKING, Any, Dict, Mapping
+from urllib.parse import urlencode
 
 from ..errors import NetworkError
 from ..named_tuple import NamedTuple
@@ -17,6 +21,8 @@ _TARGET_PREFIXES = {
     "ec2-instance-connect": "AWSEC2InstanceConnectService",
     "ecs": "AmazonEC2ContainerServiceV20141113",
 }
+# The versions of the Query APIs, which every request of theirs names.
+VERSIONS = {"ec2": "2016-11-15", "sts": "2011-06-15"}
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_LIMIT = 1 << 20  # bytes
 _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
@@ -48,8 +54,6 @@ class Call(NamedTuple):
     def body(self) -> bytes:
         if not self.is_query:
             return json.dumps(self.request).encode("ascii")
-        from .query import form  # most sessions name their node by its id
-
         return form(self.service, self._name, self.request)
 
     @property
@@ -70,6 +74,26 @@ class Call(NamedTuple):
     def read(self, response: "Response") -> Any:
         """The fields of an answer in JSON, the root of one in XML. NetworkError for neither."""
         return (_elements if self.is_query else _fields)(response, self.operation)
+
+
+def form(service: str, action: str, request: Mapping[str, object]) -> bytes:
+    """The body. ``{"Filter": [{"Name": "x", "Value": ["1"]}]}`` becomes ``Filter.1.Name=x`` and
+    ``Filter.1.Value.1=1``."""
+    fields = {"Action": action, "Version": VERSIONS[service]}
+    for name, value in request.items():
+        _add(fields, name, value)
+    return urlencode(fields).encode("ascii")
+
+
+def _add(fields: Dict[str, str], name: str, value: object) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _add(fields, "%s.%s" % (name, key), inner)
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value, 1):
+            _add(fields, "%s.%d" % (name, number), inner)
+    else:
+        fields[name] = str(value)
 
 
 def _fields(response: "Response", operation: Operation) -> Dict[str, Any]:

@@ -18,9 +18,9 @@ from ..errors import UsageError
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..openssh.client import run_client
+from ..openssh.keys import key_for_one_run
 from ..openssh.programs import ask
 from ..openssh.push import check_takes_keys
-from ..openssh.run_key import key_for_one_run
 from ..relay.choice import PLAIN, SPEED_HELP
 from ..session.environment import make_environment
 from .ssh_config import passed_on, quoted

@@ -12,8 +12,7 @@ from typing import Mapping
 from ..config import Settings
 from ..display import encoded, shown
 from ..doctor.examination import Examination
-from ..doctor.finding import problems
-from ..doctor.report import as_json, as_text
+from ..doctor.finding import as_json, as_text, problems
 from ..session.streams import write_all
 from .command_line import settings_from
 

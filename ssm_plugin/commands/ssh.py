@@ -35,7 +35,7 @@ from ..nodes.targets import check_target, find_one
 from ..openssh.push import KeyPush, check_takes_keys
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import FAST, PLAIN, SPEED_HELP
-from ..relay.hint import HINT, PaceHint
+from ..relay.pace import HINT, PaceHint
 from ..session.environment import Environment, make_environment
 from ..session.events import SessionEvent
 from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 def _push_key_first(
     environment: Environment, target: str, user: str, file: Optional[str]
 ) -> None:
-    from ..openssh.public_keys import choose_key  # most sessions push none
+    from ..openssh.keys import choose_key  # most sessions push none
 
     check_takes_keys(target)
     key = choose_key(file, environment.environ)

@@ -14,9 +14,9 @@ from .. import logs
 from ..errors import RemoteError, SsmPluginError
 from ..session.streams import write_all
 from .node_script import Existing, download_argv
-from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
+from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .part import PartFile, final_path
-from .tree import Skipped, Unpacking, put_in_place, remove_tree
+from .tree import Unpacking, put_in_place, remove_tree
 
 log = logs.logger(__name__)
 

@@ -1,6 +1,9 @@
-"""What a copy is asked to do, how far it is, and how it went."""
+"""What a copy is asked to do, how far it is, and how it went, for each file of a directory, too."""
 
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+import json
+import os
+import tempfile
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..config import SPEEDS
 from ..display import shown
@@ -12,6 +15,9 @@ PLAIN, AUTO, FAST = SPEEDS
 
 # The exit status of a copy that a file, here or at the node, has stood in the way of.
 EXIT_NOT_COPIED = 1
+
+# How many names of what was left out of a directory are told.
+_TOLD = 10
 
 
 class CopyFailed(SsmPluginError):
@@ -80,6 +86,84 @@ class CopiedFile(NamedTuple):
             reason="%s was copied, but not all that is in it" % self.source,
             skipped=skipped,
         )
+
+
+class Skipped:
+    """What of a tree is left out, and why: a few names, and how many."""
+
+    wants_digests = False
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._names: List[str] = []
+
+    def add(self, name: str, why: str) -> None:
+        self.count += 1
+        if len(self._names) < _TOLD:
+            self._names.append("%s: %s" % (name, why))
+
+    def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
+        """This one is not left out. ``digest``: SHA-256, if ``wants_digests``."""
+
+    def close(self) -> None:
+        """On every way out."""
+
+    def clear(self) -> None:
+        self.count = 0
+        self._names = []
+
+    def told(self) -> Tuple[str, ...]:
+        more = self.count - len(self._names)
+        return tuple(self._names + (["and %d more" % more] if more else []))
+
+
+class MemberList(Skipped):
+    """Also what was not left out, however many. It is kept in a file meanwhile: only once a
+    directory is in its place is it known how any of its files went. ``objects`` gives what
+    ``--json`` prints of it."""
+
+    wants_digests = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._file = tempfile.TemporaryFile("w+", encoding="ascii")
+
+    def add(self, name: str, why: str) -> None:
+        super().add(name, why)
+        self._keep(os.fsencode(name), "other", 0, "", why)
+
+    def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
+        self._keep(name, kind, size, digest, "")
+
+    def clear(self) -> None:
+        super().clear()
+        self._file.seek(0)
+        self._file.truncate()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def objects(self, copied: CopiedFile) -> Iterator[Dict[str, object]]:
+        """One for each file and link, and for what was left out, of a directory that was copied."""
+        self._file.seek(0)
+        for line in self._file:
+            name, kind, size, digest, reason = json.loads(line)
+            yield {
+                "target": copied.target,
+                "source": copied.source,
+                "destination": copied.destination,
+                "path": name,
+                "kind": kind,
+                "status": EXIT_NOT_COPIED if reason else 0,
+                "reason": reason,
+                "bytes": size,
+                "sha256": digest or None,
+            }
+
+    def _keep(self, name: bytes, *fields: object) -> None:
+        # As UTF-8: cron sets no locale, and Python 3.6 then takes names for ASCII.
+        text = name.decode("utf-8", "surrogateescape")
+        self._file.write(json.dumps((text,) + fields) + "\n")
 
 
 class TargetReport(NamedTuple):

@@ -21,13 +21,13 @@ from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
 from .download import Download
-from .member_list import MemberList
 from .options import (
     FAST,
     PLAIN,
     CopiedFile,
     CopyFailed,
     CopyOptions,
+    MemberList,
     Tell,
 )
 from .places import STREAM, Direction

@@ -12,7 +12,7 @@ from typing import IO, Callable, Iterator, List, Optional, Set, Tuple
 from .. import logs
 from ..errors import RemoteError
 from . import tar_reader
-from .options import CopyFailed
+from .options import CopyFailed, Skipped
 from .tar_reader import DIRECTORY, FILE, HARD_LINK, LINK, Member, parts_of, stays_inside
 
 log = logs.logger(__name__)
@@ -21,38 +21,6 @@ PIECE = 65536
 
 # The bits that are copied: neither set-user-ID nor its like.
 MODE = 0o777
-
-# How many names of what was left out are told.
-_TOLD = 10
-
-
-class Skipped:
-    """What of a tree is left out, and why: a few names, and how many."""
-
-    wants_digests = False
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._names: List[str] = []
-
-    def add(self, name: str, why: str) -> None:
-        self.count += 1
-        if len(self._names) < _TOLD:
-            self._names.append("%s: %s" % (name, why))
-
-    def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
-        """This one is not left out. ``digest``: SHA-256, if ``wants_digests``."""
-
-    def close(self) -> None:
-        """On every way out."""
-
-    def clear(self) -> None:
-        self.count = 0
-        self._names = []
-
-    def told(self) -> Tuple[str, ...]:
-        more = self.count - len(self._names)
-        return tuple(self._names + (["and %d more" % more] if more else []))
 
 
 # --- From here to a node

@@ -31,9 +31,9 @@ from ..errors import RemoteError
 from ..jobs.request import ReadInput
 from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .node_script import Upload as UploadWords
-from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Tell
+from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .places import base_name
-from .tree import MODE, Skipped, content_of, open_source, tar_of, tree_size
+from .tree import MODE, content_of, open_source, tar_of, tree_size
 
 # Whole base64 lines, each of 57 bytes.
 PIECE = 57 * 1024

@@ -18,20 +18,27 @@ from ..session.environment import given_endpoint
 from ..transport.worker import Worker, WorkerFailed
 from .document import DOCUMENT, KMS, check_document
 from .finding import NOTE, PROBLEM, Finding, Findings, clean, from_error, problems, skipped
-from .identity import CREDENTIALS, IDENTITY, check_credentials, check_identity
 from .installation import PATH, check_path, check_program
 from .node import (
     AGENT,
     CONNECTION,
     LISTING,
+    SPEED,
     TARGET,
     check_connection,
     check_listing,
     check_node,
+    check_speed,
     resolve_target,
 )
-from .settings import Known, check_settings
-from .speed import SPEED, check_speed
+from .settings import (
+    CREDENTIALS,
+    IDENTITY,
+    Known,
+    check_credentials,
+    check_identity,
+    check_settings,
+)
 from .way import CLOCK, check_way
 
 TIME_LIMIT = 9.5  # s for each check

@@ -1,4 +1,5 @@
-"""The target: whether the service knows it, hears of it, and what its agent is too old for."""
+"""The target: whether the service knows it, hears of it, what its agent is too old for, and, where
+the configuration wants fast tunnels, what keeps them from being fast, short of trying."""
 
 import time
 from typing import List, Optional, Tuple
@@ -7,16 +8,19 @@ from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget
 from ..config import Settings
 from ..errors import SsmPluginError
+from ..jobs.request import DEFAULT_DOCUMENT
 from ..named_tuple import NamedTuple
 from ..nodes.containers import ROLE_ADVICE
 from ..nodes.directory import NodeDirectory
 from ..nodes.node import Node
 from ..nodes.targets import find_one
+from ..relay.choice import LoggingCheck, check_target
 from ..version import KEEP_ALIVE_OFF_AFTER, MULTIPLEXED_PORTS_AFTER, newer_than
 from .finding import NOTE, OK, PROBLEM, Finding, Findings, from_error
 
 TARGET, AGENT, CONNECTION = "target", "agent", "connection"
 LISTING = "nodes"
+SPEED = "speed"
 
 _OLDEST = "2.3.68.0"
 _UPDATE = "update it, with the document AWS-UpdateSSMAgent or the node's package manager"
@@ -101,6 +105,21 @@ def check_connection(target: str, service: ServiceClient) -> Findings:
         "and that its role allows ssmmessages:*; then restart its SSM Agent"
     )
     return [Finding(CONNECTION, PROBLEM, text, remedy)]
+
+
+def check_speed(speed: str, target: str, service: ServiceClient) -> Findings:
+    """Whether the node can run a relay is seen only by starting one."""
+    logging = LoggingCheck(service, DEFAULT_DOCUMENT)
+    logging.begin()
+    reason = logging.reason()
+    try:
+        check_target(target)
+    except SsmPluginError as error:
+        reason = str(error)
+    if not reason:
+        return [Finding(SPEED, OK, "%s: sessions are not logged" % speed)]
+    remedy = "tunnels are plain under 'speed: auto'; see 'Fast tunnels' in the README"
+    return [Finding(SPEED, NOTE, "%s: %s" % (speed, reason), remedy)]
 
 
 def _ping(node: Node) -> Finding:

@@ -1,15 +1,27 @@
-"""What the configuration, the AWS profile and the environment say; nothing is connected to."""
+"""How we are set up, and who we are by that.
 
+For what the configuration, the AWS profile and the environment say, nothing is connected to. For
+the credentials calls may be made: from where they are, until when they are good, and whose.
+"""
+
+import re
+import time
+from datetime import datetime, timezone
 from typing import Callable, Dict, Mapping, Optional, Tuple
 
+from ..aws.client import ServiceClient
+from ..aws.credentials import CredentialProvider
 from ..aws.endpoints import find_region, partition_of
 from ..aws.profiles import profile_name, read_profile
 from ..config import Settings
-from ..errors import SsmPluginError, UsageError
+from ..errors import CredentialsError, NetworkError, ServiceError, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from .finding import NOTE, OK, PROBLEM, Finding, Findings, from_error
 
 CONFIGURATION, PROFILE, REGION = "configuration", "profile", "region"
+CREDENTIALS, IDENTITY = "credentials", "identity"
+
+_SOON = 900.0  # s
 
 
 class Known(NamedTuple):
@@ -67,3 +79,43 @@ def _region(
     partition = partition_of(region).name
     mark = OK if partition == "aws" else NOTE
     return region, [Finding(REGION, mark, "%s, of the partition %s" % (region, partition))]
+
+
+def check_credentials(provider: CredentialProvider) -> Findings:
+    try:
+        found = provider.resolve()
+    except CredentialsError as error:
+        finding = from_error(CREDENTIALS, error)
+        if not finding.remedy:
+            text, _, remedy = finding.text.rpartition(": ")
+            finding = finding._replace(text=text or remedy, remedy=remedy if text else "")
+        return [finding]
+    kind = "temporary" if found.token else "long-term"
+    text = "%s...%s (%s), from the %s" % (
+        found.access_key[:4], found.access_key[-4:], kind, provider.found_in
+    )
+    if found.expires_at is None:
+        return [Finding(CREDENTIALS, OK, text)]
+    left = found.expires_at - time.time()
+    until = datetime.fromtimestamp(found.expires_at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    text += ", until %s" % until
+    if left > _SOON:
+        return [Finding(CREDENTIALS, OK, text)]
+    return [Finding(CREDENTIALS, NOTE, "%s, in %d min" % (text, left / 60), "renew them soon")]
+
+
+def check_identity(service: ServiceClient) -> Findings:
+    """Nothing but the signature is judged there: no permission is needed."""
+    try:
+        answer = service.query("sts:GetCallerIdentity", {})
+    except ServiceError as error:
+        finding = from_error(IDENTITY, error)
+        return [finding._replace(mark=NOTE) if finding.denied else finding]
+    except NetworkError as error:
+        # A private network may have no way to STS, and no session needs one.
+        return [from_error(IDENTITY, error, NOTE)]
+    arn = answer.value("GetCallerIdentityResult", "Arn")
+    account = answer.value("GetCallerIdentityResult", "Account")
+    if not re.match(r"arn:[!-~]{1,2000}\Z", arn):
+        return [Finding(IDENTITY, NOTE, "the answer of sts:GetCallerIdentity names nobody")]
+    return [Finding(IDENTITY, OK, "%s, account %s" % (arn, account))]

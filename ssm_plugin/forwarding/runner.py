@@ -11,7 +11,7 @@ from ..plugins.port import LOCAL_FORWARDING, is_multiplexed, listens
 from ..plugins.port_basic import BasicRunner
 from ..plugins.port_mux import MuxRunner
 from ..plugins.port_runner import ListeningRunner
-from ..relay.hint import HINT, PaceHint
+from ..relay.pace import HINT, PaceHint
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.streams import CallableStreams
 from ..transport.worker import WorkerFailed

@@ -4,9 +4,8 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .json_api import ApiError, Fields
+from .json_api import ApiError, Fields, page_of
 from .nodes import LocalNode, LocalNodes
-from .paging import page_of
 from .query_api import QueryApi
 from .signatures import SignatureCheck
 

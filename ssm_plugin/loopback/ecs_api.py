@@ -12,8 +12,7 @@ from ..named_tuple import NamedTuple
 from .diagnosis_api import ACCOUNT
 from .gateway import Gateway
 from .gateway_session import StartRequest
-from .json_api import ApiError, Fields, JsonApi, field
-from .paging import page_of
+from .json_api import ApiError, Fields, JsonApi, field, page_of
 from .signatures import SignatureCheck
 
 PREFIX = "AmazonEC2ContainerServiceV20141113"

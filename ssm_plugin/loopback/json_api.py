@@ -1,15 +1,17 @@
 """The calling convention of AWS's JSON 1.1 services: one POST, the operation named in a header.
 
 Errors are answered in AWS's shape; any call can be made to fail on request. Each call is recorded:
-its operation, how it was signed, and the error code it was answered with. Never its contents.
+its operation, how it was signed, and the error code it was answered with. Never its contents. Long
+answers come in pages, as AWS gives them: a token leads to the next one, and to no other.
 """
 
+import hashlib
 import json
 import threading
 import time
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..named_tuple import NamedTuple
 from .http import HttpResponse, Request
@@ -18,6 +20,7 @@ from .signatures import SignatureCheck
 HISTORY = 10000  # calls that are remembered
 
 Fields = Dict[str, object]
+T = TypeVar("T")
 
 
 class ApiError(Exception):
@@ -125,6 +128,25 @@ def field(fields: Fields, name: str, kind: type = str, default: object = None) -
             "ValidationException", "field %s is missing or not of type %s" % (name, kind.__name__)
         )
     return value
+
+
+def page_of(
+    items: Sequence[T], size: int, token: object, question: str, invalid: str
+) -> Tuple[List[T], str]:
+    """The items of this page, and the token of the next, empty if this is the last. A token of
+    another ``question`` is refused with the error ``invalid``."""
+    start = 0
+    if token is not None:
+        number = str(token).partition("-")[0]
+        if not number.isdecimal() or len(number) > 9 or token != _token(int(number), question):
+            raise ApiError(invalid, "The specified token isn't valid.")
+        start = int(number)
+    end = start + size
+    return list(items[start:end]), _token(end, question) if end < len(items) else ""
+
+
+def _token(start: int, question: str) -> str:
+    return "%d-%s" % (start, hashlib.sha256(question.encode("utf-8")).hexdigest()[:40])
 
 
 def _parse(body: bytes) -> Fields:

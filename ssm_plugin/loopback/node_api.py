@@ -4,9 +4,8 @@ import json
 import time
 from typing import Any, Callable, Dict, List
 
-from .json_api import ApiError, Fields, field
+from .json_api import ApiError, Fields, field, page_of
 from .nodes import LocalNode, LocalNodes
-from .paging import page_of
 
 LEAST, MOST, DEFAULT = 5, 50, 10
 VALUES = 100

@@ -9,10 +9,9 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from ..transport.worker import WorkerFailed
 from .buckets import LocalBuckets
 from .fault_plan import FaultPlan
-from .json_api import ApiError, Fields, field
+from .json_api import ApiError, Fields, field, page_of
 from .node_api import platform_type
 from .nodes import LocalNode, LocalNodes
-from .paging import page_of
 from .run_command_engine import Engine
 from .run_command_request import DOCUMENT, CommandRequest, invalid, matching, parse_request
 from .run_command_state import (

@@ -1,19 +1,26 @@
 """Lets a person choose one of several nodes, on the terminal: a number, or a part of a name.
 
 All of it goes to stderr, and the answer is read a line at a time from the terminal that stdin is.
+Of several containers it is the newest one where nobody can be asked.
 """
 
 import os
 import time
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
+from .. import logs
+from ..aws.client import ServiceClient
+from ..aws.ecs import ContainerTarget
 from ..display import encoded, shown
 from ..errors import UsageError
 from ..session.streams import write_all
 from ..terminal.tty import window_size
+from .containers import find_containers
 from .grammar import Target
 from .node import Node
 from .table import table
+
+log = logs.logger(__name__)
 
 # A line that is longer is no answer.
 _LINE_LIMIT = 4096
@@ -44,6 +51,33 @@ def choose(target: Target, nodes: List[Node], what: str = "nodes") -> Node:
         if not left:
             _say(shown("%r is no number of these and in no name" % answer[:50]) + "\n")
             left = nodes
+
+
+def one_container(service: ServiceClient, target: Target, ask: bool = False) -> ContainerTarget:
+    """Without ``ask`` nobody is asked, and nothing is written: there may be a program around us.
+
+    :raises UsageError: if there is none, or none was chosen"""
+    found = find_containers(service, target)
+    if len(found) == 1:
+        return found[0]
+    if ask and somebody_is_there():
+        nodes = [Node(one.shown, one.container) for one in found]
+        chosen = choose(target, nodes, "containers")
+        return next(one for one in found if one.shown == chosen.node_id)
+    text = "%s means %d containers: taking %s, of the newest task"
+    text %= target.written, len(found), found[0].shown
+    log.info("%s", text)
+    if ask:
+        write_all(2, encoded("ssm-plugin: %s\n" % shown(text)))
+    return found[0]
+
+
+def one_of_each_task(service: ServiceClient, target: Target) -> List[ContainerTarget]:
+    """:raises UsageError: if there is none"""
+    found: Dict[str, ContainerTarget] = {}
+    for one in find_containers(service, target):
+        found.setdefault(one.task, one)
+    return list(found.values())
 
 
 def menu(nodes: Sequence[Node], now: float, cols: int, rows: int) -> str:

@@ -49,7 +49,7 @@ def find_one(
     if target.kind == ID:
         return target.value
     if target.kind == CONTAINER:
-        from .container_choice import one_container
+        from .chooser import one_container
 
         return one_container(_needed(service), target, ask)
     directory = _directory(service)
@@ -85,7 +85,7 @@ def find_all(
         if target.kind == ID:
             found.append(Found(target.value, target.written))
         elif target.kind == CONTAINER:
-            from .container_choice import one_container, one_of_each_task
+            from .chooser import one_container, one_of_each_task
 
             if all_tasks:
                 several = one_of_each_task(_needed(service), target)

@@ -13,9 +13,9 @@ well and half-closed connections stay half-closed (``messages``, pure). Nothing 
 the relay has told, by the way down, that it has taken the stream: whoever else may have got hold of
 its port by then learns a secret that is worth nothing, and no data.
 
-Each direction of each stream has a window of its own (``credit``, pure): one that nobody reads
-stops alone, and neither side ever keeps more than a window for each direction of a stream. Our side
-joins the halves (``streams``, ``reader``): its connections, the thread that writes to them, and the
+Each direction of each stream has a window of its own (``messages``): one that nobody reads stops
+alone, and neither side ever keeps more than a window for each direction of a stream. Our side joins
+the halves (``streams``, ``reader``): its connections, the thread that writes to them, and the
 session of either half are those of all tunnels. ``relay`` runs the command session; ``stdio`` is
 the runner of the port session for SSH and ``local_ports`` that for tunnels; ``choice`` says whether
 a tunnel may be fast at all.

@@ -5,9 +5,9 @@ from typing import Callable, Optional, Union
 
 from ..aws.client import CALL_TIMEOUT, ServiceClient, StartedSession
 from ..errors import SsmPluginError
-from ..session.pacing import start_in_turn
 from ..session.starting import SessionRequest
 from ..session.termination import Termination
+from ..session.waiting import start_in_turn
 from ..transport.worker import Worker, WorkerFailed
 
 # Seconds for a start that is not wanted any more, and for the end of what it made.

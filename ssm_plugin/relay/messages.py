@@ -1,4 +1,4 @@
-"""What a relay and we say to each other, as bytes: pure.
+"""What a relay and we say to each other, as bytes, and how much of it may be under way: pure.
 
 Down, on the standard output of the relay's command, come lines of text::
 
@@ -10,6 +10,9 @@ token of this relay and its port; whatever stands before it is a banner.
 
 Up, in a stream of a port session for each connection, come frames: one byte of kind, two of length,
 and so many bytes. The first one says which secret it brings, and where to.
+
+Each direction of a stream has a window (``Credit``, ``Taken``; the relay's sources keep the same
+account): a stream that nobody reads stops at its own, and holds up no other.
 """
 
 import binascii
@@ -36,6 +39,9 @@ ROOM = b"c"  # data: so many bytes more may be sent up, in digits
 
 # Bytes of data that either side may have under way in a stream before it is told of room.
 WINDOW = 1 << 20
+
+# What has been taken is told in portions: each costs a message.
+PORTION = WINDOW // 4
 
 # Longer than any line of a relay: its pieces have 32 KiB.
 LINE_LIMIT = 65536
@@ -130,3 +136,31 @@ def data_frames(data: Buffer, size: int) -> bytes:
     """Frames of ``size`` bytes each; the last one may be shorter."""
     view, most = memoryview(data), size - HEADER.size
     return b"".join(frame(DATA, view[at : at + most]) for at in range(0, len(view), most))
+
+
+class Credit:
+    """Of what we send: ``left`` bytes may go."""
+
+    def __init__(self) -> None:
+        self.left = WINDOW
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+
+    def grant(self, size: int) -> None:
+        self.left += size
+
+
+class Taken:
+    """Of what we receive: counts what has left for good, until there is enough to tell."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+
+    def add(self, size: int) -> int:
+        """How much is to be told now; 0 for nothing."""
+        self._untold += size
+        if self._untold < PORTION:
+            return 0
+        told, self._untold = self._untold, 0
+        return told

@@ -14,12 +14,12 @@ from ..jobs.request import DEFAULT_DOCUMENT
 from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
-from ..session.pacing import start_in_turn
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
 from ..session.starting import SessionRequest, ending_status, make_session
 from ..session.streams import CallableStreams
 from ..session.types import SessionType
+from ..session.waiting import start_in_turn
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
 from . import messages

@@ -12,7 +12,6 @@ from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..wire import payloads
 from . import messages
-from .credit import Credit, Taken
 from .local_ports import UP_LIMIT, RelayChanged
 from .relay import Relay
 
@@ -53,8 +52,8 @@ class RelayStdioRunner(StdioRunner):
         self._is_open = False
         self._has_ended = False
         self._number = 0
-        self._taken = Taken()
-        self._credit = Credit()
+        self._taken = messages.Taken()
+        self._credit = messages.Credit()
         self._room = threading.Condition()
         self._stopped = False
         self._up_timer = session.new_timer(self._not_up)

@@ -15,7 +15,6 @@ from ..transport.data_channel import PIECE, DataChannel
 from ..wire import payloads
 from ..wire.message import Role
 from . import messages
-from .credit import Credit, Taken
 from .relay import Relay
 
 # Bytes of a frame: what one message of the channel holds beside the header of smux.
@@ -33,9 +32,9 @@ class RelayConnection(Connection):
         self.number = 0
         self.opened = False
         self.broken = False
-        self.credit = Credit()
+        self.credit = messages.Credit()
         self.told_room: Callable[[RelayConnection, int], None] = lambda connection, size: None
-        self._taken = Taken()
+        self._taken = messages.Taken()
 
     def remove(self, size: int) -> None:
         super().remove(size)

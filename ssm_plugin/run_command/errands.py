@@ -1,14 +1,17 @@
-"""The calls that an order takes, made by a few threads: each answers with an event."""
+"""The calls that an order takes, made by a few threads, each of which does errands one after the
+other: each call answers with an event."""
 
+import queue
 import threading
 import time
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import SsmPluginError
 from ..jobs.engine import StreamsOf
 from ..jobs.fleet import FleetEvent
 from ..nodes.targets import Found
 from ..session.streams import OutputGone
+from ..transport.worker import Worker, WorkerFailed
 from .events import (
     CallEvent,
     Looked,
@@ -25,13 +28,51 @@ from .output import OutputFetcher
 from .patience import PatientCalls
 from .sending import MOST_IDS, Bucket, Shipment, send
 from .statuses import HAVE_OUTPUT
-from .worker_pool import WorkerPool
 
 CANCEL = "ssm:CancelCommand"
 
 # Outputs that are fetched at once, at most; and that may be there before the owner takes them.
 FETCHERS = 8
 _AHEAD = 2 * FETCHERS
+
+Errand = Callable[[], object]
+
+
+class WorkerPool:
+    """At most ``count`` threads, which are started when there is something to do. What an errand
+    raises ends its thread and is told to ``failed``: errands keep what may go wrong to themselves.
+    """
+
+    def __init__(self, name: str, count: int, failed: Callable[[WorkerFailed], object]) -> None:
+        self._name = name
+        self._count = count
+        self._failed = failed
+        self._errands: "queue.Queue[Optional[Errand]]" = queue.Queue()
+        self._workers: List[Worker] = []
+        self._given = 0
+        self._closed = False
+
+    def submit(self, errand: Errand) -> None:
+        """From one thread."""
+        self._errands.put(errand)
+        self._given += 1
+        if len(self._workers) < min(self._count, self._given):
+            worker = Worker("%s %d" % (self._name, len(self._workers)), self._work, self._failed)
+            self._workers.append(worker)
+            worker.start()
+
+    def close(self) -> None:
+        """No more errands: those that are waiting are dropped. Waits for nobody."""
+        self._closed = True
+        for _ in self._workers:
+            self._errands.put(None)
+
+    def _work(self) -> None:
+        while True:
+            errand = self._errands.get()
+            if errand is None or self._closed:
+                return
+            errand()
 
 
 class Errands:

@@ -13,12 +13,11 @@ from ..transport.worker import Worker, WorkerFailed
 from ..wire.message import random_id
 from .environment import Environment
 from .events import EndRequested, SessionEvent, StartAnswered, StartFailed
-from .pacing import start_in_turn
 from .protocols import RunnerFactory
 from .session import Session
 from .termination import Termination
 from .types import ClientConfig, SessionConfig, SessionType
-from .waiting import Waiting, may_connect_later, pause_before
+from .waiting import Waiting, may_connect_later, pause_before, start_in_turn
 
 # The exit status where the time was over, as of timeout(1).
 EXIT_TIME_UP = 124

@@ -1,11 +1,16 @@
-"""A node that is not connected yet: whether its start is tried again, and when.
+"""A start that is tried again: of a node that is not connected yet, or at a service that throttles.
 
 A node that has just booted may be Online in every list and still be refused for a minute or two.
+Each start waits for its turn, and one that the service throttles waits for another.
 """
 
+import time
+from threading import Event
 from typing import Callable, Optional
 
-from ..errors import ServiceError
+from ..aws.client import ServiceClient, StartedSession
+from ..aws.service_errors import is_throttled
+from ..errors import ServiceError, SsmPluginError
 from ..named_tuple import NamedTuple
 
 NOT_CONNECTED = "TargetNotConnected"
@@ -14,6 +19,12 @@ NOT_CONNECTED = "TargetNotConnected"
 FIRST = 1.0
 LONGEST = 15.0
 GROWTH = 1.5
+
+# Seconds that one start may be throttled again and again before that is its failure.
+PATIENCE = 300.0
+
+# Seconds after which a start asks again when it is due: the row may have become faster.
+_GLANCE = 1.0
 
 
 class Waiting(NamedTuple):
@@ -36,3 +47,33 @@ def pause_before(attempt: int, left: float) -> Optional[float]:
 
 def may_connect_later(error: BaseException) -> bool:
     return isinstance(error, ServiceError) and error.code.startswith(NOT_CONNECTED)
+
+
+def start_in_turn(
+    service: ServiceClient,
+    start: Callable[[], StartedSession],
+    sleep: Callable[[float], object] = Event().wait,
+    patience: float = PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
+) -> StartedSession:
+    """What ``start`` gives, at the pace of all threads that start sessions at ``service``.
+    ``sleep`` gets seconds, and raises what is to end this. ``patience`` (s): see above."""
+    throttled_since = None
+    while True:
+        turn = service.pacer.turn()
+        wait = turn.wait()
+        while wait > 0:
+            sleep(min(wait, _GLANCE))
+            wait = turn.wait()
+        try:
+            started = start()
+        except SsmPluginError as error:
+            if not is_throttled(error):
+                raise
+            turn.throttled()
+            throttled_since = clock() if throttled_since is None else throttled_since
+            if clock() - throttled_since >= patience:
+                raise
+        else:
+            turn.succeeded()
+            return started

@@ -4,8 +4,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from ssm_plugin.aws.call import form
 from ssm_plugin.aws.client import ServiceClient
-from ssm_plugin.aws.query import form
 from ssm_plugin.errors import NetworkError, ServiceError
 from tests.support.http_server import HttpServer, reply
 from tests.test_aws.test_client import KEYS, NOW, REGION, Script, provider

@@ -4,8 +4,8 @@ import tarfile
 
 import pytest
 
-from ssm_plugin.copying.options import CopyFailed
-from ssm_plugin.copying.tree import Skipped, Unpacking, put_in_place, remove_tree, tar_of, tree_size
+from ssm_plugin.copying.options import CopyFailed, Skipped
+from ssm_plugin.copying.tree import Unpacking, put_in_place, remove_tree, tar_of, tree_size
 from ssm_plugin.errors import RemoteError
 from tests.support.copies import tree_state
 from tests.test_copying.test_tar_reader import entry, tar

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from ssm_plugin.doctor import examination
-from ssm_plugin.doctor.finding import OK, PROBLEM, Finding, clean, from_error
+from ssm_plugin.doctor.finding import OK, PROBLEM, Finding, as_text, clean, from_error, next_step
 from ssm_plugin.doctor.installation import check_path
-from ssm_plugin.doctor.report import as_text, next_step
 from ssm_plugin.errors import ConnectError
 from ssm_plugin.masking import register_secret
 

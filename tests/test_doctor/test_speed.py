@@ -3,7 +3,7 @@
 import pytest
 
 from ssm_plugin.doctor.finding import NOTE, OK
-from ssm_plugin.doctor.speed import check_speed
+from ssm_plugin.doctor.node import check_speed
 from tests.support.running import service_client
 from tests.support.service import local_service
 

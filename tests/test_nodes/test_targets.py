@@ -39,7 +39,7 @@ def test_an_id_loads_nothing_that_looks_nodes_up():
         "from ssm_plugin.config import Settings\n"
         "from ssm_plugin.nodes.targets import find_one\n"
         "find_one('i-7', Settings(), None)\n"
-        "names = 'nodes.directory nodes.ec2 nodes.table nodes.chooser aws.query aws.xml_answer'\n"
+        "names = 'nodes.directory nodes.ec2 nodes.table nodes.chooser aws.xml_answer'\n"
         "loaded = [name for name in names.split() if 'ssm_plugin.' + name in sys.modules]\n"
         "late = [name for name in ('difflib', 'pyexpat') if name in sys.modules]\n"
         "sys.exit(' '.join(loaded + late) or 0)\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from ssm_plugin.errors import ServiceError
-from ssm_plugin.openssh.public_keys import public_key_of
+from ssm_plugin.openssh.keys import public_key_of
 from ssm_plugin.openssh.push import KeyPush
 from tests.support.clock import Clock
 from tests.support.nodes import WEB, service_with

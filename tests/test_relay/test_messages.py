@@ -1,4 +1,4 @@
-"""The decoder of what comes down, and the frames that go up."""
+"""The decoder of what comes down, the frames that go up, and what is told of room."""
 
 import binascii
 
@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.relay import messages
-from ssm_plugin.relay.credit import PORTION, Taken
-from ssm_plugin.relay.messages import DownDecoder, Message
+from ssm_plugin.relay.messages import PORTION, DownDecoder, Message, Taken
 
 TOKEN = "00ff"
 GREETING = b"\n@00ff 4711\n"

@@ -9,9 +9,9 @@ import pytest
 
 from ssm_plugin.aws.pacer import Pacer
 from ssm_plugin.errors import ServiceError, SessionInterrupted
-from ssm_plugin.session.pacing import start_in_turn
 from ssm_plugin.session.starting import SessionRequest, start_session
 from ssm_plugin.session.types import SessionType
+from ssm_plugin.session.waiting import start_in_turn
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.clock import Clock
 from tests.support.running import service_client

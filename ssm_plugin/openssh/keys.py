@@ -1,13 +1,21 @@
-"""Which public key is pushed: one whose private half OpenSSH's client will find by itself."""
+"""Keys: the public one that is pushed, and a pair that is made for one run.
+
+The key that is pushed is one whose private half OpenSSH's client will find by itself. One that is
+made for a run stands in a folder that nobody else can read, and that goes away whatever happens: a
+second process removes it when our end of a pipe is closed, and the kernel closes that even for a
+process that is killed.
+"""
 
 import os
 import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
 from typing import Iterator, Mapping, Optional
 
 from ..errors import LocalError, UsageError
 from ..files import MIB, read_regular
-from .programs import ask
-from .run_key import key_for_one_run
+from .programs import ask, not_there
 
 # What EC2 Instance Connect takes. Certificates and keys of security tokens are none of these.
 _KEY = re.compile(
@@ -17,6 +25,9 @@ _KEY = re.compile(
 _NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 # Seconds that an agent keeps a key that was made for one run: as long as the pushed half is good.
 _KEPT = "60"
+
+# It leaves the terminal's signals to us, as it is in a session of its own.
+_REMOVES = 'read _; exec rm -rf -- "$1"'
 
 
 def public_key_of(text: str) -> Optional[str]:
@@ -91,3 +102,41 @@ def _read(path: str) -> Optional[str]:
         return public_key_of(read_regular(path, MIB).decode("utf-8", "replace"))
     except OSError:
         return None
+
+
+@contextmanager
+def key_for_one_run(environ: Mapping[str, str]) -> Iterator[str]:
+    """The path of the private key; the public one is beside it, with ``.pub``."""
+    with _private_folder() as folder:
+        path = os.path.join(folder, "key")
+        words = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]
+        status, _ = ask(environ, "ssh-keygen", *words)
+        if status:
+            raise LocalError("ssh-keygen makes no key in %s: status %d" % (folder, status))
+        yield path
+
+
+@contextmanager
+def _private_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.mkdtemp(prefix="ssm-plugin-")
+    except OSError as error:
+        raise LocalError("cannot make a folder for a key: %s" % error.strerror) from error
+    try:
+        remover = subprocess.Popen(
+            ["/bin/sh", "-c", _REMOVES, "ssm-plugin-key", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath},  # whatever ours is
+            start_new_session=True,
+        )
+    except OSError as error:
+        os.rmdir(folder)
+        raise not_there("/bin/sh", error) from error
+    try:
+        yield folder
+    finally:
+        assert remover.stdin is not None, "it was given a pipe"
+        remover.stdin.close()
+        remover.wait()
