@@ -11,6 +11,7 @@ and error and of a pipe for the answers. These are two lines: the process id, an
 
 import array
 import atexit
+import contextlib
 import fcntl
 import gc
 import json
@@ -18,6 +19,7 @@ import os
 import pkgutil
 import random
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -40,27 +42,46 @@ def serve(descriptor):
     new process the request that it is to fulfil."""
     channel = socket.socket(fileno=descriptor)
     _load()
-    signal.signal(signal.SIGCHLD, _reap)
+    woken, wakes = socket.socketpair()
+    wakes.setblocking(False)
+    # Whatever the moment in which a process ends, it is waited for between two requests.
+    signal.set_wakeup_fd(wakes.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        data, ancillary, _, _ = channel.recvmsg(REQUEST_SIZE, socket.CMSG_SPACE(DESCRIPTORS * 4))
-        if not data:
-            return None
-        received = array.array("i")
-        for _, _, content in ancillary:
-            received.frombytes(content)
-        # Blocked until its pipe is known: a process may end at once.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-        pid = os.fork()
-        if pid == 0:
-            request = json.loads(data.decode("ascii"))
-            _become(request, received)
-            channel.detach()
-            return request
-        _answers[pid] = received[3]
-        os.write(received[3], b"%d\n" % pid)
-        for standard in received[:3]:
-            os.close(standard)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        ready = select.select([channel, woken], [], [])[0]
+        if woken in ready:
+            woken.recv(4096)
+            _wait_for_ended()
+        if channel in ready:
+            data, received = _receive(channel)
+            if not data:
+                return None
+            if _fork(received):
+                request = json.loads(data.decode("ascii"))
+                _become(request, received)
+                for sock in (channel, woken, wakes):
+                    sock.detach()
+                return request
+
+
+def _receive(channel):
+    data, ancillary, _, _ = channel.recvmsg(REQUEST_SIZE, socket.CMSG_SPACE(DESCRIPTORS * 4))
+    received = array.array("i")
+    for _, _, content in ancillary:
+        received.frombytes(content)
+    return data, received
+
+
+def _fork(received):
+    """Whether this is the new process."""
+    pid = os.fork()
+    if pid == 0:
+        return True
+    _answers[pid] = received[3]
+    os.write(received[3], b"%d\n" % pid)
+    for standard in received[:3]:
+        os.close(standard)
+    return False
 
 
 def run(request):
@@ -109,17 +130,14 @@ def _load():
         gc.freeze()
 
 
-def _reap(*_):
-    while _answers:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        pipe = _answers.pop(pid)
-        try:
-            os.write(pipe, b"%d\n" % status)
-        except BrokenPipeError:
-            pass  # nobody wants to know
-        os.close(pipe)
+def _wait_for_ended():
+    for pid in list(_answers):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            pipe = _answers.pop(pid)
+            with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+                os.write(pipe, b"%d\n" % status)
+            os.close(pipe)
 
 
 def _become(request, received):
@@ -132,8 +150,8 @@ def _become(request, received):
         os.dup2(received[standard], standard)
     os.closerange(3, _DESCRIPTOR_LIMIT)
     _answers.clear()
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     for number in request["ignored"]:
         signal.signal(number, signal.SIG_IGN)
     os.chdir(request["folder"])
