@@ -1,5 +1,7 @@
 """Writes an entry of the code cache that ``unpacked`` reads: the built file's modules, compiled."""
 
+import __future__
+
 import marshal
 import os
 import time
@@ -7,6 +9,10 @@ import zipfile
 import zlib
 from contextlib import suppress
 from typing import Any, Dict, List, Tuple
+
+# Annotations stay texts: nobody reads them here, and to evaluate them takes a tenth of a start. 3.6
+# cannot do that.
+_AS_TEXT = __future__.annotations.compiler_flag if hasattr(__future__, "annotations") else 0
 
 _OLD = 30 * 86400  # s: an entry that is still in use then is made again, once
 _ABANDONED = 3600  # s
@@ -54,7 +60,7 @@ def _compile(archive: str) -> bytes:
         for name in sources.namelist():
             if name.endswith(".py"):
                 path = os.path.join(archive, name)
-                code = compile(sources.read(name), path, "exec", dont_inherit=True)
+                code = compile(sources.read(name), path, "exec", _AS_TEXT, dont_inherit=True)
                 codes.append(marshal.dumps(code))
                 start, end = end, end + len(codes[-1])
                 index[name] = start, end
