@@ -252,6 +252,9 @@ class LoadGenerator:
                 size = self.sock.send(self.queue[0])
             except _NOT_NOW:
                 return
+            except OSError:  # the client has left, and with TLS that may be seen here first
+                self.ended = True
+                return
             self.queued -= size
             if size == len(self.queue[0]):
                 self.queue.popleft()
