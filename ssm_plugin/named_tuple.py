@@ -38,6 +38,8 @@ else:
 
         def __new__(cls, *values, **named):
             absent = len(cls._fields) - len(values)
+            if not absent and not named:
+                return _new(cls, values)
             if named or not 0 <= absent <= len(cls._last):
                 values = _complete(cls, values, named)
             elif absent:

@@ -299,6 +299,11 @@ class DataChannel(LinkOwner):
         self._tell(event)
 
     def keep_timer(self, link: Link) -> None:
+        if not self._protocol.unacknowledged:
+            # Seen without the mutex, which the reader has most of the time while much comes:
+            # whoever sends from now on puts something into the link.
+            link.looks_at = NEVER
+            return
         with self._mutex:
             timer = self._protocol.next_timer()
             link.looks_at = NEVER
