@@ -14,13 +14,21 @@ sent is likely to be waited for: a key, a request. For some time after that ther
 # Seconds between looks. An eye sees no difference; twenty messages of an agent come meanwhile.
 PAUSE = 0.03
 
+# Shorter ones are not worth it, in seconds.
+SHORTEST = 0.004
+
 # Seconds from one message to the next. Slower ones are not worth a pause.
 SLOWEST = 0.004
 
-# Messages: a full receive buffer. Where so many have come, the peer does not wait between them: it
-# was we who held it up. So for some seconds there are no pauses; a peer like that makes batches.
+# Messages: a full receive buffer. Where so many have come in a pause, it was too long, and the next
+# one is half as long. Where they come without one, or in the shortest, the peer does not wait
+# between them: it was we who held it up. Then there are no pauses for some seconds, as such a peer
+# makes batches by itself.
 MANY = 45
 UNHINDERED = 2.0
+
+# Messages: where no more came in a pause, the next one is twice as long.
+FEW_CAME = MANY // 4
 
 # So many takings at an agent's pace in a row are a transfer.
 TRANSFER = 16
@@ -40,6 +48,9 @@ class Moderator:
         self._taken_at = float("-inf")
         self._run = 0
         self._prompt_until = float("-inf")
+        self._length = PAUSE
+        self._has_paused = False
+        self._is_draining = False  # what is taken now came in the pause before
 
     def sent(self, size: int, under_way: int, now: float) -> bool:
         """Data of ``size`` bytes is sent, while ``under_way`` messages are unacknowledged. Whether
@@ -54,6 +65,21 @@ class Moderator:
         apart = (now - self._taken_at) / count
         self._taken_at = now
         self._run = self._run + 1 if apart <= SLOWEST else 0
-        if count >= MANY:
+        self._learn(count, now)
+        self._has_paused = (
+            count < MANY and self._run >= TRANSFER and now >= self._prompt_until
+        )
+        return self._length if self._has_paused else 0.0
+
+    def _learn(self, count: int, now: float) -> None:
+        """How long pauses are to be, of what came in the last one."""
+        if count < MANY:
+            self._is_draining = False
+            if self._has_paused and count <= FEW_CAME:
+                self._length = min(PAUSE, 2 * self._length)
+        elif self._has_paused and self._length > SHORTEST:
+            self._length /= 2
+            self._is_draining = True
+        elif not self._is_draining:
+            self._length = PAUSE
             self._prompt_until = max(self._prompt_until, now + UNHINDERED)
-        return PAUSE if self._run >= TRANSFER and now >= self._prompt_until else 0.0

@@ -17,6 +17,7 @@ from ssm_plugin.transport.moderation import (
 )
 
 AGENT = 0.0013  # s between an agent's messages
+BUFFER = 57  # messages that one look can take
 
 
 def paced(
@@ -26,7 +27,7 @@ def paced(
     pauses = []
     now, taken = begin, 0
     while now < begin + seconds:
-        count = max(1, int((now - begin) / apart) - taken)
+        count = min(BUFFER, max(1, int((now - begin) / apart) - taken))
         now = max(now, begin + (taken + count) * apart)
         taken += count
         pauses.append(moderator.pause(count, now))
@@ -39,6 +40,13 @@ def test_the_first_messages_are_taken_at_once_and_then_a_transfer_in_batches() -
     assert pauses[: TRANSFER - 1] == [0.0] * (TRANSFER - 1)
     assert set(pauses[TRANSFER:]) == {PAUSE}
     assert len(pauses) < 2.0 / PAUSE + TRANSFER + 2
+
+
+@pytest.mark.parametrize("apart", [0.0002, 0.0003, 0.0006, 0.0009, 0.002])
+def test_a_quicker_peer_is_given_shorter_pauses(apart: float) -> None:
+    pauses = paced(Moderator(), apart, 4.0)
+    assert 4.0 / apart / len(pauses) > 8  # messages for each look
+    assert max(pauses[len(pauses) // 2 :]) <= MANY * apart
 
 
 @pytest.mark.parametrize("apart", [SLOWEST * 1.5, 0.1, 10.0])
