@@ -9,7 +9,8 @@ everything kept is sent again. Three things tell of a loss:
   a message that was sent only once is acknowledged;
 - the connection was lost.
 
-The agent resends only its oldest message; ``patient`` gives that behaviour to its stand-in.
+The agent resends only its oldest message, and never doubles its timeout; ``patient`` gives that
+behaviour to its stand-in.
 """
 
 from collections import OrderedDict
@@ -124,8 +125,6 @@ class Outbound:
         self._kept_bytes -= len(sent.frame)
         sent_at = sent.sent_at
         elapsed = now - sent_at
-        if self._patient:
-            self._backoff = 1  # the agent resends at its timeout again, after any acknowledgement
         if not sent.resends:
             self._backoff = 1
             if elapsed < self._quickest:
@@ -155,7 +154,8 @@ class Outbound:
             self.window.halve(head.sent_at, now)
         # The head in any case: rounding can make it seem younger than the timeout.
         frames = self._resend(max(head.sent_at, now - self._timeout()), now)
-        self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
+        if not self._patient:
+            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
         self._burst_at = now
         return frames
 

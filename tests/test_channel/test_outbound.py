@@ -318,6 +318,15 @@ def test_the_patient_one_resends_its_oldest_message_only():
     assert outbound.overdue(9.0) == [b"b"]
 
 
+def test_the_patient_one_never_doubles_its_timeout():
+    """Nor does the agent: at the end of a command it has two seconds for all that is unacknowledged."""
+    outbound = Outbound(patient=True)
+    keep(outbound, 0.0, b"0")
+    for resend in range(1, 10):
+        assert outbound.due_at() == pytest.approx(0.2 * resend)
+        assert outbound.overdue(outbound.due_at()) == [b"0"]
+
+
 # --- Pacing
 
 
@@ -348,14 +357,3 @@ def test_without_a_pace_there_is_no_time_to_wait_for():
     outbound = sending(b"a", window=1)
     assert outbound.room(0.0) == 0
     assert outbound.paced_until(0.0) is None
-
-
-def test_the_patient_one_resends_in_time_again_after_any_acknowledgement():
-    """The agent does not double its timeout: at the end of a command it has two seconds."""
-    outbound = Outbound(patient=True)
-    keep(outbound, 0.0, b"0")
-    for _ in range(3):
-        assert outbound.overdue(outbound.due_at()) == [b"0"]
-    keep(outbound, 1.9, b"1")
-    outbound.acknowledge(0, 2.0)
-    assert outbound.due_at() < 2.5
