@@ -92,6 +92,7 @@ class DataChannel(LinkOwner):
         self._spill: Optional[Spill] = None
         self._link: Optional[Link] = None
         self._closed = False
+        self._waits_for_writer = False  # some producer, for the writer of the present link
         self._beating = False
         self._wake = threading.Event()
         self._wakes_at = float("-inf")
@@ -107,13 +108,17 @@ class DataChannel(LinkOwner):
         return True
 
     def send_input_data(self, data: Buffer, payload_type: int = payloads.OUTPUT) -> None:
-        """Send ``data``, waiting while the window is full, the session is not open yet, or the
-        connection is being resumed. :class:`SessionLost` if the channel ends first."""
+        """Send ``data``, waiting while the window is full, the writer has enough to do, the session
+        is not open yet, or the connection is being resumed. :class:`SessionLost` if the channel
+        ends first."""
         rest = memoryview(data)
         while rest:
             with self._mutex:
                 if self._closed or self._protocol.ended:
                     raise SessionLost("the session ended with input unsent")
+                if self._writer_has_enough():
+                    self._changed.wait()
+                    continue
                 now = self.clock()
                 taken = self._protocol.send(payload_type, rest[:PIECE], now)
                 if taken:
@@ -154,6 +159,7 @@ class DataChannel(LinkOwner):
             previous, self._link = self._link, link
             self._protocol.connection_made(self.clock())
             self._pass_on()
+            self._changed.notify_all()
         if previous:
             previous.finish(0.0)
         link.start()
@@ -249,6 +255,15 @@ class DataChannel(LinkOwner):
 
     # Inside
 
+    def _writer_has_enough(self) -> bool:
+        """Whether a producer is to wait for :meth:`messages_left`. The caller holds the mutex."""
+        link = self._link
+        if link is None or not link.has_enough:
+            return False
+        # The writer takes first and looks here then, without the mutex: so this looks once more.
+        self._waits_for_writer = True
+        return link.has_enough
+
     def _wait_for_room(self, now: float) -> None:
         """Wait for room. ``now`` is the time at which there was none: the pace may allow more a
         moment later, and no event would tell."""
@@ -294,6 +309,12 @@ class DataChannel(LinkOwner):
             self._protocol.receive(frames, self.clock())
             self._pass_on(is_answer=True)
             self._changed.notify_all()
+
+    def messages_left(self) -> None:
+        if self._waits_for_writer:
+            with self._mutex:
+                self._waits_for_writer = False
+                self._changed.notify_all()
 
     def failed(self, event: WorkerFailed) -> None:
         self._tell(event)

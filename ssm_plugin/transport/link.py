@@ -25,6 +25,10 @@ from .worker import Worker, WorkerFailed
 
 NEVER = float("inf")
 
+# Messages that are enough for the writer: there are more by the time that it has sent them. What
+# waits here beyond that only delays whatever comes next, as a key does, and takes memory.
+ENOUGH = 32
+
 # Seconds that the answer to a close frame may take to leave.
 _LAST_ANSWER_LIMIT = 0.2
 
@@ -69,6 +73,10 @@ class LinkOwner:
         """The connection is gone. In the thread that noticed first, perhaps in both."""
         raise NotImplementedError
 
+    def messages_left(self) -> None:
+        """The writer has taken what waited in the link, and sends it now. In the writer."""
+        raise NotImplementedError
+
     def keep_timer(self, link: "Link") -> None:
         """Set the link's ``looks_at``: everything that was put into it is sent. In the writer."""
         raise NotImplementedError
@@ -98,6 +106,7 @@ class Link:
         self._prompt = threading.Event()
         self._outgoing: "queue.Queue[Outgoing]" = queue.Queue()
         self._leaving = threading.Lock()
+        self._put = self._taken = 0  # messages; each is counted by one thread at a time
         self._users = 2
         self._reader = Worker("reader", self._read, owner.failed)
         self._writer = Worker("writer", self._write, owner.failed)
@@ -115,7 +124,9 @@ class Link:
                 raise
 
     def put(self, messages: List[bytes], is_answer: bool = False) -> None:
-        """Have messages sent; never blocks. ``is_answer`` if it was the peer that caused them."""
+        """Have messages sent; never blocks. ``is_answer`` if it was the peer that caused them. The
+        caller holds the owner's mutex."""
+        self._put += len(messages)
         size = sum(map(len, messages)) if is_answer else 0
         if size:
             self._owner.backpressure.answers_queued(size)
@@ -135,6 +146,11 @@ class Link:
     def is_behind(self) -> bool:
         """Whether something waits for the writer: what has not left cannot be lost."""
         return not self._outgoing.empty()
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether data had better wait until the writer has taken what is here."""
+        return self._put - self._taken >= ENOUGH
 
     def finish(self, seconds: float) -> None:
         """Send the rest, say goodbye and leave; break off when ``seconds`` s have passed."""
@@ -240,6 +256,8 @@ class Link:
     def _send_messages(self, messages: List[bytes], answer_size: int) -> None:
         try:
             if messages:
+                self._taken += len(messages)
+                self._owner.messages_left()
                 self.connection.send(messages)
         finally:
             if answer_size:

@@ -319,7 +319,7 @@ def test_the_patient_one_resends_its_oldest_message_only():
 
 
 def test_the_patient_one_never_doubles_its_timeout():
-    """Nor does the agent: at the end of a command it has two seconds for all that is unacknowledged."""
+    """Nor does the agent: at the end of a command it has two seconds for all its resends."""
     outbound = Outbound(patient=True)
     keep(outbound, 0.0, b"0")
     for resend in range(1, 10):

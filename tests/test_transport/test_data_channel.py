@@ -215,6 +215,44 @@ def test_a_full_window_makes_the_producer_wait_until_there_is_room():
         assert next(number for number in sequences if number > 3) == 4
 
 
+def test_while_the_writer_has_enough_to_do_a_producer_waits_though_the_window_has_room():
+    with Agent() as agent:  # its window begins with 512 messages
+        connection, peer = connect()
+        agent.channel.attach(connection)
+        agent.channel.send_control(payloads.PARAMETER, b"x" * 4000000)  # more than the sockets hold
+        sender = in_thread(agent.channel.send_input_data, bytes(400 * 1024))
+        wait_until(lambda: agent.protocol.unacknowledged > 32)
+        sender.join(0.1)
+        assert sender.is_alive()
+        assert agent.protocol.unacknowledged < 200
+        found = []
+        while len(found) < 401:
+            sequence = wire.parse(peer.read()[1]).sequence
+            if sequence not in found:  # as nothing is acknowledged, some come again
+                found.append(sequence)
+        assert found == list(range(401))
+        sender.join(LIMIT)
+        assert not sender.is_alive()
+        peer.close()
+
+
+@pytest.mark.parametrize("lose", ["detach", "close"])
+def test_a_producer_that_waits_for_the_writer_is_woken_by_the_end_of_its_connection(lose):
+    with Agent() as agent:
+        connection, peer = connect()
+        agent.channel.attach(connection)
+        agent.channel.send_control(payloads.PARAMETER, b"x" * 4000000)
+        sender = in_thread(send_until_lost, agent.channel)
+        wait_until(lambda: agent.protocol.unacknowledged > 32)
+        if lose == "detach":
+            agent.channel.detach()
+            wait_until(lambda: agent.protocol.unacknowledged == 512)
+        agent.channel.close(0.2)
+        sender.join(LIMIT)
+        assert not sender.is_alive()
+        peer.close()
+
+
 def test_a_pace_spreads_input_over_time():
     with Client(pace=200.0) as client:
         peer = client.start()
@@ -267,7 +305,8 @@ class Agent:
 
     def __init__(self):
         self.events = queue.Queue()
-        self.channel = DataChannel(ChannelProtocol(Role.AGENT), self.events.put, self.events.qsize)
+        self.protocol = ChannelProtocol(Role.AGENT)
+        self.channel = DataChannel(self.protocol, self.events.put, self.events.qsize)
 
     def __enter__(self):
         return self
