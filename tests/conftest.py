@@ -12,6 +12,7 @@ from typing import Any, Generator
 import pytest
 
 from tests.support import program
+from tests.support.code_cache import small_file
 from tests.support.home import empty_home
 from tests.support.interpreters import interpreters
 
@@ -76,6 +77,12 @@ def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     subprocess.check_call([sys.executable, str(ROOT / "scripts" / "build_zipapp"), str(folder)])
     return folder / "session-manager-plugin"
+
+
+@pytest.fixture(scope="session")
+def small_zipapp(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For tests of the code cache: see ``support.code_cache``."""
+    return small_file(zipapp, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict
 
 import pytest
 
@@ -17,11 +17,21 @@ from tests.support.code_cache import HELP, TIME_LIMIT, CodeCache
 
 
 @pytest.fixture
-def cache(zipapp: Path, tmp_path: Path) -> CodeCache:
+def cache(small_zipapp: Path, tmp_path: Path) -> CodeCache:
+    return CodeCache(small_zipapp, tmp_path / "cache")
+
+
+@pytest.fixture
+def whole(zipapp: Path, tmp_path: Path) -> CodeCache:
+    """That of the built file as users have it."""
     return CodeCache(zipapp, tmp_path / "cache")
 
 
-def test_the_first_start_fills_it_and_all_use_it(cache: CodeCache) -> None:
+@pytest.mark.parametrize("built", ["cache", "whole"])
+def test_the_first_start_fills_it_and_all_use_it(
+    built: str, request: Any
+) -> None:
+    cache: CodeCache = request.getfixturevalue(built)
     assert cache.used()
     assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(cache.entry.stat().st_mode) == 0o600
@@ -126,7 +136,7 @@ def test_without_a_place_for_it_all_comes_from_the_file(
 
 
 def almost_full() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
 
 
 def test_a_full_disk_is_as_none_and_nothing_is_left_on_it(cache: CodeCache) -> None:
@@ -135,7 +145,7 @@ def test_a_full_disk_is_as_none_and_nothing_is_left_on_it(cache: CodeCache) -> N
     assert cache.used()
 
 
-def test_a_traceback_still_shows_the_source(cache: CodeCache) -> None:
+def test_a_traceback_still_shows_the_source(whole: CodeCache) -> None:
     script = (
         "import sys, traceback\n"
         "sys.path.insert(0, sys.argv[1])\n"
@@ -145,11 +155,11 @@ def test_a_traceback_still_shows_the_source(cache: CodeCache) -> None:
         "except TypeError: traceback.print_exc(file=sys.stdout)\n"
     )
     output = subprocess.check_output(
-        [sys.executable, "-c", script, str(cache.program)], env=cache.environ, timeout=TIME_LIMIT
+        [sys.executable, "-c", script, str(whole.program)], env=whole.environ, timeout=TIME_LIMIT
     )
     assert b"match = re.match(_DURATION, text)" in output
     assert b"session-manager-plugin/ssm_plugin/units.py" in output
-    assert cache.entry
+    assert whole.entry
 
 
 def test_outside_of_the_built_file_it_does_nothing() -> None:

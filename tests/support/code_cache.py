@@ -3,11 +3,34 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
 HELP = ["shell", "--help"]
 TIME_LIMIT = 30.0  # s
+
+# What is before the commands in each start, and commands that can only be helped with.
+_START = ("__main__", "__init__", "cli", "shortage", "unpacked", "unpacking", "version")
+_COMMANDS = {
+    "__init__": "",
+    "program": "def choose(arguments, drop_in): pass",
+    "exit_status": "def run(command, arguments): print('usage: ssm-plugin shell'); return 0",
+}
+
+
+def small_file(zipapp: Path, folder: Path) -> Path:
+    """A built file with the real start and next to nothing behind it: it is compiled in no time."""
+    small = folder / zipapp.name
+    with zipfile.ZipFile(str(zipapp)) as whole, zipfile.ZipFile(str(small), "w") as part:
+        part.writestr("__main__.py", whole.read("__main__.py"))
+        for name in _START:
+            name = "ssm_plugin/%s.py" % name
+            part.writestr(name, whole.read(name))
+        for name, source in _COMMANDS.items():
+            part.writestr("ssm_plugin/commands/%s.py" % name, source)
+    (folder / "ssm-plugin").symlink_to(small.name)
+    return small
 
 
 class CodeCache:

@@ -20,16 +20,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a 
 
 
 @pytest.fixture
-def cache(zipapp: Path, tmp_path: Path) -> CodeCache:
+def cache(small_zipapp: Path, tmp_path: Path) -> CodeCache:
     """With an entry that was tampered with, and has the right checksums all the same."""
-    cache = CodeCache(zipapp, tmp_path / "above" / "cache")
+    cache = CodeCache(small_zipapp, tmp_path / "above" / "cache")
     cache.folder.mkdir(parents=True, mode=0o700)
     assert cache.used()
-    plant(zipapp, cache.entry)
+    plant(cache.entry)
     return cache
 
 
-def plant(zipapp: Path, entry: Path) -> None:
+def plant(entry: Path) -> None:
     first, _, rest = entry.read_bytes().partition(b"\n")
     size, made_of, index_size, _ = first.split()
     index, codes = marshal.loads(rest), rest[int(index_size) :]
