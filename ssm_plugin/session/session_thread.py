@@ -284,9 +284,10 @@ class SessionThread:
 
     def _on_reconnected(self, event: Reconnected, now: float) -> None:
         assert self._own_channel is not None, "only our own channel is resumed"
+        before = self._progress  # what comes as soon as it is attached shows that it is good
         self._own_channel.attach(event.connection)
         self.connector.taken()
-        self.lifecycle.connected(now, self._progress)
+        self.lifecycle.connected(now, before)
         if self.runner:
             self.runner.resumed()
 

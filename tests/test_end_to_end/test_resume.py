@@ -14,6 +14,7 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
+from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.types import SessionStatus
 from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
@@ -227,6 +228,20 @@ def test_a_connection_that_served_well_is_resumed_without_delay(service):
         running.at_service.drop_connection()
         still_works(running, b"again")
     assert counting.resumed_at[0] - began < 0.2
+
+
+def test_what_comes_at_once_over_a_new_connection_counts_as_its_service(service, monkeypatch):
+    attach = OwnDataChannel.attach
+
+    def attach_and_let_all_come(channel, connection):
+        seen, now = -1, channel.progress
+        attach(channel, connection)
+        while channel.is_open and seen != now:
+            threading.Event().wait(0.2)
+            seen, now = now, channel.progress
+
+    monkeypatch.setattr(OwnDataChannel, "attach", attach_and_let_all_come)
+    test_a_connection_that_served_well_is_resumed_without_delay(service)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's list")
