@@ -23,7 +23,7 @@ CEILING = 4096
 AGENTS_WINDOW = 512
 
 # Waiting in queues may take as long as the way itself, or this many seconds if that is more.
-QUEUEING_ALLOWANCE = 0.005
+QUEUEING_ALLOWANCE = 0.003
 
 # Messages. A queue alone never shrinks the window below this: others may have filled it. Unless the
 # queue takes so many seconds: then the path is slow, and a key waits behind all that is in flight.

@@ -50,7 +50,7 @@ def test_a_longer_queue_shrinks_it_to_what_the_way_and_such_a_queue_hold():
 
 def test_on_a_short_way_some_milliseconds_are_no_queue():
     window = Window(initial=LARGE)
-    pass_rounds(window, 1, quickest=0.005, shortest=0.001)
+    pass_rounds(window, 1, quickest=0.003, shortest=0.001)
     assert window.size == 2 * LARGE
 
 
