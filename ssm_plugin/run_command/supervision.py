@@ -193,9 +193,8 @@ class Supervision:
         self._sending -= 1
         shipment, command_id = event
         ids = [node.target for node in shipment.nodes]
-        self._commands[command_id] = SentCommand(
-            command_id, ids, bool(shipment.targets), shipment.concurrency
-        )
+        command = SentCommand(command_id, ids, bool(shipment.targets), shipment.concurrency)
+        self._commands[command_id] = command
         self._results.sent(command_id, ids)
         self._untold.append(command_id)
         if not self._sending or self._is_detached:
@@ -203,7 +202,7 @@ class Supervision:
         if not self._is_looking:
             self._look_at = time.monotonic() + self._interval.first
         if self._signal is not None and not self._is_detached:
-            self._errands.cancel(command_id)
+            self._cancel_whole(command, self._signal)
 
     def _tell_ids(self) -> None:
         """Once for all that were sent together."""
@@ -309,6 +308,11 @@ class Supervision:
             self._errands.cancel(command.command_id, fresh)
             self._look_soon()
 
+    def _cancel_whole(self, command: SentCommand, signum: int) -> None:
+        for node_id in command.open:
+            self._causes.setdefault(node_id, Cause(signum=signum))
+        self._errands.cancel(command.command_id)
+
     def _look_soon(self) -> None:
         self._interval = Interval()
         self._look_at = min(self._look_at, time.monotonic() + self._interval.first)
@@ -360,9 +364,7 @@ class Supervision:
         self._waiting.clear()
         self._errands.stop_sending()
         for command in self._commands.values():
-            for node_id in command.open:
-                self._causes.setdefault(node_id, Cause(signum=signum))
-            self._errands.cancel(command.command_id)
+            self._cancel_whole(command, signum)
         self._look_soon()
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT

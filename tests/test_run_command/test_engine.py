@@ -15,6 +15,7 @@ from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan
 from ssm_plugin.jobs.request import as_object
 from ssm_plugin.loopback.nodes import LocalNode
 from ssm_plugin.run_command.attaching import find_commands, parse_ids
+from ssm_plugin.run_command.events import CallEvent, Sent
 from ssm_plugin.run_command.patience import PatientCalls
 from ssm_plugin.run_command.sending import Bucket
 from ssm_plugin.session.streams import OutputGone
@@ -249,6 +250,31 @@ def test_a_signal_cancels_and_tells_what_became_of_each(service, tmp_path, signu
         "ended by signal %d here" % signum, "not begun: signal %d came" % signum
     ]
     assert wait_until_gone(gate.paths[0], 10)
+
+
+class TellsLate(queue.Queue):
+    """That a command was sent is told only after a signal has come."""
+
+    def __init__(self):
+        super().__init__()
+        self._signal_came = threading.Event()
+
+    def put(self, event, *options):
+        if isinstance(event, CallEvent) and isinstance(event.told, Sent):
+            self._signal_came.wait()
+        super().put(event, *options)
+        if isinstance(event, Signalled):
+            self._signal_came.set()
+
+
+def test_a_signal_that_comes_before_the_answer_of_the_service_is_the_reason_all_the_same(
+    service, tmp_path
+):
+    gate, events = Gate(tmp_path), TellsLate()
+    thread = when_it_runs(gate, lambda: events.put(Signalled(signal.SIGTERM)))
+    ran = Ran(run_command(service), WEB[:1], *gate.command, events=events)
+    thread.join()
+    assert (ran.statuses, ran.reasons) == ([143], ["ended by signal 15 here"])
 
 
 def test_a_second_signal_leaves_at_once(service, tmp_path):
