@@ -18,7 +18,7 @@ from ..errors import (
 from ..shortage import explain
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.data_channel import DataChannel
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .environment import Environment
 from .events import EndRequested, RunnerEvent, SessionEvent
 from .expectations import signal_end, type_of
@@ -69,6 +69,7 @@ class Session(IRunnerSession):
         self._changed = threading.Condition()
         self._leave_by: Optional[float] = None
         self._worker: Optional[Worker] = None
+        self._is_broken = False
         self.environment = Environment(silent=True) if environment is None else environment
         self._life = self._new_life(None)
 
@@ -125,7 +126,7 @@ class Session(IRunnerSession):
             are RuntimeErrors
         :raises SessionInterrupted: it was told to end meanwhile; has ``exit_status``
         """
-        worker = Worker("session", self._life.run, self.events.put)
+        worker = Worker("session", self._life.run, self._on_broken)
         with self._changed:  # it may be terminated at the same moment, by another thread
             self._lifecycle.execute(time.monotonic())
             self._worker = worker
@@ -180,12 +181,17 @@ class Session(IRunnerSession):
         """Wait for the end, at most ``timeout`` s; None if it has not come by then.
 
         One that was told to end, by a signal or by :meth:`terminate_session`, and is stuck in
-        writing to something that nobody reads, is ended without its thread."""
+        writing to something that nobody reads, is ended without its thread; and so is one whose
+        thread is broken."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._wait_while(lambda: not self._lifecycle.has_ended, deadline):
+        if not self._wait_while(
+            lambda: not self._lifecycle.has_ended and not self._is_broken, deadline
+        ):
             if self._leave_by is None or time.monotonic() < self._leave_by:
                 return None
             self._life.abandon(self._status_if_stuck, self._leave_by + STUCK_LIMIT)
+        elif not self._lifecycle.has_ended:
+            self._life.clean_up()
         return self._lifecycle.outcome
 
     def run_to_end(self) -> Outcome:
@@ -304,6 +310,13 @@ class Session(IRunnerSession):
             self._lifecycle.fail(error)
             self._life.clean_up()
             raise
+
+    def _on_broken(self, event: WorkerFailed) -> None:
+        """The session's thread could not even end the session, for want of memory above all."""
+        self._lifecycle.fail(event.error)
+        self._is_broken = True
+        with self._changed:
+            self._changed.notify_all()
 
     def _notify(self) -> None:
         status = self.status

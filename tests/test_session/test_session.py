@@ -19,6 +19,7 @@ from ssm_plugin.errors import (
 )
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
+from ssm_plugin.session.session_thread import SessionThread
 from ssm_plugin.session.streams import CallableStreams, write_all
 from ssm_plugin.session.types import SessionStatus
 from ssm_plugin.terminal.signals import Signalled
@@ -289,6 +290,36 @@ def test_a_gateway_that_refuses_the_upgrade_is_a_failure(service):
 # --- Ended by us
 
 
+@pytest.mark.parametrize("error", [None, MemoryError])
+def test_a_session_whose_thread_cannot_even_end_it_is_ended_by_who_waits(
+    service, monkeypatch, error
+):
+    """There is no memory for its own safety net, and some again once its thread is gone."""
+    before = threading.enumerate()
+    clean_up, tries = SessionThread.clean_up, []
+
+    def clean_up_the_second_time(life):
+        tries.append(life)
+        if len(tries) == 1:
+            raise MemoryError
+        clean_up(life)
+
+    def fail(event):
+        raise error
+
+    monkeypatch.setattr(SessionThread, "clean_up", clean_up_the_second_time)
+    session = session_at(service)
+    session.execute()
+    if error:
+        monkeypatch.setattr(SessionThread, "_react_to_end", lambda life, event: fail(event))
+    session.end(0)
+    outcome = session.wait(LIMIT)
+    assert outcome is not None and isinstance(outcome.error, error or type(None))
+    assert session.status is (SessionStatus.FAILED if error else SessionStatus.TERMINATED)
+    service.wait_for(lambda: service.session(session.session_id).is_over)
+    assert threads_left(before) == []
+
+
 def test_terminated_before_it_is_executed_it_is_over_at_the_service_too(service):
     session = session_at(service)
     session.terminate_session()
@@ -391,6 +422,7 @@ def test_a_node_that_never_speaks_is_given_up_after_the_limit_that_is_set(servic
 CTRL_C = """
 import os, signal, sys, threading
 from ssm_plugin.session.session import Session
+from ssm_plugin.session.session_thread import SessionThread
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 session = Session(
     SessionConfig("s-1", sys.argv[1], "token"), ClientConfig("c-1", SessionType.STANDARD_STREAM)
@@ -519,6 +551,7 @@ SILENT = """
 import sys
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
+from ssm_plugin.session.session_thread import SessionThread
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 output = []
 session = Session(
