@@ -28,9 +28,7 @@ def whole(zipapp: Path, tmp_path: Path) -> CodeCache:
 
 
 @pytest.mark.parametrize("built", ["cache", "whole"])
-def test_the_first_start_fills_it_and_all_use_it(
-    built: str, request: Any
-) -> None:
+def test_the_first_start_fills_it_and_all_use_it(built: str, request: Any) -> None:
     cache: CodeCache = request.getfixturevalue(built)
     assert cache.used()
     assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700

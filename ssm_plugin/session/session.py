@@ -69,7 +69,7 @@ class Session(IRunnerSession):
         self._changed = threading.Condition()
         self._leave_by: Optional[float] = None
         self._worker: Optional[Worker] = None
-        self._is_broken = False
+        self._broken: Optional[WorkerFailed] = None
         self.environment = Environment(silent=True) if environment is None else environment
         self._life = self._new_life(None)
 
@@ -184,9 +184,7 @@ class Session(IRunnerSession):
         writing to something that nobody reads, is ended without its thread; and so is one whose
         thread is broken."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._wait_while(
-            lambda: not self._lifecycle.has_ended and not self._is_broken, deadline
-        ):
+        if not self._wait_while(lambda: not self._lifecycle.has_ended, deadline):
             if self._leave_by is None or time.monotonic() < self._leave_by:
                 return None
             self._life.abandon(self._status_if_stuck, self._leave_by + STUCK_LIMIT)
@@ -312,9 +310,9 @@ class Session(IRunnerSession):
             raise
 
     def _on_broken(self, event: WorkerFailed) -> None:
-        """The session's thread could not even end the session, for want of memory above all."""
-        self._lifecycle.fail(event.error)
-        self._is_broken = True
+        """The session's thread could not even end the session, for want of memory above all. So it
+        only says so, and whoever waits does the rest."""
+        self._broken = event
         with self._changed:
             self._changed.notify_all()
 
@@ -329,15 +327,17 @@ class Session(IRunnerSession):
     def _wait_while(
         self, condition: Callable[[], bool], deadline: Optional[float] = None
     ) -> bool:
-        """Wait while the condition holds. False if the deadline, or the limit of an end that was
-        asked for, came first."""
+        """Wait while the condition holds and the session's thread is not broken. False if the
+        deadline, or the limit of an end that was asked for, came first."""
         with self._changed:
-            while condition():
+            while condition() and self._broken is None:
                 limits = [at for at in (deadline, self._leave_by) if at is not None]
                 left = min(limits) - time.monotonic() if limits else None
                 if left is not None and left <= 0:
                     return False
                 self._changed.wait(left)
+        if self._broken is not None:
+            self._lifecycle.fail(self._broken.error)
         return True
 
     def _raise_failure(self, outcome: Optional[Outcome]) -> None:

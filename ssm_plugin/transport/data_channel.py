@@ -256,7 +256,7 @@ class DataChannel(LinkOwner):
     # Inside
 
     def _writer_has_enough(self) -> bool:
-        """Whether a producer is to wait for :meth:`messages_left`. The caller holds the mutex."""
+        """Whether a producer is to wait for :meth:`messages_taken`. The caller holds the mutex."""
         link = self._link
         if link is None or not link.has_enough:
             return False
@@ -310,7 +310,7 @@ class DataChannel(LinkOwner):
             self._pass_on(is_answer=True)
             self._changed.notify_all()
 
-    def messages_left(self) -> None:
+    def messages_taken(self) -> None:
         if self._waits_for_writer:
             with self._mutex:
                 self._waits_for_writer = False

@@ -73,7 +73,7 @@ class LinkOwner:
         """The connection is gone. In the thread that noticed first, perhaps in both."""
         raise NotImplementedError
 
-    def messages_left(self) -> None:
+    def messages_taken(self) -> None:
         """The writer has taken what waited in the link, and sends it now. In the writer."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class Link:
         self._prompt = threading.Event()
         self._outgoing: "queue.Queue[Outgoing]" = queue.Queue()
         self._leaving = threading.Lock()
-        self._put = self._taken = 0  # messages; each is counted by one thread at a time
+        self._put_count = self._taken_count = 0  # messages; each is counted by one thread at a time
         self._users = 2
         self._reader = Worker("reader", self._read, owner.failed)
         self._writer = Worker("writer", self._write, owner.failed)
@@ -126,7 +126,7 @@ class Link:
     def put(self, messages: List[bytes], is_answer: bool = False) -> None:
         """Have messages sent; never blocks. ``is_answer`` if it was the peer that caused them. The
         caller holds the owner's mutex."""
-        self._put += len(messages)
+        self._put_count += len(messages)
         size = sum(map(len, messages)) if is_answer else 0
         if size:
             self._owner.backpressure.answers_queued(size)
@@ -150,7 +150,7 @@ class Link:
     @property
     def has_enough(self) -> bool:
         """Whether data had better wait until the writer has taken what is here."""
-        return self._put - self._taken >= ENOUGH
+        return self._put_count - self._taken_count >= ENOUGH
 
     def finish(self, seconds: float) -> None:
         """Send the rest, say goodbye and leave; break off when ``seconds`` s have passed."""
@@ -256,8 +256,8 @@ class Link:
     def _send_messages(self, messages: List[bytes], answer_size: int) -> None:
         try:
             if messages:
-                self._taken += len(messages)
-                self._owner.messages_left()
+                self._taken_count += len(messages)
+                self._owner.messages_taken()
                 self.connection.send(messages)
         finally:
             if answer_size:

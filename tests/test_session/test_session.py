@@ -422,7 +422,6 @@ def test_a_node_that_never_speaks_is_given_up_after_the_limit_that_is_set(servic
 CTRL_C = """
 import os, signal, sys, threading
 from ssm_plugin.session.session import Session
-from ssm_plugin.session.session_thread import SessionThread
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 session = Session(
     SessionConfig("s-1", sys.argv[1], "token"), ClientConfig("c-1", SessionType.STANDARD_STREAM)
@@ -551,7 +550,6 @@ SILENT = """
 import sys
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
-from ssm_plugin.session.session_thread import SessionThread
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 output = []
 session = Session(
