@@ -8,9 +8,9 @@ what is not there is made again, and the zip stays second in the search.
 
 What can be imported can do anything in our name. So the way to the file is walked through opened
 directories, each of which must belong to us or to root and be nobody else's to write; the file is
-opened once, checked through its descriptor, and read once into memory. Modules are made of those
-bytes: no path is followed again. Ownership keeps people out; the checksum only finds damage.
-Where there is no such place (no home, a full disk), modules come from the zip, a little later.
+opened once, checked through its descriptor, and stays open. Modules are made of what is read from
+that: no path is followed again. Ownership keeps people out; checksums only find damage, and what is
+damaged comes from the zip. Where there is no such place (no home, a full disk), everything does.
 
 This module is compiled at each start, so it has only what each start needs; ``unpacking`` writes.
 """
@@ -26,6 +26,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 # O_PATH also opens what may be searched, but not be listed, such as other people's /home.
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
+_LINE_SIZE = 100  # bytes: more than the first line of an entry has
 _DIRECTORY_SIZE = 65536  # bytes: the end of a zip file that certainly holds its directory
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -36,26 +37,42 @@ def use() -> None:
     if not os.path.isfile(archive):
         return
     try:
-        codes = Codes(_entry_of(os.path.realpath(archive)))
+        codes = _codes_of(os.path.realpath(archive))
     except (OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
         return
     sys.meta_path.insert(0, Finder(archive, codes))
 
 
 class Codes:
-    """The code of each module, by its name in the zip. ``entry`` is a header, the index (name ->
-    where its code begins and ends, behind the index) and the codes."""
+    """The code of each module, by its name in the zip: an opened entry of the cache.
 
-    def __init__(self, entry: bytes) -> None:
-        start = entry.index(b"\n") + 1
-        end = start + int(entry[:start].split()[2])
-        self._index: Dict[str, Tuple[int, int]] = marshal.loads(entry[start:end])
-        self._codes = memoryview(entry)[end:]
+    It begins with a line: what it is made of, the size of all codes, and the size and checksum of
+    the index. That follows (name -> the code's place, size and checksum), and then the codes. Only
+    what is imported is read: a third of them, for a session.
 
-    def get(self, file: str) -> memoryview:
-        """Empty if there is no such module."""
-        start, stop = self._index.get(file, (0, 0))
-        return self._codes[start:stop]
+    :raises ValueError: if it is of something else, cut, or its index is damaged
+    """
+
+    def __init__(self, entry: int, made_of: bytes) -> None:
+        first, newline, _ = os.pread(entry, _LINE_SIZE, 0).partition(b"\n")
+        *what, size, index_size, checksum = first.split()
+        listed = os.pread(entry, int(index_size), len(first + newline))
+        start = len(first + newline + listed)
+        whole = os.fstat(entry).st_size == start + int(size)
+        if what != made_of.split() or not whole or checksum != b"%08x" % zlib.crc32(listed):
+            raise ValueError("another entry, or a damaged one")
+        self._entry = entry
+        self._start = start
+        self._index: Dict[str, Tuple[int, int, int]] = marshal.loads(listed)
+
+    def get(self, file: str) -> bytes:
+        """Empty if there is no such module, or it is damaged."""
+        start, size, checksum = self._index.get(file, (0, 0, 0))
+        try:
+            code = os.pread(self._entry, size, self._start + start)
+        except OSError:
+            return b""
+        return code if zlib.crc32(code) == checksum else b""
 
 
 class Finder:
@@ -84,7 +101,8 @@ class Finder:
         return None  # an ordinary one
 
     def exec_module(self, module: Any) -> None:
-        exec(marshal.loads(module.__spec__.loader_state), module.__dict__)
+        code, module.__spec__.loader_state = module.__spec__.loader_state, None
+        exec(marshal.loads(code), module.__dict__)
 
     def get_source(self, name: str) -> str:
         """For tracebacks."""
@@ -102,18 +120,21 @@ def cache_folder() -> str:
     raise FileNotFoundError("there is no home directory")
 
 
-def _entry_of(archive: str) -> bytes:
+def _codes_of(archive: str) -> Codes:
     made_of = _sum_of(archive)
     tag, place = sys.implementation.cache_tag, zlib.crc32(os.fsencode(archive))
     name = "%s-%x-%d-%08x" % (tag, sys.hexversion, sys.flags.optimize, place)
     folder = _open_directory(os.path.realpath(cache_folder()))
     try:
-        entry = _read(folder, name, made_of)
-        if entry is None:
+        codes = _open(folder, name, made_of)
+        if codes is None:
             from . import unpacking
 
-            entry = unpacking.write(folder, name, archive, made_of)
-        return entry
+            unpacking.write(folder, name, archive, made_of)
+            codes = _open(folder, name, made_of)
+        if codes is None:
+            raise FileNotFoundError("it was damaged at once, or another start has replaced it")
+        return codes
     finally:
         os.close(folder)
 
@@ -153,26 +174,19 @@ def _check(status: os.stat_result, owners: Sequence[int], unless: int) -> None:
         raise PermissionError("others may write there")
 
 
-def _read(folder: int, name: str, made_of: bytes) -> Optional[bytes]:
+def _open(folder: int, name: str, made_of: bytes) -> Optional[Codes]:
     """None if it is not there, not to be trusted, of another version, or damaged."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-        with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            _check(status, (os.geteuid(),), 0)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                entry = file.read()
-                if _is_whole(entry, made_of):
-                    return entry
+        entry = os.open(name, flags, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(entry)
+        _check(status, (os.geteuid(),), 0)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            return Codes(entry, made_of)
     except (OSError, ValueError):
         pass
+    os.close(entry)
     return None
-
-
-def _is_whole(entry: bytes, made_of: bytes) -> bool:
-    """Whether nothing of it was changed or cut since it was made of that. Its first line has
-    ``made_of``, the index's size, and the checksum of all that follows. ValueError: it has none."""
-    start = entry.index(b"\n", 0, 100) + 1
-    checksum = b"%08x" % zlib.crc32(memoryview(entry)[start:])
-    first = entry[:start].split()
-    return first[:2] == made_of.split() and first[3:] == [checksum]

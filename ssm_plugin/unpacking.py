@@ -1,25 +1,25 @@
 """Writes an entry of the code cache that ``unpacked`` reads: the built file's modules, compiled."""
 
-import __future__
-
+import ast
 import marshal
 import os
 import time
 import zipfile
 import zlib
 from contextlib import suppress
-from typing import Any, Dict, List, Tuple
+from types import CodeType
+from typing import Any, Dict, Iterable, List, Tuple
 
-# Annotations stay texts: nobody reads them here, and to evaluate them takes a tenth of a start. 3.6
-# cannot do that.
-_AS_TEXT = __future__.annotations.compiler_flag if hasattr(__future__, "annotations") else 0
+# What a statement may have other statements in, and an expression that says nothing.
+_PARTS = ("body", "orelse", "finalbody", "handlers")
+_NOTHING = ast.parse("None", mode="eval").body
 
 _OLD = 30 * 86400  # s: an entry that is still in use then is made again, once
 _ABANDONED = 3600  # s
 
 
-def write(folder: int, name: str, archive: str, made_of: bytes) -> bytes:
-    """Compile the zip file's modules into the entry ``name``; returns what it holds.
+def write(folder: int, name: str, archive: str, made_of: bytes) -> None:
+    """Compile the zip file's modules into the entry ``name``.
 
     :param folder: an opened directory
     :param archive: the path of the zip file
@@ -34,16 +34,14 @@ def write(folder: int, name: str, archive: str, made_of: bytes) -> bytes:
         with open(descriptor, "wb", buffering=0) as file:
             # Is there room? That should be known before everything is compiled.
             _put(file, bytes(2 * os.path.getsize(archive)))
-            entry = made_of + b" " + _compile(archive)
             file.seek(0)
-            _put(file, entry)
+            _put(file, _entry_of(archive, made_of))
             file.truncate()
             os.fsync(descriptor)
         os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         os.unlink(unfinished, dir_fd=folder)
         raise
-    return entry
 
 
 def _put(file: Any, data: bytes) -> None:
@@ -51,22 +49,41 @@ def _put(file: Any, data: bytes) -> None:
         data = data[file.write(data) :]
 
 
-def _compile(archive: str) -> bytes:
-    """What follows ``made_of`` in an entry: see ``unpacked.Codes``."""
-    index: Dict[str, Tuple[int, int]] = {}
+def _entry_of(archive: str, made_of: bytes) -> bytes:
+    """As ``unpacked.Codes`` tells."""
+    index: Dict[str, Tuple[int, int, int]] = {}
     codes: List[bytes] = []
-    end = 0
+    size = 0
     with zipfile.ZipFile(archive) as sources:
         for name in sources.namelist():
             if name.endswith(".py"):
-                path = os.path.join(archive, name)
-                code = compile(sources.read(name), path, "exec", _AS_TEXT, dont_inherit=True)
-                codes.append(marshal.dumps(code))
-                start, end = end, end + len(codes[-1])
-                index[name] = start, end
+                code = marshal.dumps(_compile(sources.read(name), os.path.join(archive, name)))
+                index[name] = size, len(code), zlib.crc32(code)
+                codes.append(code)
+                size += len(code)
     listed = marshal.dumps(index)
-    rest = listed + b"".join(codes)
-    return b"%d %08x\n" % (len(listed), zlib.crc32(rest)) + rest
+    line = b"%s %d %d %08x\n" % (made_of, size, len(listed), zlib.crc32(listed))
+    return line + listed + b"".join(codes)
+
+
+def _compile(source: bytes, path: str) -> CodeType:
+    """Without annotations, which nobody reads here: to evaluate them takes a tenth of a start."""
+    tree = ast.parse(source, path)
+    _forget_annotations(tree.body)
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
+def _forget_annotations(statements: Iterable[Any]) -> None:
+    for node in statements:
+        if isinstance(node, ast.AnnAssign):
+            node.annotation = _NOTHING  # not None: a named tuple has its fields from them
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+            for argument in ast.walk(node.args):
+                if isinstance(argument, ast.arg):
+                    argument.annotation = None
+        for part in _PARTS:
+            _forget_annotations(getattr(node, part, ()))
 
 
 def _remove_old(folder: int) -> None:

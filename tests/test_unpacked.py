@@ -71,15 +71,47 @@ def test_the_new_version_is_what_runs(cache: CodeCache, tmp_path: Path) -> None:
     shutil.copy(str(cache.program), str(copy))
     cache.program = copy
     assert cache.used()
-    with zipfile.ZipFile(str(cache.program)) as archive:
-        sources = {name: archive.read(name) for name in archive.namelist()}
-    sources["ssm_plugin/commands/__init__.py"] = b"raise SystemExit(66)"
-    with zipfile.ZipFile(str(copy), "w") as archive:
-        for name, source in sources.items():
-            archive.writestr(name, source)
+    replace_commands(copy, b"raise SystemExit(66)")
     process = cache.begin(HELP)
     process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 66
+
+
+def replace_commands(built: Path, source: bytes) -> None:
+    with zipfile.ZipFile(str(built)) as archive:
+        sources = {name: archive.read(name) for name in archive.namelist()}
+    sources["ssm_plugin/commands/__init__.py"] = source
+    with zipfile.ZipFile(str(built), "w") as archive:
+        for name, text in sources.items():
+            archive.writestr(name, text)
+
+
+ANNOTATED = b"""
+class Fields:
+    left: missing
+    right: missing = 2
+
+    def both(self, *more: missing, last: missing = 3, **named: missing) -> missing:
+        for each in more:
+            each: missing = each
+        return more + (last,)
+
+assert list(Fields.__annotations__) == ["left", "right"]
+assert Fields().both(1, 2) == (1, 2, 3)
+"""
+
+
+def test_annotations_are_left_out_but_a_class_still_has_its_fields(
+    cache: CodeCache, tmp_path: Path
+) -> None:
+    copy = tmp_path / "ssm-plugin"
+    shutil.copy(str(cache.program), str(copy))
+    replace_commands(copy, ANNOTATED)
+    cache.program = copy
+    assert cache.without(HOME=str(tmp_path)).used()
+    process = cache.without().begin(HELP)
+    _, messages = process.communicate(timeout=TIME_LIMIT)
+    assert b"NameError: name 'missing' is not defined" in messages
 
 
 def age(path: Path, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The built file, started with a code cache of the test's own."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -59,12 +60,17 @@ class CodeCache:
 
     def used(self, **options: Any) -> bool:
         """Whether the modules of a command, which ran well and said nothing, came from a cache."""
+        return b"<ssm_plugin.unpacked.Finder" in self.loaded(**options)["ssm_plugin.commands"]
+
+    def loaded(self, **options: Any) -> Dict[str, bytes]:
+        """What loaded each module of a command, which ran well and said nothing."""
         process = self.begin(HELP, **options)
         output, messages = process.communicate(timeout=TIME_LIMIT)
         assert process.returncode == 0, messages[-1000:]
         assert output.startswith(b"usage: ssm-plugin shell")
         assert b"Traceback" not in messages
-        return b"import 'ssm_plugin.commands' # <ssm_plugin.unpacked.Finder" in messages
+        imports = re.findall(rb"^import '?([\w.]+)'? # (.*)", messages, re.MULTILINE)
+        return {name.decode("ascii"): loader for name, loader in imports}
 
     def without(self, **environ: str) -> "CodeCache":
         self.environ: Dict[str, str] = environ

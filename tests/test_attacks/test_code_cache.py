@@ -8,7 +8,7 @@ import marshal
 import os
 import zlib
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -30,15 +30,20 @@ def cache(small_zipapp: Path, tmp_path: Path) -> CodeCache:
 
 
 def plant(entry: Path) -> None:
-    first, _, rest = entry.read_bytes().partition(b"\n")
-    size, made_of, index_size, _ = first.split()
-    index, codes = marshal.loads(rest), rest[int(index_size) :]
+    first, index, codes = parts(entry)
     code = marshal.dumps(compile("raise SystemExit(%d)" % EVIL, "evil", "exec"))
-    index["ssm_plugin/commands/__init__.py"] = len(codes), len(codes) + len(code)
-    listed = marshal.dumps(index)
-    rest = listed + codes + code
-    numbers = size, made_of, len(listed), zlib.crc32(rest)
-    entry.write_bytes(b"%s %s %d %08x\n" % numbers + rest)
+    index["ssm_plugin/commands/__init__.py"] = len(codes), len(code), zlib.crc32(code)
+    listed, codes = marshal.dumps(index), codes + code
+    numbers = len(codes), len(listed), zlib.crc32(listed)
+    entry.write_bytes(b" ".join(first[:2]) + b" %d %d %08x\n" % numbers + listed + codes)
+
+
+def parts(entry: Path) -> Tuple[List[bytes], Dict[str, Tuple[int, int, int]], bytes]:
+    """The words of the first line, the index, and the codes."""
+    line, _, rest = entry.read_bytes().partition(b"\n")
+    first = line.split()
+    index_size = int(first[3])
+    return first, marshal.loads(rest[:index_size]), rest[index_size:]
 
 
 def status(cache: CodeCache) -> Any:
@@ -101,10 +106,13 @@ def by_emptying(entry: Path) -> None:
     os.truncate(str(entry), 0)
 
 
-def by_flipping_a_bit(entry: Path) -> None:
-    data = bytearray(entry.read_bytes())
-    data[len(data) // 2] ^= 1
-    entry.write_bytes(bytes(data))
+def by_flipping_a_bit_of_the_index(entry: Path) -> None:
+    line, _, rest = entry.read_bytes().partition(b"\n")
+    entry.write_bytes(line + b"\n" + flipped(rest, 20))
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def by_zeros(entry: Path) -> None:
@@ -113,7 +121,7 @@ def by_zeros(entry: Path) -> None:
 
 
 DAMAGES = [by_mode(0o620), by_mode(0o602), by_link, by_hard_link, by_pipe]
-DAMAGES += [by_cutting, by_emptying, by_flipping_a_bit, by_zeros]
+DAMAGES += [by_cutting, by_emptying, by_flipping_a_bit_of_the_index, by_zeros]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -126,6 +134,18 @@ def test_an_entry_that_is_not_in_order_heals_itself(
     healed = entry.lstat().st_ino
     assert cache.used()
     assert cache.entry.lstat().st_ino == healed
+
+
+def test_a_module_that_is_damaged_comes_from_the_file_and_the_others_from_the_cache(
+    cache: CodeCache,
+) -> None:
+    _, index, codes = parts(cache.entry)
+    start, size, _ = index["ssm_plugin/commands/__init__.py"]
+    data = cache.entry.read_bytes()
+    cache.entry.write_bytes(flipped(data, len(data) - len(codes) + start + size // 2))
+    loaded = cache.loaded()
+    assert b"ssm_plugin.unpacked.Finder" not in loaded["ssm_plugin.commands"]
+    assert b"ssm_plugin.unpacked.Finder" in loaded["ssm_plugin.commands.program"]
 
 
 def test_a_directory_in_its_place_is_done_without(cache: CodeCache) -> None:
