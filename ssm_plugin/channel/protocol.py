@@ -9,7 +9,7 @@ exchanges the two data message types and leaves the handshake to its owner.
 import time
 from itertools import groupby
 from operator import itemgetter
-from typing import Callable, Collection, List, Optional, Set, Tuple
+from typing import Callable, Collection, List, Optional, Sequence, Set, Tuple
 
 from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
@@ -68,16 +68,18 @@ class ChannelProtocol:
     def receive(self, frames: List[wire.Buffer], now: float) -> None:
         """Take a batch of messages. One that cannot be read is logged and dropped."""
         created = int(self._wall_clock() * 1000)
+        parse, outbound, awaited = wire.parse, self._outbound, self._awaited
         retired = 0
         for frame in frames:
             try:
-                message = wire.parse(frame)
-                if message.message_type == self._receives:
+                message = parse(frame)
+                message_type = message.message_type
+                if message_type == self._receives:
                     self._accept(message, created)
-                elif message.message_type == wire.ACKNOWLEDGE:
+                elif message_type == wire.ACKNOWLEDGE:
                     sequence = payloads.acknowledged_sequence(message.payload)
-                    retired += self._outbound.acknowledge(sequence, now)
-                    if sequence in self._awaited:
+                    retired += outbound.acknowledge(sequence, now)
+                    if sequence in awaited:
                         self._tell_acknowledged(sequence, now)
                 else:
                     self._take_notice(message, now)
@@ -103,10 +105,9 @@ class ChannelProtocol:
     def send(self, payload_type: int, data: wire.Buffer, now: float) -> int:
         """Number and keep as much of ``data`` as there is room for; returns the bytes taken."""
         view = memoryview(data)[: self.room(now) * MAXIMUM_PAYLOAD]
-        created = int(self._wall_clock() * 1000)
-        for start in range(0, len(view), MAXIMUM_PAYLOAD):
-            piece = view[start:start + MAXIMUM_PAYLOAD]
-            self._number(payload_type, piece, created, now)
+        starts = range(0, len(view), MAXIMUM_PAYLOAD)
+        pieces = [view[start:start + MAXIMUM_PAYLOAD] for start in starts]
+        self._number(payload_type, pieces, now)
         return len(view)
 
     def send_control(
@@ -119,7 +120,7 @@ class ChannelProtocol:
         if not self._ended:
             if tell:
                 self._awaited.add(sequence)
-            self._number(payload_type, payload, int(self._wall_clock() * 1000), now)
+            self._number(payload_type, [payload], now)
             if self._outbound.is_overfull:
                 self._fail(RemoteError("the node wants answers and acknowledges none of them"))
         return sequence
@@ -305,16 +306,19 @@ class ChannelProtocol:
             self._ended = True
             self._events.append(Failed(error))
 
-    def _number(self, payload_type: int, payload: wire.Buffer, created: int, now: float) -> None:
-        """Seal, number, keep, and only then send."""
-        if self.cipher and payload_type in payloads.SEALED:
-            payload = self.cipher.seal(payload)
-        sequence = self._outbound.next_sequence
-        flags = wire.FLAG_SYN if self.role is Role.AGENT and sequence == 0 else 0
-        high, low = self._ids.next()
-        frame = wire.build(self._sends, sequence, flags, high, low, payload_type, payload, created)
-        self._outbound.keep(frame, now)
-        self._data.append(frame)
+    def _number(self, payload_type: int, pieces: Sequence[wire.Buffer], now: float) -> None:
+        """Seal, number, keep, and only then send: a message for each of them."""
+        outbound, sends, next_id = self._outbound, self._sends, self._ids.next
+        cipher = self.cipher if payload_type in payloads.SEALED else None
+        created = int(self._wall_clock() * 1000)
+        for piece in pieces:
+            payload = cipher.seal(piece) if cipher else piece
+            sequence = outbound.next_sequence
+            flags = wire.FLAG_SYN if sequence == 0 and self.role is Role.AGENT else 0
+            high, low = next_id()
+            frame = wire.build(sends, sequence, flags, high, low, payload_type, payload, created)
+            outbound.keep(frame, now)
+            self._data.append(frame)
 
 
 def _closing_reason(payload: wire.Buffer) -> str:

@@ -159,7 +159,7 @@ class DataChannel(LinkOwner):
             previous, self._link = self._link, link
             self._protocol.connection_made(self.clock())
             self._pass_on()
-            self._changed.notify_all()
+            self._stop_waiting_for_writer()  # that of the previous connection takes nothing more
         if previous:
             previous.finish(0.0)
         link.start()
@@ -262,7 +262,14 @@ class DataChannel(LinkOwner):
             return False
         # The writer takes first and looks here then, without the mutex: so this looks once more.
         self._waits_for_writer = True
-        return link.has_enough
+        if link.has_enough:
+            return True
+        self._stop_waiting_for_writer()
+        return False
+
+    def _stop_waiting_for_writer(self) -> None:
+        self._waits_for_writer = False
+        self._changed.notify_all()
 
     def _wait_for_room(self, now: float) -> None:
         """Wait for room. ``now`` is the time at which there was none: the pace may allow more a
@@ -308,13 +315,14 @@ class DataChannel(LinkOwner):
         with self._mutex:
             self._protocol.receive(frames, self.clock())
             self._pass_on(is_answer=True)
-            self._changed.notify_all()
+            # Who waits for the writer is woken by it, and has no use for room before.
+            if not self._waits_for_writer or self._protocol.ended:
+                self._changed.notify_all()
 
     def messages_taken(self) -> None:
         if self._waits_for_writer:
             with self._mutex:
-                self._waits_for_writer = False
-                self._changed.notify_all()
+                self._stop_waiting_for_writer()
 
     def failed(self, event: WorkerFailed) -> None:
         self._tell(event)

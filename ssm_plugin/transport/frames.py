@@ -66,8 +66,10 @@ def cut_messages(buffer: bytes, start: int, masked: bool) -> Tuple[List[Buffer],
             begin, end = extent
         if end > size:
             break
-        payload = view[begin:end]
-        messages.append(_xor(payload, buffer[begin - _MASK_SIZE:begin]) if masked else payload)
+        payload: Buffer = view[begin:end]
+        if masked:
+            payload = _xor(payload, int.from_bytes(buffer[begin - _MASK_SIZE:begin], "big"))
+        messages.append(payload)
         start = end
     return messages, start
 
@@ -117,11 +119,18 @@ def join_messages(messages: List[bytes], masked: bool) -> bytes:
         for message in messages:
             parts += (_header(len(message), 0), message)
         return b"".join(parts)
-    masks = os.urandom(_MASK_SIZE * len(messages))
-    for index, message in enumerate(messages):
-        mask = masks[_MASK_SIZE * index:_MASK_SIZE * (index + 1)]
-        parts += (_header(len(message), _MASKED), mask, _xor(message, mask))
+    masks = struct.unpack(">%dI" % len(messages), os.urandom(_MASK_SIZE * len(messages)))
+    for message, mask in zip(messages, masks):
+        length = len(message)
+        if _LENGTH_16 <= length < 65536:  # nearly all, without a call
+            header = _USUAL_HEADER(_FINAL_BINARY, _MASKED | _LENGTH_16, length, mask)
+        else:
+            header = _header(length, _MASKED) + mask.to_bytes(_MASK_SIZE, "big")
+        parts += (header, _xor(message, mask))
     return b"".join(parts)
+
+
+_USUAL_HEADER = struct.Struct(">BBHI").pack  # with the mask
 
 
 def _header(length: int, mask_bit: int) -> bytes:
@@ -148,11 +157,11 @@ def _repeater(words: int) -> int:
     return repeater
 
 
-def _xor(message: Buffer, mask: bytes) -> bytes:
+def _xor(message: Buffer, mask: int) -> bytes:
     """Mask or unmask: XOR as one operation on two long integers."""
     length = len(message)
     words = (length + 3) // 4
-    key = int.from_bytes(mask, "big") * _repeater(words)
+    key = mask * _repeater(words)
     if length & 3:
         key >>= 8 * (4 * words - length)  # the mask's first bytes belong to the front
     return (int.from_bytes(message, "big") ^ key).to_bytes(length, "big")

@@ -95,14 +95,15 @@ def open_message(
 
 
 # Every data message costs one of these: the text is made by hand, and read by a pattern that the
-# form both ends send matches whole. Any other valid JSON takes the longer way.
+# forms of AWS's clients and agents match whole. Any other valid JSON takes the longer way.
 _ACKNOWLEDGEMENT = (
     b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"%08x-%04x-%04x-%04x-%012x",'
     b'"AcknowledgedMessageSequenceNumber":%d,"IsSequentialMessage":true}'
 )
 _USUAL_ACKNOWLEDGEMENT = re.compile(
-    br'\{"AcknowledgedMessageType":"([a-z_]+)","AcknowledgedMessageId":"[0-9a-fA-F-]{36}",'
-    br'"AcknowledgedMessageSequenceNumber":([0-9]{1,18}),"IsSequentialMessage":(?:true|false)\}\Z'
+    br'\{(?:"AcknowledgedMessage'
+    br'(?:Type":"[a-z_]+"|Id":"[0-9a-fA-F-]{36}"|SequenceNumber":([0-9]{1,18})),){3}'
+    br'"IsSequentialMessage":(?:true|false)\}\Z'
 ).match
 
 
@@ -121,8 +122,8 @@ def build_acknowledgement(message_type: str, id_high: int, id_low: int, sequence
 def acknowledged_sequence(payload: Buffer) -> int:
     """The number that an acknowledgement names: the JSON's, as the header's is always 0."""
     usual = _USUAL_ACKNOWLEDGEMENT(payload)
-    if usual:
-        return int(usual.group(2))
+    if usual and usual.group(1):
+        return int(usual.group(1))
     return parse_acknowledgement(payload).sequence
 
 
