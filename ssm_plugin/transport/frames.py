@@ -122,15 +122,18 @@ def join_messages(messages: List[bytes], masked: bool) -> bytes:
     masks = struct.unpack(">%dI" % len(messages), os.urandom(_MASK_SIZE * len(messages)))
     for message, mask in zip(messages, masks):
         length = len(message)
-        if _LENGTH_16 <= length < 65536:  # nearly all, without a call
-            header = _USUAL_HEADER(_FINAL_BINARY, _MASKED | _LENGTH_16, length, mask)
+        repeater = _repeaters.get(length)
+        if repeater and length >= _LENGTH_16:  # nearly all, without a call for each
+            payload = (_from_bytes(message, "big") ^ mask * repeater).to_bytes(length, "big")
+            parts += (_usual_header(_FINAL_BINARY, _MASKED | _LENGTH_16, length, mask), payload)
         else:
-            header = _header(length, _MASKED) + mask.to_bytes(_MASK_SIZE, "big")
-        parts += (header, _xor(message, mask))
+            header = _header(length, _MASKED)
+            parts += (header, mask.to_bytes(_MASK_SIZE, "big"), _xor(message, mask))
     return b"".join(parts)
 
 
-_USUAL_HEADER = struct.Struct(">BBHI").pack  # with the mask
+_from_bytes = int.from_bytes
+_usual_header = struct.Struct(">BBHI").pack  # with the mask
 
 
 def _header(length: int, mask_bit: int) -> bytes:
@@ -141,27 +144,25 @@ def _header(length: int, mask_bit: int) -> bytes:
     return struct.pack(">BBQ", _FINAL_BINARY, mask_bit | _LENGTH_64, length)
 
 
-# A number with a 1 in every 32-bit word: times a mask, it is that mask repeated. By the number of
-# words. Our messages are at most some 1200 bytes long; a peer's may have any length, and must not
-# make us keep a number for each.
+# A number with a 1 in every 32-bit word: times a mask, it is that mask repeated. By length in bytes.
+# Our messages are at most some 1200 bytes long; a peer's may have any length, and must not make us
+# keep a number for each.
 _repeaters: Dict[int, int] = {}
-_KEPT_WORDS = 320
+_LONGEST_KEPT = 1280
 
 
-def _repeater(words: int) -> int:
-    repeater = _repeaters.get(words)
+def _repeater(size: int) -> int:
+    repeater = _repeaters.get(size)
     if repeater is None:
-        repeater = int.from_bytes(b"\0\0\0\1" * words, "big")
-        if words <= _KEPT_WORDS:
-            _repeaters[words] = repeater
+        repeater = int.from_bytes(b"\0\0\0\1" * (size // 4), "big")
+        if size <= _LONGEST_KEPT:
+            _repeaters[size] = repeater
     return repeater
 
 
 def _xor(message: Buffer, mask: int) -> bytes:
     """Mask or unmask: XOR as one operation on two long integers."""
     length = len(message)
-    words = (length + 3) // 4
-    key = mask * _repeater(words)
-    if length & 3:
-        key >>= 8 * (4 * words - length)  # the mask's first bytes belong to the front
-    return (int.from_bytes(message, "big") ^ key).to_bytes(length, "big")
+    too_much = -length % 4
+    key = mask * _repeater(length + too_much) >> 8 * too_much  # its first bytes belong to the front
+    return (_from_bytes(message, "big") ^ key).to_bytes(length, "big")
