@@ -31,6 +31,8 @@ MAXIMUM_PAYLOAD = 1024
 # Bytes. A longer message has to come in its turn: what waits for others is bounded by its number.
 LONGEST_EARLY_PAYLOAD = 8192
 
+_ONE_OF_ONE = wire.FLAG_SYN | wire.FLAG_FIN
+
 _SIDES = {
     Role.CLIENT: (wire.INPUT_STREAM_DATA, wire.OUTPUT_STREAM_DATA),
     Role.AGENT: (wire.OUTPUT_STREAM_DATA, wire.INPUT_STREAM_DATA),
@@ -219,21 +221,18 @@ class ChannelProtocol:
 
     def _accept(self, message: wire.Message, created: int) -> None:
         inbound = self._inbound
-        too_long = len(message.payload) > LONGEST_EARLY_PAYLOAD
-        if too_long and message.sequence > inbound.expected:
+        message_type, sequence, _, id_high, id_low, payload_type, payload, _ = message
+        if len(payload) > LONGEST_EARLY_PAYLOAD and sequence > inbound.expected:
             log.warning("%s is too long to wait for its turn here", message)
-            inbound.note(message.sequence)
+            inbound.note(sequence)
             return
-        if not inbound.accept(message.sequence, message.payload_type, message.payload):
+        if not inbound.accept(sequence, payload_type, payload):
             log.warning("no room for %s ahead of its turn", message)
             return
-        acknowledgement = payloads.build_acknowledgement(
-            message.message_type, message.id_high, message.id_low, message.sequence
-        )
+        content = payloads.build_acknowledgement(message_type, id_high, id_low, sequence)
         high, low = self._ids.next()
-        flags = wire.FLAG_SYN | wire.FLAG_FIN
         self._control.append(
-            wire.build(wire.ACKNOWLEDGE, 0, flags, high, low, 0, acknowledgement, created)
+            wire.build(wire.ACKNOWLEDGE, 0, _ONE_OF_ONE, high, low, 0, content, created)
         )
 
     def _take_notice(self, message: wire.Message, now: float) -> None:

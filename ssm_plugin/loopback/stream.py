@@ -33,10 +33,15 @@ class Stream:
 
     def recv(self, size: int, timeout: Optional[float] = None) -> bytes:
         """At most ``size`` bytes, ``b""`` at the end; waits ``timeout`` seconds, or for ever."""
+        buffer = memoryview(bytearray(size))
+        return bytes(buffer[:self.recv_into(buffer, size, timeout)])
+
+    def recv_into(self, buffer: memoryview, size: int, timeout: Optional[float] = None) -> int:
+        """As :meth:`recv`, into a buffer; how many bytes."""
         timeout = self._timeout if timeout is None else timeout
         if timeout is not None:
             _wait(self._readable, timeout)
-        return self._socket.recv(size)
+        return self._socket.recv_into(buffer, size)
 
     def sendall(self, data: _Data) -> None:
         self._socket.sendall(data)
@@ -49,21 +54,21 @@ class Stream:
             pass  # it is closed already
 
     def wake_reader(self) -> None:
-        """Make a blocked ``recv`` return. Nothing goes out to the peer."""
+        """Make a blocked reader return. Nothing goes out to the peer."""
         self._shutdown(socket.SHUT_RD)
 
     def wake_all(self) -> None:
-        """Make a blocked ``recv`` and a blocked ``sendall`` return; the peer sees the end."""
+        """Make a blocked reader and a blocked ``sendall`` return; the peer sees the end."""
         self._shutdown(socket.SHUT_RDWR)
 
     def end_output(self) -> None:
         """Tell the peer that no more is coming; what it sends can still be read."""
         self._shutdown(socket.SHUT_WR)
 
-    # What BufferedSocket uses, besides ``recv``, ``sendall`` and ``close``
+    # What BufferedSocket uses, besides ``recv_into``, ``sendall`` and ``close``
 
     def settimeout(self, seconds: Optional[float]) -> None:
-        """For a ``recv`` that is given no time limit of its own."""
+        """For whoever receives and gives no time limit of its own."""
         self._timeout = seconds
 
     def gettimeout(self) -> Optional[float]:
@@ -106,13 +111,13 @@ class TlsStream(Stream):
             except ssl.SSLWantWriteError:
                 _wait(self._writable, deadline - time.monotonic())
 
-    def recv(self, size: int, timeout: Optional[float] = None) -> bytes:
+    def recv_into(self, buffer: memoryview, size: int, timeout: Optional[float] = None) -> int:
         timeout = self._timeout if timeout is None else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._entered:
                 try:
-                    return self._connection.recv(size)
+                    return self._connection.recv_into(buffer, size)
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     pass
             _wait(self._readable, None if deadline is None else deadline - time.monotonic())

@@ -13,7 +13,7 @@ from errno import ECONNRESET
 from threading import Lock
 from typing import Any, Callable, Optional, Union, cast
 
-_CHUNK = 65536
+_CHUNK = 262144  # bytes, sealed, that are taken at a time
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -37,9 +37,7 @@ class TlsSocket:
             server_side=server_name is None,
             server_hostname=server_name,
         )
-        # Of the receiving thread alone: what comes in, sealed and opened.
-        self._records = memoryview(bytearray(_CHUNK))
-        self._opened = memoryview(bytearray(_CHUNK))
+        self._records = memoryview(bytearray(_CHUNK))  # of the receiving thread alone
         self._ended = False  # the peer has said that nothing more comes
         self._state = Lock()
         self._sending = Lock()  # keeps records in order; taken before the other, never after it
@@ -73,7 +71,7 @@ class TlsSocket:
                 return
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        view = self._opened[:size]
+        view = memoryview(bytearray(size))
         return bytes(view[:self.recv_into(view)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:

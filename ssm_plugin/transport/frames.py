@@ -124,7 +124,10 @@ def join_messages(messages: List[bytes], masked: bool) -> bytes:
         length = len(message)
         repeater = _repeaters.get(length)
         if repeater and length >= _LENGTH_16:  # nearly all, without a call for each
-            payload = (_from_bytes(message, "big") ^ mask * repeater).to_bytes(length, "big")
+            key = mask * repeater
+            if length & 3:
+                key >>= 8 * (-length % 4)
+            payload = (_from_bytes(message, "big") ^ key).to_bytes(length, "big")
             parts += (_usual_header(_FINAL_BINARY, _MASKED | _LENGTH_16, length, mask), payload)
         else:
             header = _header(length, _MASKED)
@@ -144,25 +147,24 @@ def _header(length: int, mask_bit: int) -> bytes:
     return struct.pack(">BBQ", _FINAL_BINARY, mask_bit | _LENGTH_64, length)
 
 
-# A number with a 1 in every 32-bit word: times a mask, it is that mask repeated. By length in bytes.
-# Our messages are at most some 1200 bytes long; a peer's may have any length, and must not make us
-# keep a number for each.
+# A number with a 1 in every 32-bit word: times a mask, it is that mask repeated. By the length of
+# the message, which it covers, with up to three bytes more. Our messages are at most some 1200 bytes
+# long; a peer's may have any length, and must not make us keep a number for each.
 _repeaters: Dict[int, int] = {}
 _LONGEST_KEPT = 1280
 
 
-def _repeater(size: int) -> int:
-    repeater = _repeaters.get(size)
+def _repeater(length: int) -> int:
+    repeater = _repeaters.get(length)
     if repeater is None:
-        repeater = int.from_bytes(b"\0\0\0\1" * (size // 4), "big")
-        if size <= _LONGEST_KEPT:
-            _repeaters[size] = repeater
+        repeater = int.from_bytes(b"\0\0\0\1" * ((length + 3) // 4), "big")
+        if length <= _LONGEST_KEPT:
+            _repeaters[length] = repeater
     return repeater
 
 
 def _xor(message: Buffer, mask: int) -> bytes:
     """Mask or unmask: XOR as one operation on two long integers."""
     length = len(message)
-    too_much = -length % 4
-    key = mask * _repeater(length + too_much) >> 8 * too_much  # its first bytes belong to the front
+    key = mask * _repeater(length) >> 8 * (-length % 4)  # the mask's first bytes are the front's
     return (_from_bytes(message, "big") ^ key).to_bytes(length, "big")
