@@ -148,8 +148,8 @@ def _header(length: int, mask_bit: int) -> bytes:
 
 
 # A number with a 1 in every 32-bit word: times a mask, it is that mask repeated. By the length of
-# the message, which it covers, with up to three bytes more. Our messages are at most some 1200 bytes
-# long; a peer's may have any length, and must not make us keep a number for each.
+# the message, which it covers, with up to three bytes more. Our messages are at most some 1200
+# bytes long; a peer's may have any length, and must not make us keep a number for each.
 _repeaters: Dict[int, int] = {}
 _LONGEST_KEPT = 1280
 

@@ -10,6 +10,7 @@ from ssm_plugin.channel.events import ChannelClosed, KeyRequested, Output, Start
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.errors import ConnectError, ConnectionLost, SessionLost, StateError
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
+from ssm_plugin.transport.link import Link
 from ssm_plugin.transport.websocket import open_websocket
 from ssm_plugin.wire import message as wire
 from ssm_plugin.wire import payloads
@@ -51,10 +52,10 @@ def in_thread(function, *arguments):
 class Client:
     """A data channel in the client's role, with its events; leaving closes it."""
 
-    def __init__(self, window=4096, pace=None, **options):
+    def __init__(self, window=4096, pace=None, kind=DataChannel, **options):
         self.events = queue.Queue()
         self.protocol = ChannelProtocol(Role.CLIENT, {"Port"}, window, pace)
-        self.channel = DataChannel(self.protocol, self.events.put, self.events.qsize, **options)
+        self.channel = kind(self.protocol, self.events.put, self.events.qsize, **options)
         self.peers = []
 
     def __enter__(self):
@@ -234,6 +235,35 @@ def test_while_the_writer_has_enough_to_do_a_producer_waits_though_the_window_ha
         sender.join(LIMIT)
         assert not sender.is_alive()
         peer.close()
+
+
+class TakenMeanwhile(Link):
+    """At each first look of a producer the writer has enough to do; at the second, nothing."""
+
+    looks = 0
+
+    @property
+    def has_enough(self):
+        self.looks += 1
+        return self.looks % 2 == 1
+
+
+class TakenMeanwhileChannel(DataChannel):
+    def _new_link(self, connection):
+        return TakenMeanwhile(connection, self, self.clock(), self.clock() + LIMIT)
+
+
+def test_a_producer_for_whom_the_writer_was_just_too_quick_is_woken_by_acknowledgements():
+    with Client(window=4, kind=TakenMeanwhileChannel) as client:
+        peer = client.start()
+        sender = in_thread(client.channel.send_input_data, b"x" * 5 * 1024)
+        found = messages(peer)
+        assert [next(found).sequence for _ in range(4)] == [0, 1, 2, 3]
+        sender.join(0.1)  # by then it waits for room
+        for sequence in range(4):  # all: else the writer would soon be given one of them again
+            peer.send(BINARY, acknowledgement(sequence))
+        sender.join(LIMIT)
+        assert not sender.is_alive()
 
 
 @pytest.mark.parametrize("lose", ["detach", "close"])
