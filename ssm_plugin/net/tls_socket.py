@@ -13,7 +13,11 @@ from errno import ECONNRESET
 from threading import Lock
 from typing import Any, Callable, Optional, Union, cast
 
-_CHUNK = 262144  # bytes, sealed, that are taken at a time
+_CHUNK = 65536  # bytes that are sealed at a time
+
+# Bytes of records that are received at a time. Few connections ever need the most.
+_LEAST_RECORDS = 16384
+_MOST_RECORDS = 131072
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -37,7 +41,7 @@ class TlsSocket:
             server_side=server_name is None,
             server_hostname=server_name,
         )
-        self._records = memoryview(bytearray(_CHUNK))  # of the receiving thread alone
+        self._records = memoryview(bytearray(_LEAST_RECORDS))  # of the receiving thread alone
         self._ended = False  # the peer has said that nothing more comes
         self._state = Lock()
         self._sending = Lock()  # keeps records in order; taken before the other, never after it
@@ -172,4 +176,6 @@ class TlsSocket:
         count = self._sock.recv_into(self._records)
         with self._state:
             self._incoming.write(self._records[:count])
+        if count == len(self._records) < _MOST_RECORDS:
+            self._records = memoryview(bytearray(2 * count))
         return count > 0

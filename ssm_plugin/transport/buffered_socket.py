@@ -14,9 +14,11 @@ from typing import Callable, Optional
 
 from ..errors import ConnectionLost
 
-# Bytes. What comes together is handed on together: a quarter of the batches of 64 KiB wake other
-# threads, and contend with them, a quarter as often.
-RECEIVE_SIZE = 262144
+# Bytes that are received at a time: the fewer batches, the less often threads wake and contend with
+# each other. Few connections ever need as much, so the buffer is doubled whenever it was too small.
+LEAST_RECEIVE_SIZE = 16384
+MOST_RECEIVE_SIZE = 131072
+
 
 
 class BufferedSocket:
@@ -31,7 +33,7 @@ class BufferedSocket:
         self.start = 0
         self.post: Optional[Callable[[bytes], object]] = None
         self._socket = sock
-        self._received = memoryview(bytearray(RECEIVE_SIZE))  # takes no memory before it is used
+        self._received = memoryview(bytearray(LEAST_RECEIVE_SIZE))
         self._deadline: Optional[float] = None
         self._allowance = 0
 
@@ -108,7 +110,7 @@ class BufferedSocket:
         try:
             if self._deadline is not None:
                 return self._receive_within_limit(self._deadline)
-            return self._take(RECEIVE_SIZE)
+            return self._take(len(self._received))
         except (OSError, ValueError) as error:
             raise ConnectionLost("the connection broke: %s" % error) from error
 
@@ -119,11 +121,13 @@ class BufferedSocket:
         if left <= 0:
             raise socket.timeout("timed out")
         self._socket.settimeout(left)
-        received = self._take(min(RECEIVE_SIZE, self._allowance))
+        received = self._take(min(len(self._received), self._allowance))
         self._allowance -= len(received)
         return received
 
-    def _take(self, size: int) -> bytes:
-        # To ask for as much by recv() would cost 20 us for a single key: so large a piece of memory
-        # comes from the system each time.
-        return bytes(self._received[:self._socket.recv_into(self._received, size)])
+    def _take(self, most: int) -> bytes:
+        size = self._socket.recv_into(self._received, most)
+        received = bytes(self._received[:size])
+        if size == len(self._received) < MOST_RECEIVE_SIZE:
+            self._received = memoryview(bytearray(2 * size))
+        return received
