@@ -1,6 +1,6 @@
 """WebSocket frames in bulk: the accelerator beneath websocket-client (RFC 6455, 5.2).
 
-Nearly all traffic is complete, final binary frames of about a kilobyte, some fifty to a receive
+Nearly all traffic is complete, final binary frames of about a kilobyte, a hundred to a receive
 buffer. This cuts those out of the buffer in one loop, and joins many messages into one send. Any
 other frame is left to websocket-client; only its header is looked at here, so that no length is
 believed before it has been checked.
