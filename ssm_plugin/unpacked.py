@@ -56,11 +56,12 @@ class Codes:
     def __init__(self, entry: int, made_of: bytes) -> None:
         first, newline, _ = os.pread(entry, _LINE_SIZE, 0).partition(b"\n")
         *what, size, index_size, checksum = first.split()
+        start = len(first + newline) + int(index_size)
+        if what != made_of.split() or os.fstat(entry).st_size != start + int(size):
+            raise ValueError("another entry, or a cut one")
         listed = os.pread(entry, int(index_size), len(first + newline))
-        start = len(first + newline + listed)
-        whole = os.fstat(entry).st_size == start + int(size)
-        if what != made_of.split() or not whole or checksum != b"%08x" % zlib.crc32(listed):
-            raise ValueError("another entry, or a damaged one")
+        if checksum != b"%08x" % zlib.crc32(listed):
+            raise ValueError("a damaged one")
         self._entry = entry
         self._start = start
         self._index: Dict[str, Tuple[int, int, int]] = marshal.loads(listed)

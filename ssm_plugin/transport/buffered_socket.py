@@ -20,7 +20,6 @@ LEAST_RECEIVE_SIZE = 16384
 MOST_RECEIVE_SIZE = 131072
 
 
-
 class BufferedSocket:
     """``buffer[start:]`` is what was received and not consumed.
 

@@ -111,6 +111,13 @@ def by_flipping_a_bit_of_the_index(entry: Path) -> None:
     entry.write_bytes(line + b"\n" + flipped(rest, 20))
 
 
+def by_saying_that_the_index_is_larger_than_any_memory(entry: Path) -> None:
+    line, _, rest = entry.read_bytes().partition(b"\n")
+    words = line.split()
+    words[3] = b"9" * 30
+    entry.write_bytes(b" ".join(words) + b"\n" + rest)
+
+
 def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
@@ -122,6 +129,7 @@ def by_zeros(entry: Path) -> None:
 
 DAMAGES = [by_mode(0o620), by_mode(0o602), by_link, by_hard_link, by_pipe]
 DAMAGES += [by_cutting, by_emptying, by_flipping_a_bit_of_the_index, by_zeros]
+DAMAGES += [by_saying_that_the_index_is_larger_than_any_memory]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
