@@ -56,8 +56,8 @@ class Worker:
         start_thread(self._thread)
 
     def join(self, deadline_seconds: float) -> bool:
-        """Wait for the end at most so long; whether it came. Never started counts as ended."""
-        if self._thread.ident is not None:
+        """Wait for the end at most so long; whether it came. Not started yet counts as ended."""
+        if self._thread.is_alive():  # one that another thread is just starting cannot be joined
             self._thread.join(max(0.0, deadline_seconds))
         return not self._thread.is_alive()
 

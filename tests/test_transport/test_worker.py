@@ -67,3 +67,18 @@ def test_a_worker_that_never_started_counts_as_ended():
     worker = Worker("idle", lambda: None, queue.Queue().put)
     assert worker.join(5) is True
     assert not worker.is_alive
+
+
+def test_a_worker_that_another_thread_is_just_starting_can_be_joined():
+    done = threading.Event()
+    worker = Worker("busy", done.wait, queue.Queue().put)
+    starter = threading.Thread(target=worker.start)
+    with worker._thread._started._cond:  # it runs, but cannot say so yet
+        starter.start()
+        while worker._thread.ident is None:
+            starter.join(0.001)
+        assert worker.join(5) is True
+    starter.join(5)
+    assert worker.join(0.01) is False
+    done.set()
+    assert worker.join(5) is True
