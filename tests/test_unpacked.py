@@ -192,6 +192,28 @@ def test_a_traceback_still_shows_the_source(whole: CodeCache) -> None:
     assert whole.entry
 
 
+@pytest.mark.parametrize("reused", [False, True])
+def test_modules_come_from_the_file_once_somebody_has_closed_the_entry(
+    whole: CodeCache, reused: bool
+) -> None:
+    script = (
+        "import os, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from ssm_plugin import unpacked; unpacked.use()\n"
+        "from ssm_plugin import units\n"
+        "os.closerange(3, 100)\n"
+        "others = [open(sys.argv[1], 'rb') for _ in range(int(sys.argv[2]))]\n"
+        "from ssm_plugin import masking\n"
+        "for module in (units, masking): print(type(module.__loader__).__name__)\n"
+    )
+    output = subprocess.check_output(
+        [sys.executable, "-c", script, str(whole.program), str(10 * reused)],
+        env=whole.environ,
+        timeout=TIME_LIMIT,
+    )
+    assert output.split() == [b"Finder", b"zipimporter"]
+
+
 def test_outside_of_the_built_file_it_does_nothing() -> None:
     before = list(sys.path), list(sys.meta_path)
     unpacked.use()

@@ -94,8 +94,9 @@ def open_message(
     )
 
 
-# Every data message costs one of these: the text is made by hand, and read by a pattern that the
-# forms of AWS's clients and agents match whole. Any other valid JSON takes the longer way.
+# Every data message costs one of these: the text is made by hand, and read by a pattern for what
+# AWS's clients and agents send, whatever the order of the first three fields. Any other valid JSON
+# takes the longer way.
 _ACKNOWLEDGEMENT = (
     b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"%08x-%04x-%04x-%04x-%012x",'
     b'"AcknowledgedMessageSequenceNumber":%d,"IsSequentialMessage":true}'

@@ -93,9 +93,26 @@ def test_an_acknowledgement_in_another_form_is_read_all_the_same():
         json.dumps(fields, indent=2),
         json.dumps(dict(sorted(fields.items(), reverse=True))),
         json.dumps(dict(fields, Unknown=[1])),
+        json.dumps(fields, sort_keys=True, separators=(",", ":")),
     ):
         assert payloads.acknowledged_sequence(text.encode("ascii")) == 12
         assert payloads.acknowledged_sequence(memoryview(text.encode("ascii"))) == 12
+
+
+ID = '"AcknowledgedMessageId":"00000000-0000-0001-0000-000000000002",'
+NUMBER = '"AcknowledgedMessageSequenceNumber":%d,'
+
+
+def test_an_acknowledgement_that_says_something_twice_means_what_json_does():
+    for twice in (ID + NUMBER % 3 + NUMBER % 4, NUMBER % 3 + NUMBER % 4 + ID):
+        text = '{%s"IsSequentialMessage":true}' % twice
+        assert payloads.acknowledged_sequence(text.encode("ascii")) == 4
+
+
+def test_an_acknowledgement_without_a_number_is_refused():
+    text = '{%s"IsSequentialMessage":true}' % (3 * ID)
+    with pytest.raises(MessageError):
+        payloads.acknowledged_sequence(text.encode("ascii"))
 
 
 def test_an_acknowledgement_may_name_no_id():
