@@ -108,15 +108,15 @@ class DataChannel(LinkOwner):
         return True
 
     def send_input_data(self, data: Buffer, payload_type: int = payloads.OUTPUT) -> None:
-        """Send ``data``, waiting while the window is full, the writer has enough to do, the session
-        is not open yet, or the connection is being resumed. :class:`SessionLost` if the channel
-        ends first."""
+        """Send ``data``, waiting while the window is full, the session is not open yet, or the
+        connection is being resumed; what is more than one message, as a key is not, also waits
+        while the writer has enough to do. :class:`SessionLost` if the channel ends first."""
         rest = memoryview(data)
         while rest:
             with self._mutex:
                 if self._closed or self._protocol.ended:
                     raise SessionLost("the session ended with input unsent")
-                if self._writer_has_enough():
+                if len(rest) > MAXIMUM_PAYLOAD and self._writer_has_enough():
                     self._changed.wait()
                     continue
                 now = self.clock()

@@ -237,6 +237,29 @@ def test_while_the_writer_has_enough_to_do_a_producer_waits_though_the_window_ha
         peer.close()
 
 
+def test_a_key_goes_out_behind_what_the_writer_has_and_before_the_bulk_that_waits_for_it():
+    with Agent() as agent:
+        connection, peer = connect()
+        agent.channel.attach(connection)
+        agent.channel.send_control(payloads.PARAMETER, b"x" * 4000000)
+        bulk = in_thread(agent.channel.send_input_data, bytes(400 * 1024))
+        wait_until(lambda: agent.protocol.unacknowledged > 32)
+        bulk.join(0.1)
+        before = agent.protocol.unacknowledged
+        key = in_thread(agent.channel.send_input_data, b"k")
+        key.join(LIMIT)
+        assert not key.is_alive()
+        assert bulk.is_alive()
+        assert agent.protocol.unacknowledged == before + 1
+        found = {}
+        while len(found) < 402:
+            message = wire.parse(peer.read()[1])
+            found[message.sequence] = bytes(message.payload)
+        assert found[before] == b"k"
+        bulk.join(LIMIT)
+        peer.close()
+
+
 class TakenMeanwhile(Link):
     """At each first look of a producer the writer has enough to do; at the second, nothing."""
 
