@@ -340,7 +340,7 @@ class LoadGenerator:
         if payload_type != payloads.OUTPUT:
             size = 0
         self.figures["bytes"] += size
-        if size and self.figures["first_at"] is None:
+        if size and self.began and self.figures["first_at"] is None:
             self.figures["first_at"] = time.monotonic()
         if self.inspects:
             self.early[sequence] = unmasked(data[stop - size:stop], mask) if size else b""
