@@ -243,8 +243,9 @@ def test_a_key_goes_out_behind_what_the_writer_has_and_before_the_bulk_that_wait
         agent.channel.attach(connection)
         agent.channel.send_control(payloads.PARAMETER, b"x" * 4000000)
         bulk = in_thread(agent.channel.send_input_data, bytes(400 * 1024))
-        wait_until(lambda: agent.protocol.unacknowledged > 32)
-        bulk.join(0.1)
+        channel, link = agent.channel, agent.channel._link
+        # The writer is stuck in the first message by then, and takes no more.
+        wait_until(lambda: link._taken_count and link.has_enough and channel._waits_for_writer)
         before = agent.protocol.unacknowledged
         key = in_thread(agent.channel.send_input_data, b"k")
         key.join(LIMIT)
