@@ -50,16 +50,23 @@ class Worker:
         self._target = target
         self._failed = failed
         self._thread = threading.Thread(target=self._run, name="ssm-" + name, daemon=True)
+        self._ended = threading.Event()
+        self._ended.set()
 
     def start(self) -> None:
         """Start the thread. A worker starts once. LocalError if the system has no more threads."""
-        start_thread(self._thread)
+        self._ended.clear()
+        try:
+            start_thread(self._thread)
+        except SsmPluginError:
+            self._ended.set()
+            raise
 
     def join(self, deadline_seconds: float) -> bool:
         """Wait for the end at most so long; whether it came. Not started yet counts as ended."""
-        if self._thread.is_alive():  # one that another thread is just starting cannot be joined
-            self._thread.join(max(0.0, deadline_seconds))
-        return not self._thread.is_alive()
+        # Not by ``Thread.join``: up to Python 3.12 it fails an assertion of its own now and then,
+        # when two threads join a third at once.
+        return self._ended.wait(max(0.0, deadline_seconds))
 
     @property
     def is_current(self) -> bool:
@@ -68,7 +75,7 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return not self._ended.is_set()
 
     def _run(self) -> None:
         try:
@@ -81,6 +88,7 @@ class Worker:
             # The target is mostly a method of the owner, which holds us. Without this the reference
             # cycle would keep all buffers of a lost connection until the garbage collector runs.
             del self._target
+            self._ended.set()
 
 
 def run_aside(

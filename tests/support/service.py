@@ -2,12 +2,13 @@
 
 import contextlib
 import threading
-import time
 
 from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.service import demo_service
 
-TIME_TO_LEAVE = 5.0  # s: what was told to end may still be on its way out
+from .threads import threads_left
+
+TIME_TO_LEAVE = 5.0  # seconds
 
 
 @contextlib.contextmanager
@@ -22,11 +23,4 @@ def local_service(**options):
     before = set(threading.enumerate())
     with demo_service(options=AgentOptions(**chosen), **options) as service:
         yield service
-    left = [one for one in set(threading.enumerate()) - before if one.name.startswith("ssm-")]
-    deadline = time.monotonic() + TIME_TO_LEAVE
-    while left and time.monotonic() < deadline:
-        for thread in left:
-            with contextlib.suppress(RuntimeError):  # it is just being started
-                thread.join(0.1)
-        left = [one for one in threading.enumerate() if one in left]
-    assert [thread.name for thread in left] == []
+    assert threads_left(before, "ssm-", seconds=TIME_TO_LEAVE) == []

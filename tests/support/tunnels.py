@@ -24,14 +24,6 @@ from .running import NETWORK, TARGET, service_client
 TIME_LIMIT = 40.0
 
 
-def assert_threads_end(*names):
-    """Those whose name has one of these in it; the agents' take a moment longer than we do."""
-    threads = [one for one in threading.enumerate() if any(name in one.name for name in names)]
-    for thread in threads:
-        thread.join(TIME_LIMIT)
-    assert [thread.name for thread in threads if thread.is_alive()] == []
-
-
 class RunningTunnel:
     """``forward`` as on the command line. ``make_environment`` in place of the usual one;
     ``options`` are further arguments of ``Tunnel``."""

@@ -19,6 +19,7 @@ from ssm_plugin.session.types import SessionStatus
 from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
 from tests.support.service import local_service
+from tests.support.threads import threads_left
 
 PROMPT = b"ready> "
 SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
@@ -390,4 +391,4 @@ def test_threads_end_with_their_session():
             still_works(running, b"here")
             running.session.end(0)
             running.finish()
-    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    assert threads_left(before) == []

@@ -9,7 +9,8 @@ from ssm_plugin.errors import NetworkError, RemoteError, ServiceError, UsageErro
 from ssm_plugin.net.local_end import bind_tcp
 from tests.support.running import NETWORK, TARGET
 from tests.support.service import local_service
-from tests.support.tunnels import RunningTunnel, assert_threads_end
+from tests.support.threads import threads_left
+from tests.support.tunnels import RunningTunnel
 
 OLD_AGENT = "2.3.1000.0"
 
@@ -299,4 +300,4 @@ def test_nothing_is_left_of_it(service, echo):
             service.session().terminate()
             running.wait_for("reconnected")
     service.wait_for(lambda: not service.open_sessions())
-    assert_threads_end("tunnel", "local-")
+    assert threads_left((), "tunnel", "local-") == []

@@ -11,7 +11,7 @@ import ssm_plugin
 from ssm_plugin.errors import ConfigurationError, LocalError, ServiceError, UsageError
 from ssm_plugin.forwarding import with_block
 from ssm_plugin.forwarding.reports import CONNECTION, READY, Notice, Report
-from tests.support.tunnels import assert_threads_end
+from tests.support.threads import threads_left
 
 NODE = "i-0123456789abcdef0"
 
@@ -60,7 +60,7 @@ def test_the_address_answers_inside_the_block_and_no_more_after_it(service, echo
     with pytest.raises(ConnectionRefusedError):
         ask(address)
     service.wait_for(lambda: not service.open_sessions())
-    assert_threads_end("tunnel", "local-")
+    assert threads_left((), "tunnel", "local-") == []
 
 
 @pytest.mark.parametrize("configured", [False, True])
@@ -76,7 +76,7 @@ def test_it_may_be_fast(service, echo, options, configured):
         documents = sorted(one.request.document_name for one in service.open_sessions())
         assert documents == ["AWS-StartNonInteractiveCommand", "AWS-StartPortForwardingSession"]
     service.wait_for(lambda: not service.open_sessions())
-    assert_threads_end("tunnel", "local-", "relay")
+    assert threads_left((), "tunnel", "local-", "relay") == []
 
 
 def test_auto_is_plain_where_no_relay_can_be(service, echo, options, caplog):

@@ -1,12 +1,12 @@
 import queue
 import socket
 import ssl
-import threading
 
 import pytest
 
 from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpResponse, HttpServer, Upgrade
 from tests.support.certificates import Authority
+from tests.support.threads import threads_left
 
 TIMEOUT = 10
 
@@ -38,7 +38,7 @@ def server(failures):
     server.start()
     yield server
     server.close(TIMEOUT)
-    assert not [one for one in threading.enumerate() if one.name.startswith("ssm-test")]
+    assert threads_left((), "ssm-test") == []
 
 
 def dial(server):

@@ -12,6 +12,7 @@ from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.service import LocalService
 from ssm_plugin.wire import message
 from tests.support.certificates import Authority
+from tests.support.threads import threads_left
 
 from .helpers import (
     Agents,
@@ -39,7 +40,7 @@ def service(agents):
     before = set(threading.enumerate())
     with LocalService(agents) as service:
         yield service
-    assert set(threading.enumerate()) - before == set()
+    assert threads_left(before) == []
 
 
 def test_messages_travel_to_the_agent_and_back(service, agents):

@@ -17,6 +17,7 @@ from ssm_plugin.terminal.wake import Inbox
 from ssm_plugin.transport.data_channel import DataChannel
 from ssm_plugin.wire.message import Role
 from tests.support.service import local_service
+from tests.support.threads import threads_left
 
 from .port_helpers import (
     TIME_LIMIT,
@@ -67,10 +68,7 @@ def test_a_session_that_ends_does_not_wait_for_the_node_to_know_of_a_disconnecti
         assert connection.recv(1) == b"x"
     session.session.terminate_session()
     session.join()
-    for thread in threading.enumerate():
-        if thread.name in ("ssm-local-reader", "ssm-local-writer"):
-            thread.join(5.0)  # it ends by itself, on a busy machine a little later
-            assert not thread.is_alive()
+    assert threads_left((), "ssm-local-reader", "ssm-local-writer") == []
 
 
 def test_connections_are_served_one_after_the_other(session):

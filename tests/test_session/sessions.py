@@ -1,7 +1,6 @@
 """Sessions that a test executes itself, at the local service or with somebody else's channel."""
 
 import socket
-import threading
 
 from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.session.environment import Environment
@@ -121,11 +120,3 @@ def read_to_end(connection):
     with connection:
         while connection.recv(65536):
             pass
-
-
-def threads_left(before):
-    """The names of the threads that are there since then and do not end."""
-    left = [thread for thread in threading.enumerate() if thread not in before]
-    for thread in left:
-        thread.join(5.0)  # what was told to end may still be on its way out
-    return [thread.name for thread in left if thread.is_alive()]

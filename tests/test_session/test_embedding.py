@@ -19,8 +19,9 @@ from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionStatus,
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.data_channel import Disconnected
 from tests.support.collected import Collected
+from tests.support.threads import threads_left
 
-from .sessions import LIMIT, OtherChannel, quiet, threads_left
+from .sessions import LIMIT, OtherChannel, quiet
 
 ARGUMENTS = {
     "sessionId": "s-1",

@@ -27,6 +27,7 @@ from tests.support.collected import Collected
 from tests.support.pty import ROOT
 from tests.support.running import NETWORK
 from tests.support.service import local_service
+from tests.support.threads import threads_left
 
 from .sessions import (
     CLIENT,
@@ -39,7 +40,6 @@ from .sessions import (
     read_to_end,
     real_environment,
     session_at,
-    threads_left,
 )
 
 PROPERTIES = {
@@ -249,9 +249,7 @@ def test_a_wrong_token_becomes_a_failure_without_anybody_waiting(service):
         session.execute()  # the gateway refuses the token once the connection is open
     except SessionLost:
         pass
-    for thread in threading.enumerate():
-        if thread.name == "ssm-session":
-            thread.join(LIMIT)
+    assert threads_left((), "ssm-session") == []
     assert session.status is SessionStatus.FAILED
     error = session.wait(0.0).error
     assert "wrong" not in str(error)

@@ -18,6 +18,7 @@ from ssm_plugin.session.session_handler import SessionHandler
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionStatus, SessionType
 from tests.support.service import local_service
+from tests.support.threads import threads_left
 
 from .plugins import OtherPlugin
 from .sessions import (
@@ -28,7 +29,6 @@ from .sessions import (
     read_to_end,
     real_environment,
     started_at,
-    threads_left,
 )
 
 ARGUMENTS = {"sessionId": "s-1", "streamUrl": "wss://host/path", "tokenValue": "the-token"}

@@ -17,6 +17,7 @@ from ssm_plugin.wire import payloads
 from ssm_plugin.wire.message import Role
 from tests.support.clock import Clock
 from tests.support.link import handshake_request
+from tests.support.threads import threads_left
 from tests.support.websocket_peer import BINARY, CLOSE, PING, AgentConnection, Peer
 
 LIMIT = 60
@@ -27,10 +28,7 @@ OUTPUT = payloads.OUTPUT
 def no_thread_is_left():
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + LIMIT
-    for thread in set(threading.enumerate()) - before:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    assert threads_left(before, seconds=LIMIT) == []
 
 
 def connect():

@@ -1,3 +1,4 @@
+import os
 import queue
 import threading
 
@@ -77,8 +78,38 @@ def test_a_worker_that_another_thread_is_just_starting_can_be_joined():
         starter.start()
         while worker._thread.ident is None:
             starter.join(0.001)
-        assert worker.join(5) is True
+        assert worker.join(0.01) is False
+        assert worker.is_alive
     starter.join(5)
-    assert worker.join(0.01) is False
     done.set()
     assert worker.join(5) is True
+
+
+def _let_others_run(frame, event, argument):
+    os.sched_yield()
+    return _let_others_run
+
+
+def _join(worker, answers):
+    try:
+        answers.put((worker.join(5), worker.is_alive))
+    except BaseException as error:
+        answers.put(error)
+
+
+def test_several_threads_join_a_worker_at_once():
+    for _ in range(200):
+        gate, answers = threading.Event(), queue.Queue()
+        worker = Worker("joined", gate.wait, answers.put)
+        worker.start()
+        threads = [threading.Thread(target=_join, args=(worker, answers)) for _ in range(4)]
+        threading.settrace(_let_others_run)  # after each line of theirs
+        try:
+            for thread in threads:
+                thread.start()
+        finally:
+            threading.settrace(None)
+        gate.set()
+        assert [answers.get(timeout=10) for _ in threads] == [(True, False)] * 4
+        for thread in threads:
+            thread.join(5)

@@ -1,0 +1,24 @@
+"""Threads that were told to end may still be on their way out."""
+
+import threading
+import time
+
+TIME_LIMIT = 40.0  # seconds
+
+
+def threads_left(before, *parts, seconds=TIME_LIMIT):
+    """The names of the threads that are there since ``before`` and do not end within so long; with
+    ``parts``, only those whose name has one of these in it.
+
+    They are looked for and not joined: two threads that join a third at once may both fail."""
+    deadline, tick = time.monotonic() + seconds, threading.Event()
+    while True:
+        left = [
+            thread.name
+            for thread in threading.enumerate()
+            if thread not in before
+            and (not parts or any(part in thread.name for part in parts))
+        ]
+        if not left or time.monotonic() > deadline:
+            return left
+        tick.wait(0.002)
