@@ -1,5 +1,6 @@
 import os
 import queue
+import sys
 import threading
 
 from ssm_plugin.transport.worker import Worker, WorkerFailed
@@ -91,25 +92,24 @@ def _let_others_run(frame, event, argument):
 
 
 def _join(worker, answers):
+    sys.settrace(_let_others_run)  # after each line of this thread
     try:
         answers.put((worker.join(5), worker.is_alive))
     except BaseException as error:
         answers.put(error)
+    finally:
+        sys.settrace(None)
 
 
 def test_several_threads_join_a_worker_at_once():
-    for _ in range(200):
+    for _ in range(60):
         gate, answers = threading.Event(), queue.Queue()
         worker = Worker("joined", gate.wait, answers.put)
         worker.start()
         threads = [threading.Thread(target=_join, args=(worker, answers)) for _ in range(4)]
-        threading.settrace(_let_others_run)  # after each line of theirs
-        try:
-            for thread in threads:
-                thread.start()
-        finally:
-            threading.settrace(None)
-        gate.set()
-        assert [answers.get(timeout=10) for _ in threads] == [(True, False)] * 4
         for thread in threads:
-            thread.join(5)
+            thread.start()
+        gate.set()
+        assert [answers.get(timeout=30) for _ in threads] == [(True, False)] * 4
+        for thread in threads:
+            thread.join(30)
