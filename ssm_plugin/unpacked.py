@@ -26,7 +26,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 # O_PATH also opens what may be searched, but not be listed, such as other people's /home.
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
-_LINE_SIZE = 100  # bytes: more than the first line of an entry has
+LINE_SIZE = 100  # bytes of an entry's first line, with the spaces that fill it
 _DIRECTORY_SIZE = 65536  # bytes: the end of a zip file that certainly holds its directory
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -47,30 +47,28 @@ class Codes:
     """The code of each module, by its name in the zip: an opened entry of the cache.
 
     It begins with a line: what it is made of, the size of all codes, and the size and checksum of
-    the index. That follows (name -> the code's place, size and checksum), and then the codes. Only
-    what is imported is read: a third of them, for a session.
+    the index. The codes follow, and then the index: name -> the code's place, size and checksum.
+    Only what is imported is read: a third of them, for a session.
 
     :raises ValueError: if it is of something else, cut, or its index is damaged
     """
 
     def __init__(self, entry: int, made_of: bytes) -> None:
-        first, newline, _ = os.pread(entry, _LINE_SIZE, 0).partition(b"\n")
-        *what, size, index_size, checksum = first.split()
-        start = len(first + newline) + int(index_size)
-        if what != made_of.split() or os.fstat(entry).st_size != start + int(size):
+        *what, size, index_size, checksum = os.pread(entry, LINE_SIZE, 0).split()
+        index_at = LINE_SIZE + int(size)
+        if what != made_of.split() or os.fstat(entry).st_size != index_at + int(index_size):
             raise ValueError("another entry, or a cut one")
-        listed = os.pread(entry, int(index_size), len(first + newline))
+        listed = os.pread(entry, int(index_size), index_at)
         if checksum != b"%08x" % zlib.crc32(listed):
             raise ValueError("a damaged one")
         self._entry = entry
-        self._start = start
         self._index: Dict[str, Tuple[int, int, int]] = marshal.loads(listed)
 
     def get(self, file: str) -> bytes:
         """Empty if there is no such module, or it is damaged."""
-        start, size, checksum = self._index.get(file, (0, 0, 0))
+        place, size, checksum = self._index.get(file, (0, 0, 0))
         try:
-            code = os.pread(self._entry, size, self._start + start)
+            code = os.pread(self._entry, size, place)
         except OSError:
             return b""
         return code if zlib.crc32(code) == checksum else b""

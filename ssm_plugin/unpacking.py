@@ -8,7 +8,9 @@ import zipfile
 import zlib
 from contextlib import suppress
 from types import CodeType
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, Iterable, Tuple
+
+from .unpacked import LINE_SIZE
 
 # What a statement may have other statements in, and an expression that says nothing.
 _PARTS = ("body", "orelse", "finalbody", "handlers")
@@ -35,8 +37,7 @@ def write(folder: int, name: str, archive: str, made_of: bytes) -> None:
             # Is there room? That should be known before everything is compiled.
             _put(file, bytes(2 * os.path.getsize(archive)))
             file.seek(0)
-            _put(file, _entry_of(archive, made_of))
-            file.truncate()
+            _put_entry(file, archive, made_of)
             os.fsync(descriptor)
         os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
@@ -49,21 +50,24 @@ def _put(file: Any, data: bytes) -> None:
         data = data[file.write(data) :]
 
 
-def _entry_of(archive: str, made_of: bytes) -> bytes:
-    """As ``unpacked.Codes`` tells."""
+def _put_entry(file: Any, archive: str, made_of: bytes) -> None:
+    """As ``unpacked.Codes`` tells. Each code is written at once: all of them together take more
+    memory than a session."""
     index: Dict[str, Tuple[int, int, int]] = {}
-    codes: List[bytes] = []
-    size = 0
+    place = file.seek(LINE_SIZE)
     with zipfile.ZipFile(archive) as sources:
         for name in sources.namelist():
             if name.endswith(".py"):
                 code = marshal.dumps(_compile(sources.read(name), os.path.join(archive, name)))
-                index[name] = size, len(code), zlib.crc32(code)
-                codes.append(code)
-                size += len(code)
+                _put(file, code)
+                index[name] = place, len(code), zlib.crc32(code)
+                place += len(code)
     listed = marshal.dumps(index)
-    line = b"%s %d %d %08x\n" % (made_of, size, len(listed), zlib.crc32(listed))
-    return line + listed + b"".join(codes)
+    _put(file, listed)
+    file.truncate()
+    file.seek(0)
+    line = b"%s %d %d %08x" % (made_of, place - LINE_SIZE, len(listed), zlib.crc32(listed))
+    _put(file, line.ljust(LINE_SIZE - 1) + b"\n")
 
 
 def _compile(source: bytes, path: str) -> CodeType:

@@ -38,6 +38,24 @@ def test_the_first_start_fills_it_and_all_use_it(built: str, request: Any) -> No
     assert cache.entry.stat().st_ino == before.st_ino
 
 
+def test_to_fill_it_takes_little_more_memory_than_to_use_it(whole: CodeCache) -> None:
+    script = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from ssm_plugin import unpacked; unpacked.use()\n"
+        "from ssm_plugin.commands import exit_status\n"
+        "print(open('/proc/self/status').read())\n"
+    )
+    peaks = []
+    for _ in ("fill", "use"):
+        status = subprocess.check_output(
+            [sys.executable, "-c", script, str(whole.program)], env=whole.environ
+        )
+        peaks.append(int(status.partition(b"VmHWM:")[2].split()[0]))
+    assert whole.entry
+    assert peaks[1] < peaks[0] < peaks[1] + 6500  # KiB
+
+
 @pytest.mark.parametrize("base", ["", "relative"])
 def test_it_lies_in_the_home_directory_unless_told_otherwise(
     cache: CodeCache, tmp_path: Path, base: str

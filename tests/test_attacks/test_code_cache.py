@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
+from ssm_plugin.unpacked import LINE_SIZE
 from tests.support.code_cache import HELP, TIME_LIMIT, CodeCache
 
 EVIL = 66
@@ -32,18 +33,23 @@ def cache(small_zipapp: Path, tmp_path: Path) -> CodeCache:
 def plant(entry: Path) -> None:
     first, index, codes = parts(entry)
     code = marshal.dumps(compile("raise SystemExit(%d)" % EVIL, "evil", "exec"))
-    index["ssm_plugin/commands/__init__.py"] = len(codes), len(code), zlib.crc32(code)
+    place = LINE_SIZE + len(codes)
+    index["ssm_plugin/commands/__init__.py"] = place, len(code), zlib.crc32(code)
     listed, codes = marshal.dumps(index), codes + code
-    numbers = len(codes), len(listed), zlib.crc32(listed)
-    entry.write_bytes(b" ".join(first[:2]) + b" %d %d %08x\n" % numbers + listed + codes)
+    numbers = b"%d %d %08x" % (len(codes), len(listed), zlib.crc32(listed))
+    entry.write_bytes(line_of(first[:2] + [numbers]) + codes + listed)
+
+
+def line_of(words: List[bytes]) -> bytes:
+    return b" ".join(words).ljust(LINE_SIZE - 1) + b"\n"
 
 
 def parts(entry: Path) -> Tuple[List[bytes], Dict[str, Tuple[int, int, int]], bytes]:
     """The words of the first line, the index, and the codes."""
-    line, _, rest = entry.read_bytes().partition(b"\n")
-    first = line.split()
-    index_size = int(first[3])
-    return first, marshal.loads(rest[:index_size]), rest[index_size:]
+    data = entry.read_bytes()
+    first = data[:LINE_SIZE].split()
+    index_at = LINE_SIZE + int(first[2])
+    return first, marshal.loads(data[index_at:]), data[LINE_SIZE:index_at]
 
 
 def status(cache: CodeCache) -> Any:
@@ -107,15 +113,15 @@ def by_emptying(entry: Path) -> None:
 
 
 def by_flipping_a_bit_of_the_index(entry: Path) -> None:
-    line, _, rest = entry.read_bytes().partition(b"\n")
-    entry.write_bytes(line + b"\n" + flipped(rest, 20))
+    data = entry.read_bytes()
+    entry.write_bytes(flipped(data, len(data) - 20))
 
 
 def by_saying_that_the_index_is_larger_than_any_memory(entry: Path) -> None:
-    line, _, rest = entry.read_bytes().partition(b"\n")
-    words = line.split()
+    data = entry.read_bytes()
+    words = data[:LINE_SIZE].split()
     words[3] = b"9" * 30
-    entry.write_bytes(b" ".join(words) + b"\n" + rest)
+    entry.write_bytes(line_of(words) + data[LINE_SIZE:])
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -147,10 +153,9 @@ def test_an_entry_that_is_not_in_order_heals_itself(
 def test_a_module_that_is_damaged_comes_from_the_file_and_the_others_from_the_cache(
     cache: CodeCache,
 ) -> None:
-    _, index, codes = parts(cache.entry)
-    start, size, _ = index["ssm_plugin/commands/__init__.py"]
-    data = cache.entry.read_bytes()
-    cache.entry.write_bytes(flipped(data, len(data) - len(codes) + start + size // 2))
+    _, index, _ = parts(cache.entry)
+    place, size, _ = index["ssm_plugin/commands/__init__.py"]
+    cache.entry.write_bytes(flipped(cache.entry.read_bytes(), place + size // 2))
     loaded = cache.loaded()
     assert b"ssm_plugin.unpacked.Finder" not in loaded["ssm_plugin.commands"]
     assert b"ssm_plugin.unpacked.Finder" in loaded["ssm_plugin.commands.program"]
