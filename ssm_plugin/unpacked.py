@@ -129,7 +129,7 @@ def _codes_of(archive: str) -> Codes:
         if codes is None:
             from . import unpacking
 
-            unpacking.write(folder, name, archive, made_of)
+            unpacking.write(folder, name, archive, made_of, LINE_SIZE)
             codes = _open(folder, name, made_of)
         if codes is None:
             raise FileNotFoundError("it was damaged at once, or another start has replaced it")

@@ -10,8 +10,6 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any, Dict, Iterable, Tuple
 
-from .unpacked import LINE_SIZE
-
 # What a statement may have other statements in, and an expression that says nothing.
 _PARTS = ("body", "orelse", "finalbody", "handlers")
 _NOTHING = ast.parse("None", mode="eval").body
@@ -20,12 +18,13 @@ _OLD = 30 * 86400  # s: an entry that is still in use then is made again, once
 _ABANDONED = 3600  # s
 
 
-def write(folder: int, name: str, archive: str, made_of: bytes) -> None:
+def write(folder: int, name: str, archive: str, made_of: bytes, line_size: int) -> None:
     """Compile the zip file's modules into the entry ``name``.
 
     :param folder: an opened directory
     :param archive: the path of the zip file
     :param made_of: what the entry is to begin with
+    :param line_size: of its first line, in bytes
     :raises OSError: if there is no room
     """
     _remove_old(folder)
@@ -37,7 +36,7 @@ def write(folder: int, name: str, archive: str, made_of: bytes) -> None:
             # Is there room? That should be known before everything is compiled.
             _put(file, bytes(2 * os.path.getsize(archive)))
             file.seek(0)
-            _put_entry(file, archive, made_of)
+            _put_entry(file, archive, made_of, line_size)
             os.fsync(descriptor)
         os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
@@ -50,11 +49,11 @@ def _put(file: Any, data: bytes) -> None:
         data = data[file.write(data) :]
 
 
-def _put_entry(file: Any, archive: str, made_of: bytes) -> None:
+def _put_entry(file: Any, archive: str, made_of: bytes, line_size: int) -> None:
     """As ``unpacked.Codes`` tells. Each code is written at once: all of them together take more
     memory than a session."""
     index: Dict[str, Tuple[int, int, int]] = {}
-    place = file.seek(LINE_SIZE)
+    place = file.seek(line_size)
     with zipfile.ZipFile(archive) as sources:
         for name in sources.namelist():
             if name.endswith(".py"):
@@ -66,8 +65,8 @@ def _put_entry(file: Any, archive: str, made_of: bytes) -> None:
     _put(file, listed)
     file.truncate()
     file.seek(0)
-    line = b"%s %d %d %08x" % (made_of, place - LINE_SIZE, len(listed), zlib.crc32(listed))
-    _put(file, line.ljust(LINE_SIZE - 1) + b"\n")
+    line = b"%s %d %d %08x" % (made_of, place - line_size, len(listed), zlib.crc32(listed))
+    _put(file, line.ljust(line_size - 1) + b"\n")
 
 
 def _compile(source: bytes, path: str) -> CodeType:
