@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 
 import pytest
 
@@ -43,4 +44,9 @@ def test_a_reader_that_hangs_is_found():
             pass
 
     outcome = run("hanging", 1, reader=hanging, seconds=0.1)
+    assert "it takes longer than" in outcome.found[0].what
+
+
+def test_a_reader_that_waits_for_ever_is_found():
+    outcome = run("waiting", 1, reader=lambda source: threading.Event().wait(), waiting=0.1)
     assert "it takes longer than" in outcome.found[0].what
