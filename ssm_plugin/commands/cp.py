@@ -134,7 +134,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 
 def _standard_input(exits: ExitStack) -> ReadInput:
-    reader = InputReader(0)
+    reader = InputReader(0, "standard input")
     exits.callback(reader.close)
     return reader.read
 

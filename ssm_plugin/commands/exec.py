@@ -322,14 +322,15 @@ def _read_targets(path: str) -> List[str]:
 def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:
     if path is None:
         return None
+    name = path
     if path == "-":
-        descriptor = 0
+        descriptor, name = 0, "standard input"
     else:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOCTTY)
         except OSError as error:
             raise LocalError("cannot read %s: %s" % (path, error.strerror)) from error
         exits.callback(os.close, descriptor)
-    reader = InputReader(descriptor)
+    reader = InputReader(descriptor, name)
     exits.callback(reader.close)
     return reader.read

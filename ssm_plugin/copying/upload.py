@@ -27,7 +27,7 @@ import time
 import zlib
 from typing import Callable, Iterator, Optional, Sequence, Tuple
 
-from ..errors import RemoteError
+from ..errors import LocalError, RemoteError
 from ..jobs.request import ReadInput
 from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .node_script import Upload as UploadWords
@@ -272,7 +272,7 @@ class _Content:
         """From the beginning on, in blocks of base64 lines."""
         if self._path is None:
             assert self._read is not None
-            return _blocks(iter(self._read, b""))
+            return _blocks(_given(self._read))
         if self.is_tree:
             self._skipped.clear()
             return _blocks(tar_of(self._path, self._skipped))
@@ -298,6 +298,13 @@ class _Content:
         with open_source(path) as file:
             size = self.size = os.fstat(file.fileno()).st_size
             yield from _blocks(content_of(file, path, size))
+
+
+def _given(read: ReadInput) -> Iterator[Optional[bytes]]:
+    try:
+        yield from iter(read, b"")
+    except LocalError as error:  # the node is to keep nothing of it
+        raise CopyFailed(str(error)) from error
 
 
 def _blocks(pieces: Iterator[Optional[bytes]]) -> Iterator[bytes]:

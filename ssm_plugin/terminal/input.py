@@ -9,6 +9,7 @@ import os
 import signal
 from typing import Optional
 
+from ..errors import LocalError
 from .wake import WakePipe, readable
 
 READ_SIZE = 65536
@@ -23,10 +24,13 @@ class InputReader:
 
     One thing cannot be woken: where a second process reads the same terminal or pipe and takes
     the input between our wait and our read, the read blocks until there is more.
+
+    ``name`` says for an error what is read, if all of it counts: then what cannot be read is one.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, name: str = "") -> None:
         self._fd = fd
+        self._name = name
         # Checked first: if stdin is closed, the pipe made below would get its number.
         self._valid = _is_open(fd)
         self._terminal = self._valid and os.isatty(fd)
@@ -36,7 +40,8 @@ class InputReader:
         """Blocks. 1 to 65536 bytes, ``b""`` at the end of the input, None once closed.
 
         The end is also whatever makes reading impossible: a terminal that hung up (EIO), a
-        descriptor that is not open, a directory.
+        descriptor that is not open, a directory. But with a ``name``, and no terminal, that is a
+        LocalError: a failing disk must not pass for the end of a file.
         """
         if not self._wake.hold():
             return None
@@ -60,7 +65,10 @@ class InputReader:
                     return self._take()
             except BlockingIOError:
                 continue  # Inherited non-blocking, and another process was faster.
-            except OSError:
+            except OSError as error:
+                if self._name and not self._terminal:
+                    text = "cannot read %s: %s" % (self._name, error.strerror)
+                    raise LocalError(text) from error
                 if not self._in_background():
                     return b""
             if readable([self._wake.reader], _FOREGROUND_INTERVAL):

@@ -53,6 +53,17 @@ def test_standard_input_and_output(cli, tmp_path, there):
         1, b"", b"ssm-plugin: %s: it is a directory\n" % node(there).encode())
 
 
+def test_standard_input_that_cannot_be_read_is_no_empty_file(cli, there):
+    with open("/proc/self/mem", "rb") as unreadable:  # nothing is at its beginning
+        for speed in ("auto", "plain"):
+            status, _, stderr = cli.run(
+                "cp", "-", node(there / "a"), "--speed", speed, stdin=unreadable
+            )
+            assert (status, stderr.count(b"\n")) == (1, 1)
+            assert stderr.endswith(b"cannot read standard input: Input/output error\n")
+    assert names(there) == []
+
+
 def test_many_sources_and_one_that_is_missing(cli, tmp_path, there):
     for name in "abc":
         (there / name).write_text(name)

@@ -265,6 +265,13 @@ def test_input_from_a_file_and_from_a_pipe(cli, tmp_path):
     assert again == (0, direct, b"")
 
 
+def test_input_that_cannot_be_read_is_no_empty_one(cli, tmp_path):
+    status, _, stderr = cli.exec("--stdin", str(tmp_path), "--", "cat")
+    why = "cannot read %s: Is a directory" % tmp_path
+    assert (status, stderr.count(b"\n")) == (255, 1)
+    assert stderr.endswith(why.encode() + b"\n")
+
+
 def test_input_for_several_targets_is_a_mistake(cli):
     status, _, stderr = cli.run("exec", "i-1,i-2", "--stdin", "-", "--", "cat")
     assert status == 255

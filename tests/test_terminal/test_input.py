@@ -2,11 +2,14 @@ import fcntl
 import os
 import queue
 import signal
+import socket
+import struct
 import sys
 import threading
 
 import pytest
 
+from ssm_plugin.errors import LocalError
 from ssm_plugin.terminal.input import READ_SIZE, InputReader
 from ssm_plugin.transport.worker import Worker
 from tests.support.pty import PtyProcess
@@ -74,6 +77,32 @@ def test_a_descriptor_that_is_not_open_has_ended(fd):
     reader = InputReader(fd)
     assert reader.read() == b""
     reader.close()
+
+
+def test_what_cannot_be_read_is_no_end_where_all_of_it_counts(tmp_path):
+    folder = os.open(str(tmp_path), os.O_RDONLY)
+    reader = InputReader(folder, "the input")
+    with pytest.raises(LocalError, match="^cannot read the input: Is a directory$"):
+        reader.read()
+    reader.close()
+    os.close(folder)
+
+
+def test_nor_is_what_breaks_in_the_middle():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        ours = socket.create_connection(listener.getsockname())
+        theirs = listener.accept()[0]
+    with ours:
+        reader = InputReader(ours.fileno(), "standard input")
+        theirs.sendall(b"the first part")
+        assert reader.read() == b"the first part"
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()  # by a reset
+        with pytest.raises(LocalError, match="cannot read standard input: Connection reset"):
+            reader.read()
+        reader.close()
 
 
 def test_a_closed_stdin_has_ended_although_its_number_is_free():
