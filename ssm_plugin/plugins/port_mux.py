@@ -11,6 +11,7 @@ from ..wire import payloads
 from ..wire.message import Role
 from .local_connection import Connection
 from .local_reader import Uplink
+from .mux_keep_alive import MuxKeepAlive
 from .mux_streams import MuxStreams
 from .port_runner import ListeningRunner
 
@@ -20,17 +21,13 @@ STUCK_LIMIT = 120.0
 
 _STUCK_INTERVAL = 10.0
 
-# Seconds. A gateway takes an idle tunnel for dead that sends nothing for longer. A ping is enough,
-# and does not count as use of the session: the account's idle time-out still ends it.
-PING_WITHIN = 25.0
-
 
 class MuxRunner(ListeningRunner):
     def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         keep_alive = not newer_than(started.agent_version, KEEP_ALIVE_OFF_AFTER)
         self._streams = MuxStreams(self.session.channel, Role.CLIENT, keep_alive)
-        self._keep_alive = session.new_timer(self._send_keep_alive)
+        self._keep_alive = MuxKeepAlive(self.session, self._streams)
         self._stuck = session.new_timer(self._look_for_stuck)
         self._received_at = 0.0
 
@@ -39,8 +36,7 @@ class MuxRunner(ListeningRunner):
 
     def start(self) -> None:
         super().start()
-        self.session.channel.ping_within(PING_WITHIN)
-        self._set_keep_alive()
+        self._keep_alive.begin()
 
     def announce(self, local_end: LocalEnd) -> None:
         super().announce(local_end)
@@ -66,10 +62,10 @@ class MuxRunner(ListeningRunner):
             self._stuck.set(_STUCK_INTERVAL)
 
     def paused(self) -> None:
-        self._keep_alive.cancel()
+        self._keep_alive.pause()
 
     def resumed(self) -> None:
-        self._set_keep_alive()
+        self._keep_alive.go_on()
 
     def cut_stuck(self, now: float) -> None:
         """Cut off the worst peer that takes nothing, if nothing has come for so long, either. A
@@ -80,15 +76,6 @@ class MuxRunner(ListeningRunner):
         stuck = [one for one in connections if one.held and now - one.moved_at >= STUCK_LIMIT]
         if len(connections) > 1 and stuck:
             self._cut(max(stuck, key=lambda one: one.held))
-
-    def _set_keep_alive(self) -> None:
-        seconds = self._streams.next_timer()
-        if seconds is not None:
-            self._keep_alive.set(seconds)
-
-    def _send_keep_alive(self) -> None:
-        self._streams.on_timer()
-        self._set_keep_alive()
 
     def _look_for_stuck(self) -> None:
         if self.holdings.is_full:

@@ -8,6 +8,7 @@ from ..errors import SessionLost
 from ..net.local_end import LocalEnd
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader
+from ..plugins.mux_keep_alive import MuxKeepAlive
 from ..plugins.port_runner import ListeningRunner
 from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession
@@ -68,6 +69,7 @@ class RelayMuxRunner(ListeningRunner):
             target,
             lambda reason: self.session.tell(RelayRefused(reason)),
         )
+        self._keep_alive = MuxKeepAlive(self.session, self._streams)
         self._control: Optional[RelayConnection] = None
         self._relay_reader: Optional[RelayReader] = None
         self.is_up = False
@@ -106,6 +108,7 @@ class RelayMuxRunner(ListeningRunner):
             self.is_up = self._relay.has_served = True
             self._up_timer.cancel()
             super().start()
+            self._keep_alive.begin()
             self._ping_timer.set(self._relay.lease / 4)
         elif isinstance(event, RelayChanged):
             if self._relay.failure is not None:
@@ -122,6 +125,12 @@ class RelayMuxRunner(ListeningRunner):
             self.refused()
         else:
             super().event(event)
+
+    def paused(self) -> None:
+        self._keep_alive.pause()
+
+    def resumed(self) -> None:
+        self._keep_alive.go_on()
 
     def retired(self) -> None:
         """It ends now, as the relay is no faster."""

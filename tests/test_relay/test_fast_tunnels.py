@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from ssm_plugin.channel import mux
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
 from ssm_plugin.relay.choice import logging_in
@@ -243,6 +244,20 @@ def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
             assert sock.recv(10) == b"still here"
         assert through(running, b"and new ones") == b"and new ones"
         assert [one for one in running.seen if getattr(one, "kind", "") == ERROR] == []
+
+
+@pytest.mark.parametrize("speed", ["plain", "fast"])
+def test_an_agent_that_wants_keep_alives_gets_them(quick_python, echo, monkeypatch, speed):
+    monkeypatch.setattr(mux, "KEEP_ALIVE_INTERVAL", 1.0)  # it ends the session after three
+    with local_service(agent_version="3.1.1511.0") as service:
+        with fast_tunnel(service, "0:%d" % echo.port, speed) as running:
+            with connect(running) as sock:
+                sock.settimeout(5.0)
+                with pytest.raises(socket.timeout):
+                    sock.recv(1)
+                sock.settimeout(TIME_LIMIT)
+                sock.sendall(b"still here")
+                assert sock.recv(10) == b"still here"
 
 
 @pytest.mark.parametrize(
