@@ -195,7 +195,7 @@ def test_progress_is_shown_on_a_terminal_and_not_with_quiet(cli, tmp_path, there
 def test_a_signal_leaves_the_part_and_resume_goes_on(
     cli, tmp_path, there, service, number, is_upload
 ):
-    size = 30 * MIB if is_upload else 100 * MIB
+    size = 30 * MIB if is_upload else 50 * MIB
     source, target = (tmp_path, there) if is_upload else (there, tmp_path)
     digest = random_file(source / "data", size)
     words = ["data", node(there)] if is_upload else [node(there / "data"), "."]
