@@ -5,7 +5,7 @@ The first of these that has any::
     environment     AWS_ACCESS_KEY_ID …; passed over if a profile was given as an argument
     web identity    a token file and a role in the environment; likewise
     profile         a role or single sign-on, through botocore or the AWS CLI; else keys in the
-                    credentials file, keys in the config file, credential_process
+                    credentials file, credential_process, keys in the config file
     container       the endpoint that ECS or EKS names in the environment
     instance        EC2 instance metadata, version 2
 
@@ -179,13 +179,12 @@ class CredentialProvider:
         if why is not None:
             return delegation.resolve(profile.name, why, self._region, self._environ, deadline)
         keys = self._static(profile.credentials, CREDENTIALS_FILE, profile.name)
-        keys = keys or self._static(profile.config, CONFIG_FILE, profile.name)
         command = profile.text("credential_process")
         if keys is None and command is not None:
             from .process import credential_process
 
             return credential_process(command, profile.name, self._environ, deadline)
-        return keys
+        return keys or self._static(profile.config, CONFIG_FILE, profile.name)
 
     def _static(self, section: Section, variable: str, name: str) -> Optional[Credentials]:
         if not section.get("aws_access_key_id"):

@@ -107,13 +107,13 @@ def test_an_empty_profile_is_none(home):
     assert _resolve(home, "").access_key == "AKIAENV"
 
 
-def test_the_credentials_file_goes_before_the_config_file_and_that_before_a_program(home):
+def test_the_credentials_file_goes_before_a_program_and_that_before_the_config_file(home):
     _counting_process(home)
-    config = "[profile p]\ncredential_process = keys\n"
+    config = "[profile p]\naws_access_key_id = AKIACONFIG\naws_secret_access_key = s\n"
     home.config(config)
-    assert _resolve(home, "p", clock=Clock(3600)).access_key == "RUN1"
-    home.config(config + "aws_access_key_id = AKIACONFIG\naws_secret_access_key = s\n")
     assert _resolve(home, "p").access_key == "AKIACONFIG"
+    home.config(config + "credential_process = keys\n")
+    assert _resolve(home, "p", clock=Clock(3600)).access_key == "RUN1"
     home.credentials(FILES)
     assert _resolve(home, "p").access_key == "AKIAP"
 
