@@ -62,6 +62,9 @@ _SIGNATURE_KEYS = frozenset(
 )
 
 
+_FIPS_IN_GOVCLOUD = ("ssm", "ec2", "sts")
+
+
 def partition_of(region: str) -> Partition:
     """The partition of a region; an unknown region is taken for one of the main partition."""
     for partition in PARTITIONS:
@@ -71,13 +74,15 @@ def partition_of(region: str) -> Partition:
 
 
 def endpoint(service: str, region: str, fips: bool = False, dual_stack: bool = False) -> str:
-    """The https URL of ``ssm``, ``ssmmessages`` or ``kms`` in a region."""
+    """The https URL of a service, such as ``ssm``, in a region."""
     check_region(region)
     partition = partition_of(region)
-    suffix = partition.dual_stack if dual_stack else partition.suffix
     name = service + "-fips" if fips else service
-    if service == "ssm" and partition.name == "aws-us-gov" and not dual_stack:
+    if service in _FIPS_IN_GOVCLOUD and partition.name == "aws-us-gov" and not dual_stack:
         name = service  # the one endpoint there is the FIPS one, and has no name of its own
+    if service == "s3" and dual_stack:  # older than the domain of the others
+        return "https://s3%s.dualstack.%s.%s" % (name[2:], region, partition.suffix)
+    suffix = partition.dual_stack if dual_stack else partition.suffix
     return "https://%s.%s.%s" % (name, region, suffix)
 
 

@@ -59,7 +59,7 @@ def test_fips_in_govcloud_has_no_name_of_its_own():
     assert both == "https://ssm-fips.us-gov-west-1.api.aws"
 
 
-@pytest.mark.parametrize("service", ["ssm", "kms", "ec2-instance-connect"])
+@pytest.mark.parametrize("service", ["ssm", "kms", "ec2", "sts", "ecs", "ec2-instance-connect"])
 @pytest.mark.parametrize("fips", [False, True])
 @pytest.mark.parametrize("dual_stack", [False, True])
 def test_endpoints_are_those_of_botocore(service, fips, dual_stack):
@@ -73,6 +73,15 @@ def test_endpoints_are_those_of_botocore(service, fips, dual_stack):
     for region in REGIONS:
         theirs = resolver.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dual_stack)
         assert endpoint(service, region, fips, dual_stack) == theirs.url
+
+
+@pytest.mark.parametrize("fips", ["", "-fips"])
+def test_s3_has_a_dual_stack_domain_of_its_own(fips):
+    url = endpoint("s3", REGION, bool(fips), dual_stack=True)
+    assert url == "https://s3%s.dualstack.eu-west-1.amazonaws.com" % fips
+    url = endpoint("s3", "cn-north-1", bool(fips), dual_stack=True)
+    assert url == "https://s3%s.dualstack.cn-north-1.amazonaws.com.cn" % fips
+    assert endpoint("s3", REGION, bool(fips)) == "https://s3%s.eu-west-1.amazonaws.com" % fips
 
 
 def test_an_endpoint_is_the_first_that_is_set():
