@@ -1,16 +1,16 @@
 """Looks nodes up: at SSM, which knows what can be reached, and at EC2, which knows the names.
 
-Either may be forbidden. What the other one says is used then, and ``without`` tells what is
-missing and why.
+Either may be forbidden, and EC2 out of reach. What the other one says is used then, and ``without``
+tells what is missing and why.
 """
 
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from .. import logs
 from ..aws.client import ServiceClient
 from ..aws.service_errors import is_denied
-from ..errors import NetworkError, ServiceError
+from ..errors import NetworkError, ServiceError, SsmPluginError
 from . import ec2
 from .grammar import ADDRESS, ID, TAG, Target
 from .node import ONLINE, Node, from_information
@@ -34,13 +34,15 @@ class NodeDirectory:
 
     def __init__(self, service: ServiceClient, pages: int = PAGES) -> None:
         self._denied: Dict[str, ServiceError] = {}
+        self._unreachable: Optional[NetworkError] = None  # EC2
         self._service = service
         self._pages = pages
 
     @property
-    def without(self) -> List[ServiceError]:
+    def without(self) -> List[SsmPluginError]:
         """Why something is missing in what was told."""
-        return list(self._denied.values())
+        unreachable = [self._unreachable] if self._unreachable else []
+        return [*self._denied.values(), *unreachable]
 
     def all(self, online_only: bool = False) -> List[Node]:
         filters = {"PingStatus": [ONLINE]} if online_only else {}
@@ -77,6 +79,8 @@ class NodeDirectory:
             names = {one.instance_id: one.name for one in ec2.with_ids(self._service, ids)}
         except ServiceError as error:
             self._note_if_denied(ec2.ACTION, error)
+        except NetworkError as error:
+            self._unreachable = error  # a private network may have a way to SSM alone
         return [node._replace(name=names.get(node.node_id, "") or node.name) for node in nodes]
 
     def names(self) -> List[str]:
@@ -114,6 +118,9 @@ class NodeDirectory:
             instances = ec2.with_address(self._service, address)
         except ServiceError as error:
             self._note_if_denied(ec2.ACTION, error)
+            instances = []
+        except NetworkError as error:
+            self._unreachable = error
             instances = []
         try:
             if instances:

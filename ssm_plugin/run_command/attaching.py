@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..config import Settings
-from ..errors import ServiceError, UsageError
+from ..errors import NetworkError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
 from ..nodes.directory import NodeDirectory, by_name
 from ..nodes.targets import Found, distinct
@@ -67,7 +67,7 @@ def _named(ids: Sequence[str], calls: PatientCalls, settings: Settings) -> List[
     directory = NodeDirectory(calls.service)
     try:
         nodes = by_name(directory.named(directory.with_ids(ids)))
-    except ServiceError:  # not permitted: their ids are names enough
+    except (ServiceError, NetworkError):  # not permitted, or no way: their ids are names enough
         nodes = []
     found = [Found(n.node_id, configured.get(n.node_id, n.name)) for n in nodes]
     return distinct(found + [Found(one, configured.get(one, "")) for one in ids])

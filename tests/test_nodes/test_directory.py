@@ -1,13 +1,17 @@
 """Nodes are found at the local service, whoever of SSM and EC2 may be asked."""
 
+import socket
+
 import pytest
 
+from ssm_plugin.aws.client import ServiceClient
+from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.errors import NetworkError, ServiceError
 from ssm_plugin.nodes.directory import NodeDirectory
 from ssm_plugin.nodes.grammar import parse_target
 from tests.support.http_server import HttpServer, reply
 from tests.support.nodes import ALONE, FLEET, ODD, OFF, PUBLIC, TILL, WEB, many, service_with
-from tests.support.running import service_client
+from tests.support.running import KEYS, NETWORK, service_client
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,26 @@ def test_without_permission_for_names_the_rest_is_told_and_why():
         assert {node.name for node in directory.all()} == {"", "till"}
         [error] = directory.without
     assert "the credentials need the permission ec2:DescribeInstances" in str(error)
+
+
+def test_where_ec2_is_out_of_reach_the_rest_is_told_and_why(service):
+    """As in a private network with a way to SSM alone."""
+    with socket.socket() as bound:  # and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        environ = dict(
+            KEYS,
+            AWS_ENDPOINT_URL=service.endpoint_url,
+            AWS_ENDPOINT_URL_EC2="http://127.0.0.1:%d" % bound.getsockname()[1],
+        )
+        keys = CredentialProvider(environ=environ)
+        client = ServiceClient(keys, "us-east-1", None, NETWORK, environ, jitter=lambda: -1.0)
+        for word, count in (("tag:Role=web", 12), ("ip:10.0.0.7", 1), ("till", 1)):
+            directory = NodeDirectory(client)
+            assert len(directory.of(parse_target(word))) == count
+        directory = NodeDirectory(client)
+        assert len(directory.all()) == len(FLEET)
+    [error] = directory.without
+    assert "cannot connect to 127.0.0.1" in str(error)
 
 
 @pytest.mark.volume
