@@ -101,11 +101,11 @@ def bind_tcp(port: int = 0, host: Optional[str] = None) -> LocalEnd:
     addresses = LOOPBACK if host is None else _addresses(host)
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _bind_all(addresses, port, optional=host is None)
+            return _bind_all(addresses, port)
         except LocalError:
             if port:
                 raise
-    return _bind_all(addresses, port, optional=host is None)
+    return _bind_all(addresses, port)
 
 
 def bind_unix(path: str) -> LocalEnd:
@@ -124,8 +124,9 @@ def bind_unix(path: str) -> LocalEnd:
     return LocalEnd([sock], path=path)
 
 
-def _bind_all(addresses: Tuple[str, ...], port: int, optional: bool) -> LocalEnd:
-    """One socket for each address, all on one port. ``optional``: those that the machine has."""
+def _bind_all(addresses: Tuple[str, ...], port: int) -> LocalEnd:
+    """One socket for each address that the machine has, all on one port. ``localhost`` is often
+    ``::1`` too where there is no IPv6."""
     sockets: List[socket.socket] = []
     failed: Optional[OSError] = None
     try:
@@ -133,7 +134,7 @@ def _bind_all(addresses: Tuple[str, ...], port: int, optional: bool) -> LocalEnd
             try:
                 sockets.append(_listen(address, port))
             except OSError as error:
-                if not optional or error.errno not in _NO_SUCH_FAMILY:
+                if error.errno not in _NO_SUCH_FAMILY:
                     raise _port_error(address, port, error) from error
                 failed = error
             else:

@@ -10,6 +10,7 @@ import pytest
 
 from ssm_plugin.errors import LocalError, SessionPropertyError
 from ssm_plugin.net.local_end import (
+    _bind_all,
     bind_local_end,
     bind_tcp,
     bind_unix,
@@ -85,6 +86,14 @@ def test_one_address_can_be_asked_for():
 def test_an_address_of_another_machine_is_an_error(host, reason):
     with pytest.raises(LocalError, match=reason):
         bind_tcp(0, host)
+
+
+def test_of_a_name_with_several_addresses_those_that_the_machine_has_will_do():
+    """As localhost is ::1 too on machines without IPv6."""
+    with _bind_all(("198.51.100.1", "127.0.0.1"), 0) as end:
+        assert [sock.getsockname()[0] for sock in end.sockets] == ["127.0.0.1"]
+    with pytest.raises(LocalError, match="does not have that address"):
+        _bind_all(("198.51.100.1", "203.0.113.1"), 0)
 
 
 def test_a_unix_socket_belongs_to_its_user_alone(tmp_path):
