@@ -134,9 +134,14 @@ def _agents() -> AgentOptions:
 
 
 def _environ(environ: Mapping[str, str], endpoint_url: str, keys: Credentials) -> Dict[str, str]:
-    """The environment without the user's AWS configuration: the demo must not reach a real
-    account."""
-    demo = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    """The environment without the user's AWS configuration and proxies: the demo must not reach a
+    real account, or leave this machine."""
+    demo = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+    }
+    demo.update(no_proxy="*")
     demo.update(AWS_ACCESS_KEY_ID=keys.access_key, AWS_SECRET_ACCESS_KEY=keys.secret_key)
     demo.update(AWS_REGION=DEMO_REGION, AWS_ENDPOINT_URL=endpoint_url)
     demo.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)

@@ -33,6 +33,12 @@ def test_a_shell_without_a_terminal_prints_the_answer(caller):
     assert b"Starting session with SessionId: loopback-" in done.stderr
 
 
+def test_it_leaves_this_machine_by_no_proxy(caller):
+    for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        done = call(caller, ["exec", "--", "echo", "hi"], **{name: "socks5://127.0.0.1:1"})
+        assert (done.status, done.stdout) == (0, b"hi\n")
+
+
 def test_a_shell_on_a_terminal(caller):
     environ = dict(caller.environ, SHELL="/bin/sh", PS1="ready> ")
     with PtyProcess(DEMO + ["shell"], cols=101, rows=33, env=environ) as program:
