@@ -79,6 +79,8 @@ class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
     def _open(self) -> Any:
         descriptor = open_private(self.baseFilename, os.O_WRONLY | os.O_APPEND)
         _make_private(descriptor)
+        with suppress(OSError):  # a pipe has no end; Python 3.13 rotates no file at its beginning
+            os.lseek(descriptor, 0, os.SEEK_END)
         return open(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
     def shouldRollover(self, record: logging.LogRecord) -> Any:

@@ -192,6 +192,17 @@ def test_files_rotate_and_stay_private(start, log_file):
     assert log_file.read_text().endswith("record 49\n")
 
 
+def test_files_rotate_also_where_each_run_writes_one_record(start, log_file):
+    for number in range(50):
+        log = start(max_bytes=500, backups=2)
+        handlers = logging.getLogger("ssm_plugin").handlers
+        (stream,) = [one.stream for one in handlers if hasattr(one, "baseFilename")]
+        assert stream.tell() == log_file.stat().st_size  # Python 3.13 knows it from there alone
+        log.info("record %d", number)
+    sizes = [path.stat().st_size for path in sorted(log_file.parent.iterdir())]
+    assert len(sizes) == 3 and max(sizes) <= 500
+
+
 @pytest.mark.parametrize("max_bytes", [0, 100000])
 def test_a_file_that_another_session_rotated_is_left_alone(start, log_file, max_bytes):
     log = start(max_bytes=max_bytes)
