@@ -6,7 +6,7 @@ look-up holds up the other streams for as long as it takes.
 
 SOURCE = r'''
 use strict;
-use Errno qw(EAGAIN EINTR EINPROGRESS EADDRINUSE);
+use Errno qw(EAGAIN EINTR EINPROGRESS EADDRINUSE EPIPE);
 use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
 use IO::Poll qw(POLLIN POLLOUT POLLERR POLLHUP POLLNVAL);
 use MIME::Base64 qw(encode_base64);
@@ -156,7 +156,7 @@ sub write_target {
         if (!defined $sent) {
             return if later();
             return fail($s) if $s->{down_ended};
-            $s->{deaf} = 1;
+            @$s{"deaf", "error"} = (1, $! + 0);
             last;
         }
         substr($s->{waiting}, 0, $sent, "");
@@ -188,7 +188,10 @@ sub read_target {
     $s->{credit} -= $size;
     return report($s->{id}, "d", $data) if $size;
     $s->{down_ended} = 1;
-    report($s->{id}, "f");
+    # A reset shows in one call only. Where a write has met it, this looks like an end; it is one
+    # if the write has failed with EPIPE: then the target had ended before it went.
+    report($s->{id}, "f") if !$s->{error} || $s->{error} == EPIPE;
+    return fail($s) if $s->{error};
     close_target($s) if $s->{deaf};
 }
 sub fail {

@@ -65,6 +65,7 @@ class Stream(object):
         self.up, self.target, self.id, self.since = sock, None, 0, now()
         self.got, self.waiting, self.taken, self.credit = bytearray(), bytearray(), 0, WINDOW
         self.up_ended = self.down_ended = self.deaf = self.hung = False
+        self.error = 0  # of the write that failed
 
     def read_up(self, events):
         global heard
@@ -156,7 +157,7 @@ class Stream(object):
                 return
             if self.down_ended:
                 return self.fail("")
-            self.deaf = True
+            self.deaf, self.error = True, error.errno
         if self.deaf:
             self.count(len(self.waiting))
             del self.waiting[:]
@@ -178,8 +179,13 @@ class Stream(object):
         if data:
             return tell(self.id, "d", data)
         self.down_ended = True
-        tell(self.id, "f")
-        if self.deaf:
+        # A reset shows in one call only. Where a write has met it, this looks like an end; it is
+        # one if the write has failed with EPIPE: then the target had ended before it went.
+        if self.error in (0, errno.EPIPE):
+            tell(self.id, "f")
+        if self.error:
+            self.fail("")
+        elif self.deaf:
             self.close_target(False)
 
     def fail(self, why):

@@ -166,12 +166,14 @@ class RelayStreams(MuxStreams):
             writer.end(connection)
         elif kind == messages.REFUSED:
             self._refused(data.decode("utf-8", "replace"))
-            self._break(connection, writer)
+            self._break(connection, writer, inbox)
         elif kind == messages.BROKEN:
-            self._break(connection, writer)
+            self._break(connection, writer, inbox)
 
     @staticmethod
-    def _break(connection: RelayConnection, writer: LocalWriter) -> None:
+    def _break(
+        connection: RelayConnection, writer: LocalWriter, inbox: "Inbox[Optional[Connection]]"
+    ) -> None:
         """What has arrived is still written."""
         connection.broken = True
         if connection.held:
@@ -179,6 +181,8 @@ class RelayStreams(MuxStreams):
         else:
             connection.reset()
             writer.drop(connection)
+        # A writer that has told the end before does not look at it again.
+        inbox.put(connection)
 
     def _send_room(self, connection: Connection, size: int) -> None:
         self._send_frame(connection, messages.credit(size))

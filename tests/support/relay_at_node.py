@@ -91,6 +91,10 @@ class RelayAtNode:
         with self._changed:
             assert self._changed.wait_for(condition, TIME_LIMIT), dict(self.said)
 
+    def is_soon(self, condition):
+        with self._changed:
+            return self._changed.wait_for(condition, 0.3)
+
     def wait_for_end(self):
         """Until it has let go of its standard output."""
         self._thread.join(TIME_LIMIT)
@@ -128,10 +132,18 @@ class StreamAtNode:
     def __init__(self, relay, number, sock):
         self.number = number
         self.sock = sock
+        self.sent = 0
         self._relay = relay
 
     def send(self, data):
         self.sock.sendall(messages.data_frames(data, 1016))
+        self.sent += len(data)
+
+    def fill(self):
+        """Send zeroes until no more room is told for a while; how much was ever sent."""
+        while self._relay.is_soon(lambda: self.room() + messages.WINDOW > self.sent):
+            self.send(bytes(self.room() + messages.WINDOW - self.sent))
+        return self.sent
 
     def end(self):
         self.sock.sendall(messages.frame(messages.FIN))
@@ -160,6 +172,10 @@ class StreamAtNode:
 
     def room(self):
         return sum(int(data) for data in self._of(messages.ROOM))
+
+    def kinds(self):
+        """Of all that was told of it, in order."""
+        return [kind for kind, _ in self._relay.said[self.number]]
 
     def _of(self, kind):
         return [data for one, data in self._relay.said[self.number] if one == kind]

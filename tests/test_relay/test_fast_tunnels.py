@@ -17,6 +17,7 @@ from tests.support.echo import EchoServer
 from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
 from tests.support.running import NETWORK
 from tests.support.service import local_service
+from tests.support.target import Target
 from tests.support.tunnels import TIME_LIMIT
 
 COMMAND = "AWS-StartNonInteractiveCommand"
@@ -49,26 +50,6 @@ def service(quick_python):
 def tunnel(service, echo):
     with fast_tunnel(service, "0:%d" % echo.port) as running:
         yield running
-
-
-class Target:
-    """Connections are accepted by the test itself."""
-
-    def __enter__(self):
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(20)
-        self._listener.settimeout(TIME_LIMIT)
-        self.port = self._listener.getsockname()[1]
-        return self
-
-    def accept(self):
-        peer, _ = self._listener.accept()
-        peer.settimeout(TIME_LIMIT)
-        return peer
-
-    def __exit__(self, *exception):
-        self._listener.close()
 
 
 def connect(running):

@@ -11,6 +11,7 @@ import pytest
 from ssm_plugin.relay import messages
 from tests.support.echo import EchoServer
 from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
+from tests.support.target import Target
 
 RUNNERS = relay_runners()
 LONG = bytes(range(256)) * 8192  # 2 MiB: two windows
@@ -29,27 +30,6 @@ def unused_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
-
-
-class Target:
-    """A listener that accepts one connection, for a test to do with as it likes."""
-
-    def __enter__(self):
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(1)
-        self.port = self._listener.getsockname()[1]
-        return self
-
-    def accept(self):
-        self._listener.settimeout(TIME_LIMIT)
-        self.peer, _ = self._listener.accept()
-        self.peer.settimeout(TIME_LIMIT)
-        return self.peer
-
-    def __exit__(self, *exception):
-        self._listener.close()
-        self.peer.close()
 
 
 def test_bytes_of_every_value_come_back_through_it(argv):
