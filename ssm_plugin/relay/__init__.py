@@ -20,6 +20,10 @@ session of either half are those of all tunnels. ``relay`` runs the command sess
 the runner of the port session for SSH and ``local_ports`` that for tunnels; ``choice`` says whether
 a tunnel may be fast at all.
 
+Once both ends of a connection have been told, our side lets go of its stream. The relay then keeps
+what a target that had ended first has not taken yet, for as long as it goes on taking some: one
+that takes nothing for a lease (the time without a word from us after which a relay ends) is reset.
+
 The relay ends with its session, whose end kills it; with its standard output or its parent, if it
 is the agent that ends; and, should we have been killed, once it has heard nothing from us for
 longer than any connection takes to be resumed. It opens no file. To other users of the node it is

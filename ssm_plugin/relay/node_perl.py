@@ -72,7 +72,11 @@ sub read_up {
     my ($s) = @_;
     my $size = sysread($s->{up}, my $data, 65536);
     return if !defined $size && later();
-    return drop($s) if !$size;
+    if (!$size) {
+        # The rest of an upload that is whole is still for a target that has ended before.
+        my $owed = $s->{target} && $s->{up_ended} && $s->{down_ended};
+        return $owed ? hang_up($s) : drop($s);
+    }
     $heard = now() if $s->{id};
     $s->{got} .= $data;
     while ($s->{up} && length($s->{got}) >= 3) {
@@ -174,7 +178,7 @@ sub write_target {
 }
 sub count {
     my ($s, $size) = @_;
-    $s->{taken} += $size;
+    @$s{"taken", "since"} = ($s->{taken} + $size, now());
     if ($s->{taken} >= $WINDOW / 4) {
         report($s->{id}, "c", $s->{taken});
         $s->{taken} = 0;
@@ -203,18 +207,23 @@ sub close_target {
     my ($s, $reset) = @_;
     my $sock = delete $s->{target};
     $s->{deaf} = $s->{down_ended} = 1;
+    delete $streams{$s} if !$s->{up};
     return unless $sock;
     setsockopt($sock, SOL_SOCKET, SO_LINGER, pack("ii", 1, 0)) if $reset;
     close_quietly($sock);
 }
 sub close_quietly { close($_[0]) }
+sub hang_up {
+    my ($s) = @_;
+    close_quietly(delete $s->{up});
+    $s->{since} = now();
+}
 sub drop {
     my ($s) = @_;
     @strangers = grep { $_ != $s } @strangers;
-    delete $streams{$s};
     close_quietly(delete $s->{dialling}) if $s->{dialling};
+    hang_up($s) if $s->{up};
     close_target($s, 1);
-    close_quietly(delete $s->{up});
 }
 sub may_read {
     my ($s) = @_;
@@ -222,7 +231,7 @@ sub may_read {
 }
 sub watch {
     my ($s, $poll) = @_;
-    $poll->mask($s->{up} => POLLIN);
+    $poll->mask($s->{up} => POLLIN) if $s->{up};
     $poll->mask($s->{dialling} => POLLOUT) if $s->{dialling};
     return unless $s->{target};
     my $mask = may_read($s) ? POLLIN : 0;
@@ -293,8 +302,10 @@ while (getppid() == $parent && now() - $heard < $lease) {
     $poll->poll(1);
     exit 0 if $poll->events(\*STDOUT) & $GONE;
     for (@listeners) { accept_one($_) if $poll->events($_) }
-    for (@now) { attend($_, $poll) if $_->{up} }
+    for (@now) { attend($_, $poll) if $streams{$_} }
     for (my @all = @strangers) { drop($_) if now() - $_->{since} >= $SILENCE }
+    # Targets that are owed the rest, but take nothing of it.
+    for (grep { !$_->{up} } values %streams) { drop($_) if now() - $_->{since} >= $lease }
 }
 exit 0;
 '''

@@ -76,7 +76,9 @@ class Stream(object):
                 return
             data = b""
         if not data:
-            return self.drop()
+            # The rest of an upload that is whole is still for a target that has ended before.
+            owed = self.target and self.up_ended and self.down_ended
+            return self.hang_up() if owed else self.drop()
         if self.id:
             heard = now()
         self.got.extend(data)
@@ -165,7 +167,7 @@ class Stream(object):
             self.close_target(False)
 
     def count(self, size):
-        self.taken += size
+        self.taken, self.since = self.taken + size, now()
         if self.taken >= WINDOW // 4:
             tell(self.id, "c", str(self.taken).encode("ascii"))
             self.taken = 0
@@ -199,18 +201,24 @@ class Stream(object):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             want(sock.fileno(), None, None)
             sock.close()
+        if self.up is None:
+            streams.discard(self)
+
+    def hang_up(self):
+        want(self.up.fileno(), None, None)
+        self.up.close()
+        self.up, self.since = None, now()
 
     def drop(self):
         if self in strangers:
             strangers.remove(self)
-        streams.discard(self)
+        if self.up:
+            self.hang_up()
         self.close_target(True)
-        want(self.up.fileno(), None, None)
-        self.up.close()
-        self.up = None
 
     def watch(self):
-        want(self.up.fileno(), IN, self.read_up)
+        if self.up:
+            want(self.up.fileno(), IN, self.read_up)
         if self.target:
             mask = IN if self.may_read() else 0
             if self.waiting or self.up_ended and not self.deaf:
@@ -307,6 +315,10 @@ def run():
                 watched[fd][1](events)
         for stream in strangers[:]:
             if now() - stream.since >= SILENCE:
+                stream.drop()
+        for stream in [one for one in streams if one.up is None]:
+            # It is owed the rest, but takes nothing of it.
+            if now() - stream.since >= LEASE:
                 stream.drop()
 
 listeners = listen()
