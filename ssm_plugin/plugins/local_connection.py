@@ -33,6 +33,7 @@ class Connection:
         "held",
         "scheduled",
         "output_ended",
+        "cut",
         "dropped",
         "written",
         "moved_at",
@@ -49,6 +50,7 @@ class Connection:
         self.held = 0  # bytes that the peer has not taken
         self.scheduled = False  # at the writer
         self.output_ended = False  # nothing more will come for it
+        self.cut = False  # what came is not all: its peer is told no end
         self.dropped = False  # nobody takes what comes
         self.written = False  # the writer is done with it
         self.moved_at = now  # when data for it last came or went

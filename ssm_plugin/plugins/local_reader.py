@@ -354,7 +354,7 @@ class LocalReader:
         for connection in self._connections:
             # A peer must not take the end of the session for the end of its data. An agent's
             # targets see a plain end.
-            if self._linger and not connection.written:
+            if self._linger and (connection.cut or not connection.written):
                 connection.reset()
             connection.closed = True
             if connection.sock is not None:

@@ -69,6 +69,14 @@ class LocalWriter:
             connection.output_ended = True
             self._schedule(connection)
 
+    def cut(self, connection: Connection) -> None:
+        """Write what was put, and tell no end after it: there is one only if it was told before.
+        Whoever gets it from ``done`` resets it."""
+        with self._lock:
+            if not connection.output_ended:
+                connection.cut = connection.output_ended = True
+            self._schedule(connection)
+
     def drop(self, connection: Connection) -> None:
         """Forget what was put: the connection is over for its peer."""
         with self._lock:
@@ -126,12 +134,13 @@ class LocalWriter:
             dropped = connection.dropped
             if dropped and rest:
                 self._holdings.left(rest)
-            connection.written = connection.output_ended and (dropped or not rest)
+            written = connection.output_ended and (dropped or not rest)
             if rest and not dropped:
                 self._schedule(connection)
-        if connection.written and not dropped:
+        if written and not dropped and not connection.cut:
             self._end(connection.sock)
-        if connection.written or dropped:
+        connection.written = written  # from now on it may be closed
+        if written or dropped:
             self._done.put(connection)
 
     def _write(self, connection: Connection, sock: Optional[socket.socket]) -> bool:

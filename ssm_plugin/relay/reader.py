@@ -52,7 +52,10 @@ class RelayReader(LocalReader):
             if not connection.broken:
                 self._streams.break_off(connection)
             self._close(connection)
-        elif connection.written and (connection.broken or connection.input_ended_at is not None):
+        elif connection.written and connection.broken:
+            connection.reset()
+            self._close(connection)
+        elif connection.written and connection.input_ended_at is not None:
             self._close(connection)
         elif connection.dropped:
             self._writer.drop(connection)

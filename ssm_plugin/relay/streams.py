@@ -174,13 +174,9 @@ class RelayStreams(MuxStreams):
     def _break(
         connection: RelayConnection, writer: LocalWriter, inbox: "Inbox[Optional[Connection]]"
     ) -> None:
-        """What has arrived is still written."""
+        """What has arrived is still written; the reader then resets the connection."""
         connection.broken = True
-        if connection.held:
-            writer.end(connection)
-        else:
-            connection.reset()
-            writer.drop(connection)
+        writer.cut(connection)
         # A writer that has told the end before does not look at it again.
         inbox.put(connection)
 

@@ -336,3 +336,20 @@ def test_what_is_kept_counts_only_above_the_reserve():
     assert sum(told) == RESERVE + 10 + LOW_WATER + 1 and not holdings.is_full
     holdings.left(LOW_WATER + 1)
     assert sum(told) == RESERVE + LOW_WATER + 11
+
+
+def test_what_is_cut_is_written_without_an_end_and_one_that_was_told_before_stays(threads):
+    cut, reading = threads.pair()
+    ended, other = threads.pair()
+    with reading, other:
+        threads.put(cut, b"a part")
+        threads.writer.cut(cut)
+        threads.put(ended, b"all")
+        threads.writer.end(ended)
+        threads.writer.cut(ended)
+        assert read_all(other) == b"all"
+        wait_until(lambda: cut.written)
+        assert reading.recv(100) == b"a part"
+        reading.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            reading.recv(100)
