@@ -139,16 +139,25 @@ def data_frames(data: Buffer, size: int) -> bytes:
 
 
 class Credit:
-    """Of what we send: ``left`` bytes may go."""
+    """Of what we send: ``left`` bytes may go.
+
+    One thread spends while another grants. A sum that both change could lose a change; so each has
+    one of its own.
+    """
 
     def __init__(self) -> None:
-        self.left = WINDOW
+        self._spent = 0
+        self._granted = WINDOW
+
+    @property
+    def left(self) -> int:
+        return self._granted - self._spent
 
     def spend(self, size: int) -> None:
-        self.left -= size
+        self._spent += size
 
     def grant(self, size: int) -> None:
-        self.left += size
+        self._granted += size
 
 
 class Taken:

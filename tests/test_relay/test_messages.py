@@ -1,6 +1,8 @@
 """The decoder of what comes down, the frames that go up, and what is told of room."""
 
 import binascii
+import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.relay import messages
-from ssm_plugin.relay.messages import PORTION, DownDecoder, Message, Taken
+from ssm_plugin.relay.messages import PORTION, WINDOW, Credit, DownDecoder, Message, Taken
 
 TOKEN = "00ff"
 GREETING = b"\n@00ff 4711\n"
@@ -93,3 +95,27 @@ def test_room_is_told_in_portions_and_all_of_it():
     taken = Taken()
     told = [taken.add(size) for size in (1, PORTION - 2, 1, PORTION + 5)]
     assert told == [0, 0, PORTION, PORTION + 5]
+
+
+@pytest.fixture
+def restless_threads():
+    """They take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_one_thread_may_spend_while_another_grants(restless_threads):
+    credit = Credit()
+    threads = [threading.Thread(target=many, args=(do,)) for do in (credit.spend, credit.grant)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert credit.left == WINDOW
+
+
+def many(do):
+    for _ in range(100000):
+        do(1)
