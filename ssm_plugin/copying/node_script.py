@@ -127,11 +127,12 @@ w=$(tail -c @TRAILER@ "$p"); shorten $n
 [ "$w" != @GIVEN_UP@ ] || exit 1
 g=$(digest <"$p")
 [ "$g" = "$w" ] || { rm -f "$p"; say "its SHA-256 at the node is $g, and here $w"; }
+m=$6
+[ "$7" ] || m=$(printf %o $((0$m & ~0$u)))
 """
 
 _FILE = """\
-m=$6 q=
-[ "$7" ] || m=$(printf %o $((0$m & ~0$u)))
+q=
 if [ -f "$d" ]; then [ "$7" ] || m=$(state %a %Lp "$d") || m=$6; q=$(state %u:%g %u:%g "$d"); fi
 [ -z "$q" ] || chown "$q" "$p" 2>/dev/null
 chmod "$m" "$p" || exit 1
@@ -140,10 +141,14 @@ mv -f "$p" "$d" || exit 1
 """
 
 # A directory that is not there yet takes one rename; of others, many files share one.
+# GNU tar ignores the umask for root, and busybox tar for all. A chmod for neither u, g nor o leaves
+# out the bits of its umask: here all but those that are to go.
+# The tar says 700 for its root (see ``tree.tar_of``), which gets its mode last.
 _TREE = """\
 T=-T; mkdir "$t.1" || exit 1
 mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
 (umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || exit 1
+[ "$7" ] || (umask "$(printf %o $((0777 & ~0$u)))"; chmod -R -- -rwx "$t") || exit 1
 put() { w=$1; shift; [ $# = 0 ] || mv -f "$@" "$w/"; }
 merge() (
 [ -z "$P" ] || { R=$R.r; touch -r "$1" "$R"; }
@@ -161,7 +166,7 @@ put "$w" "$@" || exit 1
 [ -z "$P" ] || { touch -r "$R" "$w"; rm -f "$R"; }
 )
 P=$7 R=$p
-[ ! -d "$d" ] && mv $T -f "$t" "$d" 2>/dev/null || merge "$t" "$d" || exit 1
+[ ! -d "$d" ] && chmod "$m" "$t" && mv $T -f "$t" "$d" 2>/dev/null || merge "$t" "$d" || exit 1
 rm -f "$p"
 """
 

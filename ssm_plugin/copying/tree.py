@@ -36,7 +36,8 @@ def tree_size(root: str) -> int:
 
 
 def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
-    """The tar of a directory, in pieces; the same each time as long as the directory is.
+    """The tar of a directory, in pieces; the same each time as long as the directory is. Its root
+    is 0700, so that nobody else reaches what is unpacked before it is in place.
 
     :raises CopyFailed: for what cannot be read, or changes meanwhile
     """
@@ -45,6 +46,7 @@ def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
         info.mode, info.mtime = status.st_mode & MODE, int(status.st_mtime)
         if stat.S_ISDIR(status.st_mode):
             info.type = tarfile.DIRTYPE
+            info.mode = stat.S_IRWXU if name == "." else info.mode
             yield _block(info)
         elif stat.S_ISREG(status.st_mode):
             yield from _tar_of_file(path, info, skipped)

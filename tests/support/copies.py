@@ -47,13 +47,14 @@ class Copies:
 
 
 class ScriptNode:
-    """What stands in for a node: its ``shell``, and its ``tools`` where not all are there."""
+    """What stands in for a node: its ``shell``, and its ``tools`` where not all are there, or
+    where one ``program`` is all of them."""
 
-    def __init__(self, shell=("sh",), tools=None, folder=None):
+    def __init__(self, shell=("sh",), tools=None, folder=None, program=None):
         self._shell = [shutil.which(shell[0])] + list(shell[1:])
         self._environ = dict(os.environ)
         if tools is not None:
-            self._environ["PATH"] = folder_of(tools, folder)
+            self._environ["PATH"] = folder_of(tools, folder, program)
 
     def run(self, work):
         """Let a ``Download`` or ``Upload`` have its command; status and stderr of it."""
@@ -92,10 +93,10 @@ def _feed(stdin, work):
         pass  # the command wants no more
 
 
-def folder_of(tools, folder):
+def folder_of(tools, folder, program=None):
     os.makedirs(str(folder), exist_ok=True)
     for tool in tools:
-        found = sys.executable if tool == "python3" else shutil.which(tool)
+        found = sys.executable if tool == "python3" else shutil.which(program or tool)
         os.symlink(found, os.path.join(str(folder), tool))
     return str(folder)
 
