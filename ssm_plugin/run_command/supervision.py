@@ -8,7 +8,7 @@ import queue
 import signal
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Set
+from typing import Callable, Deque, Dict, Iterable, List, Optional, Sequence, Set
 
 from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
@@ -218,6 +218,8 @@ class Supervision:
         if self._signal is None and not self._stop_reason:
             self._slots += max(0, len(others) - 1)
             self._waiting.extendleft(reversed(others))
+        else:
+            self._drop(others)
 
     # Following
 
@@ -341,11 +343,15 @@ class Supervision:
             return
         self._stop_reason = limit
         dropped, self._waiting = self._waiting, deque()
-        for shipment in dropped:
-            for node in shipment.nodes:
-                self._results.judged(node, stopped(node.name, limit))
+        self._drop(dropped)
         for command in self._commands.values():
             self._cancel(command, command.not_sent(), Cause(failed=limit))
+
+    def _drop(self, shipments: Iterable[Shipment]) -> None:
+        """They are not sent any more, so nothing else would bring their nodes a result."""
+        for shipment in shipments:
+            for node in shipment.nodes:
+                self._results.judged(node, self._not_begun(node))
 
     def _take_signal(self, event: Signalled) -> None:
         if event.signum == signal.SIGHUP and self._signal is None:
@@ -369,12 +375,17 @@ class Supervision:
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 
+    def _not_begun(self, node: Found) -> Verdict:
+        if self._stop_reason and self._signal is None:
+            return stopped(node.name, self._stop_reason)
+        return signalled(node.name, self._signal or int(signal.SIGTERM), ran=False)
+
     def _without_result(self, node: Found) -> Verdict:
         """Of what a signal kept from beginning, or what was not waited for."""
         signum = self._signal or int(signal.SIGTERM)
         command_id = self._results.command_of(node)
         if command_id is None:
-            return signalled(node.name, signum, ran=False)
+            return self._not_begun(node)
         if self._is_detached:
             return left_behind(node.name, signum, command_id)
         return given_up(node.name, signum)
