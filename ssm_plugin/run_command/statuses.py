@@ -1,5 +1,6 @@
 """What the service says of a command on a node, in words, and the exit status that it means."""
 
+import signal
 from typing import Dict, Optional
 
 from ..errors import SessionInterrupted, SessionLost, SsmPluginError
@@ -114,8 +115,20 @@ def left_behind(name: str, signum: int, command_id: str) -> Verdict:
     return Verdict(128 + signum, reason, _interrupted(name, reason, 128 + signum))
 
 
-def stopped(name: str, failed: int) -> Verdict:
-    return _not_begun(name, "%d had failed" % failed)
+def not_sent(name: str, signum: Optional[int], failed: int) -> Verdict:
+    """Of what was not sent any more, after a signal or so many failures."""
+    if failed and signum is None:
+        return _not_begun(name, "%d had failed" % failed)
+    return signalled(name, signum or int(signal.SIGTERM), ran=False)
+
+
+def without_result(
+    name: str, signum: int, command_id: Optional[str], is_detached: bool
+) -> Verdict:
+    """Of what a signal kept from beginning, or what was not waited for."""
+    if command_id is None:
+        return signalled(name, signum, ran=False)
+    return left_behind(name, signum, command_id) if is_detached else given_up(name, signum)
 
 
 def not_chosen(name: str, details: str) -> Verdict:

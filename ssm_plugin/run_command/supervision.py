@@ -8,7 +8,7 @@ import queue
 import signal
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Set
 
 from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
@@ -34,6 +34,7 @@ from .events import (
 )
 from .following import Interval, SentCommand
 from .output import Fetched
+from .patience import may_repeat
 from .results import Results
 from .sending import Shipment, at_once, split
 from .statuses import (
@@ -41,12 +42,10 @@ from .statuses import (
     NOBODY,
     Cause,
     Verdict,
-    given_up,
-    left_behind,
     not_chosen,
-    signalled,
-    stopped,
+    not_sent,
     verdict,
+    without_result,
 )
 
 # Seconds without any end, after a signal, before we leave without those that still run.
@@ -85,7 +84,7 @@ class Supervision:
         self._errands, self._limits = errands, limits
         self._streams, self._events, self._progress = streams, events, progress
         self._say, self._complain = say, complain
-        self._sending = 0
+        self._is_sending = False
         self._commands: Dict[str, SentCommand] = {one.command_id: one for one in attached}
         for one in attached:
             self._results.sent(one.command_id, one.nodes)
@@ -114,8 +113,11 @@ class Supervision:
         if self._failure is not None:
             raise self._failure
         self._tell_ids()
+        signum = self._signal or int(signal.SIGTERM)
         for node in self._results.unknown():
-            self._results.judged(node, self._without_result(node))
+            command_id = self._results.command_of(node)
+            found = without_result(node.name, signum, command_id, self._is_detached)
+            self._results.judged(node, found)
         return FleetOutcome(self._results.all(), self._signal)
 
     def _go_on(self) -> None:
@@ -133,9 +135,14 @@ class Supervision:
 
     @property
     def _is_left(self) -> bool:
-        if self._is_detached and not self._sending:
+        if self._is_detached and not self._is_sending and not self._waiting:
             return True
         return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+    @property
+    def _is_ending(self) -> bool:
+        """Nothing more is sent."""
+        return bool(self._stop_reason) or (self._signal is not None and not self._is_detached)
 
     def _patience(self) -> Optional[float]:
         now = time.monotonic()
@@ -185,24 +192,31 @@ class Supervision:
     # Sending
 
     def _send_some(self) -> None:
-        while self._waiting and len(self._commands) + self._sending < self._slots:
-            self._sending += 1
+        """One after the other: what waits here can still be kept from being sent."""
+        if self._is_sending:
+            return
+        if self._waiting and len(self._commands) < self._slots:
+            self._is_sending = True
             self._errands.send(self._waiting.popleft())
+        else:
+            self._tell_ids()
 
     def _take_sent(self, event: Sent) -> None:
-        self._sending -= 1
+        self._is_sending = False
         shipment, command_id = event
         ids = [node.target for node in shipment.nodes]
         command = SentCommand(command_id, ids, bool(shipment.targets), shipment.concurrency)
         self._commands[command_id] = command
         self._results.sent(command_id, ids)
         self._untold.append(command_id)
-        if not self._sending or self._is_detached:
+        if self._is_detached:
             self._tell_ids()
         if not self._is_looking:
             self._look_at = time.monotonic() + self._interval.first
         if self._signal is not None and not self._is_detached:
             self._cancel_whole(command, self._signal)
+        elif self._stop_reason:
+            self._cancel(command, command.not_sent(), Cause(failed=self._stop_reason))
 
     def _tell_ids(self) -> None:
         """Once for all that were sent together."""
@@ -211,15 +225,17 @@ class Supervision:
             self._say("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
 
     def _take_refusal(self, event: NotSent) -> None:
-        self._sending -= 1
-        wrong, others = split(event.shipment, event.error)
+        self._is_sending = False
+        shipment, error = event
+        wrong, others = split(shipment, error)
+        if self._is_ending and may_repeat(error) and not error.uncertain:
+            wrong, others = [], [shipment]  # nothing is wrong, it only was not tried again
         for node in wrong:
-            self._fail(node, str(event.error), event.error)
-        if self._signal is None and not self._stop_reason:
-            self._slots += max(0, len(others) - 1)
-            self._waiting.extendleft(reversed(others))
-        else:
-            self._drop(others)
+            self._fail(node, str(error), error)
+        self._slots += max(0, len(others) - 1)
+        self._waiting.extendleft(reversed(others))
+        if self._is_ending:
+            self._drop_waiting()
 
     # Following
 
@@ -339,24 +355,26 @@ class Supervision:
 
     def _stop(self, limit: int) -> None:
         """Nothing more is begun; what runs goes on."""
+        self._stop_reason = limit
+        self._drop_waiting()
+        self._errands.stop_sending()
         if self._signal is not None:
             return
-        self._stop_reason = limit
-        dropped, self._waiting = self._waiting, deque()
-        self._drop(dropped)
         for command in self._commands.values():
             self._cancel(command, command.not_sent(), Cause(failed=limit))
 
-    def _drop(self, shipments: Iterable[Shipment]) -> None:
-        """They are not sent any more, so nothing else would bring their nodes a result."""
-        for shipment in shipments:
-            for node in shipment.nodes:
-                self._results.judged(node, self._not_begun(node))
+    def _drop_waiting(self) -> None:
+        """With a result for each node, as nothing else would bring it one."""
+        while self._waiting:
+            for node in self._waiting.popleft().nodes:
+                self._results.judged(node, not_sent(node.name, self._signal, self._stop_reason))
 
     def _take_signal(self, event: Signalled) -> None:
         if event.signum == signal.SIGHUP and self._signal is None:
             self._signal, self._is_detached = event.signum, True
-            self._waiting.clear()
+            # What there is room for is sent all the same.
+            room = max(0, self._slots - len(self._commands) - self._is_sending)
+            self._waiting = deque(list(self._waiting)[:room])
             self._leave_at = time.monotonic() + LEAVE_LIMIT
         elif self._signal is None:
             self._signal = event.signum
@@ -367,28 +385,13 @@ class Supervision:
                 self._leave_at = 0.0
 
     def _end(self, signum: int) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         self._errands.stop_sending()
         for command in self._commands.values():
             self._cancel_whole(command, signum)
         self._look_soon()
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
-
-    def _not_begun(self, node: Found) -> Verdict:
-        if self._stop_reason and self._signal is None:
-            return stopped(node.name, self._stop_reason)
-        return signalled(node.name, self._signal or int(signal.SIGTERM), ran=False)
-
-    def _without_result(self, node: Found) -> Verdict:
-        """Of what a signal kept from beginning, or what was not waited for."""
-        signum = self._signal or int(signal.SIGTERM)
-        command_id = self._results.command_of(node)
-        if command_id is None:
-            return self._not_begun(node)
-        if self._is_detached:
-            return left_behind(node.name, signum, command_id)
-        return given_up(node.name, signum)
 
 
 def _cut_line(name: str, streams: Sequence[str]) -> str:

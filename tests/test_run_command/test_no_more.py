@@ -8,7 +8,7 @@ import pytest
 
 from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan
 from ssm_plugin.run_command import supervision
-from ssm_plugin.run_command.events import CallEvent, NotSent, OutputCame
+from ssm_plugin.run_command.events import CallEvent, NotSent, OutputCame, Sent
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.nodes import ALONE, WEB, many, service_with
 
@@ -88,3 +88,76 @@ def test_a_refusal_that_comes_after_a_signal_leaves_the_others_with_a_result(wai
         assert ran.outcome.status == 130
         assert ran.reasons[0] == "not begun: signal 2 came"
         assert "InvalidInstanceId" in ran.reasons[1]
+
+
+# --- What has not been sent yet
+
+
+def sent_to(service):
+    return [len(one.request.instance_ids) for one in service.run_command.engine.commands.values()]
+
+
+def test_after_a_signal_nothing_more_is_sent(waits_for_ever):
+    with service_with(*many(101)) as service:
+        events, plan = SignalBefore(signal.SIGINT, Sent), FleetPlan(3)
+        ran = Ran(run_command(service), many(101), "sleep", "100.375", events=events, plan=plan)
+        assert sent_to(service) == [50]
+        assert ran.statuses == [130] * 101
+        assert ran.reasons[50:] == ["not begun: signal 2 came"] * 51
+
+
+def test_once_too_many_have_failed_nothing_more_is_sent():
+    with service_with(*many(101)) as service:
+        events, plan = AfterAnEnd(Sent, 2), FleetPlan(3, ErrorLimit(1))
+        ran = Ran(run_command(service), many(101), *FIRST_FAILS, events=events, plan=plan)
+        assert sent_to(service) == [50, 50]
+        assert ran.reasons[100] == "not begun: 1 had failed"
+
+
+def test_what_turns_out_to_be_sent_once_too_many_have_failed_is_cancelled():
+    script = FIRST_FAILS[2] + "; exec sleep 100.625"
+    with service_with(*many(51)) as service:
+        events, plan = AfterAnEnd(Sent, 2), FleetPlan(2, ErrorLimit(1))
+        argv = ("sh", "-c", script, FIRST_FAILS[3])
+        ran = Ran(run_command(service), many(51), *argv, events=events, plan=plan)
+        assert ran.statuses == [5] + [255] * 50
+        assert ran.reasons[50] in ("not begun: 1 had failed", "cancelled: 1 had failed")
+
+
+class ThrottlesWhatFollows(queue.Queue):
+    """From the first command on that was sent, the service takes no more of them."""
+
+    def __init__(self, service):
+        super().__init__()
+        self._service = service
+
+    def put(self, event, *options):
+        if is_told(event, Sent):
+            self._service.answer_with("SendCommand", "ThrottlingException", "slow", times=10000)
+        super().put(event, *options)
+
+
+def test_what_was_throttled_is_not_sent_once_too_many_have_failed():
+    with service_with(*many(51)) as service:
+        events, plan = ThrottlesWhatFollows(service), FleetPlan(2, ErrorLimit(1))
+        ran = Ran(run_command(service), many(51), *FIRST_FAILS, events=events, plan=plan)
+        assert sent_to(service) == [50]
+        assert ran.reasons[50] == "not begun: 1 had failed"
+
+
+def test_a_lost_terminal_keeps_nothing_from_being_sent_that_there_is_room_for():
+    with service_with(*many(151)) as service:
+        events, plan = SignalBefore(signal.SIGHUP, Sent), FleetPlan(3)
+        ran = Ran(run_command(service), many(151), "sleep", "100.875", events=events, plan=plan)
+        assert sent_to(service) == [50, 50, 50]
+        assert "goes on at AWS" in ran.reasons[149]
+        assert ran.reasons[150] == "not begun: signal 1 came"
+
+
+@pytest.mark.parametrize("parallel, lines", [(3, 1), (1, 3)])
+def test_the_ids_of_all_that_is_sent_together_are_one_line(capfd, parallel, lines):
+    with service_with(*many(101)) as service:
+        Ran(run_command(service, quiet=False), many(101), "true", plan=FleetPlan(parallel))
+        said = capfd.readouterr().err
+        assert said.count("--attach") == lines
+        assert all(one in said for one in service.run_command.engine.commands)
