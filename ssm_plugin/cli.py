@@ -20,6 +20,7 @@ TOO_LITTLE = (
     "raise the limits (ulimit -n, ulimit -v)\n"
 )
 FAILURE = 255
+INTERRUPTED = 130
 
 # New objects before Python looks for circles among them. Its own 700 make a hundred such searches
 # while the program loads, and each finds nothing.
@@ -37,6 +38,7 @@ def main() -> int:
     try:
         import gc
 
+        _reserve_standard_streams()
         gc.set_threshold(GARBAGE_THRESHOLD)
         from . import unpacked
 
@@ -47,8 +49,23 @@ def main() -> int:
     except (OSError, ImportError, MemoryError) as error:
         if not _is_shortage(error):
             raise
+    except KeyboardInterrupt:  # while the program is loaded; later, each command deals with it
+        return INTERRUPTED
     _answer(TOO_LITTLE, 2)
     return FAILURE
+
+
+def _reserve_standard_streams() -> None:
+    """Open what is closed of 0, 1 and 2 on /dev/null, before anything else is opened. The next file
+    or socket would get that number, and be read as the session's input, or have its output written
+    into it."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))
 
 
 def _is_shortage(error: BaseException) -> bool:

@@ -29,7 +29,6 @@ log = logs.logger(__name__)
 
 def run(name: str, arguments: List[str]) -> int:
     """Run the command of that module; returns its exit status."""
-    reserve_standard_streams()
     sys.setswitchinterval(SWITCH_INTERVAL)
     lighten_the_library()
     status = _run(name, arguments)
@@ -47,18 +46,6 @@ def check_status_setting(environ: Mapping[str, str]) -> None:
             "%s: %r is not known: %s always gives status 0, without the variable the status says "
             "how it ended" % (STATUS_VARIABLE, value[:40], LEGACY)
         )
-
-
-def reserve_standard_streams() -> None:
-    """Open what is closed of 0, 1 and 2 on /dev/null. The next socket would get that number, and
-    be read as the session's input, or have its output written into it."""
-    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, mode, closefd=False))
 
 
 def lighten_the_library() -> None:
