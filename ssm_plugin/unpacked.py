@@ -22,7 +22,7 @@ import sys
 import zlib
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 # O_PATH also opens what may be searched, but not be listed, such as other people's /home.
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
@@ -37,10 +37,10 @@ def use() -> None:
     if not os.path.isfile(archive):
         return
     try:
-        codes = _codes_of(os.path.realpath(archive))
+        sys.meta_path.insert(0, Finder(archive, _codes_of(os.path.realpath(archive))))
     except (OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
-        return
-    sys.meta_path.insert(0, Finder(archive, codes))
+        if sys.version_info < (3, 10):
+            sys.meta_path.insert(0, SourceFinder(archive, Sources(archive)))
 
 
 class Codes:
@@ -77,7 +77,7 @@ class Codes:
 class Finder:
     """Finds and loads the modules whose ``codes`` it has."""
 
-    def __init__(self, archive: str, codes: Codes) -> None:
+    def __init__(self, archive: str, codes: "Union[Codes, Sources]") -> None:
         self._archive = archive
         self._codes = codes
 
@@ -108,6 +108,27 @@ class Finder:
         file = os.path.relpath(sys.modules[name].__spec__.origin, self._archive)  # type: ignore
         source: bytes = sys.modules[__name__].__loader__.get_data(file)  # type: ignore
         return source.decode("utf-8")
+
+
+class Sources:
+    """Codes that are compiled when they are asked for, as Python itself does with modules in a zip.
+    But up to 3.9 it does so without telling that a module is still being loaded: a second thread
+    that wants something from that one finds half of it."""
+
+    def __init__(self, archive: str) -> None:
+        self._archive = archive
+
+    def get(self, file: str) -> bytes:
+        try:
+            source = sys.modules[__name__].__loader__.get_data(file)  # type: ignore
+        except OSError:
+            return b""
+        path = os.path.join(self._archive, file)
+        return marshal.dumps(compile(source, path, "exec", dont_inherit=True))
+
+
+class SourceFinder(Finder):
+    """Without a cache."""
 
 
 def cache_folder() -> str:

@@ -183,6 +183,78 @@ def test_without_a_place_for_it_all_comes_from_the_file(
     assert not os.path.exists("/nowhere")
 
 
+STREAMS = """
+import os, sys
+archive, told = sys.argv[1:]
+sys.path.insert(0, archive)
+from ssm_plugin import cli
+sys.argv = ["ssm-plugin", "shell", "--help"]
+cli.main()
+with open(told, "w") as file:
+    file.write(" ".join(os.readlink("/proc/self/fd/%d" % fd) for fd in range(3)))
+"""
+
+
+def test_it_is_never_taken_for_a_standard_stream_that_is_closed(
+    cache: CodeCache, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    words = [sys.executable, "-c", STREAMS, str(cache.program), str(told)]
+    for _ in ("filled", "used"):
+        closing = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+        assert subprocess.call(closing + words, env=cache.environ, timeout=TIME_LIMIT) == 0
+        assert told.read_text() == "/dev/null /dev/null /dev/null"
+    assert cache.entry
+
+
+SLOW = """
+import ssm_plugin
+ssm_plugin.begun.set()
+ssm_plugin.go_on.wait(10)
+value = 7
+"""
+TWO_IMPORT = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+import ssm_plugin
+from ssm_plugin import unpacked
+unpacked.use()
+ssm_plugin.begun, ssm_plugin.go_on = threading.Event(), threading.Event()
+
+def take():
+    from ssm_plugin.slow import value
+    print(value)
+
+one, other = threading.Thread(target=take), threading.Thread(target=take)
+one.start()
+ssm_plugin.begun.wait(10)
+other.start()
+other.join(0.3)  # where it does not wait, it has failed by now
+ssm_plugin.go_on.set()
+one.join()
+other.join()
+"""
+
+
+@pytest.mark.parametrize("more", [{}, {"XDG_CACHE_HOME": "/dev/null/x"}], ids=["with", "without"])
+def test_a_thread_waits_for_a_module_that_another_one_is_loading(
+    cache: CodeCache, tmp_path: Path, more: Dict[str, str]
+) -> None:
+    """Up to Python 3.9, what imports from a zip file does not see to that."""
+    copy = tmp_path / "ssm-plugin"
+    shutil.copy(str(cache.program), str(copy))
+    with zipfile.ZipFile(str(copy), "a") as archive:
+        archive.writestr("ssm_plugin/slow.py", SLOW)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_IMPORT, str(copy)],
+        env=dict(cache.environ, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=TIME_LIMIT,
+    )
+    assert done.stdout == b"7\n7\n"
+
+
 def almost_full() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
 
