@@ -239,7 +239,7 @@ def environment_credentials(environ: Mapping[str, str] = os.environ) -> Optional
     secret_key = environ.get("AWS_SECRET_ACCESS_KEY")
     if not secret_key:
         raise NoCredentialsError(  # our own environment stays as it is
-            "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY: set both or neither"
+            "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not: set both or neither"
         )
     return checked(
         "the environment",

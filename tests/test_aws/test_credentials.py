@@ -203,7 +203,7 @@ def test_a_source_that_fails_may_heal(home):
 
 def test_half_a_pair_of_keys_is_an_error(home):
     home.environ["AWS_ACCESS_KEY_ID"] = "AKIAENV"
-    assert "without AWS_SECRET_ACCESS_KEY" in _refused(home)
+    assert "AWS_SECRET_ACCESS_KEY is not: set both or neither" in _refused(home)
     path = home.credentials("[p]\naws_access_key_id = AKIAP\n")
     assert "aws_secret_access_key is missing in profile 'p' of %s" % path in _refused(home, "p")
 
