@@ -336,9 +336,10 @@ class _Part(_Sink):
         new = self._part.path + ".d"
         remove_tree(new)
         try:
+            unpacking = Unpacking(new, preserve, skipped, check)
             with self._part.reader() as tar:
-                Unpacking(new, preserve, skipped, check).run(tar)
-            put_in_place(new, self.name, preserve)
+                unpacking.run(tar)
+            put_in_place(new, self.name, preserve, unpacking.mode)
         finally:
             remove_tree(new)
         self._part.remove()

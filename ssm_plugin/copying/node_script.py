@@ -144,12 +144,24 @@ mv -f "$p" "$d" || exit 1
 # GNU tar ignores the umask for root, and busybox tar for all. A chmod for neither u, g nor o leaves
 # out the bits of its umask: here all but those that are to go.
 # The tar says 700 for its root (see ``tree.tar_of``), which gets its mode last.
+# ``keep`` gives new files the modes and owners of those that they replace: the owner first, since
+# a change of it takes bits away. Nobody else gets into the tree meanwhile.
 _TREE = """\
 T=-T; mkdir "$t.1" || exit 1
 mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
 (umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || exit 1
 [ "$7" ] || (umask "$(printf %o $((0777 & ~0$u)))"; chmod -R -- -rwx "$t") || exit 1
-put() { w=$1; shift; [ $# = 0 ] || mv -f "$@" "$w/"; }
+rights() { stat -L -c "%a %u:%g" -- "$@" 2>/dev/null || stat -L -f "%Lp %u:%g" "$@" 2>/dev/null; }
+keep() (
+for e; do shift
+[ -L "$e" ] || [ ! -f "$e" ] || [ -L "$w/$e" ] || [ ! -f "$w/$e" ] || set -- "$@" "$e"; done
+[ $# != 0 ] || exit 0
+q=$(cd "$w" && rights "$@") || say "cannot read the modes of what is in $w"
+[ "$(rights "$@")" != "$q" ] || exit 0
+printf '%s\\n' "$q" | for e; do
+read -r m q && { chown "$q" "$e" 2>/dev/null; chmod "$m" "$e"; } || exit 1; done
+)
+put() { w=$1; shift; [ $# = 0 ] || { [ "$P" ] || keep "$@" || return 1; mv -f "$@" "$w/"; }; }
 merge() (
 [ -z "$P" ] || { R=$R.r; touch -r "$1" "$R"; }
 cd "$1" || exit 1; w=$2; set --

@@ -132,12 +132,13 @@ def content_of(file: IO[bytes], path: str, size: int) -> Iterator[bytes]:
 
 class Unpacking:
     """Makes a new directory, ``root``, from a tar. Inside, nothing is reached through a link, and
-    nobody else can change anything: it is 0700 until all is there."""
+    nobody else can read or change anything: it is 0700 until ``put_in_place`` gives it ``mode``."""
 
     def __init__(
         self, root: str, preserve: bool, skipped: Skipped, check: Callable[[], object]
     ) -> None:
         self._root = os.fsencode(root)
+        self.mode = stat.S_IRWXU
         self._preserve = preserve
         self._skipped = skipped
         self._check = check
@@ -228,7 +229,10 @@ class Unpacking:
         return sha.hexdigest()
 
     def _finish(self, path: bytes, member: Member) -> None:
-        os.chmod(path, self._mode(member))
+        if path == self._root:
+            self.mode = self._mode(member)
+        else:
+            os.chmod(path, self._mode(member))
         if self._preserve:
             os.utime(path, ns=(member.mtime, member.mtime))
 
@@ -244,16 +248,18 @@ def _make_room(path: bytes) -> None:
         pass
 
 
-def put_in_place(new: str, destination: str, preserve: bool) -> None:
-    """Rename a directory. Into one that is there already, what is in it: file by file.
+def put_in_place(new: str, destination: str, preserve: bool, mode: int) -> None:
+    """Rename a directory, which gets ``mode``. Into one that is there already, what is in it: file
+    by file.
 
     :raises CopyFailed: if a directory is where a file is to be, or the other way round
     """
     try:
-        if not os.path.isdir(destination):
+        if os.path.isdir(destination):
+            _merge(new, destination, preserve)
+        else:
+            os.chmod(new, mode)
             os.rename(new, destination)
-            return
-        _merge(new, destination, preserve)
     except OSError as error:
         raise _cannot("write", destination, error) from error
 
@@ -264,6 +270,8 @@ def _merge(new: str, old: str, preserve: bool) -> None:
         source, target = os.path.join(new, entry), os.path.join(old, entry)
         there = _type_of(target)
         if _type_of(source) != stat.S_IFDIR:
+            if there == stat.S_IFREG and not preserve:
+                _keep_rights(source, os.lstat(target))
             os.replace(source, target)
         elif there is None:
             _rename_directory(source, target)
@@ -274,6 +282,31 @@ def _merge(new: str, old: str, preserve: bool) -> None:
     if preserve:
         os.utime(old, ns=(times.st_mtime_ns, times.st_mtime_ns))
     os.rmdir(new)
+
+
+def _keep_rights(new: str, old: os.stat_result) -> None:
+    """A new file gets the mode and, from root, the owner of the one that it will replace. It waits
+    in a directory that is nobody else's, so in between they open it to no one."""
+    now = os.lstat(new)
+    if not stat.S_ISREG(now.st_mode) or _rights(now) == _rights(old):
+        return
+    if now.st_nlink > 1:
+        _separate(new)
+    if os.geteuid() == 0:
+        os.chown(new, old.st_uid, old.st_gid)
+    os.chmod(new, stat.S_IMODE(old.st_mode) & MODE)
+
+
+def _rights(status: os.stat_result) -> Tuple[int, int, int]:
+    return status.st_mode, status.st_uid, status.st_gid
+
+
+def _separate(path: str) -> None:
+    """Of several hard links make this one a file of its own: the mode of one is that of all."""
+    descriptor, copy = tempfile.mkstemp(dir=os.path.dirname(path))
+    os.close(descriptor)
+    shutil.copyfile(path, copy)
+    os.replace(copy, path)
 
 
 def _rename_directory(source: str, target: str) -> None:

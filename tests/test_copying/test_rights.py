@@ -7,10 +7,13 @@ import tarfile
 
 import pytest
 
-from ssm_plugin.copying.options import CopyOptions, Skipped
+from ssm_plugin.copying.options import CopyFailed, CopyOptions, Skipped
 from ssm_plugin.copying.tree import remove_tree, tar_of
 from tests.support.copies import ScriptNode
-from tests.test_copying.test_scripts import NEEDED, down, up, write
+from tests.test_copying.test_scripts import NAMES, NEEDED, down, read, up, write
+
+USER = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 TREE = CopyOptions(recursive=True)
 TOOLS = NEEDED + "sha256sum tar chown readlink mkfifo gzip".split()
@@ -92,3 +95,90 @@ def test_a_tree_is_nobody_elses_until_it_is_in_place(tmp_path):
     data = b"".join(tar_of(str(tmp_path / "t"), Skipped()))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert archive.getmember(".").mode == 0o700
+
+
+@both_ways
+def test_a_replaced_file_keeps_its_mode(script_node, places, copy):
+    source, target = places
+    names = [os.fsdecode(name) for name in NAMES] + ["d/.hidden", "d/same"]
+    modes = {name: 0o600 + 0o11 * number % 0o100 for number, name in enumerate(names)}
+    modes["d/same"] = 0o640
+    for name, mode in modes.items():
+        make("%s/t/%s" % (source, name), 0o644)
+        make("%s/t/%s" % (target, name), mode, b"old")
+    make(source + "/t/added", 0o666)
+    copy(script_node, source + "/t", target, TREE)
+    found = {name: mode_of("%s/t/%s" % (target, name)) for name in names}
+    assert found == modes
+    assert {read(os.path.join(target, "t", name)) for name in names} == {b"new"}
+    assert mode_of(target + "/t/added") == 0o666 & ~MASK
+
+
+@both_ways
+def test_so_do_more_files_than_are_put_in_place_together(script_node, places, copy):
+    source, target = places
+    for number in range(450):
+        make("%s/t/%d" % (source, number), 0o644)
+        if number % 3:
+            make("%s/t/%d" % (target, number), 0o600 if number % 2 else 0o660, b"old")
+    copy(script_node, source + "/t", target, TREE)
+    expected = [0o640 if not n % 3 else 0o600 if n % 2 else 0o660 for n in range(450)]
+    assert [mode_of("%s/t/%d" % (target, number)) for number in range(450)] == expected
+
+
+@both_ways
+def test_preserve_brings_the_modes_of_the_source(script_node, places, copy):
+    source, target = places
+    make(source + "/t/a", 0o644)
+    make(target + "/t/a", 0o600, b"old")
+    copy(script_node, source + "/t", target, TREE._replace(preserve=True))
+    assert mode_of(target + "/t/a") == 0o644
+
+
+@both_ways
+def test_a_link_neither_keeps_a_mode_nor_changes_one_elsewhere(script_node, places, copy):
+    source, target = places
+    make(source + "/t/file", 0o644)
+    make(source + "/t/data", 0o644)
+    os.symlink("data", source + "/t/link")
+    os.symlink("none", source + "/t/dangling")
+    make(target + "/secret", 0o600)
+    os.symlink("../secret", target + "/t/file")
+    make(target + "/t/link", 0o600)
+    make(target + "/t/dangling", 0o600)
+    copy(script_node, source + "/t", target, TREE)
+    assert os.readlink(target + "/t/link") == "data"
+    assert os.readlink(target + "/t/dangling") == "none"
+    assert not os.path.islink(target + "/t/file")
+    modes = [mode_of(target + name) for name in ("/secret", "/t/file", "/t/data")]
+    assert modes == [0o600, 0o644 & ~MASK, 0o644 & ~MASK]
+
+
+@pytest.mark.may_skip
+@needs_root
+@both_ways
+@pytest.mark.parametrize("options", [CopyOptions(), TREE], ids=["file", "tree"])
+def test_a_replaced_file_keeps_its_owner(script_node, places, copy, options):
+    source, target = places
+    make(source + "/t/a", 0o644)
+    make(target + "/t/a", 0o600, b"old")
+    os.chown(target + "/t/a", USER, USER)
+    os.chmod(target + "/t/a", 0o4600)  # which a change of the owner takes away
+    if options is TREE:
+        copy(script_node, source + "/t", target, options)
+    else:
+        copy(script_node, source + "/t/a", target + "/t/a", options)
+    status = os.stat(target + "/t/a")
+    assert (status.st_uid, status.st_gid) == (USER, USER)
+    assert mode_of(target + "/t/a") == (0o4600 if copy is up else 0o600)
+    assert read(target + "/t/a") == b"new"
+
+
+def test_a_node_that_cannot_tell_modes_replaces_nothing(places, tmp_path):
+    source, target = places
+    tools = [name for name in TOOLS if name != "stat"]
+    make(source + "/t/a", 0o644)
+    make(target + "/t/a", 0o600, b"old")
+    with pytest.raises(CopyFailed, match="cannot read the modes of what is in .*/to/t"):
+        up(ScriptNode(tools=tools, folder=tmp_path / "bin"), source + "/t", target, TREE)
+    assert read(target + "/t/a") == b"old"

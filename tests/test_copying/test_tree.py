@@ -152,12 +152,34 @@ def test_a_tree_is_put_into_one_that_is_there(tmp_path):
     make(tmp_path / "new", a="1", d__b="2", e__f__c="3")
     make(tmp_path / "old", a="0", d__x="4")
     (tmp_path / "new" / "e").chmod(0o500)
-    put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False)
+    put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False, 0o755)
     assert everything(tmp_path) == [
         "old", "old/a", "old/d", "old/d/b", "old/d/x", "old/e", "old/e/f", "old/e/f/c"]
     assert (tmp_path / "old" / "a").read_text() == "1"
     remove_tree(str(tmp_path / "old"))
     assert everything(tmp_path) == []
+
+
+def test_a_hard_link_does_not_bring_a_replaced_file_the_mode_of_another(tmp_path):
+    make(tmp_path / "new", a="1")
+    os.link(str(tmp_path / "new" / "a"), str(tmp_path / "new" / "b"))
+    make(tmp_path / "old", a="0", b="0")
+    (tmp_path / "old" / "a").chmod(0o600)
+    (tmp_path / "old" / "b").chmod(0o644)
+    put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False, 0o755)
+    found = [(tmp_path / "old" / name).stat().st_mode & 0o777 for name in "ab"]
+    assert found == [0o600, 0o644]
+    assert [(tmp_path / "old" / name).read_text() for name in "ab"] == ["1", "1"]
+    assert everything(tmp_path) == ["old", "old/a", "old/b"]
+
+
+def test_nobody_else_gets_into_a_tree_before_it_is_in_place(tmp_path):
+    root = tmp_path / "new"
+    unpacking = Unpacking(str(root), True, Skipped(), lambda: None)
+    unpacking.run(tar(entry(".", type=tarfile.DIRTYPE, mode=0o777), entry("a", mode=0o666)))
+    assert root.stat().st_mode & 0o777 == 0o700
+    put_in_place(str(root), str(tmp_path / "t"), True, unpacking.mode)
+    assert (tmp_path / "t").stat().st_mode & 0o777 == 0o777
 
 
 @pytest.mark.parametrize("old, said", [("a__x", "Is a directory"), ("d", "not a directory")])
@@ -166,7 +188,7 @@ def test_a_file_and_a_directory_do_not_replace_each_other(tmp_path, old, said):
     make(tmp_path / "old", **{old: "0"})
     before = tree_state(tmp_path / "old").keys()
     with pytest.raises(CopyFailed, match=said):
-        put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False)
+        put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False, 0o755)
     assert before <= tree_state(tmp_path / "old").keys()
 
 
@@ -176,5 +198,5 @@ def test_a_link_to_a_directory_is_not_followed(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "d").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CopyFailed, match="not a directory"):
-        put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False)
+        put_in_place(str(tmp_path / "new"), str(tmp_path / "old"), False, 0o755)
     assert everything(tmp_path / "elsewhere") == ["x"]
