@@ -146,6 +146,8 @@ mv -f "$p" "$d" || exit 1
 # The tar says 700 for its root (see ``tree.tar_of``), which gets its mode last.
 # ``keep`` gives new files the modes and owners of those that they replace: the owner first, since
 # a change of it takes bits away. Nobody else gets into the tree meanwhile.
+# What is taken out of a directory needs one that is writable, and so does a directory that moves to
+# another: its entry .. changes.
 _TREE = """\
 T=-T; mkdir "$t.1" || exit 1
 mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
@@ -164,13 +166,15 @@ read -r m q && { chown "$q" "$e" 2>/dev/null; chmod "$m" "$e"; } || exit 1; done
 put() { w=$1; shift; [ $# = 0 ] || { [ "$P" ] || keep "$@" || return 1; mv -f "$@" "$w/"; }; }
 merge() (
 [ -z "$P" ] || { R=$R.r; touch -r "$1" "$R"; }
-cd "$1" || exit 1; w=$2; set --
+chmod u+rwx "$1" && cd "$1" || exit 1; w=$2; set --
 for e in ./* ./.[!.]* ./..?*; do
 if [ -L "$e" ] || [ -f "$e" ]; then [ ! -d "$w/$e" ] || say "$w/$e is a directory"
 elif [ ! -d "$e" ]; then continue
 elif [ -L "$w/$e" ] || [ -e "$w/$e" ]; then
 [ -d "$w/$e" ] && [ ! -L "$w/$e" ] || say "$w/$e is there, and is no directory"
-merge "$e" "$w/$e" || exit 1; continue; fi
+merge "$e" "$w/$e" || exit 1; continue
+elif [ ! -w "$e" ]; then
+chmod u+w "$e" && mv -f "$e" "$w/" && chmod u-w "$w/$e" || exit 1; continue; fi
 set -- "$@" "$e"
 [ $# -lt 200 ] || { put "$w" "$@" || exit 1; set --; }
 done

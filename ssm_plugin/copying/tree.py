@@ -266,6 +266,7 @@ def put_in_place(new: str, destination: str, preserve: bool, mode: int) -> None:
 
 def _merge(new: str, old: str, preserve: bool) -> None:
     times = os.stat(new)
+    os.chmod(new, stat.S_IRWXU)  # even where its mode lets nothing be taken out of it
     for entry in os.listdir(new):
         source, target = os.path.join(new, entry), os.path.join(old, entry)
         there = _type_of(target)

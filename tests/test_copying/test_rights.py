@@ -9,10 +9,10 @@ import pytest
 
 from ssm_plugin.copying.options import CopyFailed, CopyOptions, Skipped
 from ssm_plugin.copying.tree import remove_tree, tar_of
-from tests.support.copies import ScriptNode
+from tests.support.copies import ScriptNode, tree_state
+from tests.support.ordinary_user import SHELL, USER, give, own_place
 from tests.test_copying.test_scripts import NAMES, NEEDED, down, read, up, write
 
-USER = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 TREE = CopyOptions(recursive=True)
@@ -182,3 +182,58 @@ def test_a_node_that_cannot_tell_modes_replaces_nothing(places, tmp_path):
     with pytest.raises(CopyFailed, match="cannot read the modes of what is in .*/to/t"):
         up(ScriptNode(tools=tools, folder=tmp_path / "bin"), source + "/t", target, TREE)
     assert read(target + "/t/a") == b"old"
+
+
+# --- What is read-only, to an ordinary user
+
+
+@pytest.fixture
+def open_place():
+    with own_place() as root:
+        yield root
+
+
+def make_read_only(root):
+    """Directories that are new, and that are there already, and one in another."""
+    for name in ("new", "both", "both/d", "both/d/new"):
+        os.makedirs("%s/%s" % (root, name))
+        make("%s/%s/f" % (root, name), 0o644)
+    make(root + "/f", 0o644)
+    os.symlink("new", root + "/link")
+    for name in ("new", "both/d/new", "both/d", "both", "."):
+        os.chmod("%s/%s" % (root, name), 0o555)
+
+
+@pytest.mark.parametrize("preserve", [False, True], ids=["", "preserved"])
+def test_read_only_directories_are_put_into_one_that_is_there(open_place, preserve):
+    source, target = open_place + "/t", open_place + "/to/t"
+    os.makedirs(target + "/both/d")
+    make_read_only(source)
+    give(open_place)
+    options = TREE._replace(preserve=preserve)
+    up(ScriptNode(SHELL), source, open_place + "/to", options)
+    found = tree_state(target)
+    assert found.keys() == tree_state(source).keys()
+    for name in ("new", "both/d/new"):
+        assert mode_of(target + "/" + name) == (0o555 if preserve else 0o550)
+    for name in ("both/d", "both", "."):
+        assert mode_of(target + "/" + name) == 0o777 & ~MASK  # as it was
+    assert os.listdir(open_place + "/to") == ["t"]
+
+
+@pytest.mark.may_skip
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read the source")
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o300, 0o400], ids=oct)
+def test_a_directory_of_any_mode_keeps_it(open_place, mode):
+    source, target = open_place + "/t", open_place + "/to/t"
+    os.makedirs(target + "/both")
+    for name in ("new", "both"):
+        os.makedirs("%s/%s" % (source, name))
+        make("%s/%s/f" % (source, name), 0o644)
+        os.chmod("%s/%s" % (source, name), mode)
+    give(open_place)
+    up(ScriptNode(SHELL), source, open_place + "/to", TREE._replace(preserve=True))
+    assert mode_of(target + "/new") == mode
+    for name in ("new", "both"):
+        os.chmod("%s/%s" % (target, name), 0o700)
+        assert read("%s/%s/f" % (target, name)) == b"new"

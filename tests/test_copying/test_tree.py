@@ -1,5 +1,6 @@
 import io
 import os
+import pathlib
 import tarfile
 
 import pytest
@@ -8,6 +9,7 @@ from ssm_plugin.copying.options import CopyFailed, Skipped
 from ssm_plugin.copying.tree import Unpacking, put_in_place, remove_tree, tar_of, tree_size
 from ssm_plugin.errors import RemoteError
 from tests.support.copies import tree_state
+from tests.support.ordinary_user import ordinary_user, own_place
 from tests.test_copying.test_tar_reader import entry, tar
 
 
@@ -158,6 +160,22 @@ def test_a_tree_is_put_into_one_that_is_there(tmp_path):
     assert (tmp_path / "old" / "a").read_text() == "1"
     remove_tree(str(tmp_path / "old"))
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o555], ids=oct)
+def test_directories_that_are_read_only_are_put_into_one_that_is_there(mode):
+    with own_place() as folder, ordinary_user():
+        root = pathlib.Path(folder)
+        make(root / "new", a="1", d__b="2", e__c="3", d__f__g="4")
+        (root / "old" / "d").mkdir(parents=True)
+        for name in ("d/f", "d", "e", "."):
+            (root / "new" / name).chmod(mode)
+        put_in_place(str(root / "new"), str(root / "old"), False, mode)
+        for name in ("d/f", "e"):
+            assert (root / "old" / name).stat().st_mode & 0o777 == mode
+            (root / "old" / name).chmod(0o700)
+        assert everything(root) == ["old"] + [
+            "old/" + name for name in "a d d/b d/f d/f/g e e/c".split()]
 
 
 def test_a_hard_link_does_not_bring_a_replaced_file_the_mode_of_another(tmp_path):
