@@ -36,15 +36,16 @@ _LAUNCH = 's=sh; command -v bash >/dev/null && s=bash; exec "$s" -c "$0" ssm-plu
 # $1 $2: the marker's halves, the second one first. $3: a directory for the input, or nothing.
 _SCRIPT = """\
 m=$2$1 d=$3; shift 3
-if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
-exec 4>&2 2>/dev/null
 p= g= x= o=
-stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || exit 130
+stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || {
+[ -z "$d" ] || rm -rf "$d"; exit 130; }
 trap "" INT QUIT TERM HUP; x=1
 for s in "$1" TERM; do kill "-$s" "$g"; n=0
 while [ $n -lt 7 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
 kill -KILL "$g"; }
 for s in INT QUIT TERM HUP; do trap "stop $s" "$s"; done
+if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
+exec 4>&2 2>/dev/null
 if [ "$BASH_VERSION" ]; then
 eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r g && read -r x || {
 kill -TERM "$g"; [ "$d" ] && rm -rf "$d"; n=0

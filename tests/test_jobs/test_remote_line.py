@@ -56,6 +56,24 @@ def wrapped(shell, argv, directory=""):
     return start + ["-c", module._SCRIPT, "ssm-plugin", "AA", "BB", directory] + list(argv)
 
 
+INTERRUPTING = """#!/bin/sh
+kill -INT $PPID
+exec %s "$@"
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_interrupt_while_the_input_is_prepared_ends_it_before_it_has_begun(shell, tmp_path):
+    """bash passes over one that comes while it waits for a program, unless it has a trap."""
+    tool, directory, begun = tmp_path / "mkdir", tmp_path / "input", tmp_path / "begun"
+    tool.write_text(INTERRUPTING % shutil.which("mkdir"))
+    tool.chmod(0o755)
+    environ = dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
+    argv = wrapped(shell, ["touch", str(begun)], str(directory))
+    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=20)
+    assert (done, directory.exists(), begun.exists()) == (130, False, False)
+
+
 def test_arguments_arrive_as_they_were_given():
     line = remote_line(SHOW + AWKWARD)
     status, output, errors = run(shlex.split(line.text))
