@@ -1,10 +1,11 @@
 """Copy files and directories to a node, or from it, as scp does, with nothing but a session.
 
 One side is TARGET:PATH; a PATH that is not absolute starts at the home directory of the session's
-user. A file is written beside its destination, as NAME.ssm-plugin.part, and renamed when its
-SHA-256 is the same at both ends; --resume goes on from such a part. A directory travels as one tar,
-and takes its place when all of it is there. Links in it stay links; those that lead out of it, and
-what is no file, are left out and named. No name is a pattern: * is a star.
+user. A file is written beside its destination, as NAME.ssm-plugin.part (at a node, as
+NAME.ssm-plugin-WORD.part), and renamed when its SHA-256 is the same at both ends; --resume goes on
+from such a part. A directory travels as one tar, and takes its place when all of it is there. Links
+in it stay links; those that lead out of it, and what is no file, are left out and named. No name is
+a pattern: * is a star.
 The node needs sh, base64, the usual small tools, tar for -r, and one of sha256sum, shasum, openssl,
 python3, perl.
 """
@@ -38,6 +39,7 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..session.streams import write_all
 from ..terminal.input import InputReader
+from ..terminal.tty import window_size
 from .fleet_options import add_fleet_options, plan_of, prepare_for, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 
@@ -107,7 +109,9 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         raise UsageError("standard input goes to one target only")
     progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
     environment = with_waiting(environment, options, settings, progress)
-    show = _Show(options.json, settings.quiet, len(nodes) == 1)
+    # What is copied must not be mixed with how far it is.
+    has_terminal = direction.destination == STREAM and not direction.is_upload and os.isatty(1)
+    show = _Show(options.json, settings.quiet or has_terminal, len(nodes) == 1)
     files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
@@ -153,7 +157,9 @@ class _Show:
         self._lock = threading.Lock()
         self._display: Optional[ProgressDisplay] = None
         if is_one and not as_json and not quiet and os.isatty(2):
-            self._display = ProgressDisplay(lambda data: write_all(2, data))
+            self._display = ProgressDisplay(
+                lambda data: write_all(2, data), lambda: window_size((2,)).cols
+            )
 
     def tell(self, progress: CopyProgress) -> None:
         if self._display:

@@ -52,14 +52,17 @@ def progress_line(progress: CopyProgress, seconds: float, is_over: bool) -> str:
 
 
 class ProgressDisplay:
-    """Writes with ``write``, which a terminal stands behind. Any thread may tell."""
+    """Writes with ``write``, which a terminal with so many ``columns`` stands behind. Any thread
+    may tell."""
 
     def __init__(
         self,
         write: Callable[[bytes], object],
+        columns: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
+        self._columns = columns
         self._clock = clock
         self._lock = threading.Lock()
         self._file: Optional[Tuple[str, str]] = None
@@ -89,5 +92,8 @@ class ProgressDisplay:
 
     def _show(self, line: str, end: bytes) -> None:
         text = line.rstrip()
+        if not end:  # one that reaches the edge would begin a second line
+            room = max(0, self._columns() - 1)
+            text, self._width = text[:room], min(self._width, room)
         self._write(b"\r" + encoded(text.ljust(self._width)) + end)
         self._width = len(text)

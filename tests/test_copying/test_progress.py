@@ -1,3 +1,5 @@
+import pytest
+
 from ssm_plugin.copying.options import CopyProgress
 from ssm_plugin.copying.progress import (
     INTERVAL,
@@ -44,9 +46,20 @@ def test_a_name_cannot_write_over_the_line():
     assert "\x1b" not in line and "\n" not in line and "\\x1b" in line and len(line) < 80
 
 
+@pytest.mark.parametrize("columns", [0, 1, 10, 40])
+def test_a_display_keeps_to_one_line_of_a_narrow_terminal(columns):
+    clock, written = Clock(), []
+    display = ProgressDisplay(written.append, lambda: columns, clock)
+    for done in range(3):
+        display.tell(progress(done * MIB))
+        clock.now += INTERVAL
+    assert [len(one) for one in written] == [1 + max(0, columns - 1)] * 3
+    assert b"\n" not in b"".join(written)
+
+
 def test_a_display_writes_five_times_a_second_and_once_at_the_end():
     clock, written = Clock(), []
-    display = ProgressDisplay(written.append, clock)
+    display = ProgressDisplay(written.append, lambda: 80, clock)
     for _ in range(100):
         display.tell(progress(MIB))
     assert len(written) == 1
