@@ -127,7 +127,7 @@ def test_an_unsigned_dial_that_is_refused_says_why_it_was_unsigned(tmp_path):
             connector(aws, keys={}).dial()
         assert refused.value.status == 403
         broken = {"AWS_ACCESS_KEY_ID": "AKIA"}
-        with pytest.raises(UpgradeError, match="AWS_ACCESS_KEY_ID is set without"):
+        with pytest.raises(UpgradeError, match="AWS_SECRET_ACCESS_KEY is not: set both"):
             connector(aws, keys=broken).dial()
 
 
