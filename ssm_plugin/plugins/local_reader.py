@@ -24,6 +24,7 @@ FIN, and DisconnectToPort, end both directions at the node: there is no half-clo
 import errno
 import selectors
 import socket
+import threading
 import time
 from typing import Any, Callable, List, Optional, Set, Union
 
@@ -117,7 +118,7 @@ class LocalReader:
         self._held_back = False
         self._accept_at: Optional[float] = None
         self._started = False
-        self._stopped = False
+        self._stopped = threading.Event()
         self._shortage_at = float("-inf")  # when it was told
         self._peers = PeerLookup()
         self._selector = selectors.DefaultSelector()
@@ -142,7 +143,7 @@ class LocalReader:
     def stop(self, seconds: float) -> bool:
         """Close all connections and end the thread, within ``seconds``. One that waits for room in
         the window does it when the channel is closed, and False is returned."""
-        self._stopped = True
+        self._stopped.set()
         self._inbox.put(None)
         if not self._started:
             self._finish()
@@ -159,12 +160,14 @@ class LocalReader:
 
     def _run(self) -> None:
         try:
-            while not self._stopped:
+            while not self._stopped.is_set():
                 for key, _ in self._selector.select(self._timeout()):
                     self._ready(key.fileobj, key.data)
                 self._look_after_time()
         except SessionLost:
-            pass  # the session ended with local input unsent; it says so itself
+            # The session ended with local input unsent, and says so itself. What came for the peers
+            # is still being written, so their connections stay.
+            self._stopped.wait()
         finally:
             self._finish()
 
@@ -205,7 +208,7 @@ class LocalReader:
             if now - self._shortage_at >= _SHORTAGE_INTERVAL:
                 self._shortage_at = now
                 self._tell(Shortage(error.strerror or str(error)))
-        elif error.errno in (errno.EBADF, errno.EINVAL) and not self._stopped:
+        elif error.errno in (errno.EBADF, errno.EINVAL) and not self._stopped.is_set():
             raise LocalError("the local port was closed while the session used it") from error
         # Else the connection was gone before we took it.
 

@@ -118,7 +118,8 @@ class LocalWriter:
         self._inbox.close()
 
     def _is_finished(self) -> bool:
-        return self._finishing and len(self._selector.get_map()) == 1
+        only_inbox = len(self._selector.get_map()) == 1
+        return self._finishing and only_inbox and self._inbox.is_empty
 
     def _attend(self, connection: Connection) -> None:
         with self._lock:

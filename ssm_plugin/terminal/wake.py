@@ -121,6 +121,11 @@ class Inbox(Generic[Item]):
                 os.read(self.reader, 1)
             return items
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was put has been taken."""
+        return not self._items
+
     def close(self) -> List[Item]:
         """Take no more; returns what nobody has taken."""
         with self._lock:

@@ -28,6 +28,7 @@ class Recorder(Uplink):
         self.room = threading.Event()
         self.room.set()
         self.over = False
+        self.refused = threading.Event()
 
     def opened(self, sock):
         return Connection(sock, 0, time.monotonic())
@@ -35,6 +36,7 @@ class Recorder(Uplink):
     def send(self, connection, data):
         self.room.wait(TIME_LIMIT)
         if self.over:
+            self.refused.set()
             raise SessionLost("over")
         self.came.put(data)
 
@@ -353,3 +355,36 @@ def test_what_is_cut_is_written_without_an_end_and_one_that_was_told_before_stay
         reading.setblocking(False)
         with pytest.raises(BlockingIOError):
             reading.recv(100)
+
+
+def test_all_that_was_put_before_a_writer_is_stopped_is_written():
+    """The writer may look for an end at any moment: between two peers, or with nothing to do."""
+    for _ in range(200):
+        threads = Threads()
+        pairs = [threads.pair() for _ in range(8)]
+        for connection, _ in pairs:
+            threads.put(connection, b"the last")
+        threads.writer.stop(TIME_LIMIT)
+        for _, far in pairs:
+            with far:
+                far.setblocking(False)
+                assert far.recv(100) == b"the last"
+        assert threads.reader.stop(TIME_LIMIT)
+
+
+def test_a_peer_that_sends_after_the_session_has_ended_takes_nothing_from_the_others():
+    threads = Threads()
+    _, sending = threads.pair()
+    connection, reading = threads.pair()
+    with sending, reading:
+        threads.uplink.over = True
+        data = random_bytes(3 * MEBIBYTE)
+        threads.put(connection, data)
+        sending.sendall(b"too late")
+        assert threads.uplink.refused.wait(TIME_LIMIT)
+        stopper = threading.Thread(target=threads.writer.stop, args=(TIME_LIMIT,))
+        stopper.start()
+        assert read_exactly(reading, len(data)) == data
+        stopper.join(TIME_LIMIT)
+        assert threads.reader.stop(TIME_LIMIT)
+        assert read_all(reading) == b""
