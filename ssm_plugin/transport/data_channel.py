@@ -343,16 +343,19 @@ class DataChannel(LinkOwner):
         self._wake.set()
 
     def lost(self, link: Link, error: SsmPluginError) -> None:
-        """Tell once for each connection, and not at all for one that we dropped ourselves."""
+        """Tell once for each connection, and not at all for one that we dropped ourselves, or that
+        nobody needs after the end."""
         with self._mutex:
-            if self._link is not link or self._protocol.ended:
+            if self._link is not link:
                 return
             self._link = None
+            is_needed = not self._protocol.ended
             self._protocol.connection_lost()
             self._changed.notify_all()
         link.drop()
-        log.info("connection lost: %s", error)
-        self._tell(Disconnected(error))
+        if is_needed:
+            log.info("connection lost: %s", error)
+            self._tell(Disconnected(error))
 
     def _beat(self) -> None:
         while True:

@@ -505,6 +505,18 @@ def test_a_silent_peer_is_pinged_and_then_given_up():
         assert 0.2 < time.monotonic() - begun < 2
 
 
+def test_a_peer_that_is_silent_after_the_end_is_given_up_and_nobody_is_told():
+    """Our output may still be on its way to a slow reader then."""
+    with Client(ping_interval=0.1) as client:
+        peer = client.start()
+        peer.send(BINARY, closed())
+        client.next(ChannelClosed)
+        with pytest.raises(ConnectionLost):
+            while peer.read():
+                pass
+        assert client.events.empty()
+
+
 def test_whoever_uses_the_channel_may_want_pings_more_often():
     with Client(ping_interval=3600) as client:
         peer = client.start()
