@@ -193,10 +193,12 @@ class ChannelProtocol:
         """Our end does not read at present, so the absence of acknowledgements does not count."""
         self._outbound.excuse(now)
 
-    def assume_started(self, now: float) -> None:
-        """Stop waiting for a handshake: the session counts as one without."""
+    def assume_started(self, now: float) -> bool:
+        """Stop waiting for a handshake: the session counts as one without. False if one has begun
+        and goes on."""
         if self._handshake and self._handshake.phase is Phase.WAITING:
             self._obey(self._handshake.step(payloads.OUTPUT, b""), now)
+        return self._handshake is None or self._handshake.phase is Phase.OPEN
 
     @property
     def progress(self) -> int:

@@ -181,7 +181,8 @@ class SessionThread:
             self._errands.resume()
         elif due is Due.ASSUME_START and self._own_channel:
             # A command that has printed nothing yet is no reason to keep the user's keys from it.
-            self._own_channel.assume_started()
+            if not self._own_channel.assume_started():
+                self.lifecycle.negotiating(now)
         self.timers.run(now)
         if self.lifecycle.is_ending:
             return

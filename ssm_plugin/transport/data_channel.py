@@ -197,12 +197,14 @@ class DataChannel(LinkOwner):
             self._protocol.refuse_key(reason, self.clock())
             self._pass_on()
 
-    def assume_started(self) -> None:
-        """Take the silence of the node for a session without a handshake; ``Started`` rises."""
+    def assume_started(self) -> bool:
+        """Take the silence of the node for a session without a handshake; ``Started`` rises. False,
+        and no change, if a handshake has begun and goes on."""
         with self._mutex:
-            self._protocol.assume_started(self.clock())
+            is_started = self._protocol.assume_started(self.clock())
             self._pass_on()
             self._changed.notify_all()
+        return is_started
 
     def spill_output(self, limit: int) -> None:
         """From now on, output beyond the high water waits in a file, as ``Spilled`` events, so that

@@ -24,7 +24,8 @@ TIME_LIMIT = 5.0  # seconds, for the client's answer and for its acknowledgement
 
 class Script(NamedTuple):
     """``output``: pairs of payload type and payload, sent once the session is open. ``reason`` is
-    the service's for the end, which follows at once."""
+    the service's for the end, which follows at once. Without ``completes`` it waits, after our part of
+    the handshake, until the client leaves."""
 
     session_type: str = "Standard_Stream"
     properties: Optional[dict] = None
@@ -32,6 +33,7 @@ class Script(NamedTuple):
     message: str = ""
     output: Tuple[Tuple[int, bytes], ...] = ()
     reason: str = ""
+    completes: bool = True
 
     def start(self, session: Any, link: Any) -> "HostileAgent":
         agent = HostileAgent(session, link, self)
@@ -55,7 +57,10 @@ class HostileAgent(RunningAgent):
         self._channel.attach(self._link)
         self._channel.send_control(payloads.HANDSHAKE_REQUEST, self._request())
         if isinstance(self._events.get(timeout=TIME_LIMIT), Output):
-            self._speak()
+            if self._script.completes:
+                self._speak()
+            else:
+                self._events.get()  # the client is gone
         self._link.reason = self._script.reason
         self._link.release()
         self._channel.drain(TIME_LIMIT)

@@ -371,8 +371,8 @@ def test_the_first_output_opens_a_session_that_has_no_handshake():
 
 def test_a_session_without_handshake_may_be_taken_for_open_before_any_output():
     protocol = client()
-    protocol.assume_started(0.0)
-    protocol.assume_started(0.0)
+    assert protocol.assume_started(0.0)
+    assert protocol.assume_started(0.0)
     assert protocol.events() == [Started("", {}, "", "", False)]
     assert protocol.send(OUTPUT, b"keys", 0.0) == 4
     protocol.receive([data(0, b"out")], 0.0)
@@ -382,7 +382,7 @@ def test_a_session_without_handshake_may_be_taken_for_open_before_any_output():
 def test_a_handshake_that_has_begun_is_not_cut_short():
     protocol = client()
     protocol.receive([data(0, handshake_request(), payloads.HANDSHAKE_REQUEST)], 0.0)
-    protocol.assume_started(0.0)
+    assert not protocol.assume_started(0.0)
     assert protocol.events() == []
     assert protocol.room(0.0) == 0
 

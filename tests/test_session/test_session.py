@@ -11,12 +11,15 @@ import pytest
 from ssm_plugin.errors import (
     ConnectError,
     DeadlineError,
+    HandshakeError,
     SessionInterrupted,
     SessionLost,
     StateError,
     UpgradeError,
     UsageError,
 )
+from ssm_plugin.loopback.service import LocalService
+from ssm_plugin.session import lifecycle
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.session_thread import SessionThread
@@ -24,6 +27,7 @@ from ssm_plugin.session.streams import CallableStreams, write_all
 from ssm_plugin.session.types import SessionStatus
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.collected import Collected
+from tests.support.hostile_agent import Script
 from tests.support.pty import ROOT
 from tests.support.running import NETWORK
 from tests.support.service import local_service
@@ -415,6 +419,20 @@ def test_a_node_that_never_speaks_is_given_up_after_the_limit_that_is_set(servic
     error = session.wait(LIMIT).error
     assert isinstance(error, DeadlineError)
     assert "the node sent nothing within 0.3 s" in str(error)
+
+
+def test_a_node_that_falls_silent_in_the_handshake_is_given_up_where_silence_is_usual(monkeypatch):
+    monkeypatch.setattr(lifecycle, "HANDSHAKE_LIMIT", 0.4)
+    network = NETWORK._replace(first_output_timeout=0.2)
+    with LocalService(Script(completes=False).start) as service:
+        environment = real_environment(service)._replace(network=network)
+        session = session_at(service, environment=environment, document_name="Mine")
+        session.execute()
+        try:
+            outcome = session.wait(LIMIT)
+        finally:
+            session.terminate_session()
+    assert isinstance(outcome.error, HandshakeError)
 
 
 CTRL_C = """
