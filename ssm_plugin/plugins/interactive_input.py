@@ -89,6 +89,7 @@ class KeyPump(InputPump):
 
     def _act(self, action: Action) -> None:
         if isinstance(action, End):
+            self._session.leave_soon(0)  # it may be stuck in writing to something that nobody reads
             self._session.end(0)
         elif isinstance(action, Send):
             self._take([action])

@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from ssm_plugin.terminal.wake import writable
 from tests.support.drop_in import TARGET, DropIn
 from tests.support.service import local_service
 
@@ -151,6 +153,24 @@ def test_a_signal_ends_it_while_nobody_reads_its_output(drop_in):
         process.stdout.read(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 143
+    assert started.session.is_over
+
+
+def test_an_escape_ends_it_while_nobody_reads_its_output(drop_in):
+    started = asked(drop_in, "yes")
+    reader, writer = os.pipe()
+    try:
+        with drop_in.on_terminal(started, stdout=writer) as program:
+            before = program.attributes()
+            tick = threading.Event()
+            while writable(writer):
+                tick.wait(0.01)
+            program.send(b"\r~.")
+            assert program.wait() == 0
+            assert program.attributes() == before
+    finally:
+        os.close(reader)
+        os.close(writer)
     assert started.session.is_over
 
 

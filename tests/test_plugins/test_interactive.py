@@ -99,6 +99,9 @@ class Recorder:
     def tell(self, event):
         self.events.put(event)
 
+    def leave_soon(self, status):
+        self.ended.append("soon")
+
     def end(self, status):
         self.ended.append(status)
 
@@ -140,7 +143,7 @@ def test_keys_are_looked_at_while_the_channel_takes_none():
     pump = KeyPump(session, reader(b"a", b"b\r~?", b"~", b".", None))
     run(pump)
     assert isinstance(session.events.get_nowait(), HelpWanted)
-    assert session.ended == [0]
+    assert session.ended == ["soon", 0]
     assert session.sent.get(timeout=10) == b"a"
     assert session.sent.empty()
     session.stuck.put(None)
