@@ -1,6 +1,13 @@
 """AWS Session Manager client in pure Python. Importing costs nothing: names load on first use."""
 
+import sys
+
 from .version import __version__
+
+if sys.version_info < (3, 10) and type(__loader__).__name__ == "zipimporter":
+    from . import unpacked
+
+    unpacked.import_whole()
 
 MYPY = False
 if MYPY:

@@ -21,7 +21,7 @@ import stat
 import sys
 import zlib
 from contextlib import suppress
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 # O_PATH also opens what may be searched, but not be listed, such as other people's /home.
@@ -29,18 +29,25 @@ _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
 LINE_SIZE = 100  # bytes of an entry's first line, with the spaces that fill it
 _DIRECTORY_SIZE = 65536  # bytes: the end of a zip file that certainly holds its directory
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_PACKAGES = ("ssm_plugin", "websocket", "yaml")  # in the built file
 
 
 def use() -> None:
     """Import from there from now on. Does nothing unless this module came from a zip file."""
-    archive = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    archive = _archive()
     if not os.path.isfile(archive):
         return
-    try:
+    with suppress(OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
         sys.meta_path.insert(0, Finder(archive, _codes_of(os.path.realpath(archive))))
-    except (OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
-        if sys.version_info < (3, 10):
-            sys.meta_path.insert(0, SourceFinder(archive, Sources(archive)))
+
+
+def import_whole() -> None:
+    """For a program that imports us from the zip, on Python 3.6 to 3.9: see :class:`Sources`."""
+    sys.meta_path.insert(0, SourceFinder(_archive()))
+
+
+def _archive() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Codes:
@@ -128,7 +135,20 @@ class Sources:
 
 
 class SourceFinder(Finder):
-    """Without a cache."""
+    """Without a cache. It takes the place of Python's own import from the zip, and of nothing else:
+    the packages of a program that embeds us may come from elsewhere."""
+
+    def __init__(self, archive: str) -> None:
+        super().__init__(archive, Sources(archive))
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> Optional[ModuleSpec]:
+        if name.partition(".")[0] not in _PACKAGES:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        origin = getattr(spec and spec.loader, "archive", "")
+        return super().find_spec(name) if os.path.abspath(origin) == self._archive else None
 
 
 def cache_folder() -> str:
