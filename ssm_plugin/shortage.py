@@ -30,6 +30,7 @@ _BY_TEXT = {
     os.strerror(errno.ENOMEM): MEMORY,
     "failed to map segment": MEMORY,
     "can't start new thread": THREADS,
+    "can't create new thread": THREADS,  # says 3.12 in exit handlers, where there are no more
     "can't open Zip file": OPEN_FILES,  # says the oldest zipimport
 }
 

@@ -158,9 +158,8 @@ class SessionThread:
                 return  # it is open, or is being resumed
             channel = self.channel
             if channel is None:
-                supported = self._supported()
-                channel = self._own_channel = self.connector.new_channel(supported, self._events)
-                self.channel = channel
+                own = self.connector.new_channel(self._supported(), self._events)
+                channel = self.channel = self._own_channel = own
             if self._is_to_be_told:
                 channel.deliver_to(self._events.put)
                 self._is_to_be_told = False

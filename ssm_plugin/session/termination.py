@@ -27,9 +27,9 @@ def close_session(
     """End the session at the service, if that is needed, and close its channel meanwhile.
 
     ``runner`` has been stopped; ``deadline`` is of ``time.monotonic``."""
-    if termination:
-        termination.begin()
     try:
+        if termination:
+            termination.begin()
         if termination and runner and runner.needs_termination:
             termination.finish(deadline - time.monotonic())
             if not termination.confirmed:

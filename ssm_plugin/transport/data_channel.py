@@ -198,13 +198,12 @@ class DataChannel(LinkOwner):
             self._pass_on()
 
     def assume_started(self) -> bool:
-        """Take the silence of the node for a session without a handshake; ``Started`` rises. False,
-        and no change, if a handshake has begun and goes on."""
+        """Count as started without a handshake; ``Started`` rises. False if one has begun."""
         with self._mutex:
             is_started = self._protocol.assume_started(self.clock())
             self._pass_on()
             self._changed.notify_all()
-        return is_started
+            return is_started
 
     def spill_output(self, limit: int) -> None:
         """From now on, output beyond the high water waits in a file, as ``Spilled`` events, so that
@@ -345,8 +344,7 @@ class DataChannel(LinkOwner):
         self._wake.set()
 
     def lost(self, link: Link, error: SsmPluginError) -> None:
-        """Tell once for each connection, and not at all for one that we dropped ourselves, or that
-        nobody needs after the end."""
+        """Tell once for each connection; not at all after the end, or for one that we dropped."""
         with self._mutex:
             if self._link is not link:
                 return

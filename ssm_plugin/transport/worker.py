@@ -58,7 +58,7 @@ class Worker:
         self._ended.clear()
         try:
             start_thread(self._thread)
-        except SsmPluginError:
+        except Exception:  # whatever it is, there is no thread to wait for
             self._ended.set()
             raise
 

@@ -24,8 +24,8 @@ TIME_LIMIT = 5.0  # seconds, for the client's answer and for its acknowledgement
 
 class Script(NamedTuple):
     """``output``: pairs of payload type and payload, sent once the session is open. ``reason`` is
-    the service's for the end, which follows at once. Without ``completes`` it waits, after our part of
-    the handshake, until the client leaves."""
+    the service's for the end, which follows at once. Without ``completes`` it waits, after our part
+    of the handshake, until the client leaves."""
 
     session_type: str = "Standard_Stream"
     properties: Optional[dict] = None

@@ -3,6 +3,8 @@ import queue
 import sys
 import threading
 
+import pytest
+
 from ssm_plugin.transport.worker import Worker, WorkerFailed
 
 
@@ -113,3 +115,12 @@ def test_several_threads_join_a_worker_at_once():
         assert [answers.get(timeout=30) for _ in threads] == [(True, False)] * 4
         for thread in threads:
             thread.join(30)
+
+
+def test_a_worker_that_cannot_start_has_nothing_to_wait_for():
+    worker = Worker("once", lambda: None, lambda event: None)
+    worker.start()
+    assert worker.join(5)
+    with pytest.raises(RuntimeError):
+        worker.start()
+    assert worker.join(0.0)
