@@ -1,9 +1,8 @@
 """Makes the connections of one session: the first, and one for each resumption."""
 
-import queue
 import socket
 import threading
-from typing import TYPE_CHECKING, Collection, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Collection, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ..aws.endpoints import check_stream_url, is_presigned
@@ -12,12 +11,11 @@ from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, UpgradeError
 from ..net.connect import load_tls, open_socket
 from ..net.route import Route, stream_route
-from ..transport.data_channel import DataChannel
+from ..transport.data_channel import ChannelEvent, DataChannel
 from ..version import PROTOCOL_VERSION
 from ..wire.message import Role, random_id
 from ..wire.payloads import open_message
 from .environment import Environment
-from .events import SessionEvent
 from .protocols import IDataChannel
 from .types import SessionConfig
 
@@ -83,16 +81,19 @@ class Connector:
         return connection
 
     def new_channel(
-        self, supported: Collection[str], events: "queue.Queue[SessionEvent]"
+        self,
+        supported: Collection[str],
+        tell: Callable[[ChannelEvent], object],
+        waiting: Callable[[], int],
     ) -> OwnDataChannel:
         """A data channel that dials by this connector. The node may choose a session type that is
-        ``supported``."""
+        ``supported``; for the rest see there."""
         network = self._environment.network
         protocol = ChannelProtocol(Role.CLIENT, supported, network.window, network.pace)
         return OwnDataChannel(
             protocol,
-            events.put,
-            events.qsize,
+            tell,
+            waiting,
             self._dial_for_channel,
             ping_interval=network.ping_interval,
         )

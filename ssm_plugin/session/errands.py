@@ -5,7 +5,6 @@ import queue
 from typing import Callable
 
 from ..aws.client import DataKey
-from ..aws.service_errors import may_heal
 from ..channel.cipher import unavailable_reason
 from ..channel.events import KeyRequested
 from ..errors import (
@@ -13,7 +12,6 @@ from ..errors import (
     SsmPluginError,
 )
 from ..transport.worker import Worker
-from .connector import Connector
 from .environment import Environment
 from .events import (
     FoundAlive,
@@ -22,8 +20,6 @@ from .events import (
     KeyReady,
     Opened,
     OpenFailed,
-    Reconnected,
-    ReconnectFailed,
     SessionEvent,
 )
 from .types import SessionConfig
@@ -41,12 +37,10 @@ class Errands:
         self,
         config: SessionConfig,
         environment: Environment,
-        connector: Connector,
         events: "queue.Queue[SessionEvent]",
     ) -> None:
         self._config = config
         self._environment = environment
-        self._connector = connector
         self._events = events
 
     def open(self, open_channel: Callable[[], None]) -> None:
@@ -60,18 +54,6 @@ class Errands:
                 return OpenFailed(error)
 
         self._send("dial", errand)
-
-    def resume(self) -> None:
-        """Make another connection: ``Reconnected``, ``ReconnectFailed``, or ``FoundOver``."""
-
-        def errand() -> SessionEvent:
-            try:
-                connection = self._connector.resume()
-            except SsmPluginError as error:
-                return ReconnectFailed(error, may_heal(error))
-            return FoundOver() if connection is None else Reconnected(connection)
-
-        self._send("resume", errand)
 
     def get_key(self, request: KeyRequested) -> None:
         """Have KMS make a data key: ``KeyReady``, or ``KeyFailed``."""

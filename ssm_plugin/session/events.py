@@ -19,7 +19,6 @@ from ..transport.worker import WorkerFailed
 
 if TYPE_CHECKING:
     from ..aws.client import DataKey, StartedSession
-    from ..transport.websocket import WebSocketConnection
 
 
 class StartAnswered(NamedTuple):
@@ -44,17 +43,18 @@ class OpenFailed(NamedTuple):
     error: BaseException
 
 
-class Reconnected(NamedTuple):
-    """Another connection was made, with a new token."""
-
-    connection: "WebSocketConnection"
+class Paused(NamedTuple):
+    """The connection was lost and is being resumed."""
 
 
-class ReconnectFailed(NamedTuple):
-    """An attempt to resume brought none; ``may_heal``: another one may."""
+class Resumed(NamedTuple):
+    """Another connection was made, and nothing was lost."""
+
+
+class NotResumed(NamedTuple):
+    """No other connection can be made, for this reason."""
 
     error: BaseException
-    may_heal: bool
 
 
 class FoundOver(NamedTuple):
@@ -93,7 +93,7 @@ class RunnerEvent:
 ChannelEvent = Union[
     Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Failed, Terminating
 ]
-ConnectionEvent = Union[Opened, OpenFailed, Disconnected, Reconnected, ReconnectFailed]
+ConnectionEvent = Union[Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed]
 SessionEvent = Union[
     ChannelEvent,
     ConnectionEvent,

@@ -1,7 +1,7 @@
 """A session's life: what can happen to it, what follows, and what is known of it meanwhile.
 
-This is the one place that decides. It does no input or output and has no thread: the session
-tells it what happened and what time it is, and does what it answers.
+This is the one place that decides. It does no input or output and has no thread: those of the
+session tell it what happened and what time it is, and do what it answers.
 
 A session lives in two worlds at once. *Here* it is a connection, a plugin's runner, a thread. *At
 the service* it is a record that outlives our connection: it ends when the node's program ends,
@@ -32,8 +32,7 @@ can heal (no credentials, a presigned URL, a service that says no) are failures 
 
 **Silence** is judged by what is awaited. Connecting has a limit, and so has a handshake that has
 begun. A node that says nothing at all has a limit where nobody waits at a terminal. Where silence
-is no bad sign, since a command may print nothing, it ends the wait for a handshake that will not
-come.
+is no bad sign, since a command may print nothing, it ends the wait for a handshake.
 
 **Every end goes through LEAVING or CLOSING**, where threads are ended and the terminal is
 restored, whatever the reason: the service's, ours, a signal's, an error's. The first reason
@@ -47,6 +46,7 @@ this program, and an error.
 """
 
 import enum
+import threading
 from typing import TYPE_CHECKING, Dict, FrozenSet, Iterator, Optional, Tuple
 
 from ..errors import DeadlineError, HandshakeError, SessionLost, StateError
@@ -119,7 +119,6 @@ IGNORED: FrozenSet[Tuple[State, Event]] = frozenset(
     + [(state, event) for state in _ENDED for event in E if event is not E.EXECUTE]
 )
 
-
 EXIT_LOST = 255
 
 # Seconds. The agent waits 15 s for our part of the handshake, and for each of its own steps.
@@ -171,25 +170,19 @@ class Awaited(enum.Enum):
     FIRST_MESSAGE = "the node's first message"
     QUIET_START = "a handshake that may not come"
     HANDSHAKE = "the handshake's end"
-    RETRY = "the next attempt to resume"
     GIVE_UP = "the last attempt's end"
-
-
-class Due(enum.Enum):
-    """What a point in time asks the session to do."""
-
-    RETRY = "try to resume"
-    ASSUME_START = "take the session for open"
 
 
 class Lifecycle:
     """``now`` is in seconds of any monotonic clock. ``progress`` is the channel's count of messages
-    that got through, by which a connection shows that it was of use.
+    that got through, by which a connection shows that it was of use. For any thread: the session's
+    own, the one that resumes its connection, and that of an owner who waits no longer.
 
     Attributes:
         state: where the session stands, as the table above says
         outcome: how it ended, or is ending; None before that
         was_connected: whether it ever was
+        retry_at: when to try next to resume it; None while nothing is to be tried
         last_error: why the connection was lost, or the latest attempt to resume it failed
         cleaning_error: what went wrong with the end itself
     """
@@ -197,6 +190,8 @@ class Lifecycle:
     def __init__(self, limits: Limits, source: "Optional[random.Random]" = None) -> None:
         self.state = State.CREATED
         self.outcome: Optional[Outcome] = None
+        self.retry_at: Optional[float] = None
+        self._lock = threading.RLock()
         self._limits = limits
         self._source = source
         self._timers: Dict[Awaited, float] = {}
@@ -218,53 +213,61 @@ class Lifecycle:
 
     def connected(self, now: float, progress: int) -> bool:
         """A connection is open, and its first message sent. False if it comes too late."""
-        before = self.state
-        if self._advance(Event.CONNECT) is before:
-            return False
-        for timer in (Awaited.CONNECT, Awaited.RETRY, Awaited.GIVE_UP):
-            self._timers.pop(timer, None)
-        self._await_first_message(now, before)
-        self.was_connected = True
-        self._connected_at, self._progress = now, progress
-        return True
+        with self._lock:
+            before = self.state
+            if self._advance(Event.CONNECT) is before:
+                return False
+            self.retry_at = None
+            for timer in (Awaited.CONNECT, Awaited.GIVE_UP):
+                self._timers.pop(timer, None)
+            self._await_first_message(now, before)
+            self.was_connected = True
+            self._connected_at, self._progress = now, progress
+            return True
 
     def negotiating(self, now: float) -> None:
         """The node has begun a handshake that takes its time."""
-        self._stop_waiting_for_start()
-        self._timers[Awaited.HANDSHAKE] = now + HANDSHAKE_LIMIT
+        with self._lock:
+            self._stop_waiting_for_start()
+            self._timers[Awaited.HANDSHAKE] = now + HANDSHAKE_LIMIT
 
     def started(self) -> None:
         """The node has said what the session is, or has just begun with its output."""
-        self._advance(Event.START)
-        self._stop_waiting_for_start()
-        self._timers.pop(Awaited.HANDSHAKE, None)
+        with self._lock:
+            self._advance(Event.START)
+            self._stop_waiting_for_start()
+            self._timers.pop(Awaited.HANDSHAKE, None)
 
-    def lost(self, now: float, progress: int, error: BaseException, obstacle: str = "") -> None:
-        """The connection is gone. ``obstacle`` says why no other one can be made, if none can."""
-        if self._advance(Event.LOSE) in _ENDING + _ENDED:
-            return
-        self._timers.pop(Awaited.QUIET_START, None)
-        self.last_error = error
-        was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
-        if was_good or not self._is_failing:
-            self._is_failing = True
-            self._delays = delays(self._source)
-            self._gives_up_at = now + self._limits.reconnect
-        self._timers[Awaited.GIVE_UP] = self._gives_up_at + self._limits.attempt
-        if obstacle:
-            self.fail(SessionLost("%s, and %s" % (error, obstacle)))
-        else:
+    def lost(self, now: float, progress: int, error: BaseException) -> None:
+        """The connection is gone."""
+        with self._lock:
+            if self._advance(Event.LOSE) in _ENDING + _ENDED:
+                return
+            self._timers.pop(Awaited.QUIET_START, None)
+            self.last_error = error
+            was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
+            if was_good or not self._is_failing:
+                self._is_failing = True
+                self._delays = delays(self._source)
+                self._gives_up_at = now + self._limits.reconnect
+            self._timers[Awaited.GIVE_UP] = self._gives_up_at + self._limits.attempt
             self._retry(now)
 
-    def attempt_failed(self, now: float, error: BaseException, may_heal: bool) -> None:
-        """An attempt to connect again brought no connection."""
-        if self.is_ending:
-            return
-        self.last_error = error
-        if may_heal:
-            self._retry(now)
-        else:
-            self._give_up()
+    def attempt_failed(self, now: float, error: BaseException) -> None:
+        """An attempt to connect again brought no connection, but another one may."""
+        with self._lock:
+            if not self.is_ending:
+                self.last_error = error
+                self._retry(now)
+
+    def give_up(self, error: Optional[BaseException] = None) -> None:
+        """It cannot be resumed: no attempt heals this error, or the time for them is over."""
+        with self._lock:
+            if not self.is_ending:
+                cause = self.last_error = error or self.last_error
+                lost = SessionLost("the session was lost and cannot be resumed: %s" % (cause,))
+                lost.__cause__ = cause
+                self.fail(lost)
 
     def closed(self, outcome: Outcome) -> None:
         """The service says that it is over."""
@@ -281,14 +284,15 @@ class Lifecycle:
     def cleaned(self, error: Optional[BaseException] = None) -> None:
         """Nothing of it is left here; ``error`` is what went wrong on the way, if anything did. The
         first who says so counts: a thread that was given up may come later."""
-        if self.has_ended:
-            return
-        self.cleaning_error = error
-        outcome = self.outcome or Outcome(0)
-        if error is not None and outcome.error is None:
-            outcome = outcome._replace(status=EXIT_LOST, error=error)
-        self.outcome = outcome
-        self._advance(Event.CLEAN if outcome.error is None else Event.BREAK)
+        with self._lock:
+            if self.has_ended:
+                return
+            self.cleaning_error = error
+            outcome = self.outcome or Outcome(0)
+            if error is not None and outcome.error is None:
+                outcome = outcome._replace(status=EXIT_LOST, error=error)
+            self.outcome = outcome
+            self._advance(Event.CLEAN if outcome.error is None else Event.BREAK)
 
     # What the session asks
 
@@ -313,26 +317,27 @@ class Lifecycle:
 
     def next_timer(self) -> Optional[float]:
         """When to call :meth:`due`, if nothing happens before."""
-        return min(self._timers.values(), default=None)
+        with self._lock:
+            return min(self._timers.values(), default=None)
 
-    def due(self, now: float) -> Optional[Due]:
-        """What to do now that the time has come; it may have ended the session."""
-        timer = min(self._timers, key=lambda one: self._timers[one], default=None)
-        if timer is None or self._timers[timer] > now:
-            return None
-        del self._timers[timer]
-        if timer is Awaited.RETRY:
-            return Due.RETRY
-        if timer is Awaited.QUIET_START:
-            return Due.ASSUME_START
-        if timer is Awaited.GIVE_UP or self.state is State.REOPENING:
-            self._give_up()
-        elif timer is Awaited.HANDSHAKE:
-            late = "the node did not finish the handshake within %g s" % HANDSHAKE_LIMIT
-            self.fail(HandshakeError(late))
-        else:
-            self.fail(_too_late(timer, self._limits))
-        return None
+    def due(self, now: float) -> bool:
+        """The time has come: this may end the session. True if it is to be taken for open, since
+        the node has been silent for long enough."""
+        with self._lock:
+            timer = min(self._timers, key=lambda one: self._timers[one], default=None)
+            if timer is None or self._timers[timer] > now:
+                return False
+            del self._timers[timer]
+            if timer is Awaited.QUIET_START:
+                return True
+            if timer is Awaited.GIVE_UP or self.state is State.REOPENING:
+                self.give_up()
+            elif timer is Awaited.HANDSHAKE:
+                late = "the node did not finish the handshake within %g s" % HANDSHAKE_LIMIT
+                self.fail(HandshakeError(late))
+            else:
+                self.fail(_too_late(timer, self._limits))
+            return False
 
     # Inside
 
@@ -346,10 +351,12 @@ class Lifecycle:
         return self.state
 
     def _conclude(self, event: Event, outcome: Outcome) -> None:
-        self._advance(event)
-        self._timers.clear()
-        if self.outcome is None:
-            self.outcome = outcome
+        with self._lock:
+            self._advance(event)
+            self._timers.clear()
+            self.retry_at = None
+            if self.outcome is None:
+                self.outcome = outcome
 
     def _await_first_message(self, now: float, before: State) -> None:
         if before in (State.CONNECTING, State.REOPENING) and self._limits.quiet_start is not None:
@@ -363,15 +370,8 @@ class Lifecycle:
 
     def _retry(self, now: float) -> None:
         """At once after a good connection, then with growing pauses, last at the limit."""
-        if now >= self._gives_up_at:
-            self._give_up()
-        else:
-            self._timers[Awaited.RETRY] = min(now + next(self._delays), self._gives_up_at)
-
-    def _give_up(self) -> None:
-        lost = SessionLost("the session was lost and cannot be resumed: %s" % (self.last_error,))
-        lost.__cause__ = self.last_error
-        self.fail(lost)
+        in_time = now < self._gives_up_at
+        self.retry_at = min(now + next(self._delays), self._gives_up_at) if in_time else None
 
 
 def _too_late(timer: Awaited, limits: Limits) -> DeadlineError:

@@ -36,17 +36,19 @@ from .events import (
     FoundOver,
     KeyFailed,
     KeyReady,
+    NotResumed,
     Opened,
     OpenFailed,
-    Reconnected,
-    ReconnectFailed,
+    Paused,
+    Resumed,
     RunnerEvent,
     SessionEvent,
 )
 from .expectations import limits_of, may_be_silent, signal_end
-from .lifecycle import EXIT_LOST, Due, Lifecycle, Outcome, State
+from .lifecycle import EXIT_LOST, Lifecycle, Outcome, State
 from .notices import Notices
 from .protocols import IDataChannel, IRunner
+from .resumption import Resumption
 from .streams import EXIT_OUTPUT_GONE, OutputGone
 from .termination import FINISH_LIMIT, TERMINATE_LIMIT, Termination, close_session, do_all
 from .timers import Quiet, Timers
@@ -92,7 +94,8 @@ class SessionThread:
             environment.tells_end,
         )
         self.connector = Connector(environment, config, client_config.client_id)
-        self._errands = Errands(config, environment, self.connector, events)
+        self._errands = Errands(config, environment, events)
+        self._resumption = Resumption(self.lifecycle, self.connector, events.put, changed)
         self.timers = Timers()
         self.channel = channel
         self.runner: Optional[IRunner] = None
@@ -158,8 +161,10 @@ class SessionThread:
                 return  # it is open, or is being resumed
             channel = self.channel
             if channel is None:
-                own = self.connector.new_channel(self._supported(), self._events)
-                channel = self.channel = self._own_channel = own
+                own = self.connector.new_channel(
+                    self._supported(), self._resumption.told, self._events.qsize
+                )
+                channel = self.channel = self._own_channel = self._resumption.channel = own
             if self._is_to_be_told:
                 channel.deliver_to(self._events.put)
                 self._is_to_be_told = False
@@ -175,10 +180,7 @@ class SessionThread:
     def _step(self) -> None:
         """Take one event, or wait until something is due."""
         now = time.monotonic()
-        due = self.lifecycle.due(now)
-        if due is Due.RETRY:
-            self._errands.resume()
-        elif due is Due.ASSUME_START and self._own_channel:
+        if self.lifecycle.due(now) and self._own_channel:
             # A command that has printed nothing yet is no reason to keep the user's keys from it.
             if not self._own_channel.assume_started():
                 self.lifecycle.negotiating(now)
@@ -211,8 +213,8 @@ class SessionThread:
             self._on_signalled(event)
         elif isinstance(event, (Started, KeyRequested, KeyReady, KeyFailed)):
             self._react_to_opening(event)
-        elif isinstance(event, (Opened, OpenFailed, Disconnected, Reconnected, ReconnectFailed)):
-            self._react_to_connection(event, time.monotonic())
+        elif isinstance(event, (Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed)):
+            self._react_to_connection(event)
         else:
             self._react_to_end(event)
 
@@ -255,41 +257,30 @@ class SessionThread:
     # The connection
 
     def _react_to_connection(
-        self,
-        event: Union[Opened, OpenFailed, Disconnected, Reconnected, ReconnectFailed],
-        now: float,
+        self, event: Union[Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed]
     ) -> None:
         if isinstance(event, Opened):
             if self.lifecycle.state is State.CONNECTING:  # else it comes late
-                self.lifecycle.connected(now, self._progress)
+                self.lifecycle.connected(time.monotonic(), self._progress)
                 self._patience.begin_first_output()
         elif isinstance(event, OpenFailed):
             raise event.error
         elif isinstance(event, Disconnected):
-            self._on_disconnected(event, now)
-        elif isinstance(event, Reconnected):
-            self._on_reconnected(event, now)
-        else:
-            self.lifecycle.attempt_failed(now, event.error, event.may_heal)
+            self._on_disconnected(event)
+        elif isinstance(event, NotResumed):
+            self.lifecycle.give_up(event.error)
+        elif self.runner and isinstance(event, Paused):
+            self.runner.paused()
+        elif self.runner:
+            self.runner.resumed()
         self._changed()
 
-    def _on_disconnected(self, event: Disconnected, now: float) -> None:
-        obstacle = "its data channel cannot be resumed"
-        if self._own_channel:
-            self._own_channel.detach()
-            obstacle = self.connector.why_not_resumable()
-        self.lifecycle.lost(now, self._progress, event.error, obstacle)
-        if self.runner and not self.lifecycle.is_ending:
-            self.runner.paused()
-
-    def _on_reconnected(self, event: Reconnected, now: float) -> None:
-        assert self._own_channel is not None, "only our own channel is resumed"
-        before = self._progress  # what comes as soon as it is attached shows that it is good
-        self._own_channel.attach(event.connection)
-        self.connector.taken()
-        self.lifecycle.connected(now, before)
-        if self.runner:
-            self.runner.resumed()
+    def _on_disconnected(self, event: Disconnected) -> None:
+        obstacle = self._resumption.obstacle
+        if obstacle:
+            self.lifecycle.lost(time.monotonic(), self._progress, event.error)
+            raise SessionLost("%s, and %s" % (event.error, obstacle))
+        self._resumption.begin(event)
 
     @property
     def _progress(self) -> int:
@@ -386,6 +377,7 @@ class SessionThread:
         if not self._closing.acquire(False):
             return
         try:
+            self._resumption.close()
             self.connector.close()
             service = self._environment.service if self.lifecycle.goes_on_at_service else None
             if service:

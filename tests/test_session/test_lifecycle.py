@@ -15,7 +15,6 @@ from ssm_plugin.session.lifecycle import (
     HANDSHAKE_LIMIT,
     IGNORED,
     TRANSITIONS,
-    Due,
     Event,
     Lifecycle,
     Limits,
@@ -43,11 +42,12 @@ def running(**limits):
 
 
 def run_until(life, now):
-    """All that is due up to then, with the moment of each."""
+    """The moments up to then at which it asks to be taken for open."""
     found = []
     while life.next_timer() is not None and life.next_timer() <= now:
         at = life.next_timer()
-        found.append((at, life.due(at)))
+        if life.due(at):
+            found.append(at)
     return found
 
 
@@ -157,7 +157,7 @@ def test_connecting_has_a_limit():
     life = Lifecycle(Limits(connect=60.0))
     life.execute(100.0)
     assert life.next_timer() == 160.0
-    assert life.due(160.0) is None
+    assert not life.due(160.0)
     assert isinstance(life.outcome.error, DeadlineError)
 
 
@@ -170,7 +170,7 @@ def test_a_node_that_says_nothing_has_a_limit_where_nobody_waits_for_it():
 
 def test_where_silence_is_no_bad_sign_it_ends_the_wait_for_a_handshake():
     life = opening(quiet_start=10.0)
-    assert run_until(life, 100.0) == [(10.0, Due.ASSUME_START)]
+    assert run_until(life, 100.0) == [10.0]
     life.started()
     assert life.state is State.RUNNING and life.next_timer() is None
 
@@ -178,9 +178,9 @@ def test_where_silence_is_no_bad_sign_it_ends_the_wait_for_a_handshake():
 def test_a_quiet_session_that_lost_its_connection_waits_afresh_on_the_next_one():
     life = opening(quiet_start=10.0)
     life.lost(5.0, 0, LOSS)
-    assert run_until(life, 5.0) == [(5.0, Due.RETRY)]
+    assert life.retry_at == 5.0
     life.connected(6.0, 0)
-    assert run_until(life, 100.0) == [(16.0, Due.ASSUME_START)]
+    assert run_until(life, 100.0) == [16.0]
 
 
 def test_a_handshake_that_has_begun_has_a_limit():
@@ -204,23 +204,24 @@ def test_a_lost_connection_is_resumed_at_once():
     life = running()
     life.lost(100.0, 5, LOSS)
     assert life.status is SessionStatus.RESUMING
-    assert run_until(life, 100.0) == [(100.0, Due.RETRY)]
+    assert life.retry_at == 100.0
     life.connected(101.0, 5)
-    assert life.state is State.RUNNING and life.next_timer() is None
+    assert life.state is State.RUNNING
+    assert life.next_timer() is None and life.retry_at is None
 
 
 def test_attempts_come_after_growing_pauses_until_the_limit():
     life = running(reconnect=60.0, attempt=20.0)
     life.lost(0.0, 0, LOSS)
     moments = []
-    while not life.is_ending:
-        at = life.next_timer()
-        if life.due(at) is Due.RETRY:
-            moments.append(at)
-            life.attempt_failed(at, LOSS, may_heal=True)
+    while life.retry_at is not None:
+        moments.append(life.retry_at)
+        life.attempt_failed(life.retry_at, LOSS)
     pauses = [after - before for before, after in zip(moments, moments[1:])]
     assert moments[0] == 0.0 and moments[-1] == 60.0
     assert 0.25 <= pauses[0] <= 0.5 and max(pauses) <= 30.0
+    assert not life.is_ending
+    life.give_up(LOSS)
     assert "cannot be resumed: reset" in str(life.outcome.error)
     assert life.outcome.error.__cause__ is LOSS
 
@@ -228,7 +229,7 @@ def test_attempts_come_after_growing_pauses_until_the_limit():
 def test_an_attempt_that_is_under_way_at_the_limit_may_still_succeed():
     life = running(reconnect=60.0, attempt=20.0)
     life.lost(0.0, 0, LOSS)
-    assert life.due(0.0) is Due.RETRY
+    assert life.retry_at == 0.0
     assert life.next_timer() == 80.0
     life.connected(79.0, 0)
     assert life.state is State.RUNNING
@@ -245,35 +246,30 @@ def test_connections_that_are_of_no_use_do_not_start_the_time_afresh():
     life = running(reconnect=60.0)
     now = 0.0
     life.lost(now, 0, LOSS)
-    while not life.is_ending and now < 1000.0:
-        now = life.next_timer()
-        if life.due(now) is Due.RETRY:
-            life.connected(now, 0)
-            life.lost(now + 0.01, 0, LOSS)
-    assert life.is_ending and now <= 61.0
+    while life.retry_at is not None and now < 1000.0:
+        now = life.retry_at
+        life.connected(now, 0)
+        life.lost(now + 0.01, 0, LOSS)
+    assert life.retry_at is None and 59.0 <= now <= 61.0
 
 
 @pytest.mark.parametrize("progress, after", [(1, 0.01), (0, GOOD_AFTER)])
 def test_a_connection_that_was_of_use_does(progress, after):
     life = running(reconnect=60.0)
     life.lost(0.0, 0, LOSS)
-    life.due(0.0)
     life.connected(50.0, 0)
     life.lost(50.0 + after, progress, LOSS)
-    assert run_until(life, 50.0 + after) == [(50.0 + after, Due.RETRY)]
-    life.attempt_failed(100.0, LOSS, may_heal=True)
-    assert not life.is_ending
+    assert life.retry_at == 50.0 + after
+    life.attempt_failed(100.0, LOSS)
+    assert life.retry_at is not None
 
 
 def test_what_no_attempt_can_heal_is_a_failure_at_once():
     life = running()
-    life.lost(0.0, 0, LOSS, "without AWS credentials it cannot be resumed")
-    assert "reset, and without AWS credentials" in str(life.outcome.error)
-    life = running()
     life.lost(0.0, 0, LOSS)
-    life.due(0.0)
-    life.attempt_failed(1.0, PermissionError("denied"), may_heal=False)
+    life.give_up(PermissionError("denied"))
     assert "cannot be resumed: denied" in str(life.outcome.error)
+    assert life.retry_at is None and life.next_timer() is None
 
 
 def test_a_connection_that_comes_after_the_end_is_not_wanted():
@@ -282,8 +278,8 @@ def test_a_connection_that_comes_after_the_end_is_not_wanted():
     life.end(GOOD)
     assert life.connected(1.0, 0) is False
     life.lost(2.0, 0, LOSS)
-    life.attempt_failed(2.0, LOSS, may_heal=True)
-    assert life.next_timer() is None
+    life.attempt_failed(2.0, LOSS)
+    assert life.next_timer() is None and life.retry_at is None
 
 
 def test_a_session_may_be_found_to_be_over_while_it_is_being_resumed():

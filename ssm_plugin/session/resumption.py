@@ -1,0 +1,108 @@
+"""From a lost connection to the next one, in a thread of its own.
+
+The session's thread may be stuck in writing output to a slow reader, and the node does not wait for
+that: it gives the last output of a command four seconds to be acknowledged. So it is told only what
+became of it, in its turn.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ..aws.service_errors import may_heal
+from ..errors import SessionLost, SsmPluginError
+from ..transport.data_channel import ChannelEvent, Disconnected
+from ..transport.worker import Worker
+from .connector import Connector, OwnDataChannel
+from .events import FoundOver, NotResumed, Paused, Resumed, Tell
+from .lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from ..transport.websocket import WebSocketConnection
+
+
+class Resumption:
+    """``tell`` gets ``Paused``, and then ``Resumed``, ``NotResumed`` or ``FoundOver``. ``changed``
+    is called after each change of the lifecycle. Both happen in the thread that resumes.
+
+    Attributes:
+        channel: what has the connections; None for somebody else's, which cannot be resumed
+    """
+
+    channel: Optional[OwnDataChannel] = None
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        connector: Connector,
+        tell: Tell,
+        changed: Callable[[], None],
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._connector = connector
+        self._tell = tell
+        self._changed = changed
+        self._closed = threading.Event()
+
+    def told(self, event: ChannelEvent) -> None:
+        """By the channel, in any of its threads: all of it is passed on to the session, but for a
+        loss that need not wait for its turn there."""
+        if not isinstance(event, Disconnected) or self.obstacle:
+            self._tell(event)
+        elif not self._lifecycle.was_connected:
+            self._tell(event)  # that it was is still in the queue
+        else:
+            self.begin(event)
+
+    @property
+    def obstacle(self) -> str:
+        """Why a lost connection cannot be resumed; empty if that can be tried."""
+        if self.channel is None:
+            return "its data channel cannot be resumed"
+        return self._connector.why_not_resumable()
+
+    def begin(self, loss: Disconnected) -> None:
+        """From any thread; returns at once. LocalError if there are no more threads."""
+        Worker("resume", lambda: self._resume(loss), self._tell).start()
+
+    def close(self) -> None:
+        """The session ends: try no more. What is being tried is the connector's to break off."""
+        self._closed.set()
+
+    def _resume(self, loss: Disconnected) -> None:
+        channel = self.channel
+        assert channel is not None, "there is no obstacle"
+        self._lifecycle.lost(time.monotonic(), channel.progress, loss.error)
+        self._changed()
+        self._tell(Paused())
+        error = loss.error
+        while not self._lifecycle.is_ending:
+            retry_at = self._lifecycle.retry_at
+            if retry_at is None:
+                self._tell(NotResumed(error))
+                return
+            if self._closed.wait(max(0.0, retry_at - time.monotonic())):
+                return
+            try:
+                connection = self._connector.resume()
+            except SsmPluginError as failure:
+                error = failure
+                if not may_heal(error):
+                    self._tell(NotResumed(error))
+                    return
+                self._lifecycle.attempt_failed(time.monotonic(), error)
+            else:
+                self._use(channel, connection)
+                return
+
+    def _use(self, channel: OwnDataChannel, connection: "Optional[WebSocketConnection]") -> None:
+        if connection is None:
+            self._tell(FoundOver())
+        # First of all: the new connection may be lost at once, and another thread begins again.
+        elif self._lifecycle.connected(time.monotonic(), channel.progress):
+            self._connector.taken()
+            with suppress(SessionLost):  # the channel was closed meanwhile, and closes this one
+                channel.attach(connection)
+            self._changed()
+            self._tell(Resumed())
