@@ -119,7 +119,10 @@ class Download:
     def progress(self) -> CopyProgress:
         head = self._lines.head
         size, offset = (head.size, head.offset) if head else (None, 0)
-        return CopyProgress(self._target, self.source, self._sink.size, size, offset)
+        done = self._sink.size
+        if size is not None and done > size:
+            size = None  # files of the kernel tell 0, and others may grow
+        return CopyProgress(self._target, self.source, done, size, offset)
 
     def _begin(self, head: "_Head") -> None:
         if head.offset not in (0, self._sink.existing.size):

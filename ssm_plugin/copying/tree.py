@@ -13,11 +13,10 @@ from .. import logs
 from ..errors import RemoteError
 from . import tar_reader
 from .options import CopyFailed, Skipped
+from .source import PIECE, cannot, content_of, sized
 from .tar_reader import DIRECTORY, FILE, HARD_LINK, LINK, Member, parts_of, stays_inside
 
 log = logs.logger(__name__)
-
-PIECE = 65536
 
 # The bits that are copied: neither set-user-ID nor its like.
 MODE = 0o777
@@ -76,15 +75,14 @@ def _walk(root: str) -> Iterator[Tuple[str, str, os.stat_result]]:
                 for entry in sorted(os.listdir(path), reverse=True):
                     waiting.append((os.path.join(path, entry), name + "/" + entry))
         except OSError as error:
-            raise _cannot("read", path, error) from error
+            raise cannot("read", path, error) from error
 
 
 def _tar_of_file(path: str, info: tarfile.TarInfo, skipped: Skipped) -> Iterator[bytes]:
     sha = hashlib.sha256()
-    with open_source(path) as file:
-        info.size = left = os.fstat(file.fileno()).st_size
+    with sized(path) as (file, info.size):
         yield _block(info)
-        for piece in content_of(file, path, left):
+        for piece in content_of(file, path, info.size):
             if skipped.wants_digests:
                 sha.update(piece)
             yield piece
@@ -95,36 +93,6 @@ def _tar_of_file(path: str, info: tarfile.TarInfo, skipped: Skipped) -> Iterator
 
 def _block(info: tarfile.TarInfo) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-
-def open_source(path: str) -> IO[bytes]:
-    """:raises CopyFailed: also for what is not a regular file"""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        file = open(descriptor, "rb", buffering=0)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
-            raise CopyFailed("%s is not a regular file" % path)
-    except OSError as error:
-        raise _cannot("read", path, error) from error
-    return file
-
-
-def content_of(file: IO[bytes], path: str, size: int) -> Iterator[bytes]:
-    """``size`` bytes: what the file has grown by since does not belong to it.
-
-    :raises CopyFailed: if it has shrunk
-    """
-    left = size
-    while left:
-        try:
-            piece = file.read(min(PIECE, left))
-        except OSError as error:
-            raise _cannot("read", path, error) from error
-        if not piece:
-            raise CopyFailed("%s has shrunk while it was being copied" % path)
-        left -= len(piece)
-        yield piece
 
 
 # --- From a node to here
@@ -157,7 +125,7 @@ class Unpacking:
                 self._finish(path, member)
         except (OSError, ValueError) as error:
             at = os.fsdecode(self._root)
-            raise _cannot("unpack into", at, error) from error
+            raise cannot("unpack into", at, error) from error
 
     def _add(self, member: Member, file: IO[bytes]) -> None:
         parts = parts_of(member.name)
@@ -261,7 +229,7 @@ def put_in_place(new: str, destination: str, preserve: bool, mode: int) -> None:
             os.chmod(new, mode)
             os.rename(new, destination)
     except OSError as error:
-        raise _cannot("write", destination, error) from error
+        raise cannot("write", destination, error) from error
 
 
 def _merge(new: str, old: str, preserve: bool) -> None:
@@ -358,7 +326,3 @@ def write_whole(file: io.RawIOBase, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[file.write(left) or 0:]
-
-
-def _cannot(what: str, path: str, error: Exception) -> CopyFailed:
-    return CopyFailed("cannot %s %s: %s" % (what, path, getattr(error, "strerror", None) or error))

@@ -33,7 +33,8 @@ from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .node_script import Upload as UploadWords
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .places import base_name
-from .tree import MODE, content_of, open_source, tar_of, tree_size
+from .source import content_of, open_source, size_of
+from .tree import MODE, tar_of, tree_size
 
 # Whole base64 lines, each of 57 bytes.
 PIECE = 57 * 1024
@@ -89,8 +90,8 @@ class Upload:
         """Whether ``read_input`` needs no other mark of its end than its length. ``give_up`` is
         called if it ends before; the command is to be ended then."""
         content = self._content
-        is_file = content.can_restart and not content.is_tree
-        return is_file and not self.is_fast and not self._options.compress
+        is_told = content.size is not None and not content.is_tree
+        return is_told and not self.is_fast and not self._options.compress
 
     def argv(self) -> Sequence[str]:
         content, options = self._content, self._options
@@ -290,14 +291,14 @@ class _Content:
         if self.is_tree:
             self.size = tree_size(path)
         else:
-            open_source(path).close()
-            self.size = status.st_size
+            self.size = size_of(path)
         self.mode, self.mtime = status.st_mode & MODE, int(status.st_mtime)
 
     def _file_pieces(self, path: str) -> Iterator[bytes]:
         with open_source(path) as file:
-            size = self.size = os.fstat(file.fileno()).st_size
-            yield from _blocks(content_of(file, path, size))
+            if self.size is not None:
+                self.size = os.fstat(file.fileno()).st_size
+            yield from _blocks(content_of(file, path, self.size))
 
 
 def _given(read: ReadInput) -> Iterator[Optional[bytes]]:
