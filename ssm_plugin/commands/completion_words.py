@@ -83,7 +83,7 @@ def _possible(words: List[str], environ: Mapping[str, str]) -> List[Word]:
     common = Parser(prog="ssm-plugin", add_help=False)
     add_common_options(common)
     common.add_argument(*HELP, action="store_true", help="show help")
-    before = _Place(common, words, stop=True)
+    before = _Place(common, words, stop=1)
     if before.positionals == 0:
         if before.pending is not None:
             return _values(before.pending, words, environ)
@@ -100,7 +100,7 @@ def _of_command(
     if name not in COMMANDS or not words:
         return []
     _, parser = parser_of(name)
-    place = _Place(parser, words, stop=name in ("demo", "exec", "connect"))
+    place = _Place(parser, words, _ends_options(name, words))
     if place.pending is not None:
         return _values(place.pending, line, environ)
     if name == "demo" and not place.positionals and not words[-1].startswith("-"):
@@ -110,9 +110,20 @@ def _of_command(
         return _of_command(words[at], words[at + 1 :], line, environ)
     if place.is_open and words[-1].startswith("-"):
         return _options(parser)
+    if name == "exec" and place.positionals + 1 >= _ends_options(name, words):
+        return _FILES  # the command and its arguments
     slots = [action for action in parser._actions if not action.option_strings]
     slot = _slot(slots, place.positionals)
     return _values(slot, line, environ) if slot is not None and place.is_open else _FILES
+
+
+def _ends_options(name: str, words: Sequence[str]) -> int:
+    """Which positional ends the options, 0 for none: what follows belongs to another program."""
+    if name == "exec":
+        # The first word of the command, which a target may stand before.
+        named = ("--targets-file", "--attach")
+        return 1 if any(word.partition("=")[0] in named for word in words[:-1]) else 2
+    return 1 if name in ("demo", "connect") else 0
 
 
 def _slot(slots: List[argparse.Action], number: int) -> Optional[argparse.Action]:
@@ -124,9 +135,10 @@ def _slot(slots: List[argparse.Action], number: int) -> Optional[argparse.Action
 
 class _Place:
     """Where the last of ``words`` stands. ``pending``: it is the value of that option.
-    ``is_open``: options may stand there. ``stop``: nothing behind a positional is an option."""
+    ``is_open``: options may stand there. ``stop``: nothing behind so many positionals is an option,
+    unless it is 0."""
 
-    def __init__(self, parser: Parser, words: Sequence[str], stop: bool = False) -> None:
+    def __init__(self, parser: Parser, words: Sequence[str], stop: int = 0) -> None:
         self.pending: Optional[argparse.Action] = None
         self.positionals = 0
         self.first_positional = -1
@@ -136,11 +148,12 @@ class _Place:
                 self.pending = None
             elif word == "--":
                 self.is_open = False
-            elif word.startswith("-") and self.is_open and not (stop and self.positionals):
+            elif word.startswith("-") and self.is_open:
                 self.pending = _taking_value(parser, word)
             else:
                 self.first_positional = at if self.positionals == 0 else self.first_positional
                 self.positionals += 1
+                self.is_open = self.is_open and self.positionals != stop
 
 
 def _taking_value(parser: Parser, word: str) -> Optional[argparse.Action]:
@@ -169,23 +182,31 @@ def _values(action: argparse.Action, line: List[str], environ: Mapping[str, str]
         return [Word(name) for name in _profiles(environ)]
     if action.dest == "places":
         return _places(line, environ)
-    if what.startswith("TARGET"):
+    if what == "TARGET":
+        return _targets(line, environ)
+    if what == "TARGET COMMAND":
         return _in_list(_targets(line, environ), line[-1])
     if what == "[USER@]TARGET":
-        return _in_list(_targets(line, environ), line[-1], "@")
+        return _behind(line[-1][: line[-1].rfind("@") + 1], _targets(line, environ))
     if what == "JOB":
         return [Word(name) for name in _settings(line, environ).jobs]
     if what == "SHELL":
         return [Word(name) for name in ("bash", "zsh", "fish")]
     if what == "TOPIC":
         return [Word(name) for name in TOPICS] + _commands()
-    return _FILES if what in ("FILE", "PATH", "COMMAND", "ARG") else []
+    return _FILES if what in ("FILE", "DIR", "PATH", "COMMAND", "ARG") else []
 
 
-def _in_list(words: Iterable[Word], current: str, separator: str = ",") -> List[Word]:
-    """``exec`` takes several targets with commas in between, ``connect`` a user in front."""
-    before = current[: current.rfind(separator) + 1]
-    return [one._replace(value=before + one.value) for one in words]
+def _in_list(words: Iterable[Word], current: str) -> List[Word]:
+    """``exec`` takes several targets with commas in between: the last one fits. A comma of a name
+    is written with a backslash in front."""
+    named = [one._replace(value=one.value.replace(",", "\\,")) for one in words]
+    end = current.replace("\\,", "\\.").rfind(",") + 1
+    return _behind(current[:end], named)
+
+
+def _behind(front: str, words: Iterable[Word]) -> List[Word]:
+    return [one._replace(value=front + one.value) for one in words]
 
 
 def _places(line: List[str], environ: Mapping[str, str]) -> List[Word]:

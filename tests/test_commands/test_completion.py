@@ -13,7 +13,7 @@ from tests.support.commands import Cli
 from tests.support.pty import ROOT, PtyProcess
 
 CONFIGURATION = """\
-targets: {db1: i-0123456789abcdef0, 'pre:one': i-1, 'a b': i-2}
+targets: {db1: i-0123456789abcdef0, 'pre:one': i-1, 'a b': i-2, 'with,comma': i-3}
 jobs:
   nightly-backup: {target: db1, command: 'true'}
 """
@@ -55,6 +55,13 @@ LINES = [
     (b"cp some-f", b"ile-here", b"[cp][some-file-here]"),
     (b"cp a till-3:x ./some-f", b"ile-here", b"[cp][a][till-3:x][./some-file-here]"),
     (b"cp --speed au", b"to", b"[cp][--speed][auto]"),
+    (b"exec db1 --via run", b"-command", b"[exec][db1][--via][run-command]"),
+    (b"exec db1 --stdin some-f", b"ile-here", b"[exec][db1][--stdin][some-file-here]"),
+    (b"exec db1 --stdin one,t", b"wo", b"[exec][db1][--stdin][one,two]"),
+    (b"exec db1 some-f", b"ile-here", b"[exec][db1][some-file-here]"),
+    (b"shell wi", b"th,comma", b"[shell][with,comma]"),
+    (b"shell with,", b"comma", b"[shell][with,comma]"),
+    (b"exec db1,wi", b"comma", b"[exec][db1,with\\,comma]"),
 ]
 
 
@@ -66,6 +73,7 @@ def home(tmp_path):
     program.write_text(PROGRAM % (ROOT, sys.executable))
     program.chmod(0o755)
     (tmp_path / "some-file-here").write_text("")
+    (tmp_path / "one,two").write_text("")
     file = tmp_path / "ssm-plugin.yaml"
     file.write_text(CONFIGURATION)
     environ = {
@@ -146,6 +154,36 @@ def test_a_copy_is_from_or_to_files_and_targets(cli):
     assert answers(cli, "cp", "a", "web-7,d") == [":files", "web-7,db:"]
     assert answers(cli, "cp", "./a") == [":files"]
     assert answers(cli, "cp", "web-7:/etc/") == []
+
+
+def test_behind_its_target_exec_takes_options_and_their_values(cli):
+    cli.configure("targets: {web-7: i-1, web-8: i-2}")
+    assert answers(cli, "exec", "web-7", "--via", "") == ["sessions", "run-command"]
+    assert answers(cli, "exec", "web-7", "--log-level", "w") == ["warning"]
+    for option in ("--reason", "--timeout", "--shell", "--region", "--parallel"):
+        assert answers(cli, "exec", "web-7", option, "web") == []
+        assert answers(cli, "exec", "web-7", option, "a,web") == []
+    for option in ("--stdin", "--targets-file", "--output-dir", "--config"):
+        assert answers(cli, "exec", "web-7", option, "web") == [":files"]
+        assert answers(cli, "exec", "web-7", option, "a,web") == [":files"]
+    assert "--stdin" in answers(cli, "exec", "web-7", "--json", "--st")
+
+
+def test_options_of_the_nodes_command_are_not_ours(cli):
+    cli.configure("targets: {web-7: i-1}")
+    for words in (("web-7",), ("web-7", "--"), ("--targets-file", "f"), ("--wait", "1m", "web-7")):
+        assert answers(cli, "exec", *words + ("",)) == [":files"]
+        assert answers(cli, "exec", *words + ("ls", "--via", "")) == [":files"]
+        assert answers(cli, "exec", *words + ("ls", "--st")) == [":files"]
+    assert answers(cli, "connect", "web-7", "-") == [":files"]
+
+
+def test_only_what_takes_many_targets_completes_behind_a_comma(cli):
+    cli.configure("targets: {web-7: i-1, web-8: i-2}")
+    assert answers(cli, "exec", "web-7,web-8") == ["web-7,web-8"]
+    assert answers(cli, "exec", "a\\,b,web-8") == ["a\\,b,web-8"]
+    for command in ("shell", "forward", "ssh", "list", "doctor"):
+        assert answers(cli, command, "web-7,web-8") == []
 
 
 def test_options_are_those_of_the_command(cli):
