@@ -51,6 +51,11 @@ class Parser(argparse.ArgumentParser):
         given.setdefault("formatter_class", _HelpFormatter)
         super().__init__(**given)
 
+    def _add_action(self, action: Any) -> Any:
+        if action.nargs == argparse.REMAINDER:
+            action.required = False  # none of these words need be there
+        return super()._add_action(action)
+
     def options(self) -> List[str]:
         """All that it knows, as they are written."""
         return list(self._option_string_actions)

@@ -73,6 +73,8 @@ def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
         (["--region"], "argument --region: expected one argument; see 'ssm-plugin --help'"),
         (["--region", "x", "--quiet", "shel"], "there is no command 'shel'; did you mean"),
         (["shell"], "arguments are required: TARGET; see 'ssm-plugin shell --help'"),
+        (["connect"], "are required: [USER@]TARGET; see 'ssm-plugin connect --help'"),
+        (["completion"], "are required: SHELL; see 'ssm-plugin completion --help'"),
         (["shell", "i-1", "--regoin", "x"], "arguments: --regoin x; did you mean '--region'?"),
         (["shell", "i-1", "--regoin=x"], "did you mean '--region'?"),
         (["exec", "i-1", "--timout", "5m", "--", "x"], "did you mean '--timeout'?"),
