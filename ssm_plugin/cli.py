@@ -21,6 +21,7 @@ TOO_LITTLE = (
 )
 FAILURE = 255
 INTERRUPTED = 130
+OUTPUT_GONE = 141  # 128 + SIGPIPE, as everywhere
 
 # New objects before Python looks for circles among them. Its own 700 make a hundred such searches
 # while the program loads, and each finds nothing.
@@ -78,8 +79,13 @@ def _is_shortage(error: BaseException) -> bool:
 
 
 def _answer(text: str, fd: int = 1) -> int:
+    """Write it; returns the exit status. Nothing is imported for what goes wrong either."""
     try:
-        os.write(fd, text.encode("ascii"))
-    except OSError:
+        os.write(fd, text.encode("ascii", "replace"))
+    except BrokenPipeError:
+        return OUTPUT_GONE
+    except OSError as error:
+        if fd == 1:
+            _answer("ssm-plugin: cannot write to standard output: %s\n" % error.strerror, 2)
         return FAILURE
     return 0

@@ -50,10 +50,19 @@ def test_no_argument_to_our_own_name_is_a_call_for_help(drop_in, ours):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], []])
-def test_an_answer_that_nobody_can_read_is_a_status(drop_in, arguments):
-    argv = ["sh", "-c", 'exec "$@" >&-', "sh"] + drop_in.program + arguments
-    done = drop_in.call(argv)
-    assert (done.status, done.stderr) == (255, b"")
+@pytest.mark.parametrize(
+    "redirection, why",
+    [
+        (">&-", b"Bad file descriptor"),
+        (">/dev/full", b"No space left on device"),
+        (">&- 2>&-", b""),
+    ],
+    ids=["closed", "full", "both closed"],
+)
+def test_an_answer_that_cannot_be_written_is_named(drop_in, arguments, redirection, why):
+    argv = ["sh", "-c", 'exec "$@" ' + redirection, "sh"] + drop_in.program + arguments
+    said = b"ssm-plugin: cannot write to standard output: %s\n" % why if why else b""
+    assert drop_in.call(argv) == (255, b"", said)
 
 
 @pytest.mark.parametrize("first", ["{", "AWS_SSM_START_SESSION_RESPONSE_X"])

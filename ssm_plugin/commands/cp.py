@@ -37,7 +37,7 @@ from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import DEFAULT_DOCUMENT, FleetOutcome, ReadInput
 from ..nodes.targets import Found
 from ..session.environment import make_environment
-from ..session.streams import write_all
+from ..session.streams import EXIT_OUTPUT_GONE, write_all
 from ..terminal.input import InputReader
 from ..terminal.tty import window_size
 from .fleet_options import add_fleet_options, plan_of, prepare_for, signals_and_parent
@@ -193,7 +193,7 @@ class _Show:
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:
-        if copied.reason:
+        if copied.reason and copied.status != EXIT_OUTPUT_GONE:
             _say(copied.reason)
         for one in copied.skipped:
             _say("not copied: %s" % one)

@@ -28,9 +28,10 @@ WRITER_LIMIT = 10000
 
 
 class OutputClosed(NamedTuple):
-    """The event: nobody will read ``fd`` any more."""
+    """The event: nobody will read ``fd`` any more; or, with ``error``, it takes no more."""
 
     fd: int
+    error: Optional[LocalError] = None
 
 
 class BackgroundWriter:
@@ -70,9 +71,10 @@ class BackgroundWriter:
                 continue
             try:
                 write_all(self._fd, data)
-            except (OutputGone, LocalError):
+            except (OutputGone, LocalError) as error:
                 gone = True
-                self._tell(OutputClosed(self._fd))
+                why = error if isinstance(error, LocalError) else None
+                self._tell(OutputClosed(self._fd, why))
 
 
 # Seconds for whoever reads our output to take the last lines.
@@ -149,7 +151,9 @@ class Supervisor:
             self._signalled(event.signum)
         elif isinstance(event, OutputClosed):
             # A tunnel goes on when its terminal is closed.
-            if event.fd == STDOUT:
+            if event.fd == STDOUT and event.error is not None:
+                self._fail(event.error)
+            elif event.fd == STDOUT:
                 self._leave(EXIT_OUTPUT_GONE)
         elif isinstance(event, WorkerFailed):
             self._fail(event.as_error())
