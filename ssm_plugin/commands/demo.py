@@ -52,6 +52,9 @@ KEYS_SUFFIX = ".env"  # of the file beside the ready file
 _TAKES_TARGET = ("shell", "exec", "forward", "ssh")
 _TARGETS = ("i-", "mi-", "ecs:", "tag:", "ip:", "name:")  # what they begin with
 
+# What the local service stands for, as the AWS CLI names it: a line for each row.
+_SERVED = (("SSM", "SSMMESSAGES"), ("EC2", "EC2_INSTANCE_CONNECT"), ("ECS", "S3", "STS"))
+
 # All of it may be pasted.
 _GUIDE = """\
 # The local service listens at %s. Its keys are good until it ends:
@@ -199,13 +202,14 @@ def _serve(endpoint_url: str, keys: Credentials, ready_file: Optional[str]) -> i
 def _exports(endpoint_url: str, keys: Credentials) -> str:
     """Lines for a shell. The AWS CLI wants a region; it takes the endpoint from the environment
     since its versions 1.29 and 2.13."""
-    return (
-        "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n"
-        "export AWS_DEFAULT_REGION=%s AWS_ENDPOINT_URL_SSM=%s\nexport AWS_ENDPOINT_URL_EC2=%s"
-        " AWS_ENDPOINT_URL_ECS=%s\nexport AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=%s"
-        " AWS_ENDPOINT_URL_S3=%s\n"
-        % ((keys.access_key, keys.secret_key, DEMO_REGION) + (endpoint_url,) * 5)
-    )
+    lines = [
+        ["AWS_ACCESS_KEY_ID=" + keys.access_key],
+        ["AWS_SECRET_ACCESS_KEY=" + keys.secret_key],
+        ["AWS_DEFAULT_REGION=" + DEMO_REGION],
+    ]
+    for services in _SERVED:
+        lines.append(["AWS_ENDPOINT_URL_%s=%s" % (name, endpoint_url) for name in services])
+    return "".join("export %s\n" % " ".join(line) for line in lines)
 
 
 def _write(path: str, text: str) -> None:

@@ -175,7 +175,7 @@ class Serving:
 def test_serve_prints_what_clients_need_and_writes_them_for_its_user_alone(caller, tmp_path):
     with Serving(caller, tmp_path) as serving:
         keys_file = tmp_path / "ready.env"
-        assert serving.exports.count("\n") == 5
+        assert serving.exports.count("\n") == 6
         assert keys_file.read_text() == serving.exports
         assert stat.S_IMODE(keys_file.stat().st_mode) == 0o600
         url = serving.ready.read_text()
@@ -188,6 +188,20 @@ def test_serve_prints_what_clients_need_and_writes_them_for_its_user_alone(calle
         done = caller.call([sys.executable, "-m", "ssm_plugin", "shell", "i-demo"], b"", environ)
         assert done.status == 255
         assert b"InvalidSignatureException: The request signature we calculated" in done.stderr
+
+
+def test_doctor_asks_the_local_service_alone(caller, tmp_path):
+    with Serving(caller, tmp_path) as serving:
+        environ = dict(caller.environ, **serving.variables)
+        argv = [sys.executable, "-m", "ssm_plugin", "doctor", "i-demo"]
+        done = caller.call(argv, environ=environ)
+    assert (done.status, done.stderr) == (0, b"")
+    found = done.stdout.decode().splitlines()
+    assert [line for line in found if "amazonaws.com" in line] == []
+    where = serving.variables["AWS_ENDPOINT_URL_SSM"][len("http://"):]
+    assert [line.split("  ")[0][2:] for line in found if where in line] == [
+        "way to ssm", "way to ssmmessages"]
+    assert any("arn:aws:iam::000000000000:user/demo" in line for line in found)
 
 
 def test_keys_are_new_for_each_run_and_of_the_form_of_awss(caller, tmp_path):
