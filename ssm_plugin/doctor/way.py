@@ -14,6 +14,7 @@ from ..net.address import Address, is_loopback, parse
 from ..net.connect import open_socket
 from ..net.exchange import exchange
 from ..net.lookup import addresses
+from ..net.proxy import passed_over
 from ..net.route import Route, service_route, stream_route
 from ..net.timing import Deadline
 from ..session.environment import given_endpoint
@@ -41,6 +42,7 @@ def check_way(name: str, known: Known, environ: Mapping[str, str]) -> Findings:
     findings: Findings = []
     try:
         way = _way(name, known, environ)
+        findings += _passed_over(check, way, known, environ)
         _walk(check, way, deadline, findings)
     except SsmPluginError as error:
         findings.append(from_error(check, error))
@@ -59,6 +61,16 @@ def _way(name: str, known: Known, environ: Mapping[str, str]) -> _Way:
         return _Way(name, address, service_route(url, settings.network, environ, ca_bundle))
     stream = "ws" + url[len("http") :]
     return _Way(name, address, stream_route(stream, settings.network, environ, ca_bundle))
+
+
+def _passed_over(check: str, way: _Way, known: Known, environ: Mapping[str, str]) -> Findings:
+    """Said once: it is the same for both ways."""
+    variable = passed_over(way.address.scheme, environ, known.settings.network)
+    if not variable or way.name != "ssm":
+        return []
+    text = "the SOCKS proxy in %s is passed over, as by the AWS CLI" % variable
+    remedy = "if no other way leads out, set HTTPS_PROXY to an http:// one"
+    return [Finding(check, NOTE, text, remedy)]
 
 
 def _is_local(url: Optional[str]) -> bool:

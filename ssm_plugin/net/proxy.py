@@ -1,8 +1,10 @@
 """Which proxy, if any, leads to a host: the configuration, else the usual environment variables.
 
 ``HTTPS_PROXY`` is for https and wss, ``HTTP_PROXY`` for http and ws, ``ALL_PROXY`` for all of them.
-Lower-case names win, and an empty one switches the proxy off, as in curl and the AWS CLI.
-``NO_PROXY`` alone exempts hosts; a loopback address is not exempt unless it is listed there.
+A SOCKS proxy in ``ALL_PROXY`` is passed over: it is for other programs, and the AWS CLI, which
+starts us, does not look at that variable. Lower-case names win, and an empty one switches the proxy
+off, as in curl and the AWS CLI. ``NO_PROXY`` alone exempts hosts; a loopback address is not exempt
+unless it is listed there.
 """
 
 import re
@@ -43,12 +45,20 @@ def choose_proxy(
     """The proxy for ``scheme://host:port``, or None to go there directly.
 
     A configured ``proxy`` wins over the environment; an empty one means none. UsageError for a
-    proxy that cannot be used, such as a SOCKS one.
+    proxy that cannot be used, such as a SOCKS one in HTTPS_PROXY.
     """
     url, source = _proxy_url(scheme, environ, settings)
-    if not url or bypasses(_no_proxy(environ, settings), host, port):
+    if not url or _is_passed_over(url, source):
+        return None
+    if bypasses(_no_proxy(environ, settings), host, port):
         return None
     return parse_proxy(url, source)
+
+
+def passed_over(scheme: str, environ: Mapping[str, str], settings: NetworkSettings) -> str:
+    """The variable with a proxy that is not taken for ``scheme``, or an empty text."""
+    url, source = _proxy_url(scheme, environ, settings)
+    return source if _is_passed_over(url, source) else ""
 
 
 def parse_proxy(url: str, source: str) -> Proxy:
@@ -93,6 +103,10 @@ def _proxy_url(
         if environ.get(name.upper()):
             return environ[name.upper()].strip(), name.upper()
     return "", ""
+
+
+def _is_passed_over(url: str, source: str) -> bool:
+    return source.lower() == "all_proxy" and re.match(r"(?i)socks\w*://", url) is not None
 
 
 def _no_proxy(environ: Mapping[str, str], settings: NetworkSettings) -> str:

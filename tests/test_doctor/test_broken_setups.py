@@ -229,6 +229,18 @@ def test_one_denied_look_up_is_no_obstacle(tmp_path):
     assert re.search("^! document .*AccessDenied", done.stdout, re.MULTILINE)
 
 
+def test_a_socks_proxy_for_other_programs_is_no_obstacle_and_is_told(tmp_path):
+    with contextlib.ExitStack() as servers:
+        place = Place(tmp_path, servers)
+        place.environ["ALL_PROXY"] = "socks5://127.0.0.1:9"
+        done = place.run()
+        ran = run(OURS + ["exec", TARGET, "--", "echo", "hi"], place.environ, timeout=LIMIT)
+    assert done.status == 0
+    assert re.search("^! way to ssm .*SOCKS proxy in ALL_PROXY", done.stdout, re.MULTILINE)
+    assert done.stdout.count("ALL_PROXY") == 1
+    assert (ran.status, ran.stdout) == (0, "hi\n"), ran
+
+
 def test_marks_are_plain_where_the_locale_has_no_others(tmp_path):
     with contextlib.ExitStack() as servers:
         place = Place(tmp_path, servers)

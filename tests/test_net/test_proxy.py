@@ -2,7 +2,7 @@ import pytest
 
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import UsageError
-from ssm_plugin.net.proxy import Proxy, bypasses, choose_proxy, parse_proxy
+from ssm_plugin.net.proxy import Proxy, bypasses, choose_proxy, parse_proxy, passed_over
 
 
 def proxy_for(url, environ, **settings):
@@ -32,6 +32,19 @@ def test_all_proxy_is_for_what_has_no_variable_of_its_own():
     environ = {"ALL_PROXY": "http://a:1", "HTTP_PROXY": "http://p:1"}
     assert named(environ, "wss") == "a"
     assert named({"all_proxy": "http://b:1"}, "ws") == "b"
+
+
+@pytest.mark.parametrize("url", ["socks5://s:1", "SOCKS5h://s:1", "socks4a://s", "socks://s:1/"])
+def test_a_socks_proxy_in_all_proxy_alone_is_passed_over(url):
+    for name in ("ALL_PROXY", "all_proxy"):
+        assert named({name: url}) is None
+        assert named({name: url, "HTTPS_PROXY": "http://a:1"}) == "a"
+        assert passed_over("wss", {name: url}, NetworkSettings()) == name
+        assert not passed_over("wss", {name: url, "https_proxy": ""}, NetworkSettings())
+    assert named({"ALL_PROXY": "socks.example:1"}) == "socks.example"
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        with pytest.raises(UsageError, match="which is not supported"):
+            named({name: url})
 
 
 def test_lower_case_names_win_and_an_empty_one_switches_the_proxy_off():
