@@ -131,9 +131,20 @@ m=$6
 [ "$7" ] || m=$(printf %o $((0$m & ~0$u)))
 """
 
+# Modes and owners: where there is no stat, ls says the same in letters.
+_RIGHTS = """\
+letters() {
+sed 's/.\\(...\\)\\(...\\)\\(...\\).*/u=\\1,g=\\2,o=\\3/;s/-//g;s/s/xs/g;s/S/s/;s/t/x/;s/T//'
+}
+listed() { ls -Lldn "$1" 2>/dev/null |
+{ read -r m r u g r && m=$(echo "$m" | letters) && echo "$m $u:$g"; }; }
+rights() { stat -L -c "%a %u:%g" -- "$@" 2>/dev/null || stat -L -f "%Lp %u:%g" "$@" 2>/dev/null ||
+for r; do listed "$r" || return 1; done; }
+"""
+
 _FILE = """\
 q=
-if [ -f "$d" ]; then [ "$7" ] || m=$(state %a %Lp "$d") || m=$6; q=$(state %u:%g %u:%g "$d"); fi
+if [ -f "$d" ] && q=$(rights "$d"); then [ "$7" ] || m=${q% *}; q=${q#* }; fi
 [ -z "$q" ] || chown "$q" "$p" 2>/dev/null
 chmod "$m" "$p" || exit 1
 [ -z "$7" ] || touch -m -d "@$8" "$p" 2>/dev/null || TZ=UTC0 touch -m -t "$9" "$p" || exit 1
@@ -153,7 +164,6 @@ T=-T; mkdir "$t.1" || exit 1
 mv -T "$t.1" "$t" 2>/dev/null || { T=; mv "$t.1" "$t" || exit 1; }
 (umask "$u"; x=xmof; [ -z "$7" ] || x=xpof; tar $x "$p" -C "$t") || exit 1
 [ "$7" ] || (umask "$(printf %o $((0777 & ~0$u)))"; chmod -R -- -rwx "$t") || exit 1
-rights() { stat -L -c "%a %u:%g" -- "$@" 2>/dev/null || stat -L -f "%Lp %u:%g" "$@" 2>/dev/null; }
 keep() (
 for e; do shift
 [ -L "$e" ] || [ ! -f "$e" ] || [ -L "$w/$e" ] || [ ! -f "$w/$e" ] || set -- "$@" "$e"; done
@@ -229,7 +239,7 @@ class Upload(NamedTuple):
 def upload_argv(upload: Upload, sudo: bool, fast: bool = False) -> Sequence[str]:
     """The command whose standard input becomes a file, or from a tar a directory. ``fast``: not its
     own standard input, but what comes to where it listens (see ``node_listener``)."""
-    script = _UP + (_TREE if upload.is_tree else _FILE) + _DONE
+    script = _UP + _RIGHTS + (_TREE if upload.is_tree else _FILE) + _DONE
     for name, value in _CONSTANTS.items():
         script = script.replace("@%s@" % name, value)
     words = [

@@ -174,9 +174,54 @@ def test_a_replaced_file_keeps_its_owner(script_node, places, copy, options):
     assert read(target + "/t/a") == b"new"
 
 
-def test_a_node_that_cannot_tell_modes_replaces_nothing(places, tmp_path):
-    source, target = places
+@pytest.fixture(params=["dash", "busybox"])
+def without_stat(request, tmp_path):
+    """A node that has no stat: ls tells the same there."""
+    if not shutil.which(request.param):
+        pytest.skip("needs " + request.param)
     tools = [name for name in TOOLS if name != "stat"]
+    if request.param == "busybox":
+        return ScriptNode(("busybox", "sh"), tools, tmp_path / "bin", "busybox")
+    return ScriptNode((request.param,), tools, tmp_path / "bin")
+
+
+@pytest.mark.parametrize("options", [CopyOptions(), TREE], ids=["file", "tree"])
+@pytest.mark.parametrize("mode", [0o600, 0o4750, 0o6711, 0o4600, 0o2604, 0o1777, 0o000], ids=oct)
+def test_without_stat_a_replaced_file_keeps_its_mode_and_owner(
+    without_stat, places, options, mode
+):
+    source, target = places
+    owner = USER if os.geteuid() == 0 else os.geteuid()
+    for name in ("a", "sp ace\nnew line"):
+        make("%s/t/%s" % (source, name), 0o644)
+        make("%s/t/%s" % (target, name), 0o644, b"old")
+        os.chown("%s/t/%s" % (target, name), owner, -1)
+        os.chmod("%s/t/%s" % (target, name), mode)
+        if options is not TREE:
+            up(without_stat, "%s/t/%s" % (source, name), target + "/t", options)
+    if options is TREE:
+        up(without_stat, source + "/t", target, options)
+    for name in ("a", "sp ace\nnew line"):
+        path = "%s/t/%s" % (target, name)
+        assert (oct(mode_of(path)), os.stat(path).st_uid) == (oct(mode & 0o6777), owner)
+        os.chmod(path, 0o600)
+        assert read(path) == b"new"
+
+
+@pytest.mark.parametrize("options", [CopyOptions(), TREE], ids=["file", "tree"])
+def test_without_stat_what_is_new_has_the_mode_of_the_source(without_stat, places, options):
+    source, target = places
+    make(source + "/t/a", 0o757)
+    if options is TREE:
+        up(without_stat, source + "/t", target, options)
+    else:
+        up(without_stat, source + "/t/a", target + "/t", options)
+    assert mode_of(target + "/t/a") == 0o757 & ~MASK
+
+
+def test_a_node_that_cannot_tell_modes_replaces_no_file_of_a_tree(places, tmp_path):
+    source, target = places
+    tools = [name for name in TOOLS if name not in ("stat", "ls")]
     make(source + "/t/a", 0o644)
     make(target + "/t/a", 0o600, b"old")
     with pytest.raises(CopyFailed, match="cannot read the modes of what is in .*/to/t"):
