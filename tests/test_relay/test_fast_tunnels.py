@@ -212,17 +212,22 @@ def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
             socket.create_connection(("127.0.0.1", port), TIME_LIMIT)
 
 
+def is_there_after(seconds, sock):
+    """A connection on which nothing comes for so long still carries what is sent."""
+    sock.settimeout(seconds)
+    with pytest.raises(socket.timeout):
+        sock.recv(1)
+    sock.settimeout(TIME_LIMIT)
+    sock.sendall(b"still here")
+    assert sock.recv(10) == b"still here"
+
+
 def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
     network = NETWORK._replace(reconnect_timeout=2 - SPARE_LEASE, ping_interval=0.5)
     with fast_tunnel(service, "0:%d" % echo.port, network=network) as running:
         assert running.shared._relay.lease == 2
         with connect(running) as sock:
-            sock.settimeout(3.0)
-            with pytest.raises(socket.timeout):
-                sock.recv(1)
-            sock.settimeout(TIME_LIMIT)
-            sock.sendall(b"still here")
-            assert sock.recv(10) == b"still here"
+            is_there_after(3.0, sock)
         assert through(running, b"and new ones") == b"and new ones"
         assert [one for one in running.seen if getattr(one, "kind", "") == ERROR] == []
 
@@ -233,12 +238,7 @@ def test_an_agent_that_wants_keep_alives_gets_them(quick_python, echo, monkeypat
     with local_service(agent_version="3.1.1511.0") as service:
         with fast_tunnel(service, "0:%d" % echo.port, speed) as running:
             with connect(running) as sock:
-                sock.settimeout(5.0)
-                with pytest.raises(socket.timeout):
-                    sock.recv(1)
-                sock.settimeout(TIME_LIMIT)
-                sock.sendall(b"still here")
-                assert sock.recv(10) == b"still here"
+                is_there_after(5.0, sock)
 
 
 @pytest.mark.parametrize(
