@@ -110,8 +110,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
     environment = with_waiting(environment, options, settings, progress)
     # What is copied must not be mixed with how far it is.
-    has_terminal = direction.destination == STREAM and not direction.is_upload and os.isatty(1)
-    show = _Show(options.json, settings.quiet or has_terminal, len(nodes) == 1)
+    on_terminal = direction.destination == STREAM and not direction.is_upload and os.isatty(1)
+    show = _Show(options.json, settings.quiet, len(nodes) == 1, on_terminal)
     files: Dict[str, List[CopiedFile]] = {}
     with ExitStack() as exits:
         read = _standard_input(exits) if direction.sources == (STREAM,) else None
@@ -148,15 +148,15 @@ _LINES = 200
 
 
 class _Show:
-    """What is seen on the way, and at the end."""
+    """What is seen on the way, and at the end. ``on_terminal``: so is the data that is copied."""
 
-    def __init__(self, as_json: bool, quiet: bool, is_one: bool) -> None:
+    def __init__(self, as_json: bool, quiet: bool, is_one: bool, on_terminal: bool) -> None:
         self._as_json = as_json
         self._quiet = quiet
         self._is_one = is_one
         self._lock = threading.Lock()
         self._display: Optional[ProgressDisplay] = None
-        if is_one and not as_json and not quiet and os.isatty(2):
+        if is_one and not as_json and not quiet and not on_terminal and os.isatty(2):
             self._display = ProgressDisplay(
                 lambda data: write_all(2, data), lambda: window_size((2,)).cols
             )
