@@ -31,6 +31,46 @@ class Interval:
         return now + max(self._pause, took)
 
 
+class Rounds:
+    """When the commands are looked at: all of them in one round, one round after the other."""
+
+    def __init__(self, now: float) -> None:
+        self._interval = Interval()
+        self._at = now
+        self._is_on = False
+        self._changed = False
+
+    @property
+    def due_at(self) -> Optional[float]:
+        """None while one is going on."""
+        return None if self._is_on else self._at
+
+    def begin(self, now: float) -> bool:
+        """Whether one is due. Then it has begun."""
+        if self._is_on or now < self._at:
+            return False
+        self._is_on = True
+        return True
+
+    def saw(self, changed: bool) -> None:
+        self._changed = self._changed or changed
+
+    def over(self, now: float, took: float) -> None:
+        self._is_on = False
+        self._at = self._interval.after(now, took, self._changed)
+        self._changed = False
+
+    def sent(self, now: float) -> None:
+        """There is one command more."""
+        if not self._is_on:
+            self._at = now + self._interval.first
+
+    def soon(self, now: float) -> None:
+        """Something is about to change."""
+        self._interval = Interval()
+        self._at = min(self._at, now + self._interval.first)
+
+
 class Seen(NamedTuple):
     """One entry of ListCommandInvocations."""
 

@@ -32,7 +32,7 @@ from .events import (
     Sent,
     Told,
 )
-from .following import Interval, SentCommand
+from .following import Rounds, SentCommand
 from .output import Fetched
 from .patience import may_repeat
 from .results import Results
@@ -90,10 +90,7 @@ class Supervision:
             self._results.sent(one.command_id, one.nodes)
         self._untold: List[str] = []
         self._causes: Dict[str, Cause] = {}
-        self._interval = Interval()
-        self._look_at = time.monotonic()
-        self._changed = False
-        self._is_looking = False
+        self._rounds = Rounds(time.monotonic())
         self._limit_at: Optional[float] = None
         self._failed_ids: Set[str] = set()
         self._stop_reason = 0
@@ -147,8 +144,8 @@ class Supervision:
     def _patience(self) -> Optional[float]:
         now = time.monotonic()
         moments = [self._leave_at, self._limit_at]
-        if self._commands and not self._is_looking:
-            moments.append(self._look_at)
+        if self._commands:
+            moments.append(self._rounds.due_at)
         if self._progress.is_drawn:
             moments.append(now + INTERVAL)
         left = [moment - now for moment in moments if moment is not None]
@@ -177,9 +174,7 @@ class Supervision:
             self._take_output(told)
             self._errands.taken()
         elif isinstance(told, RoundOver):
-            self._is_looking = False
-            self._look_at = self._interval.after(time.monotonic(), told.seconds, self._changed)
-            self._changed = False
+            self._rounds.over(time.monotonic(), told.seconds)
         elif isinstance(told, Sent):
             self._take_sent(told)
         elif isinstance(told, NotSent):
@@ -211,8 +206,7 @@ class Supervision:
         self._untold.append(command_id)
         if self._is_detached:
             self._tell_ids()
-        if not self._is_looking:
-            self._look_at = time.monotonic() + self._interval.first
+        self._rounds.sent(time.monotonic())
         if self._signal is not None and not self._is_detached:
             self._cancel_whole(command, self._signal)
         elif self._stop_reason:
@@ -240,8 +234,7 @@ class Supervision:
     # Following
 
     def _look_if_due(self) -> None:
-        if self._commands and not self._is_looking and time.monotonic() >= self._look_at:
-            self._is_looking = True
+        if self._commands and self._rounds.begin(time.monotonic()):
             self._errands.look(
                 [(one.command_id, one.asks_for_whole) for one in self._commands.values()]
             )
@@ -253,7 +246,7 @@ class Supervision:
         for entry in event.look.seen:
             self._results.node(entry.node_id)  # one that got the tag meanwhile is waited for, too
         ended, changed = command.take(event.look.seen, time.monotonic())
-        self._changed = self._changed or changed
+        self._rounds.saw(changed)
         for entry in ended:
             if entry.details != "Success":
                 # Now: nothing more may be sent while its output is fetched.
@@ -324,16 +317,12 @@ class Supervision:
             self._causes[one] = cause
         if fresh:
             self._errands.cancel(command.command_id, fresh)
-            self._look_soon()
+            self._rounds.soon(time.monotonic())
 
     def _cancel_whole(self, command: SentCommand, signum: int) -> None:
         for node_id in command.open:
             self._causes.setdefault(node_id, Cause(signum=signum))
         self._errands.cancel(command.command_id)
-
-    def _look_soon(self) -> None:
-        self._interval = Interval()
-        self._look_at = min(self._look_at, time.monotonic() + self._interval.first)
 
     # Ends
 
@@ -389,7 +378,7 @@ class Supervision:
         self._errands.stop_sending()
         for command in self._commands.values():
             self._cancel_whole(command, signum)
-        self._look_soon()
+        self._rounds.soon(time.monotonic())
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 

@@ -1,6 +1,14 @@
 """What is known of the nodes of a command, and when to look again."""
 
-from ssm_plugin.run_command.following import FIRST, LONGEST, SOON, Interval, Seen, SentCommand
+from ssm_plugin.run_command.following import (
+    FIRST,
+    LONGEST,
+    SOON,
+    Interval,
+    Rounds,
+    Seen,
+    SentCommand,
+)
 
 
 def seen(node_id, status, details=None):
@@ -20,6 +28,22 @@ def test_looks_come_later_while_nothing_changes_and_soon_when_something_does():
 
 def test_a_look_that_takes_long_is_followed_by_a_pause_that_is_as_long():
     assert Interval().after(100.0, 30.0, True) == 130.0
+
+
+def test_one_round_of_looks_follows_the_other():
+    rounds = Rounds(100.0)
+    assert rounds.begin(100.0) and rounds.due_at is None
+    rounds.sent(100.1)
+    assert not rounds.begin(200.0), "one is going on"
+    rounds.saw(True)
+    rounds.over(101.0, 0.1)
+    assert rounds.due_at == 101.0 + SOON and not rounds.begin(101.4)
+    rounds.sent(102.0)
+    assert rounds.due_at == 102.0 + FIRST
+    rounds.soon(101.0)
+    assert rounds.due_at == 101.0 + FIRST
+    rounds.soon(105.0)
+    assert rounds.due_at == 101.0 + FIRST, "what is due is not put off"
 
 
 def test_each_end_is_told_once():
