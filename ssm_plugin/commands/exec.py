@@ -8,9 +8,11 @@ as escapes, so that no node can write over the line of another.
 """
 
 import argparse
+import errno
 import json
 import os
 import queue
+import stat
 from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
@@ -331,6 +333,8 @@ def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:
         except OSError as error:
             raise LocalError("cannot read %s: %s" % (path, error.strerror)) from error
         exits.callback(os.close, descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise LocalError("cannot read %s: %s" % (path, os.strerror(errno.EISDIR)))
     reader = InputReader(descriptor, name)
     exits.callback(reader.close)
     return reader.read

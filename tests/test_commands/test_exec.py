@@ -265,11 +265,15 @@ def test_input_from_a_file_and_from_a_pipe(cli, tmp_path):
     assert again == (0, direct, b"")
 
 
-def test_input_that_cannot_be_read_is_no_empty_one(cli, tmp_path):
+def test_input_that_cannot_be_read_is_no_empty_one(cli, tmp_path, service):
+    before = len(service.sessions())
     status, _, stderr = cli.exec("--stdin", str(tmp_path), "--", "cat")
-    why = "cannot read %s: Is a directory" % tmp_path
+    why = "ssm-plugin: cannot read %s: Is a directory\n" % tmp_path
+    assert (status, stderr) == (255, why.encode())
+    assert len(service.sessions()) == before
+    status, _, stderr = cli.exec("--stdin", "/proc/self/mem", "--", "cat")
     assert (status, stderr.count(b"\n")) == (255, 1)
-    assert stderr.endswith(why.encode() + b"\n")
+    assert stderr.endswith(b"cannot read /proc/self/mem: Input/output error\n")
 
 
 def test_input_for_several_targets_is_a_mistake(cli):
