@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from ssm_plugin.copying.transfer import _Words
 from tests.support.copies import Copies, node, wait_until
 from tests.support.files import MIB, random_file, sha256
 from tests.support.service import local_service
@@ -61,3 +62,11 @@ def test_a_lost_connection_costs_only_time(service, tmp_path, there):
 
     report = Copies(service).cp(tmp_path / "a", node(there), tell=tell)
     assert (report.result.status, dropped) == (0, [1]) and sha256(there / "a") == digest
+
+
+@pytest.mark.parametrize("line", ["1: ", "line 1: "])
+@pytest.mark.parametrize("name", ["ssm-plugin", "/tmp/ssm-plugin-%s/i" % ("0123456789abcdef" * 2)])
+def test_where_in_our_script_a_shell_stood_is_left_out_of_what_it_says(name, line):
+    words = _Words()
+    words.add(("%s: %sexec: sudo: not found\n" % (name, line)).encode())
+    assert words.text == "sudo: not found"
