@@ -99,10 +99,20 @@ def expected(what: str, node: Any, place: Place) -> ConfigurationError:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of an error message: a hint if ``name`` is close to a known one, else empty."""
+    near = nearest(name, known, 1)
+    return "; did you mean %r?" % near[0] if near else ""
+
+
+def nearest(name: str, known: Iterable[str], most: int) -> List[str]:
+    """The known ones that are closest, whether in capital or small letters."""
     import difflib  # costs milliseconds, and is needed only here
 
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return "; did you mean %r?" % near[0] if near else ""
+    written: Dict[str, List[str]] = {}
+    for one in dict.fromkeys(known):
+        if one != name:
+            written.setdefault(one.lower(), []).append(one)
+    near = difflib.get_close_matches(name.lower(), list(written), n=most)
+    return [one for key in near for one in written[key]][:most]
 
 
 def scalar_of(what: str, convert: Callable[[str], object], *kinds: str) -> Parser:

@@ -22,6 +22,15 @@ from .program import COMMANDS, HELP
 # Columns of help at most, however wide the terminal: its examples are no wider.
 HELP_WIDTH = 80
 
+# What others have as a command.
+_ELSEWHERE = {
+    "config": "help config",
+    "environment": "help environment",
+    "exit-status": "help exit-status",
+    "jobs": "run --list",
+    "version": "--version",
+}
+
 _HELP = """\
 usage: ssm-plugin COMMAND [OPTION …] …
 
@@ -160,6 +169,8 @@ def parser_of(name: str, prefix: str = "") -> Tuple[ModuleType, Parser]:
 def _meant(name: str, prefix: str) -> str:
     if re.match("m?i-|ecs:", name):
         return "; did you mean %r?" % ("ssm-plugin %sshell %s" % (prefix, name[:200]))
+    if name in _ELSEWHERE:
+        return "; did you mean %r?" % ("ssm-plugin " + _ELSEWHERE[name])
     return did_you_mean(name, COMMANDS) or "; see 'ssm-plugin --help'"
 
 

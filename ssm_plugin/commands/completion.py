@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     if options.shell == _CALLED_BACK and options.words[:1] and options.words[0] in SCRIPTS:
         text = _answer(options.words[0], options.words[1:], environ)
-    elif options.shell in SCRIPTS and not options.words:
+    elif options.shell in SCRIPTS and options.words:
+        words = " ".join(options.words)[:200]
+        raise UsageError(
+            "unrecognized arguments: %s; see 'ssm-plugin completion --help'" % words
+        )
+    elif options.shell in SCRIPTS:
         text = SCRIPTS[options.shell]
     else:
         raise UsageError(

@@ -7,6 +7,7 @@ from ..aws.client import ServiceClient
 from ..config import Settings
 from ..errors import ServiceError, UsageError
 from ..named_tuple import NamedTuple
+from ..strict_yaml import nearest
 from .grammar import CONTAINER, ID, NAME, Target, parse_target
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ def nodes_of(
 
 def _none(directory: "NodeDirectory", target: Target, settings: Settings) -> UsageError:
     text = "no node is found for the target %r" % target.written[:200]
+    meaning = settings.targets.get(target.written)
+    if meaning is not None:
+        text += ", which means %r in the configuration" % meaning[:200]
     if target.kind == NAME:
         text += near_names(target.value, list(settings.targets) + directory.names())
     return UsageError(text + "; 'ssm-plugin list' shows those that are there")
@@ -148,9 +152,7 @@ def _none(directory: "NodeDirectory", target: Target, settings: Settings) -> Usa
 
 def near_names(name: str, known: Sequence[str]) -> str:
     """The end of an error message: the names that are closest; empty if none is close."""
-    import difflib  # costs milliseconds, and is needed only here
-
-    near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3)
+    near = nearest(name, known, 3)
     if not near:
         return ""
     said = [repr(one[:100]) for one in near]

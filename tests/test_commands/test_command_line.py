@@ -61,6 +61,10 @@ def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
     "arguments, said",
     [
         (["shel"], "there is no command 'shel'; did you mean 'shell'?"),
+        (["Shell"], "there is no command 'Shell'; did you mean 'shell'?"),
+        (["config"], "there is no command 'config'; did you mean 'ssm-plugin help config'?"),
+        (["jobs"], "there is no command 'jobs'; did you mean 'ssm-plugin run --list'?"),
+        (["completion", "bash", "x"], "unrecognized arguments: x; see 'ssm-plugin completion"),
         (["xyzzy"], "there is no command 'xyzzy'; see 'ssm-plugin --help'"),
         (["i-0123456789abcdef0"], "did you mean 'ssm-plugin shell i-0123456789abcdef0'?"),
         (["mi-1", "-x"], "did you mean 'ssm-plugin shell mi-1'?"),

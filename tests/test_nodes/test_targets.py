@@ -12,7 +12,15 @@ from tests.support.nodes import FLEET, TWINS, WEB, service_with
 from tests.support.pty import ROOT
 from tests.support.running import service_client
 
-SETTINGS = Settings(targets={"db1": "i-1", "seven": "name:web-7", "fleet": "tag:Role=web"})
+SETTINGS = Settings(
+    targets={
+        "db1": "i-1",
+        "seven": "name:web-7",
+        "fleet": "tag:Role=web",
+        "itself": "itself",
+        "old": "wbe-7",
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +81,9 @@ def test_an_error_lists_so_many_and_counts_the_others(client):
         ("db2", "did you mean 'db1'?"),
         ("Web-7", "did you mean 'web-7'"),
         ("tlil", "did you mean 'till'"),
+        ("TILL", "did you mean 'till'"),
+        ("itself", "'itself', which means 'itself' in the configuration; 'ssm-plugin list'"),
+        ("old", "'old', which means 'wbe-7' in the configuration; did you mean 'web-7'"),
         ("nothing-like-it", "'nothing-like-it'; 'ssm-plugin list'"),
         ("tag:Role=wbe", "'tag:Role=wbe'; 'ssm-plugin list'"),
     ],
