@@ -28,8 +28,15 @@ for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(_signal, signal.SIG_DFL)
 
 
-def pytest_configure() -> None:
+# Where this is set, the programs that are started are measured, by the file that it names.
+PROGRAMS_MEASURED = "COVERAGE_PROCESS_START"
+
+
+def pytest_configure(config: pytest.Config) -> None:
     interpreters()  # looked for once: the workers of a run inherit the answer
+    here = not getattr(config.option, "numprocesses", None)  # and not in workers
+    if here and os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
+        os.environ[PROGRAMS_MEASURED] = str(ROOT / "tests" / "programs.coveragerc")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -49,10 +56,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     runs in the tests' own process is measured always."""
     cases = getattr(item, "callspec", None)
     further = cases is not None and any(cases.indices.values())
-    config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if further else None
+    file = os.environ.pop(PROGRAMS_MEASURED, None) if further else None
     yield
-    if config:
-        os.environ["COVERAGE_PROCESS_CONFIG"] = config
+    if file:
+        os.environ[PROGRAMS_MEASURED] = file
 
 
 @pytest.fixture(scope="session", autouse=True)

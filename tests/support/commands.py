@@ -72,7 +72,7 @@ class Cli:
         self.environ = dict(
             KEYS, HOME=str(folder), PATH=os.defpath, AWS_REGION=REGION, PYTHONPATH=ROOT
         )
-        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE"):
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_FILE"):
             if name in os.environ:
                 self.environ[name] = os.environ[name]
         if service is not None:

@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import fcntl
 import gc
+import inspect
 import json
 import os
 import pkgutil
@@ -125,6 +126,8 @@ def _load():
     for module in pkgutil.walk_packages(ssm_plugin.__path__, "ssm_plugin."):
         if module.name not in _NOT_LOADED:
             __import__(module.name)
+    if "coverage" in sys.modules:
+        inspect.stack()  # it asks for that in each fork, which is quick if the modules are known
     gc.collect()
     if hasattr(gc, "freeze"):  # not on 3.6
         gc.freeze()
