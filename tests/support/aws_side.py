@@ -10,6 +10,7 @@ Unless told otherwise, a request that is not signed with ``SECRET_KEY`` is refus
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -137,11 +138,12 @@ class AwsSide:
         self.home.config("[profile %s]\ncredential_process = %s\n" % (name, program))
 
     def use_plugin(self, zipapp, python=sys.executable):
-        """Puts the built file, under ``python``, on PATH as both of its names."""
+        """Puts the built file, under ``python``, on PATH as both of its names, with the code cache
+        that its tests fill together."""
+        script = 'XDG_CACHE_HOME="%s" exec "%s" "%s" "$@"\n'
         for name in ("session-manager-plugin", "ssm-plugin"):
-            self.home.program(
-                name, 'exec "%s" "%s" "$@"\n' % (python, zipapp.with_name(name))
-            )
+            words = (os.environ["XDG_CACHE_HOME"], python, zipapp.with_name(name))
+            self.home.program(name, script % words)
 
     def started_session(self, document="", **parameters):
         """A session, and StartSession's answer for it, as the AWS CLI passes it on."""

@@ -12,6 +12,7 @@ from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from tests.support import program
 from tests.support.commands import TIME_LIMIT, processes_with, wait_until_gone
 from tests.support.copies import wait_until
+from tests.support.drop_in import with_built_file
 from tests.support.running import TARGET
 from tests.support.service import local_service
 
@@ -411,8 +412,8 @@ def test_what_was_sent_to_the_background_outlives_its_shell(cli, tmp_path, servi
 @pytest.mark.e2e
 def test_the_aws_cli_ends_with_255_when_the_command_fails(cli, service, zipapp, aws_cli):
     parameters = {"command": ["sh -c '%s'" % SCRIPT], "separateOutputStream": ["true"]}
-    path = os.pathsep.join([str(zipapp.parent), os.path.dirname(sys.executable), os.defpath])
-    environ = dict(cli.environ, PATH=path, AWS_DEFAULT_REGION=cli.environ["AWS_REGION"])
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
+    environ = dict(with_built_file(cli.environ, zipapp, path), AWS_DEFAULT_REGION="us-east-1")
     environ.pop("PYTHONPATH")
     command = [
         aws_cli, "ssm", "start-session", "--target", TARGET, "--endpoint-url", service.endpoint_url,

@@ -1,7 +1,6 @@
 """Why a session with a container cannot be: each reason provoked, with its line; the doctor; shell;
 the real AWS CLI."""
 
-import os
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 
 from ssm_plugin.loopback.ecs_api import LocalContainer, LocalTask
 from tests.support.commands import Cli
-from tests.support.drop_in import DropIn
+from tests.support.drop_in import DropIn, with_built_file
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
 
@@ -127,7 +126,7 @@ def test_half_a_target_is_told_how_it_is_written(cli, word):
 @pytest.mark.e2e
 def test_the_aws_cli_executes_a_command_in_the_demos_service(tmp_path, service, zipapp, aws_cli):
     drop_in = DropIn(tmp_path)
-    environ = dict(drop_in.environ, PATH="%s:%s" % (zipapp.parent, os.environ["PATH"]))
+    environ = with_built_file(drop_in.environ, zipapp)
     task = service.ecs.tasks[0].task_id
     argv = [aws_cli, "ecs", "execute-command", "--cluster", "demo", "--task", task, "--interactive"]
     argv += ["--container", "web", "--command", "sh -c 'echo ready; read x; echo got-$x'"]

@@ -1,14 +1,13 @@
 """``aws ecs execute-command``: the plugin without an argument, then lower-case keys in argv."""
 
 import json
-import os
 import signal
 
 import pytest
 
 from ssm_plugin.loopback.gateway_session import StartRequest
 from ssm_plugin.loopback.json_api import JsonApi
-from tests.support.drop_in import DropIn
+from tests.support.drop_in import DropIn, with_built_file
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
 
@@ -61,7 +60,7 @@ def service():
 @pytest.mark.e2e
 def test_the_aws_cli_executes_a_command_in_a_container(tmp_path, service, zipapp, aws_cli):
     drop_in = DropIn(tmp_path)
-    environ = dict(drop_in.environ, PATH="%s:%s" % (zipapp.parent, os.environ["PATH"]))
+    environ = with_built_file(drop_in.environ, zipapp)
     argv = [aws_cli, "ecs", "execute-command", "--cluster", "ours", "--task", "0123456789abcdef"]
     argv += ["--container", "app", "--interactive", "--command", "echo ready; read x; echo got-$x"]
     argv += ["--region", "eu-west-1", "--endpoint-url", service.endpoint_url]

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ssm_plugin.terminal.wake import writable
-from tests.support.drop_in import TARGET, DropIn
+from tests.support.drop_in import TARGET, DropIn, with_built_file
 from tests.support.service import local_service
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
@@ -55,7 +55,7 @@ def test_the_answer_to_a_piped_line_comes_back(drop_in, stdin):
 @pytest.mark.e2e
 def test_the_aws_cli_passes_a_pipe_on(tmp_path, service, zipapp, aws_cli):
     drop_in = DropIn(tmp_path)
-    environ = dict(drop_in.environ, PATH="%s:%s" % (zipapp.parent, os.environ["PATH"]))
+    environ = with_built_file(drop_in.environ, zipapp)
     argv = [aws_cli, "ssm", "start-session", "--target", TARGET, "--region", "eu-west-1"]
     argv += ["--endpoint-url", service.endpoint_url]
     done = drop_in.call(argv, b"uname -n; exit\n", environ)
@@ -69,6 +69,7 @@ def test_the_aws_cli_passes_a_pipe_on(tmp_path, service, zipapp, aws_cli):
 )
 def test_the_built_file_runs_from_anywhere(tmp_path, service, zipapp, argv):
     drop_in = DropIn(tmp_path, service, [sys.executable, str(zipapp)])
+    drop_in.environ["XDG_CACHE_HOME"] = os.environ["XDG_CACHE_HOME"]  # which is filled
     started = drop_in.start()
     argv = argv + drop_in.argv(started, json.dumps(started.response))
     done = drop_in.call(argv, b"echo $((6*7)); exit\n")

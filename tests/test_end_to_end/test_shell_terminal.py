@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.drop_in import TARGET, DropIn
+from tests.support.drop_in import TARGET, DropIn, with_built_file
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
 from tests.support.serving import DemoService
@@ -48,7 +48,7 @@ def shell(drop_in):
 @pytest.mark.e2e
 def test_the_aws_cli_opens_a_working_shell(tmp_path, service, zipapp, aws_cli):
     drop_in = DropIn(tmp_path)
-    environ = dict(drop_in.environ, PATH="%s:%s" % (zipapp.parent, os.environ["PATH"]))
+    environ = with_built_file(drop_in.environ, zipapp)
     argv = [aws_cli, "ssm", "start-session", "--target", TARGET, "--region", "eu-west-1"]
     argv += ["--endpoint-url", service.endpoint_url]
     with PtyProcess(argv, cols=101, rows=33, env=environ) as program:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.drop_in import TARGET, DropIn
+from tests.support.drop_in import TARGET, DropIn, with_built_file
 from tests.support.pty import PtyProcess
 from tests.support.service import local_service
 
@@ -44,9 +44,7 @@ def test_a_session_in_tmux_and_back_to_the_local_shell(tmp_path, zipapp, aws_cli
     shell = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
     with local_service(shell=shell) as service:
         drop_in = DropIn(tmp_path)
-        environ = dict(
-            drop_in.environ, PATH="%s:%s" % (zipapp.parent, os.environ["PATH"]), TERM="xterm"
-        )
+        environ = dict(with_built_file(drop_in.environ, zipapp), TERM="xterm")
         start = "%s ssm start-session --region eu-west-1 --target %s --endpoint-url %s\r" % (
             aws_cli, TARGET, service.endpoint_url,
         )

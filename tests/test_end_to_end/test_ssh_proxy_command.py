@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.support.drop_in import with_built_file
 from tests.support.files import random_file, sha256
 from tests.support.pty import PtyProcess
 from tests.support.ssh import HOST, check, find, ssh_through_a_session
@@ -143,8 +144,8 @@ def test_through_the_aws_cli(place, zipapp, aws_cli, tmp_path):
         "%s ssm start-session --target %%h --document-name AWS-StartSSHSession "
         "--parameters portNumber=%%p --endpoint-url %s" % (aws_cli, place.service.endpoint_url)
     )
-    path = "%s:%s" % (zipapp.parent, place.environ["PATH"])
-    environ = dict(place.environ, PATH=path, AWS_DEFAULT_REGION="us-east-1")
+    environ = with_built_file(place.environ, zipapp, place.environ["PATH"])
+    environ["AWS_DEFAULT_REGION"] = "us-east-1"
     environ.pop("PYTHONPATH")
     config = tmp_path / "ssh_config"
     lines = place.config.read_text().splitlines()
