@@ -21,6 +21,12 @@ INSTALLED_TEXT = (
 )
 
 
+@pytest.fixture(scope="module", params=SUPPORTED)
+def python(request: pytest.FixtureRequest) -> str:
+    """All tests with one Python are neighbours: the first start compiles for the others."""
+    return str(request.param)
+
+
 class Finished(NamedTuple):
     status: int
     stdout: bytes
@@ -48,7 +54,6 @@ def entries(zipapp: Path) -> List[str]:
         return archive.namelist()
 
 
-@pytest.mark.parametrize("python", SUPPORTED)
 def test_every_python_builds_the_same_bytes(zipapp: Path, tmp_path: Path, python: str) -> None:
     subprocess.check_call([python, str(ROOT / "scripts" / "build_zipapp"), str(tmp_path)])
     assert (tmp_path / zipapp.name).read_bytes() == zipapp.read_bytes()
@@ -105,20 +110,17 @@ def test_file_runs_by_itself(zipapp: Path, tmp_path: Path) -> None:
     assert run([str(zipapp), "--version"], tmp_path) == (0, b"1.2.896.0\n", b"")
 
 
-@pytest.mark.parametrize("python", SUPPORTED)
 def test_version_is_the_protocol_version_alone(zipapp: Path, tmp_path: Path, python: str) -> None:
     command = [python, str(zipapp), "--version"]
     assert run(command, tmp_path) == (0, b"1.2.896.0\n", b"")
 
 
-@pytest.mark.parametrize("python", SUPPORTED)
 def test_no_argument_says_that_it_is_installed(
     zipapp: Path, tmp_path: Path, python: str
 ) -> None:
     assert run([python, str(zipapp)], tmp_path) == (0, INSTALLED_TEXT, b"")
 
 
-@pytest.mark.parametrize("python", SUPPORTED)
 def test_a_command_runs_through_the_local_service(
     zipapp: Path, tmp_path: Path, python: str
 ) -> None:
@@ -129,7 +131,6 @@ def test_a_command_runs_through_the_local_service(
     assert b"err\n" in done.stderr
 
 
-@pytest.mark.parametrize("python", SUPPORTED)
 def test_a_shell_runs_through_the_local_service(
     zipapp: Path, tmp_path: Path, python: str
 ) -> None:
