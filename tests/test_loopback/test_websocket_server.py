@@ -24,8 +24,9 @@ def masked(opcode, payload, final=True, mask=b"\x01\x02\x03\x04", reserved=0):
         length = struct.pack(">BH", 0x80 | 126, size)
     else:
         length = struct.pack(">BQ", 0x80 | 127, size)
-    key = mask * (size // 4 + 1)
-    return first + length + mask + bytes(a ^ b for a, b in zip(payload, key))
+    key = (mask * (size // 4 + 1))[:size]
+    covered = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
+    return first + length + mask + covered.to_bytes(size, "big")
 
 
 def plain(opcode, payload):
