@@ -28,15 +28,14 @@ for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(_signal, signal.SIG_DFL)
 
 
-# Where this is set, the programs that are started are measured, by the file that it names.
-PROGRAMS_MEASURED = "COVERAGE_PROCESS_START"
+# scripts/test sets the first to the file that says how to measure, and coverage looks for the
+# second in each program that starts.
+TO_MEASURE = "SSM_TEST_COVERAGE"
+MEASURED = "COVERAGE_PROCESS_START"
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     interpreters()  # looked for once: the workers of a run inherit the answer
-    here = not getattr(config.option, "numprocesses", None)  # and not in workers
-    if here and os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
-        os.environ[PROGRAMS_MEASURED] = str(ROOT / "tests" / "programs.coveragerc")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -49,6 +48,19 @@ def pytest_collection() -> Generator[None, Any, None]:
     gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """What measures begins here, where tests run: neither collecting them nor handing them out is
+    measured, which takes twice as long then. What runs once, as a module is imported, is measured
+    in the programs."""
+    workers = getattr(session.config.option, "numprocesses", None)
+    if TO_MEASURE in os.environ and not workers:
+        import coverage
+
+        os.environ[MEASURED] = os.environ[TO_MEASURE]
+        coverage.process_startup()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     """Of a test with several cases only the first one's programs are measured: measuring makes
@@ -56,10 +68,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     runs in the tests' own process is measured always."""
     cases = getattr(item, "callspec", None)
     further = cases is not None and any(cases.indices.values())
-    file = os.environ.pop(PROGRAMS_MEASURED, None) if further else None
+    file = os.environ.pop(MEASURED, None) if further else None
     yield
     if file:
-        os.environ[PROGRAMS_MEASURED] = file
+        os.environ[MEASURED] = file
 
 
 @pytest.fixture(scope="session", autouse=True)
