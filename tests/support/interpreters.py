@@ -1,7 +1,8 @@
 """Which CPythons this machine has, one of each minor version: for the tests that run on each.
 
 As a program (``python3 tests/support/interpreters.py``) it prints them, oldest first, each as
-``3.6 /path/to/python3.6``; Pythons older than 3.6 are left out.
+``3.6 /path/to/python3.6``; Pythons older than 3.6 are left out. With ``--variable`` it prints what
+the variable ``SSM_TEST_PYTHONS`` tells to whoever asks next.
 """
 
 import glob
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from typing import Dict, List, Optional, Tuple
 
 Version = Tuple[int, int]
@@ -64,6 +66,9 @@ def _version(path: str) -> Optional[Version]:
 
 
 if __name__ == "__main__":
-    for (major, minor), path in interpreters().items():
-        if (major, minor) >= (3, 6):
+    supported = [(version, path) for version, path in interpreters().items() if version >= (3, 6)]
+    if sys.argv[1:] == ["--variable"]:
+        print(os.environ[_VARIABLE])
+    else:
+        for (major, minor), path in supported:
             print("%d.%d %s" % (major, minor, path))
