@@ -14,7 +14,6 @@ import atexit
 import contextlib
 import fcntl
 import gc
-import inspect
 import json
 import os
 import pkgutil
@@ -126,8 +125,7 @@ def _load():
     for module in pkgutil.walk_packages(ssm_plugin.__path__, "ssm_plugin."):
         if module.name not in _NOT_LOADED:
             __import__(module.name)
-    if "coverage" in sys.modules:
-        inspect.stack()  # it asks for that in each fork, which is quick if the modules are known
+    _save_what_is_measured()
     gc.collect()
     if hasattr(gc, "freeze"):  # not on 3.6
         gc.freeze()
@@ -164,20 +162,19 @@ def _become(request, received):
     if coerced:
         os.environ["LC_CTYPE"] = coerced
     os.environ.update(request["environ"])
-    _measure()
     time.tzset()
     random.seed()
     _renew_standard_streams()
 
 
-def _measure():
-    """Go on measuring, for this process alone, where the server is measured."""
+def _save_what_is_measured():
+    """Where this process is measured, each fork goes on measuring into a file of its own, as
+    coverage sees that it is another process: what was loaded until then is none of its own."""
     coverage = sys.modules.get("coverage")
     of_server = coverage and coverage.Coverage.current()
     if of_server:
-        of_server._auto_save = False
-        of_server.stop()
-        coverage.process_startup(force=True)
+        of_server.save()
+        of_server.get_data().close()
 
 
 def _renew_standard_streams():
