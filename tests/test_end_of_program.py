@@ -41,7 +41,7 @@ def test_an_exit_handler_ends_the_session_at_the_service_too(python, zipapp, tmp
             env=dict(Cli(tmp_path, service).environ, PYTHONPATH="", PYTHONWARNINGS="error"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=60,
         )
         calls = service.ssm.calls()
         assert service.open_sessions() == []

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOUND = interpreters()
 SUPPORTED = [path for version, path in FOUND.items() if version >= (3, 6)]
 TOO_OLD = [path for version, path in FOUND.items() if version < (3, 6)]
+TIME_LIMIT = 60  # seconds: the first start of each Python compiles all that is inside
 INSTALLED_TEXT = (
     b"\nThe Session Manager plugin was installed successfully."
     b" Use the AWS CLI to start a session.\n\n"
@@ -45,7 +46,7 @@ def run(command: List[str], folder: Path, stdin: bytes = b"") -> Finished:
         stderr=subprocess.PIPE,
     )
     with process:
-        stdout, stderr = process.communicate(stdin, timeout=15)
+        stdout, stderr = process.communicate(stdin, timeout=TIME_LIMIT)
     return Finished(process.returncode, stdout, stderr)
 
 
