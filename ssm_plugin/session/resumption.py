@@ -99,10 +99,10 @@ class Resumption:
     def _use(self, channel: OwnDataChannel, connection: "Optional[WebSocketConnection]") -> None:
         if connection is None:
             self._tell(FoundOver())
-        # First of all: the new connection may be lost at once, and another thread begins again.
         elif self._lifecycle.connected(time.monotonic(), channel.progress):
             self._connector.taken()
-            with suppress(SessionLost):  # the channel was closed meanwhile, and closes this one
-                channel.attach(connection)
             self._changed()
             self._tell(Resumed())
+            # Last of all: it may bring something at once, or be lost, and another thread goes on.
+            with suppress(SessionLost):  # the channel was closed meanwhile, and closes this one
+                channel.attach(connection)
