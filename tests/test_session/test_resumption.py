@@ -59,3 +59,17 @@ def kinds(told, count):
 def test_what_the_next_connection_brings_comes_after_the_news_of_it():
     told = told_after_a_loss(lambda resumption, told: resumption.told(ChannelClosed("")))
     assert kinds(told, 3) == [Paused, Resumed, ChannelClosed]
+
+
+def test_the_loss_of_the_next_connection_comes_after_the_news_of_it():
+    order, losses = queue.Queue(), [LOSS]
+
+    def attached(resumption, told):
+        if losses:
+            resumption.told(losses.pop())
+            for kind in kinds(told, 3):  # the last one is told by the thread that goes on
+                order.put(kind)
+
+    told = told_after_a_loss(attached)
+    assert [order.get(timeout=TIME_LIMIT) for _ in range(3)] == [Paused, Resumed, Paused]
+    assert kinds(told, 1) == [Resumed]
