@@ -29,7 +29,8 @@ class Backpressure:
         self._low = low
         self.output = 0  # bytes that wait for their consumer
         self._answers = 0  # bytes that wait for the writer
-        self._waiting_for_output = False
+        # How many readers wait for that: one of a lost connection may be on its way out.
+        self._waiting_for_output = 0
         self._changed = threading.Condition()
 
     # Output
@@ -56,7 +57,7 @@ class Backpressure:
     @property
     def waits_for_consumer(self) -> bool:
         """Whether our end has stopped reading: then the peer's silence does not count."""
-        return self._waiting_for_output
+        return self._waiting_for_output > 0
 
     # Answers
 
@@ -76,10 +77,10 @@ class Backpressure:
         """Wait while too much has piled up, or until :meth:`wake` finds ``given_up()``."""
         with self._changed:
             if self.output >= self._high or self._events_waiting() >= EVENTS_HIGH:
-                self._waiting_for_output = True
+                self._waiting_for_output += 1
                 while not self._consumer_has_caught_up() and not given_up():
                     self._changed.wait()
-                self._waiting_for_output = False
+                self._waiting_for_output -= 1
             if self._answers >= ANSWERS_HIGH:
                 while self._answers > ANSWERS_LOW and not given_up():
                     self._changed.wait()
