@@ -108,6 +108,7 @@ class SessionThread:
         self._make_runner = make_runner
         self._changed = changed
         self._own_channel: Optional[OwnDataChannel] = None
+        self._token_is_used = False
         self._opening = threading.Lock()
         self._stopped_runner: Optional[IRunner] = None
         self._patience = notices.Patience(
@@ -157,8 +158,8 @@ class SessionThread:
         with self._opening:
             if self.lifecycle.is_ending:
                 raise StateError("session %s has ended" % self._config.session_id)
-            if self.lifecycle.was_connected:
-                return  # it is open, or is being resumed
+            if self.lifecycle.was_connected or self._token_is_used:
+                return  # it is open, is being resumed, or will be once we run
             channel = self.channel
             if channel is None:
                 own = self.connector.new_channel(
@@ -172,6 +173,7 @@ class SessionThread:
                 raise ConnectError(
                     "the data channel of session %s did not open" % self._config.session_id
                 )
+            self._token_is_used = self._own_channel is not None
             if self.lifecycle.is_ending:
                 channel.close()  # it was closed before it was open, which is of no use
 

@@ -1,5 +1,6 @@
 import datetime
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -213,6 +214,23 @@ def test_a_shell_runs_from_its_start_to_its_end(service):
         "\nStarting session with SessionId: {0}\n\n\nExiting session with sessionId: {0}.\n\n"
     ).format(session.session_id)
     assert not session.get_session_properties()["data_channel_open"]
+
+
+def test_a_connection_that_is_lost_before_the_session_is_executed_is_resumed(service):
+    output, pieces = Collected(), queue.Queue()
+    session = session_at(service, output.add, pieces.get)
+    at_service = service.session(session.session_id)
+    assert session.open_data_channel() is True
+    service.wait_for(lambda: at_service.connections == 1)
+    at_service.drop_connection()
+    service.wait_for(lambda: not session.data_channel.is_open)
+    assert session.open_data_channel() is False, "its token has been used"
+    session.execute()
+    output.wait_for(b" ")
+    pieces.put(b"exit\n")
+    assert session.wait(LIMIT) == (0, None, "", None)
+    assert at_service.connections == 2
+    pieces.put(None)  # to the thread that waits for input
 
 
 def test_an_executed_session_lives_in_a_thread_of_its_own(service):
