@@ -35,14 +35,12 @@ begun. A node that says nothing at all has a limit where nobody waits at a termi
 is no bad sign, since a command may print nothing, it ends the wait for a handshake.
 
 **Every end goes through LEAVING or CLOSING**, where threads are ended and the terminal is
-restored, whatever the reason: the service's, ours, a signal's, an error's. The first reason
-counts: it is the outcome. What goes wrong while cleaning up makes a failure of an end that was
-none.
+restored, whatever the reason. The first reason counts: it is the outcome. What goes wrong while
+cleaning up makes a failure of an end that was none.
 
-**Ends overtake each other.** The service hangs up once it knows that we leave; a resumption that
-was under way succeeds after the end; several parties ask for the end at once. Such pairs of state
-and event change nothing, and are listed. Any other pair that is not in the table is a mistake in
-this program, and an error.
+**Ends overtake each other.** The service hangs up once it knows that we leave; a resumption
+succeeds after the end; several parties ask for the end at once. Such pairs of state and event
+change nothing, and are listed. Any other that is not in the table is a mistake of ours: an error.
 """
 
 import enum
@@ -192,14 +190,12 @@ class Lifecycle:
         self.outcome: Optional[Outcome] = None
         self.retry_at: Optional[float] = None
         self._lock = threading.RLock()
-        self._limits = limits
-        self._source = source
+        self._limits, self._source = limits, source
         self._timers: Dict[Awaited, float] = {}
         self._delays: Iterator[float] = iter(())
         self._gives_up_at = 0.0
         self._is_failing = False  # lost again before the last connection was of any use
-        self._connected_at = 0.0
-        self._progress = 0
+        self._connected_at, self._progress = 0.0, 0
         self.was_connected = False
         self.last_error: Optional[BaseException] = None
         self.cleaning_error: Optional[BaseException] = None
@@ -217,9 +213,8 @@ class Lifecycle:
             before = self.state
             if self._advance(Event.CONNECT) is before:
                 return False
-            self.retry_at = None
-            for timer in (Awaited.CONNECT, Awaited.GIVE_UP):
-                self._timers.pop(timer, None)
+            self.tried()
+            self._forget(Awaited.CONNECT)
             self._await_first_message(now, before)
             self.was_connected = True
             self._connected_at, self._progress = now, progress
@@ -228,22 +223,21 @@ class Lifecycle:
     def negotiating(self, now: float) -> None:
         """The node has begun a handshake that takes its time."""
         with self._lock:
-            self._stop_waiting_for_start()
+            self._forget(Awaited.FIRST_MESSAGE, Awaited.QUIET_START)
             self._timers[Awaited.HANDSHAKE] = now + HANDSHAKE_LIMIT
 
     def started(self) -> None:
         """The node has said what the session is, or has just begun with its output."""
         with self._lock:
             self._advance(Event.START)
-            self._stop_waiting_for_start()
-            self._timers.pop(Awaited.HANDSHAKE, None)
+            self._forget(Awaited.FIRST_MESSAGE, Awaited.QUIET_START, Awaited.HANDSHAKE)
 
     def lost(self, now: float, progress: int, error: BaseException) -> None:
         """The connection is gone."""
         with self._lock:
             if self._advance(Event.LOSE) in _ENDING + _ENDED:
                 return
-            self._timers.pop(Awaited.QUIET_START, None)
+            self._forget(Awaited.QUIET_START)
             self.last_error = error
             was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
             if was_good or not self._is_failing:
@@ -259,6 +253,12 @@ class Lifecycle:
             if not self.is_ending:
                 self.last_error = error
                 self._retry(now)
+
+    def tried(self) -> None:
+        """No more attempts are made. What came of them is on its way to the session."""
+        with self._lock:
+            self.retry_at = None
+            self._forget(Awaited.GIVE_UP)
 
     def give_up(self, error: Optional[BaseException] = None) -> None:
         """It cannot be resumed: no attempt heals this error, or the time for them is over."""
@@ -364,8 +364,8 @@ class Lifecycle:
         elif before is State.CONNECTING and self._limits.first_output is not None:
             self._timers[Awaited.FIRST_MESSAGE] = now + self._limits.first_output
 
-    def _stop_waiting_for_start(self) -> None:
-        for timer in (Awaited.FIRST_MESSAGE, Awaited.QUIET_START):
+    def _forget(self, *timers: Awaited) -> None:
+        for timer in timers:
             self._timers.pop(timer, None)
 
     def _retry(self, now: float) -> None:

@@ -8,12 +8,12 @@ became of it, in its turn.
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ..aws.service_errors import may_heal
 from ..errors import SessionLost, SsmPluginError
 from ..transport.data_channel import ChannelEvent, Disconnected
-from ..transport.worker import Worker
+from ..transport.worker import Worker, WorkerFailed
 from .connector import Connector, OwnDataChannel
 from .events import FoundOver, NotResumed, Paused, Resumed, Tell
 from .lifecycle import Lifecycle
@@ -64,7 +64,7 @@ class Resumption:
 
     def begin(self, loss: Disconnected) -> None:
         """From any thread; returns at once. LocalError if there are no more threads."""
-        Worker("resume", lambda: self._resume(loss), self._tell).start()
+        Worker("resume", lambda: self._resume(loss), self._tell_end).start()
 
     def close(self) -> None:
         """The session ends: try no more. What is being tried is the connector's to break off."""
@@ -80,7 +80,7 @@ class Resumption:
         while not self._lifecycle.is_ending:
             retry_at = self._lifecycle.retry_at
             if retry_at is None:
-                self._tell(NotResumed(error))
+                self._tell_end(NotResumed(error))
                 return
             if self._closed.wait(max(0.0, retry_at - time.monotonic())):
                 return
@@ -89,7 +89,7 @@ class Resumption:
             except SsmPluginError as failure:
                 error = failure
                 if not may_heal(error):
-                    self._tell(NotResumed(error))
+                    self._tell_end(NotResumed(error))
                     return
                 self._lifecycle.attempt_failed(time.monotonic(), error)
             else:
@@ -98,7 +98,7 @@ class Resumption:
 
     def _use(self, channel: OwnDataChannel, connection: "Optional[WebSocketConnection]") -> None:
         if connection is None:
-            self._tell(FoundOver())
+            self._tell_end(FoundOver())
         elif self._lifecycle.connected(time.monotonic(), channel.progress):
             self._connector.taken()
             self._changed()
@@ -106,3 +106,9 @@ class Resumption:
             # Last of all: it may bring something at once, or be lost, and another thread goes on.
             with suppress(SessionLost):  # the channel was closed meanwhile, and closes this one
                 channel.attach(connection)
+
+    def _tell_end(self, event: Union[NotResumed, FoundOver, WorkerFailed]) -> None:
+        """In its turn behind the output that came before, however long somebody takes to read it:
+        so no limit is to come before it."""
+        self._lifecycle.tried()
+        self._tell(event)
