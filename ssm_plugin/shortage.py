@@ -24,6 +24,10 @@ _BY_ERRNO = {errno.EMFILE: OPEN_FILES, errno.ENFILE: SYSTEM_FILES, errno.ENOMEM:
 # Descriptors that a program with one session may need.
 _USUAL = 64
 
+# Held by whoever loads what other threads may be loading. Where that fails in one of them, Python
+# gives another one half of the module, which then does not know that it was a shortage.
+LOADING = threading.RLock()
+
 # How the loader of libraries puts it.
 _BY_TEXT = {
     os.strerror(errno.EMFILE): OPEN_FILES,

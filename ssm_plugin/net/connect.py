@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import List, Optional, cast
 
 from ..errors import ConnectError
-from ..shortage import explain
+from ..shortage import LOADING, explain
 from .address import join
 from .lookup import AddressInfo, addresses
 from .proxy import Proxy
@@ -28,7 +28,8 @@ def load_tls(route: Route) -> None:
     """Load what TLS along the route takes, ssl and the certificates: up to 50 ms. UsageError if
     the CA bundle cannot be used."""
     if route.tls or (route.proxy is not None and route.proxy.tls):
-        from .tls import client_context
+        with LOADING:
+            from .tls import client_context
 
         client_context(route.ca_bundle)
 
@@ -36,7 +37,8 @@ def load_tls(route: Route) -> None:
 def _start_tls(
     sock: socket.socket, route: Route, server_name: str, deadline: Deadline
 ) -> socket.socket:
-    from .tls import start_tls  # ssl takes long to load; nobody needs it for a plain connection
+    with LOADING:  # ssl takes long to load; nobody needs it for a plain connection
+        from .tls import start_tls
 
     return start_tls(sock, route.ca_bundle, server_name, deadline)
 

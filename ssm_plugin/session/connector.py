@@ -11,6 +11,7 @@ from ..channel.protocol import ChannelProtocol
 from ..errors import ConnectionLost, SessionLost, SsmPluginError, UpgradeError
 from ..net.connect import load_tls, open_socket
 from ..net.route import Route, stream_route
+from ..shortage import LOADING
 from ..transport.data_channel import ChannelEvent, DataChannel
 from ..version import PROTOCOL_VERSION
 from ..wire.message import Role, random_id
@@ -54,7 +55,8 @@ class Connector:
             load_tls(self._route(self.stream_url))
         except SsmPluginError:
             pass  # dialling meets it again, and tells
-        from ..transport import websocket  # noqa: F401
+        with LOADING:
+            from ..transport import websocket  # noqa: F401
 
     def dial(self) -> "WebSocketConnection":
         """Connect, upgrade, and send the open message with the token: to a host of AWS only."""
@@ -132,8 +134,8 @@ class Connector:
     def _upgrade(
         self, url: str, headers: Mapping[str, str], sock: socket.socket
     ) -> "WebSocketConnection":
-        # Nobody needs it before there is a connection, nor with a channel of one's own.
-        from ..transport.websocket import open_websocket
+        with LOADING:  # nobody needs it before, nor with a channel of one's own
+            from ..transport.websocket import open_websocket
 
         try:
             return open_websocket(url, headers, sock, self._environment.network.connect_timeout)
