@@ -168,16 +168,6 @@ class DataChannel(LinkOwner):
             self._beating = True
             self._heartbeat.start()
 
-    def detach(self) -> None:
-        """Drop the connection; what is sent from now on waits for the next one."""
-        with self._mutex:
-            link, self._link = self._link, None
-            self._protocol.connection_lost()
-            self._changed.notify_all()
-        if link:
-            link.drop()
-            link.join(1.0)
-
     def send_control(self, payload_type: int, payload: bytes, tell: bool = False) -> int:
         """Send one message past the window: a size or a flag. With ``tell``, ``Acknowledged``
         rises, after the output that came before the acknowledgement; it carries the sequence
@@ -344,7 +334,7 @@ class DataChannel(LinkOwner):
         self._wake.set()
 
     def lost(self, link: Link, error: SsmPluginError) -> None:
-        """Tell once for each connection; not at all after the end, or for one that we dropped."""
+        """Tell once for each connection; not at all after the end, or for one that was replaced."""
         with self._mutex:
             if self._link is not link:
                 return
