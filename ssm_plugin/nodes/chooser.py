@@ -95,6 +95,8 @@ def picked(nodes: Sequence[Node], left: Sequence[Node], answer: str) -> Sequence
     if answer.isdecimal() and 1 <= int(answer[:9]) <= len(left):
         return [left[int(answer[:9]) - 1]]
     word = answer.casefold()
+    if not word:
+        return nodes  # some have no name, and none of them is meant by that
     exact = [node for node in nodes if word in (node.name.casefold(), node.node_id)]
     return exact or [
         node

@@ -41,3 +41,8 @@ def test_a_part_of_a_name_or_an_address_narrows_the_choice():
 def test_no_answer_leaves_all_and_nonsense_leaves_none():
     assert list(picked(NODES, NODES, "")) == NODES
     assert list(picked(NODES, NODES, "zzz")) == []
+
+
+def test_no_answer_does_not_choose_the_one_without_a_name():
+    nodes = NODES[:2] + [Node("i-99", "")]
+    assert list(picked(nodes, nodes, "")) == nodes
