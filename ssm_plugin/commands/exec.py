@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import queue
+import re
 import stat
 from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
@@ -310,15 +311,16 @@ def _targets(options: argparse.Namespace) -> List[str]:
 
 def _read_targets(path: str) -> List[str]:
     try:
-        with open(path, encoding="utf-8") as file:  # a pipe, too: ``<(...)`` of a shell
+        # A pipe, too: ``<(...)`` of a shell. Windows' editors put a mark in front of UTF-8.
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read(MIB + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise LocalError("cannot read the targets in %s: %s" % (path, why)) from error
     if len(text) > MIB:
         raise LocalError("cannot read the targets in %s: they are longer than 1 MiB" % path)
-    lines = text.splitlines()
-    return [line.partition("#")[0] for line in lines]
+    # A name may hold a #: a comment begins with the line, or behind white space.
+    return [re.split(r"(?:^|\s)#", line)[0] for line in text.splitlines()]
 
 
 def _open_input(path: Optional[str], exits: ExitStack) -> Optional[ReadInput]:

@@ -308,6 +308,12 @@ def test_targets_from_a_file_and_output_in_files(cli, tmp_path):
         assert (tmp_path / "out" / (name + ".err")).read_text() == "err\n"
 
 
+def test_a_name_in_a_file_of_targets_may_hold_what_begins_a_comment_elsewhere(cli, tmp_path):
+    (tmp_path / "targets").write_bytes(b"\xef\xbb\xbfi-1#2\r\n  # i-3\r\n#i-4\r\ni-5\t#\r\n")
+    status, stdout, _ = cli.run("exec", "--targets-file", "targets", "--", "echo", "on")
+    assert (status, sorted(stdout.splitlines())) == (0, [b"i-1#2: on", b"i-5: on"])
+
+
 def test_quiet_shows_no_table_when_all_is_well(cli):
     assert cli.run("exec", "i-1,i-2", "--quiet", "--", "true") == (0, b"", b"")
 
