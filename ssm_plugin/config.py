@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 from .errors import ConfigurationError, UsageError
-from .files import MIB, read_regular
+from .files import MIB, as_path, read_regular
 from .fleet_plan import MOST_PARALLEL, FleetPlan, parse_max_errors
 from .named_tuple import NamedTuple
 from .strict_yaml import (
@@ -233,7 +233,7 @@ def _variable(name: str) -> str:
 
 
 def _path(text: str) -> str:
-    return os.path.expanduser(_line(text))
+    return os.path.expanduser(as_path(_line(text)))
 
 
 def _flag(text: str) -> bool:

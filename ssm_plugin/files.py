@@ -30,6 +30,16 @@ def make_private_directories(path: str) -> None:
                 raise
 
 
+def as_path(text: str) -> str:
+    """``text`` as a path. Without a locale, as in cron, Python 3.6 has no letters but ASCII for the
+    names of files: then they are UTF-8, as they are elsewhere."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
+
+
 def open_private(path: str, flags: int) -> int:
     """Open or create ``path`` and return its descriptor; a new file is 0600 from the start.
 

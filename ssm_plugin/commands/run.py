@@ -19,7 +19,7 @@ from ..jobs.fleet_progress import FleetProgress
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
-from ..nodes.grammar import ID
+from ..nodes.grammar import ID, as_typed
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
@@ -104,7 +104,7 @@ def _chosen(
     if name is not None and settings.source is None:
         raise UsageError("no job is called %r: there is %s" % (name[:50], _no_file(environ)))
     if name is not None:
-        return [settings.find_job(name)]
+        return [settings.find_job(as_typed(name))]
     return [settings.jobs[name] for name in sorted(settings.jobs)]
 
 

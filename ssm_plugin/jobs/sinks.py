@@ -8,7 +8,7 @@ from typing import BinaryIO, ContextManager, List
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
-from ..files import make_private_directories, open_unbuffered
+from ..files import as_path, make_private_directories, open_unbuffered
 from ..session.streams import Streams, write_all
 
 # A line that is longer is cut into pieces, each with the prefix, so that memory is bounded.
@@ -157,7 +157,7 @@ def open_output(template: str, now: datetime, target: str) -> BinaryIO:
 
 def _open(path: str, flag: int) -> BinaryIO:
     try:
-        return open_unbuffered(path, os.O_WRONLY | flag)
+        return open_unbuffered(as_path(path), os.O_WRONLY | flag)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error
         raise LocalError("the output file %r cannot be opened: %s" % (path, why)) from error

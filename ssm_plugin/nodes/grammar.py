@@ -41,7 +41,7 @@ class Target(NamedTuple):
 
 def parse_target(word: str, configured: Mapping[str, str] = {}) -> Target:
     """:raises UsageError: for what can be no target"""
-    word = _as_typed(word)
+    word = as_typed(word)
     meaning = configured.get(word, word)
     if not meaning:
         raise UsageError("the target is empty")
@@ -81,7 +81,7 @@ def _address(text: str, word: str) -> Target:
         raise UsageError("the target %r holds no IP address" % word[:100]) from error
 
 
-def _as_typed(word: str) -> str:
+def as_typed(word: str) -> str:
     """The text in UTF-8 that an argument is. Without a locale, as in cron, Python 3.6 takes what is
     not ASCII for something else."""
     if re.search("[\udc80-\udcff]", word):

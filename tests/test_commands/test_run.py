@@ -46,6 +46,17 @@ def test_a_job_that_fails_says_one_line(cli):
     )
 
 
+def test_names_with_any_letters_need_no_locale(cli, tmp_path):
+    cli.configure(
+        "log: {file: \u00f6.log}\ntargets: {d\u00fc: i-1}\n"
+        "jobs: {n\u00e4chtlich: {target: d\u00fc, command: echo on, output: '\u00fc-{target}'}}\n"
+    )
+    cli.environ.update(LC_ALL="C", PYTHONUTF8="0")  # Python 3.6 needs neither to know ASCII alone
+    assert cli.run("run", os.fsdecode("n\u00e4chtlich".encode())) == (0, b"", b"")
+    names = os.listdir(os.fsencode(str(tmp_path)))
+    assert {"\u00f6.log".encode(), "\u00fc-d\u00fc".encode()} <= set(names)
+
+
 def test_jobs_are_listed_without_the_values_of_their_variables(cli):
     status, stdout, stderr = cli.run("run", "--list")
     assert (status, stderr) == (0, b"")
