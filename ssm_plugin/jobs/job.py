@@ -54,7 +54,8 @@ class JobReport(NamedTuple):
 
     def _told(self, result: CommandResult) -> str:
         told = "%s: %s" % (result.name, result.reason or "exit status %d" % result.status)
-        return told + ", output in " + self.paths[result.name] if result.was_begun else told
+        path = self.paths.get(result.name)  # of a node that came late and wrote nothing: none
+        return "%s, output in %s" % (told, path) if path and result.was_begun else told
 
 
 def run_job(
@@ -144,7 +145,7 @@ class _Files:
         nodes: Sequence[Found],
         exits: ExitStack,
     ) -> None:
-        self._job, self._now = job, now
+        self._job, self._now, self._environ = job, now, environ
         self.paths = {node.name: output_path(job, environ, now, node.name) for node in nodes}
         self._shared: Dict[str, BinaryIO] = {}
         users = Counter(self.paths.values())
@@ -156,6 +157,10 @@ class _Files:
                 self._opened(name).close()
 
     def streams(self, node: Found) -> FileStreams:
+        """Also of a node that none of the targets meant when they were looked up: a tag may come to
+        it before Run Command reads the tags."""
+        if node.name not in self.paths:
+            self.paths[node.name] = output_path(self._job, self._environ, self._now, node.name)
         shared = self._shared.get(self.paths[node.name])
         if shared is not None:
             return SharedFileStreams(shared, shared)

@@ -6,12 +6,16 @@ import queue
 import signal
 import threading
 import time
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from ssm_plugin.config import Settings
+from ssm_plugin.commands.run_command import engine_of
+from ssm_plugin.config import JobSettings, Settings
 from ssm_plugin.errors import UsageError
 from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan
+from ssm_plugin.jobs.job import run_job
 from ssm_plugin.jobs.request import as_object
 from ssm_plugin.loopback.nodes import LocalNode
 from ssm_plugin.run_command.attaching import find_commands, parse_ids
@@ -23,7 +27,7 @@ from ssm_plugin.terminal.signals import Signalled
 from tests.support.commands import wait_until_gone
 from tests.support.nodes import ALONE, FLEET, OFF, TILL, WEB, many, service_with
 
-from .helpers import Ran, run_command, sessions
+from .helpers import Ran, found, run_command, sessions
 from .helpers import environment as environment_at
 
 WINDOWS = LocalNode("i-0000000000000beef", "win", platform="Windows Server 2022")
@@ -415,3 +419,15 @@ def test_few_threads_do_it_all_and_none_is_left(service):
 def test_json_stays_json_whatever_a_node_wrote(service):
     ran = Ran(run_command(service), WEB[:1], "printf", "\\033[31m\\n")
     assert json.loads(ran.json)["status"] == 0
+
+
+def test_a_node_whose_tag_came_after_the_look_up_has_its_output_in_a_job_too(service, tmp_path):
+    job = JobSettings("check", ("tag:Role=web",), "echo $((6 * 7)); exit 3", engine="run-command")
+    environment = environment_at(service)
+    engine = engine_of(job, Settings(), environment)
+    where, now, known = {"HOME": str(tmp_path)}, datetime.now(), found(WEB[1:])
+    report = run_job(job, Settings(), environment, where, now, nodes=known, engine=engine)
+    assert len(report.results) == len(WEB)
+    assert report.failure().startswith("job check failed on %d of" % len(WEB))
+    outputs = [Path(path).read_text() for path in report.paths.values()]
+    assert outputs == ["42\n"] * len(WEB)
