@@ -1,5 +1,6 @@
 """Runs a job of the configuration: its lock, its output files, its targets; made for cron."""
 
+import hashlib
 import os
 import queue
 import re
@@ -174,4 +175,8 @@ class _Files:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._:-]+", "_", name).lstrip(".") or "_"
+    """Readable as far as it is safe, and different for each name."""
+    safe = re.sub(r"[^A-Za-z0-9._:-]+", "_", name).lstrip(".")[:100]
+    if safe == name:
+        return safe
+    return "%s-%s" % (safe, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8])

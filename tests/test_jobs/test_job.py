@@ -141,6 +141,17 @@ def test_checking_finds_mistakes_and_touches_nothing(environ):
     assert os.listdir(environ["HOME"]) == []
 
 
+def test_the_latest_outputs_of_different_names_are_different_files(environ):
+    names = ["ä", "ö", "a b", "a_b", "a/b", ".a_b", "", "x" * 500, "x" * 501]
+    paths = [
+        output_path(JobSettings(job, ("x",), "true"), environ, NOW, target)
+        for job in names
+        for target in names
+    ]
+    assert len(set(paths)) == len(paths)
+    assert max(len(part) for path in paths for part in path.split("/")) < 200
+
+
 def test_names_cannot_lead_the_output_elsewhere(environ):
     job = JobSettings("../../up", ("db1",), "true")
     path = output_path(job, environ, NOW, "../x")
