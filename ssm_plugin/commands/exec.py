@@ -34,7 +34,7 @@ from ..jobs.request import (
     shell_argv,
     table,
 )
-from ..jobs.sinks import FileStreams, PrefixedStreams, make_directory, open_fresh
+from ..jobs.sinks import OutputDirectory, PrefixedStreams, make_directory
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
@@ -180,7 +180,7 @@ def _run_one(
     options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
 ) -> int:
     [node] = order.nodes
-    streams = _streams_for_one(options, node.name)
+    streams = _streams_for_one(options, node)
     command = RemoteCommand(order.request(node), environment, streams)
     with signals_and_parent(command.signal, command.failed):
         result = command.run()
@@ -197,12 +197,13 @@ def _run_by(
 ) -> int:
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     is_one = len(order.nodes) == 1
+    files = OutputDirectory(options.output_dir or "", order.nodes)
 
     def streams(node: Found) -> Streams:
         if is_one:
-            return _streams_for_one(options, node.name)
+            return _streams_for_one(options, node)
         if options.output_dir:
-            return _file_streams(options.output_dir, node.name)
+            return files.streams(node)
         return PrefixedStreams(node.name, progress, 2 if options.json else 1)
 
     if options.output_dir:
@@ -238,17 +239,12 @@ def _report(outcome: FleetOutcome, as_json: bool, quiet: bool) -> None:
         write_all(2, table(outcome.results).encode("utf-8", "backslashreplace"))
 
 
-def _streams_for_one(options: argparse.Namespace, name: str) -> Streams:
+def _streams_for_one(options: argparse.Namespace, node: Found) -> Streams:
     if options.output_dir:
-        return _file_streams(options.output_dir, name)
+        return OutputDirectory(options.output_dir, [node]).streams(node)
     if options.json:
         return CallableStreams(lambda data: write_all(2, data))
     return Streams()
-
-
-def _file_streams(directory: str, name: str) -> FileStreams:
-    base = os.path.join(directory, name.replace("/", "_").lstrip(".") or "_")
-    return FileStreams(open_fresh(base + ".out"), open_fresh(base + ".err"))
 
 
 def _print_object(value: object) -> None:

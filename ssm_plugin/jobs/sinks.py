@@ -3,16 +3,21 @@
 import errno
 import os
 import re
+from collections import Counter
 from datetime import datetime
-from typing import BinaryIO, ContextManager, List
+from typing import BinaryIO, ContextManager, List, Sequence
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
 from ..files import as_path, make_private_directories, open_unbuffered
+from ..nodes.targets import Found
 from ..session.streams import Streams, write_all
 
 # A line that is longer is cut into pieces, each with the prefix, so that memory is bounded.
 LONGEST_LINE = 65536
+
+# Bytes of a file's name, with room for what stands behind it.
+LONGEST_NAME = 240
 
 
 class PrefixedStreams(Streams):
@@ -82,6 +87,29 @@ class SharedFileStreams(FileStreams):
 
     def finish(self) -> None:
         """Whoever opened them closes them."""
+
+
+class OutputDirectory:
+    """Two files for each node, NAME.out and NAME.err. Where a name cannot be that of a file of its
+    own, because it is too long or another one leads to the same file, the node's id stands for
+    it."""
+
+    def __init__(self, path: str, nodes: Sequence[Found]) -> None:
+        self._path = path
+        self._users = Counter(_file_name(node.name).casefold() for node in nodes)
+
+    def streams(self, node: Found) -> FileStreams:
+        """:raises LocalError: naming the path"""
+        name = _file_name(node.name)
+        fits = len(name.encode("utf-8", "surrogateescape")) <= LONGEST_NAME
+        if not fits or self._users[name.casefold()] != 1:
+            name = _file_name(node.target)
+        base = os.path.join(self._path, name)
+        return FileStreams(open_fresh(base + ".out"), open_fresh(base + ".err"))
+
+
+def _file_name(name: str) -> str:
+    return name.replace("/", "_").lstrip(".") or "_"
 
 
 def open_fresh(path: str) -> BinaryIO:

@@ -8,10 +8,14 @@ from ssm_plugin.errors import LocalError
 from ssm_plugin.jobs.sinks import (
     LONGEST_LINE,
     FileStreams,
+    OutputDirectory,
     PrefixedStreams,
     open_fresh,
     open_output,
 )
+from ssm_plugin.nodes.targets import Found
+
+LONG = "\u65e5" * 90
 
 NOON = datetime(2024, 2, 3, 12)
 
@@ -121,3 +125,27 @@ def test_a_file_takes_more_than_one_write_can(tmp_path):
     thread.join()
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "names, files",
+    [
+        (["a/b", "web-1"], ["a_b", "web-1"]),
+        (["a/b", "a_b", "web"], ["i-0", "i-1", "web"]),
+        (["Web", "web"], ["i-0", "i-1"]),
+        (["..x", "x", "."], ["i-0", "i-1", "_"]),
+        ([LONG], ["i-0"]),
+    ],
+)
+def test_each_node_has_files_of_its_own_in_a_directory(tmp_path, names, files):
+    nodes = [Found("i-%d" % number, name) for number, name in enumerate(names)]
+    directory = OutputDirectory(str(tmp_path), nodes)
+    for node in nodes:
+        streams = directory.streams(node)
+        streams.output(node.name.encode("utf-8"))
+        streams.finish()
+    assert sorted(os.listdir(str(tmp_path))) == sorted(
+        file + end for file in files for end in (".err", ".out")
+    )
+    for node, file in zip(nodes, files):
+        assert (tmp_path / (file + ".out")).read_text(encoding="utf-8") == node.name
