@@ -16,7 +16,7 @@ _NAMES = (
     "|plaintext|password|signature"
 )
 _PATTERNS = (
-    (r"(://[^/\s:@]*:)[^/\s@]+@", r"\1" + MASK + "@"),
+    (r"(://[^/\s:@]*:)[^/\s]+@", r"\1" + MASK + "@"),
     # A whole header: the value ends with the line, or with the quote around it.
     (r"(?i)(authorization" + _SEPARATOR + r"\\*[\"']?)[^\"'\r\n]+", r"\1" + MASK),
     (

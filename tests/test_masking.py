@@ -34,6 +34,7 @@ def no_secrets():
         '"SecretAccessKey" : "%s"',
         "'SessionToken': '%s'",
         "http://me:%s@proxy:3128",
+        "http://me:p@%s@proxy:3128",
         'password="%s"',
     ],
 )
