@@ -12,8 +12,10 @@ from typing import List, Mapping, Optional
 
 from ..config import Settings
 from ..display import encoded, shown
+from ..errors import UsageError
 from ..nodes import cache
 from ..nodes.directory import NodeDirectory, by_name
+from ..nodes.grammar import CONTAINER, Target
 from ..nodes.node import Node
 from ..nodes.table import as_object, table
 from ..nodes.targets import check_target, nodes_of
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
-    targets = [check_target(word, settings) for word in options.targets]
+    targets = [_node(check_target(word, settings)) for word in options.targets]
     service = make_environment(settings, environ=environ).service
     assert service is not None, "nodes are looked up at the service"
     directory = NodeDirectory(service)
@@ -65,6 +67,15 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     if not nodes:
         _note("no node is %s" % ("there" if options.offline else "online; see --offline"))
     return 0
+
+
+def _node(target: Target) -> Target:
+    if target.kind == CONTAINER or target.value.startswith("ecs:"):
+        raise UsageError(
+            "%r is a container of ECS, and nodes are listed: 'ssm-plugin doctor %s' tells of it"
+            % (target.written[:200], target.written[:200])
+        )
+    return target
 
 
 def _width() -> Optional[int]:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from ssm_plugin.loopback.nodes import LocalNode
 from tests.support.commands import Cli
 from tests.support.nodes import FLEET, ODD, OFF, TILL, TWINS, WEB, many, service_with
 from tests.support.pty import PtyProcess
@@ -47,6 +48,14 @@ def test_what_a_target_means_is_shown_whatever_its_state(cli):
     words = ["twin", "off", "ip:10.0.0.7", TILL.node_id, "tag:Role=twin"]
     ids = listed(cli.run("list", *words))
     assert ids == [OFF.node_id, TILL.node_id] + [one.node_id for one in TWINS] + [WEB[6].node_id]
+
+
+@pytest.mark.parametrize("word", ["ecs:twin/x", "ecs:a_b_c"])
+def test_a_container_is_no_node_whatever_nodes_are_called(tmp_path, word):
+    with service_with(LocalNode("i-1", "twin/x")) as service:
+        status, stdout, stderr = Cli(tmp_path, service).run("list", word)
+    assert (status, stdout) == (255, b"")
+    assert b"is a container of ECS, and nodes are listed" in stderr
 
 
 def test_escape_sequences_in_a_name_are_shown_not_sent(cli):
