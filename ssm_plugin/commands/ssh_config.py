@@ -4,6 +4,7 @@ Options of all commands that are given here, such as --profile, are in the lines
 """
 
 import argparse
+import os
 import re
 import shlex
 from typing import List, Mapping, Sequence
@@ -49,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
+    # ssh is called from anywhere, and no shell expands what is quoted.
+    for name in ("config", "key"):
+        path = getattr(options, name)
+        if path:
+            setattr(options, name, os.path.abspath(os.path.expanduser(path)))
     write_all(1, encoded(host_block(options)))
     return 0
 

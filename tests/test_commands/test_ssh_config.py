@@ -70,6 +70,16 @@ def test_a_key_that_is_named_is_pushed_and_used(read):
     assert (found["identityfile"], found["identitiesonly"]) == ("/home/me/100%%/key", "yes")
 
 
+def test_paths_are_good_wherever_ssh_is_called(read, tmp_path):
+    found = read("i-1", "--config", "my.yaml", "--push-key", "--key=~/my-key")
+    key = tmp_path / "my-key"
+    assert found["proxycommand"] == (
+        "ssm-plugin ssh --quiet --config %s --key %s --push-key %%r %%h %%p"
+        % (tmp_path / "my.yaml", key)
+    )
+    assert found["identityfile"] == str(key)
+
+
 @pytest.mark.parametrize("host", ["", "a b", "x\nProxyCommand evil", 'a"b', "#"])
 def test_what_would_be_another_line_is_refused(tmp_path, host):
     status, stdout, stderr = Cli(tmp_path).run("ssh-config", host)
