@@ -273,6 +273,7 @@ def test_a_closed_remote_port(forward, service):
         ([NODE], "required"),
         (["i-unknown", "0:80"], "TargetNotConnected"),
         ([NODE, "0:80", "--ready-file", "/no/such/directory/x"], "cannot write the ready file"),
+        ([NODE, "0:80", "--ready-file", ""], "cannot write the ready file ''"),
         ([NODE, "0:80", "--bind", "no.such.host.example"], "no address of this machine"),
     ],
 )
