@@ -1,7 +1,9 @@
 """How many messages may be unacknowledged at once, and when one is sent again.
 
 The window doubles each round trip until a timeout or a pause asked for by the service. Then it is
-halved, and grows by an eighth each round trip. A single loss that later acknowledgements reveal is
+halved, and grows by an eighth each round trip. While it is small, it doubles twice in a round where
+most acknowledgements come as soon as the first one. On a narrow path they come one after the other.
+A single loss that later acknowledgements reveal is
 repaired without touching the window: the way is lossy, not full.
 
 More messages than the path can hold only fill a queue on the way, and keystrokes and
@@ -22,6 +24,9 @@ CEILING = 4096
 # Messages that the stand-in for the agent begins with. The agent itself has no window.
 AGENTS_WINDOW = 512
 
+# Messages. A smaller window may double twice in a round trip.
+QUICK_START = 128
+
 # Waiting in queues may take as long as the way itself, or this many seconds if that is more.
 QUEUEING_ALLOWANCE = 0.003
 
@@ -34,6 +39,8 @@ LONG_QUEUE = 0.25
 # quickest acknowledgement of a round may be of a message that is older than the round.
 _GROWTH_ALLOWANCE = 0.05
 
+_NEVER = float("-inf")
+
 INITIAL_TIMEOUT = 0.2
 MAXIMUM_TIMEOUT = 1.0
 GRANULARITY = 0.01
@@ -44,12 +51,15 @@ class Window:
         self.ceiling = ceiling
         self.size = float(min(initial, ceiling))
         self._threshold = float(ceiling)
-        self._halved_at = float("-inf")
+        self._halved_at = _NEVER
+        self._soon = _NEVER  # the longest round trip that still is as soon as the first one
+        self._until_doubled = 0  # acknowledgements that have to come as soon
 
     def round_passed(self, in_flight: int, own: float, quickest: float, shortest: float) -> None:
         """A round trip has passed, and ``in_flight`` messages wait. In seconds: the one that its
         first message took, its quickest acknowledgement, and the shortest round trip ever."""
         allowed = shortest + max(shortest, QUEUEING_ALLOWANCE)
+        self._soon = _NEVER
         if quickest > allowed:
             slow = quickest - shortest > LONG_QUEUE
             least = min(self.size, SMALLEST_WINDOW if slow else LEAST_FOR_QUEUE)
@@ -58,7 +68,17 @@ class Window:
             pass  # it begins to queue
         elif 2 * in_flight >= self.size:  # a window that is not used proves nothing
             growth = 1.0 if self.size < self._threshold else 0.125
+            if self.size < min(QUICK_START, self._threshold):
+                self._soon = own + QUEUEING_ALLOWANCE
+                self._until_doubled = in_flight * 3 // 4
             self.size = min(self.size * (1 + growth), float(self.ceiling))
+
+    def acknowledged(self, elapsed: float) -> None:
+        """A message that was sent once has been acknowledged, ``elapsed`` seconds later."""
+        if elapsed <= self._soon:
+            self._until_doubled -= 1
+            if self._until_doubled == 0:
+                self.size = min(self.size * 2, float(self.ceiling))
 
     def halve(self, sent_at: float, now: float) -> None:
         """A message sent at ``sent_at`` timed out. Those sent before the last halving count as one
@@ -66,6 +86,7 @@ class Window:
         if sent_at < self._halved_at:
             return
         self._halved_at = now
+        self._soon = _NEVER
         self.size = max(self.size / 2, float(min(SMALLEST_WINDOW, self.ceiling)))
         self._threshold = self.size
 

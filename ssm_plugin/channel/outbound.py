@@ -131,6 +131,8 @@ class Outbound:
                 self._quickest = elapsed
             if sent_at >= self._round_began:
                 self._end_round(elapsed, now)
+            else:
+                self.window.acknowledged(elapsed)
         # What comes faster than any round trip is the answer to an earlier sending.
         if sent_at > self._newest_acknowledged and elapsed >= self.rtt.minimum:
             self._newest_acknowledged = sent_at

@@ -149,8 +149,15 @@ def test_one_round_trip_gives_one_sample():
 def test_the_window_grows_each_round_trip_in_which_it_was_full():
     outbound = sending(*[b"x"] * INITIAL_WINDOW)
     for sequence in range(INITIAL_WINDOW):
+        outbound.acknowledge(sequence, 0.1 + sequence / 100)
+    assert outbound.room(0.3) == 2 * INITIAL_WINDOW
+
+
+def test_it_doubles_twice_where_all_is_acknowledged_at_once():
+    outbound = sending(*[b"x"] * INITIAL_WINDOW)
+    for sequence in range(INITIAL_WINDOW):
         outbound.acknowledge(sequence, 0.1)
-    assert outbound.room(0.1) == 2 * INITIAL_WINDOW
+    assert outbound.room(0.1) == 4 * INITIAL_WINDOW
 
 
 def test_karns_rule_a_message_sent_twice_gives_no_sample():

@@ -1,6 +1,8 @@
 from ssm_plugin.channel.congestion import (
     CEILING,
     LEAST_FOR_QUEUE,
+    QUEUEING_ALLOWANCE,
+    QUICK_START,
     SMALLEST_WINDOW,
     Window,
 )
@@ -114,3 +116,45 @@ def test_a_window_does_not_grow_once_a_rounds_own_message_had_to_queue():
     assert window.size == 16
     window.round_passed(16, 0.06, 0.03, 0.02)
     assert window.size == 32
+
+
+def test_a_small_window_doubles_twice_where_most_of_a_round_is_acknowledged_at_once():
+    window = Window(initial=16)
+    window.round_passed(16, 0.1, 0.1, 0.1)
+    for size in [32] * 11 + [64] * 5:
+        window.acknowledged(0.1 + QUEUEING_ALLOWANCE)
+        assert window.size == size
+
+
+def test_acknowledgements_that_come_one_after_the_other_show_a_narrow_path():
+    window = Window(initial=16)
+    window.round_passed(16, 0.1, 0.1, 0.1)
+    for place in range(16):
+        window.acknowledged(0.1 + 0.2 * place * QUEUEING_ALLOWANCE)
+    assert window.size == 32
+
+
+def test_a_quick_start_ends_where_the_window_is_large():
+    window = Window(initial=QUICK_START // 2)
+    for size in (2 * QUICK_START, 4 * QUICK_START, 8 * QUICK_START):
+        in_flight = int(window.size)
+        window.round_passed(in_flight, 0.1, 0.1, 0.1)
+        for _ in range(in_flight):
+            window.acknowledged(0.1)
+        assert window.size == size
+
+
+def test_a_round_that_was_not_full_starts_nothing_quickly():
+    """Keys, for example: each is acknowledged at once."""
+    window = Window(initial=16)
+    window.round_passed(1, 0.1, 0.1, 0.1)
+    window.acknowledged(0.1)
+    assert window.size == 16
+
+
+def test_after_a_timeout_there_is_no_quick_start():
+    window = Window(initial=128)
+    window.halve(1.0, 1.2)
+    window.round_passed(64, 0.1, 0.1, 0.1)
+    window.acknowledged(0.1)
+    assert window.size == 64 * 1.125
