@@ -11,8 +11,12 @@ Row = Tuple[str, str]
 
 EXIT_STATUS: Tuple[Row, ...] = (
     ("0", "the session ran and ended normally; doctor: nothing stands in the way"),
-    ("n", "a command session: its command ended with n, where the node reports that"),
-    ("1", "doctor: something stands in the way"),
+    (
+        "n",
+        "a command session: its command ended with n, where the node reports that; connect: so "
+        "did ssh",
+    ),
+    ("1", "doctor: something stands in the way; cp: a file does, here or at the node"),
     ("124", "our own time limit ended it"),
     ("128+n", "ended by signal n here"),
     (

@@ -99,6 +99,8 @@ def test_exit_statuses_are_those_of_the_readme(cli):
     text = "\n".join(lines(cli, "help", "exit-status"))
     for status in ("0", "n", "124", "128+n", "255"):
         assert re.search(r"^  %s +\w" % re.escape(status), text, re.MULTILINE)
+    for command in ("doctor", "cp", "connect"):  # whose help says more of theirs
+        assert re.search(r"\b%s: " % command, text)
 
 
 def test_help_with_a_command_is_that_of_its_own(cli):
