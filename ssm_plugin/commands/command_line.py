@@ -17,7 +17,7 @@ from ..session.streams import write_all
 from ..strict_yaml import did_you_mean
 from ..version import PROTOCOL_VERSION, __version__
 from .exit_status import check_status_setting
-from .program import COMMANDS, HELP
+from .program import COMMANDS, HELP, VERSION
 
 # Columns of help at most, however wide the terminal: its examples are no wider.
 HELP_WIDTH = 80
@@ -123,6 +123,8 @@ def _command_first(arguments: List[str]) -> List[str]:
 
 
 def _unknown_before_command(option: str, arguments: List[str], common: Parser) -> str:
+    if option in VERSION:
+        return "%s stands alone: ssm-plugin %s" % (option, option)
     command = next((word for word in arguments if word in COMMANDS), "")
     if command and option in parser_of(command)[1].options():
         return "the option %s of %s stands after it: ssm-plugin %s ... %s ..." % (

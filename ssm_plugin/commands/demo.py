@@ -28,13 +28,8 @@ from .command_line import Parser, add_common_options, run_command
 from .foreground import signals_into
 from .program import HELP
 
-EXAMPLE = (
+_BELOW = (
     """\
-examples:
-  ssm-plugin demo shell
-  ssm-plugin demo exec -- uname -a
-  ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
-
 nodes, in a file for --nodes; i-demo is always one of them:
   nodes:
     - {name: db1, tags: {Role: db}, address: 10.0.1.1, platform: Debian 12}
@@ -45,6 +40,17 @@ nodes, in a file for --nodes; i-demo is always one of them:
 faults, with commas in between:
 """
     + FAULTS
+)
+
+EXAMPLE = (
+    """\
+examples:
+  ssm-plugin demo shell
+  ssm-plugin demo exec -- uname -a
+  ssm-plugin demo serve --faults 'lose=2%,reorder=2%'
+
+"""
+    + _BELOW
 )
 
 DEMO_REGION = "us-east-1"
@@ -120,10 +126,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 
 def _serve_parser() -> Parser:
-    parser = Parser(
-        prog="ssm-plugin demo serve",
-        epilog="faults, with commas in between:\n" + FAULTS,
-    )
+    parser = Parser(prog="ssm-plugin demo serve", epilog=_BELOW)
     _add_service_options(parser)
     return parser
 

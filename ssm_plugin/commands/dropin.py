@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from .. import config, logs
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
-from ..errors import SessionInterrupted, SsmPluginError, UsageError
+from ..errors import ConfigurationError, SessionInterrupted, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
@@ -127,10 +127,11 @@ def run(arguments: List[str]) -> int:
     invocation = parse(arguments, os.environ)
     overwrite(spelled)
     given = session_arguments(invocation)
-    handler = SessionHandler(environment=_environment(invocation, given["documentName"]))
-    session = handler.create_session(given)
+    settings, mistake = _settings()
+    environment = _environment(invocation, given["documentName"], settings)
+    session = SessionHandler(environment=environment).create_session(given)
     assert isinstance(session, Session)
-    _check_status_setting(session)
+    _check_settings(session, mistake)
     command = session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS
     with ExitStack() as stack:
         if _forwards(given["documentName"]):
@@ -148,11 +149,21 @@ def run(arguments: List[str]) -> int:
             return 0
 
 
-def _environment(invocation: Invocation, document: Optional[str]) -> Environment:
+def _settings() -> Tuple[config.Settings, Optional[ConfigurationError]]:
+    """Those of our configuration, or else the defaults and what is wrong with it."""
+    try:
+        return config.load(), None
+    except ConfigurationError as error:
+        return config.Settings(), error
+
+
+def _environment(
+    invocation: Invocation, document: Optional[str], settings: config.Settings
+) -> Environment:
     profile, environ = _identity(invocation.profile)
     # The AWS CLI has chosen the identity and the region: defaults of our own configuration could be
     # another identity's.
-    settings = config.load()._replace(
+    settings = settings._replace(
         profile=profile, region=invocation.region or None, endpoint_url=invocation.endpoint_url
     )
     logs.configure(settings.log, os.environ)
@@ -187,9 +198,11 @@ def _forwards(document: Optional[str]) -> bool:
     return document != _SSH_DOCUMENT and _DOCUMENT_TYPES.get(document or "") is SessionType.PORT
 
 
-def _check_status_setting(session: Session) -> None:
+def _check_settings(session: Session, mistake: Optional[ConfigurationError]) -> None:
     """A wrong setting ends the session, which the AWS CLI has started already."""
     try:
+        if mistake is not None:
+            raise mistake
         check_status_setting(os.environ)
     except UsageError:
         session.terminate_session()

@@ -11,8 +11,12 @@ Row = Tuple[str, str]
 
 EXIT_STATUS: Tuple[Row, ...] = (
     ("0", "the session ran and ended normally; doctor: nothing stands in the way"),
-    ("n", "a command session: its command ended with n, where the node reports that"),
-    ("1", "doctor: something stands in the way"),
+    (
+        "n",
+        "a command session: its command ended with n, where the node reports that; connect: so "
+        "did ssh",
+    ),
+    ("1", "doctor: something stands in the way; cp: a file does, here or at the node"),
     ("124", "our own time limit ended it"),
     ("128+n", "ended by signal n here"),
     (
@@ -40,8 +44,14 @@ _OF_AWS: Tuple[Row, ...] = (
     ("AWS_CONFIG_FILE", "in place of ~/.aws/config"),
     ("AWS_SHARED_CREDENTIALS_FILE", "in place of ~/.aws/credentials"),
     ("AWS_WEB_IDENTITY_TOKEN_FILE", "a token for the role in AWS_ROLE_ARN"),
-    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "set in containers of ECS; also ..._FULL_URI"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "set in containers of ECS"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "set in pods of EKS, for one"),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "what that URI wants to see"),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "the same, in a file"),
     ("AWS_EC2_METADATA_DISABLED", "true: the instance metadata is not asked for credentials"),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "where it is asked for"),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4 or IPv6, where that is not set"),
+    ("AWS_ENDPOINT_URL_KMS", "the endpoint of that service; so for each other one that is called"),
     ("AWS_USE_FIPS_ENDPOINT", "true: endpoints that are validated by FIPS 140"),
     ("AWS_USE_DUALSTACK_ENDPOINT", "true: endpoints that have IPv6 as well"),
     ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true: AWS_ENDPOINT_URL does not count"),

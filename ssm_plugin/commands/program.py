@@ -20,6 +20,7 @@ COMMANDS: Dict[str, str] = {
     "help": "help with a command, or with config, exit-status, environment",
 }
 HELP = ("-h", "--help")
+VERSION = ("-V", "--version")  # answered by ``cli.py``, where they stand alone
 
 
 def choose(arguments: List[str], called_as_drop_in: bool) -> str:

@@ -160,8 +160,9 @@ class Supervisor:
 
     def _signalled(self, signum: int) -> None:
         if signum in ENDING_SIGNALS:
+            if self._status is None:
+                self._say(TERMINATE_SIGNAL)
             self._leave(128 + signum)
-            self._say(TERMINATE_SIGNAL)
         elif signum == signal.SIGUSR1:
             now = time.monotonic()
             for one in self._tunnels:

@@ -17,6 +17,9 @@ from .local_connection import Connection, Holdings
 from .local_reader import GRACE, Accepted, LocalReader, Shortage, Uplink
 from .local_writer import LocalWriter
 
+# The parameters that say where we listen.
+_PLACES = frozenset(("localPortNumber", "localConnectionType", "localUnixSocket"))
+
 # Seconds for local peers to take what had arrived when the session ended.
 FLUSH_LIMIT = 2.0
 
@@ -123,11 +126,11 @@ class ListeningRunner(PortRunner):
         )
 
     def _bind(self) -> LocalEnd:
-        """Where *we* were told to listen. The node's word counts only where nobody has asked for
-        anything by name, and of it the number alone: no path, and no address."""
+        """Where *we* were told to listen. The node's word counts only where nobody here knows what
+        the document opens, and names no place; and of it the number alone: no path, no address."""
         session = self.session
         parameters = session.config.parameters
-        if session.environment.may_listen and not session.config.document_name:
+        if session.environment.may_listen and not _PLACES.intersection(parameters):
             parameters = {"localPortNumber": self.started.properties.get("localPortNumber")}
         local_end = bind_local_end(parameters, session.environment.network.local_host)
         for line in exposure_warnings(local_end):

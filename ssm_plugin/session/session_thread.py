@@ -303,7 +303,8 @@ class SessionThread:
         if isinstance(event, EndRequested):
             self._end(event)
         elif isinstance(event, ChannelClosed):
-            self._on_closed(event.reason)
+            # An agent ends some of its reasons with a newline, which would be shown as an escape.
+            self._on_closed(event.reason.rstrip("\r\n"))
         elif isinstance(event, Terminating):
             self._terminating.set(TERMINATING_LIMIT)
         elif isinstance(event, FoundOver):

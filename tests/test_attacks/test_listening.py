@@ -83,13 +83,16 @@ def test_where_we_listen_is_for_the_request_to_say(tmp_path):
                 process.communicate(timeout=15)
 
 
+@pytest.mark.parametrize("names_document", [False, True])
 @pytest.mark.parametrize("document", ["Own", "Unix"])
-def test_where_nothing_was_named_the_nodes_number_counts_and_its_path_does_not(tmp_path, document):
+def test_where_no_port_was_named_the_nodes_number_counts_and_its_path_does_not(
+    tmp_path, document, names_document
+):
     port, path = free_port(), str(tmp_path / "socket")
     with hostile(port, path) as service:
         drop_in = DropIn(tmp_path, service)
-        started = drop_in.start(document)
-        argv = drop_in.argv(started)[:-3]
+        started = drop_in.start(document, {"database": ["orders"]})
+        argv = drop_in.argv(started)[: None if names_document else -3]
         with drop_in.spawn(argv, drop_in.variables(started)) as process:
             said = read_until(process.stdout, b"Waiting for connections...\n")
             assert b"\nPort %d opened" % port in said and not os.path.exists(path)

@@ -73,6 +73,8 @@ def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
         (["--timeout", "5m", "exec", "i-1"], "after it: ssm-plugin exec ... --timeout ..."),
         (["--timeout=5m", "exec", "i-1"], "after it: ssm-plugin exec ... --timeout ..."),
         (["-x"], "no option '-x'; the options of a command stand after it"),
+        (["--version", "shell"], "--version stands alone"),
+        (["-V", "x"], "-V stands alone"),
         (["--region", "eu-west-1"], "there is no command after the options"),
         (["--region"], "argument --region: expected one argument; see 'ssm-plugin --help'"),
         (["--region", "x", "--quiet", "shel"], "there is no command 'shel'; did you mean"),

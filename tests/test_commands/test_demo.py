@@ -127,6 +127,13 @@ def test_mistakes_are_one_line(caller, arguments, said):
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
+def test_what_help_says_is_below_is_there(caller, arguments):
+    text = call(caller, arguments).stdout.decode()
+    assert text.count("see below") == 2
+    assert "\nnodes, in a file for --nodes;" in text and "\nfaults, with commas" in text
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"]])
 def test_its_help_lists_the_faults_in_80_columns(caller, arguments):
     done = call(caller, arguments, COLUMNS="80")

@@ -88,6 +88,16 @@ def test_in_the_drop_in_too_which_leaves_no_session_behind(drop_in):
     assert started.session.connections == 0
 
 
+def test_nor_does_a_configuration_that_cannot_be_read(drop_in):
+    started = drop_in.start()
+    done = drop_in.run(started, SSM_PLUGIN_CONFIG="/nowhere/at/all")
+    assert (done.status, done.stdout) == (255, b"")
+    assert done.stderr.startswith(b"ssm-plugin: the configuration file /nowhere/at/all cannot be")
+    assert done.stderr.count(b"\n") == 1
+    assert started.session.is_over
+    assert started.session.connections == 0
+
+
 @pytest.mark.parametrize("value, status", [("", 255), ("legacy", 0)])
 def test_the_exit_status_settings_that_are_known(tmp_path, value, status):
     drop_in = DropIn(tmp_path)

@@ -101,6 +101,15 @@ def test_people_are_told_on_stderr_and_stdout_stays_empty(forward, echo):
     assert command.events == []
 
 
+def test_two_signals_at_once_are_told_of_once(forward, echo):
+    with forward(NODE, "0:%d" % echo.port) as command:
+        command.said(b" leads to port %d of i-1." % echo.port)
+        for signum in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM):
+            command.process.send_signal(signum)
+        assert command.finish(signal.SIGCONT) in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert command.stderr.count(b"Terminate signal received, exiting.\n") == 1
+
+
 def test_quiet_says_nothing_but_errors(forward, service, echo):
     with forward(NODE, "0:%d" % echo.port, "--quiet", "--json") as command:
         assert ask(command.event("ready")["port"]) == b"hello"

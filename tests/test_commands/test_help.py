@@ -67,9 +67,25 @@ def test_each_variable_of_ours_is_told_of():
             if file.endswith(".py"):
                 with open(os.path.join(folder, file), encoding="utf-8") as source:
                     names.update(re.findall(r'"((?:SSM_PLUGIN|XDG)_[A-Z_]+)"', source.read()))
-    told = {name for name, _ in help_topics.environment()}
-    assert names - told == set()
+    assert names - told() == set()
     assert "SSM_PLUGIN_EXIT_STATUS" in names
+
+
+def test_each_variable_of_credentials_and_endpoints_is_told_of():
+    names = {"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"}
+    folder = os.path.join(ROOT, "aws")
+    for file in os.listdir(folder):
+        if file.endswith(".py"):
+            with open(os.path.join(folder, file), encoding="utf-8") as source:
+                names.update(re.findall(r'"(AWS_[A-Z0-9_]+)"', source.read()))
+    assert names - told() == set()
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in names
+    assert "AWS_ENDPOINT_URL_KMS" in told()
+
+
+def told():
+    """The names in either column."""
+    return set(re.findall(r"[A-Z0-9]+_[A-Z0-9_]+", help_topics.environment_help()))
 
 
 @pytest.mark.parametrize("topic", ["exit-status", "environment"])
@@ -83,6 +99,8 @@ def test_exit_statuses_are_those_of_the_readme(cli):
     text = "\n".join(lines(cli, "help", "exit-status"))
     for status in ("0", "n", "124", "128+n", "255"):
         assert re.search(r"^  %s +\w" % re.escape(status), text, re.MULTILINE)
+    for command in ("doctor", "cp", "connect"):  # whose help says more of theirs
+        assert re.search(r"\b%s: " % command, text)
 
 
 def test_help_with_a_command_is_that_of_its_own(cli):

@@ -70,8 +70,9 @@ def test_a_reason_in_place_of_the_sessions_own_end_is_a_failure(command):
     with command("echo 'a") as running:
         assert running.finish() == 255
     assert b"Failed to parse commands input" in running.errors
-    line = "\n\nSessionId: %s : Unable to start command" % running.session.session_id
+    line = "\n\nSessionId: %s : Unable to start command: " % running.session.session_id
     assert line.encode() in running.notices
+    assert running.notices.endswith(b"No closing quotation\n\n"), "without the agent's line end"
 
 
 def test_characters_come_out_whole(command):
