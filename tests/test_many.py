@@ -117,6 +117,14 @@ def test_an_argument_that_makes_no_sense_is_told_at_once(run_many, service, opti
     assert len(service.ssm.calls()) == calls
 
 
+@pytest.mark.parametrize("argv", ["", [], [""], ["echo", "\udcff"]])
+def test_so_is_what_is_no_command(run_many, service, argv):
+    calls = len(service.ssm.calls())
+    with pytest.raises(UsageError, match="command"):
+        run_many("web-1,web-2", argv)
+    assert len(service.ssm.calls()) == calls
+
+
 @pytest.mark.parametrize("targets", ["tag:Role=nothing", [], ""])
 def test_no_target_is_told_at_once(run_many, targets):
     with pytest.raises(UsageError):
