@@ -10,10 +10,19 @@ import errno
 import os
 import re
 import stat
-from typing import BinaryIO
+from typing import BinaryIO, Mapping
 
 MIB = 1 << 20  # bytes
 _OWN_DESCRIPTOR = r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z"
+
+
+def user_directory(environ: Mapping[str, str], variable: str, *default: str) -> str:
+    """The folder that an XDG variable names, else ``default`` beneath the home. Such a variable
+    counts only with an absolute path: the specification says so."""
+    named = environ.get(variable, "")
+    if os.path.isabs(named):
+        return named
+    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), *default)
 
 
 def make_private_directories(path: str) -> None:
