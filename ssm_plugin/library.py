@@ -25,6 +25,7 @@ from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
 from .transport.worker import run_aside
+from .units import check_seconds
 
 _PIECE = 65536
 
@@ -86,6 +87,7 @@ def run(
     :raises SsmPluginError: if the command could not be started, or its status never arrived
     """
     command = command_words(argv)
+    check_seconds(timeout=timeout)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )

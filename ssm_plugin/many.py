@@ -23,6 +23,7 @@ from .session.environment import Environment, make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
 from .transport.worker import Worker, WorkerFailed
+from .units import check_seconds
 
 # The engines, by what ``via`` says.
 ENGINES: Dict[str, Callable[[Environment], FleetEngine]] = {
@@ -96,6 +97,7 @@ def run_many(
     :raises UsageError: if a target means no node, or an argument makes no sense
     :raises SsmPluginError: if the targets cannot be looked up
     """
+    check_seconds(pause=pause, timeout=timeout)
     plan = FleetPlan(
         _number(parallel, "parallel"),
         error_limit(max_errors),

@@ -105,6 +105,8 @@ def test_batches_come_one_after_the_other(run_many):
         {"rolling": 0},
         {"pause": 5},
         {"rolling": 1, "pause": -1},
+        {"rolling": 1, "pause": "1m"},
+        {"timeout": "1m"},
         {"parallel": 0},
         {"parallel": 5000},
         {"via": "pigeon"},
