@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 from .errors import ConfigurationError, UsageError
-from .files import MIB, as_path, read_regular
+from .files import MIB, as_path, read_regular, user_directory
 from .fleet_plan import MOST_PARALLEL, FleetPlan, parse_max_errors
 from .named_tuple import NamedTuple
 from .strict_yaml import (
@@ -149,8 +149,7 @@ VARIABLES: Mapping[str, Tuple[str, ...]] = {
 
 def default_files(environ: Mapping[str, str] = os.environ) -> Tuple[str, str]:
     """Where a file is looked for if none was named, in this order."""
-    home = environ.get("HOME") or os.path.expanduser("~")
-    base = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    base = user_directory(environ, "XDG_CONFIG_HOME", ".config")
     return os.path.join(base, "ssm-plugin", "config.yaml"), SYSTEM_FILE
 
 

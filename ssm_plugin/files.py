@@ -10,10 +10,19 @@ import errno
 import os
 import re
 import stat
-from typing import BinaryIO
+from typing import BinaryIO, Mapping
 
 MIB = 1 << 20  # bytes
 _OWN_DESCRIPTOR = r"/dev/(?:fd/([0-9]{1,6})|std(out|err))\Z"
+
+
+def user_directory(environ: Mapping[str, str], variable: str, *default: str) -> str:
+    """The folder that an XDG variable names, else ``default`` beneath the home. Such a variable
+    counts only with an absolute path: the specification says so."""
+    named = environ.get(variable, "")
+    if os.path.isabs(named):
+        return named
+    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), *default)
 
 
 def make_private_directories(path: str) -> None:
@@ -86,8 +95,9 @@ def _check_ours(status: os.stat_result) -> None:
         raise PermissionError(errno.EPERM, "the file has a second name (hard link)")
 
 
-def replace_whole(path: str, text: str) -> None:
-    """Make ``path`` a new file, 0600, with ``text``. It appears at once, and whole."""
+def replace_whole(path: str, text: str) -> os.stat_result:
+    """Make ``path`` a new file, 0600, with ``text``. It appears at once, and whole. What the system
+    says of it tells it from others (:func:`is_same`)."""
     import tempfile  # takes long to load
 
     # A random name: nobody can prepare a file or a link under it.
@@ -95,10 +105,22 @@ def replace_whole(path: str, text: str) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
+            file.flush()
+            status = os.fstat(descriptor)
         os.replace(unfinished, path)
+        return status
     except BaseException:
         os.unlink(unfinished)
         raise
+
+
+def is_same(path: str, status: os.stat_result) -> bool:
+    """Whether this file is there, as it was. A number of a file that is gone is given again."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return os.path.samestat(found, status) and found.st_mtime_ns == status.st_mtime_ns
 
 
 def remove_own(path: str) -> None:

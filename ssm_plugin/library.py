@@ -12,13 +12,20 @@ from typing import IO, Callable, List, Optional, Sequence, Union
 from . import config
 from .errors import SsmPluginError, UsageError
 from .jobs.remote_command import RemoteCommand
-from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, shell_argv
+from .jobs.request import (
+    DEFAULT_DOCUMENT,
+    CommandRequest,
+    CommandResult,
+    ReadInput,
+    command_words,
+)
 from .named_tuple import NamedTuple
 from .nodes.targets import check_target, find_one
 from .session.environment import make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
 from .transport.worker import run_aside
+from .units import check_seconds
 
 _PIECE = 65536
 
@@ -74,11 +81,13 @@ def run(
     down. What they raise ends the command and comes out here. A KeyboardInterrupt that comes
     meanwhile ends the command, too.
 
-    :raises UsageError: if ``target`` means no node, or several
+    :raises UsageError: if ``target`` means no node, or several, or ``argv`` can be no command
     :raises CommandFailed: with ``check``, for a status that is not 0; it has ``result``
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if the command could not be started, or its status never arrived
     """
+    command = command_words(argv)
+    check_seconds(timeout=timeout)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
@@ -86,7 +95,7 @@ def run(
     environment = make_environment(settings)
     request = CommandRequest(
         find_one(target, settings, environment.service),
-        shell_argv(argv) if isinstance(argv, str) else tuple(argv),
+        command,
         target,
         settings.document_name or DEFAULT_DOCUMENT,
         timeout,
@@ -95,9 +104,9 @@ def run(
     )
     kept: List[List[bytes]] = [[], []]
     streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
-    command = RemoteCommand(request, environment, streams)
+    remote = RemoteCommand(request, environment, streams)
     terminate = Signalled(signal.SIGTERM)
-    result = run_aside("run", command.run, lambda: command.signal(terminate), END_LIMIT)
+    result = run_aside("run", remote.run, lambda: remote.signal(terminate), END_LIMIT)
     completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
     if check and completed.status:
         raise CommandFailed(

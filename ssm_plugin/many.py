@@ -14,7 +14,7 @@ from .errors import SsmPluginError, UsageError
 from .fleet_plan import MOST_PARALLEL, PARALLEL, FleetPlan, error_limit
 from .jobs.engine import FleetEngine, FleetOrder, SessionsEngine
 from .jobs.fleet import LEAVE_LIMIT, FleetEvent
-from .jobs.request import DEFAULT_DOCUMENT, CommandResult, shell_argv
+from .jobs.request import DEFAULT_DOCUMENT, CommandResult, command_words
 from .named_tuple import NamedTuple
 from .nodes.grammar import split_targets
 from .nodes.targets import Found, check_target, find_all
@@ -23,6 +23,7 @@ from .session.environment import Environment, make_environment
 from .session.streams import CallableStreams
 from .terminal.signals import Signalled
 from .transport.worker import Worker, WorkerFailed
+from .units import check_seconds
 
 # The engines, by what ``via`` says.
 ENGINES: Dict[str, Callable[[Environment], FleetEngine]] = {
@@ -96,6 +97,7 @@ def run_many(
     :raises UsageError: if a target means no node, or an argument makes no sense
     :raises SsmPluginError: if the targets cannot be looked up
     """
+    check_seconds(pause=pause, timeout=timeout)
     plan = FleetPlan(
         _number(parallel, "parallel"),
         error_limit(max_errors),
@@ -104,6 +106,7 @@ def run_many(
     ).check()
     if via not in ENGINES:
         raise UsageError("via is one of %s" % ", ".join(sorted(ENGINES)))
+    command = command_words(argv)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
@@ -111,7 +114,7 @@ def run_many(
     environment = make_environment(settings)
     order = FleetOrder(
         find_all(words, settings, environment.service),
-        shell_argv(argv) if isinstance(argv, str) else tuple(argv),
+        command,
         plan,
         settings.document_name or DEFAULT_DOCUMENT,
         timeout,

@@ -24,6 +24,7 @@ _PATTERNS = (
         r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\\*[\"']?[^\s\"',;&})]+)",
         r"\1" + MASK,
     ),
+    (r"(?i)(<(?:\w+:)?(?:" + _NAMES + r")(?:\s[^<>]*)?>)[^<]+", r"\1" + MASK),
     (r"\b(A[KS]IA)[A-Z0-9]{12}([A-Z0-9]{4})\b", r"\1" + MASK + r"\2"),
 )
 _compiled: Optional[Tuple[Tuple["Pattern[str]", str], ...]] = None

@@ -12,6 +12,13 @@ def shortened(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
+def check_seconds(**given: object) -> None:
+    """Of arguments in a program. :raises UsageError: if one is no number"""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, (int, float)):
+            raise UsageError("%s is a number of seconds, not %r" % (name, value))
+
+
 def parse_duration(text: str) -> float:
     """``20s``, ``15m``, ``1h30m``, ``500ms``, ``2d`` or plain seconds -> seconds.
 

@@ -336,6 +336,15 @@ def test_the_file_is_found_where_it_is_documented(tmp_path, variable, value, pla
     assert settings.quiet and settings.source == str(file)
 
 
+def test_a_relative_folder_for_configurations_does_not_count(tmp_path, monkeypatch):
+    (tmp_path / "xdg" / "ssm-plugin").mkdir(parents=True)
+    (tmp_path / "xdg" / "ssm-plugin" / "config.yaml").write_text("quiet: true")
+    monkeypatch.chdir(tmp_path)
+    environ = {"HOME": "/nowhere", "XDG_CONFIG_HOME": "xdg"}
+    assert config.load(environ=environ).source is None
+    assert config.default_files(environ)[0] == "/nowhere/.config/ssm-plugin/config.yaml"
+
+
 def test_the_path_given_wins_over_the_environment(tmp_path):
     (tmp_path / "given").write_text("quiet: true")
     assert config.load(str(tmp_path / "given"), {"SSM_PLUGIN_CONFIG": "/nowhere"}).quiet

@@ -49,6 +49,21 @@ def test_a_text_is_a_shells_line(run):
     assert run("shell:echo $((6*7)); exit 3")[:2] == (3, b"42\n")
 
 
+@pytest.mark.parametrize("argv", [" ", [], [""]])
+def test_what_is_no_command_is_told_before_anything_is_asked(run, service, argv):
+    calls = len(service.ssm.calls())
+    with pytest.raises(UsageError, match="no command"):
+        ssm_plugin.run("web-1", argv, endpoint_url=service.endpoint_url)
+    assert len(service.ssm.calls()) == calls
+
+
+def test_a_duration_is_a_number(run):
+    with pytest.raises(UsageError, match="timeout is a number of seconds, not '1m'"):
+        run("true", timeout="1m")
+    with pytest.raises(UsageError, match="timeout is a number of seconds, not '1m'"):
+        ssm_plugin.copy("a", "web-1:b", timeout="1m")
+
+
 @pytest.mark.parametrize("stdin", [b"\x00\xff input", io.BytesIO(b"\x00\xff input")])
 def test_input_is_bytes_or_a_file(run, stdin):
     assert run("od", "-An", "-tx1", "-N2", stdin=stdin).stdout.split() == [b"00", b"ff"]

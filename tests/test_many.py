@@ -105,6 +105,8 @@ def test_batches_come_one_after_the_other(run_many):
         {"rolling": 0},
         {"pause": 5},
         {"rolling": 1, "pause": -1},
+        {"rolling": 1, "pause": "1m"},
+        {"timeout": "1m"},
         {"parallel": 0},
         {"parallel": 5000},
         {"via": "pigeon"},
@@ -114,6 +116,14 @@ def test_an_argument_that_makes_no_sense_is_told_at_once(run_many, service, opti
     calls = len(service.ssm.calls())
     with pytest.raises(UsageError):
         run_many("web-1", ["true"], **options)
+    assert len(service.ssm.calls()) == calls
+
+
+@pytest.mark.parametrize("argv", ["", [], [""], ["echo", "\udcff"]])
+def test_so_is_what_is_no_command(run_many, service, argv):
+    calls = len(service.ssm.calls())
+    with pytest.raises(UsageError, match="command"):
+        run_many("web-1,web-2", argv)
     assert len(service.ssm.calls()) == calls
 
 

@@ -36,6 +36,8 @@ def no_secrets():
         "http://me:%s@proxy:3128",
         "http://me:p@%s@proxy:3128",
         'password="%s"',
+        "<Credentials>\n<SecretAccessKey>%s</SecretAccessKey>\n<a/></Credentials>",
+        "<s:SessionToken xmlns:s='urn:x'>\n%s\n</s:SessionToken>",
     ],
 )
 def test_secrets_are_known_by_what_is_around_them(text):
@@ -46,6 +48,11 @@ def test_secrets_are_known_by_what_is_around_them(text):
 def test_what_stands_beside_a_secret_stays():
     text = '{"TokenValue": "abc def", "SessionId": "me-01"}'
     assert masking.mask(text) == '{"TokenValue": ***, "SessionId": "me-01"}'
+
+
+def test_what_stands_beside_a_secret_of_xml_stays():
+    text = "<r>\n <SessionToken>abc+/=</SessionToken>\n <Expiration>9</Expiration>\n</r>"
+    assert masking.mask(text) == text.replace("abc+/=", masking.MASK)
 
 
 def test_a_key_id_keeps_its_ends():

@@ -31,7 +31,7 @@ from ..jobs.request import (
     ReadInput,
     as_object,
     as_objects,
-    shell_argv,
+    command_words,
     table,
 )
 from ..jobs.sinks import OutputDirectory, PrefixedStreams, make_directory
@@ -258,14 +258,14 @@ def _argv(options: argparse.Namespace) -> Tuple[str, ...]:
     if options.shell is not None:
         if options.command:
             raise UsageError("give a COMMAND or --shell, not both")
-        return shell_argv(_as_typed(options.shell))
+        return command_words(_as_typed(options.shell))
     if not options.command:
         raise UsageError("there is no COMMAND; see 'ssm-plugin exec --help'")
     line = _line_in_one_word(options)
     # The start of a path has a slash; what has none before its first space can be no program.
     if line and "/" not in line.split()[0]:
         raise UsageError(_one_word(line))
-    return tuple(_as_typed(word) for word in options.command)
+    return command_words([_as_typed(word) for word in options.command])
 
 
 def _line_in_one_word(options: argparse.Namespace) -> str:

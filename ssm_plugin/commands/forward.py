@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from typing import Callable, List, Mapping, Optional
 
 from ..config import SPEEDS, Settings
+from ..display import encoded
 from ..errors import UsageError
 from ..forwarding.fast import SharedRelay
 from ..forwarding.readiness import ReadyFile, Systemd
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         return with_waiting(make_environment(settings, environ=environ), options, settings)
 
     # What is wrong with the settings or the target comes out before anything is bound.
-    target = find_one(options.target, settings, environment().service, ask=True)
+    target = find_one(options.target, settings, environment().service, not settings.quiet)
     ready_file = ReadyFile(options.ready_file)
     with ExitStack() as exits:
         exits.enter_context(signals_into(events.put, events.put))
@@ -136,4 +137,4 @@ def _warn(local_ends: List[LocalEnd]) -> None:
     for local_end in local_ends:
         for address in exposed_addresses(local_end):
             line = "ssm-plugin: warning: whoever can reach %s of this machine can use the tunnel\n"
-            write_all(2, (line % (address,)).encode("ascii"))
+            write_all(2, encoded(line % (address,)))

@@ -62,10 +62,11 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         write_all(1, (json.dumps([as_object(node) for node in nodes]) + "\n").encode("ascii"))
     elif nodes:
         write_all(1, encoded(table(nodes, time.time(), _width())))
-    for error in directory.without:
-        _note("some of it is not shown: %s" % error)
-    if not nodes:
-        _note("no node is %s" % ("there" if options.offline else "online; see --offline"))
+    if not settings.quiet:
+        for error in directory.without:
+            _note("some of it is not shown: %s" % error)
+        if not nodes:
+            _note("no node is %s" % ("there" if options.offline else "online; see --offline"))
     return 0
 
 

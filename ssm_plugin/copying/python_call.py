@@ -18,6 +18,7 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..terminal.signals import Signalled
 from ..transport.worker import run_aside
+from ..units import check_seconds
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
 from .places import Direction, Place, parse_place, plan
 from .transfer import TargetCopy, nodes_of
@@ -66,6 +67,7 @@ def copy(
     """
     if speed not in (None, *SPEEDS):
         raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+    check_seconds(timeout=timeout)
     direction = _plan(source, destination)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name

@@ -6,7 +6,7 @@ from typing import Mapping, Optional, Sequence
 
 from .. import logs
 from ..errors import LocalError
-from ..files import remove_own, replace_whole
+from ..files import is_same, remove_own, replace_whole
 
 log = logs.logger(__name__)
 
@@ -20,7 +20,7 @@ class ReadyFile:
 
     def __init__(self, path: Optional[str]) -> None:
         self._path = path
-        self._written = False
+        self._written: Optional[os.stat_result] = None
 
     def prepare(self) -> None:
         """Remove one that was left behind; LocalError if there could not be one."""
@@ -40,18 +40,18 @@ class ReadyFile:
         if self._path is None:
             return
         try:
-            replace_whole(self._path, "".join(line + "\n" for line in lines))
+            self._written = replace_whole(self._path, "".join(line + "\n" for line in lines))
         except OSError as error:
             raise self._error(error) from error
-        self._written = True
 
     def remove(self) -> None:
-        if self._path is not None and self._written:
-            self._written = False
+        """Unless there is another one by now."""
+        if self._path is not None and self._written and is_same(self._path, self._written):
             try:
                 os.unlink(self._path)
             except OSError as error:
                 log.info("the ready file was not removed: %s", error)
+        self._written = None
 
     def _error(self, error: OSError) -> LocalError:
         return LocalError("cannot write the ready file %s: %s" % (self._path, error.strerror))

@@ -22,15 +22,13 @@ def local_address(local_end: LocalEnd) -> Union[LocalAddress, str]:
     """The first address, or the path of a unix socket."""
     if local_end.path is not None:
         return local_end.path
-    return LocalAddress(*local_end.sockets[0].getsockname()[:2])
+    return LocalAddress(local_end.addresses[0], local_end.port)
 
 
 def exposed_addresses(local_end: LocalEnd) -> List[LocalAddress]:
     """Those that other machines can reach."""
-    if local_end.path is not None:
-        return []
-    found = [LocalAddress(*sock.getsockname()[:2]) for sock in local_end.sockets]
-    return [one for one in found if not is_loopback(one.host)]
+    exposed = [one for one in local_end.addresses if not is_loopback(one)]
+    return [LocalAddress(one, local_end.port) for one in exposed]
 
 
 READY = "ready"

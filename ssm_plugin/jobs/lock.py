@@ -7,7 +7,7 @@ import re
 from typing import Mapping, Optional
 
 from ..errors import LocalError
-from ..files import open_private
+from ..files import open_private, user_directory
 
 
 def lock_directory(environ: Mapping[str, str] = os.environ) -> str:
@@ -16,8 +16,7 @@ def lock_directory(environ: Mapping[str, str] = os.environ) -> str:
     Not ``$XDG_RUNTIME_DIR``: cron does not have it, and a job started by hand must meet the
     lock of the same job started by cron.
     """
-    home = environ.get("HOME") or os.path.expanduser("~")
-    state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    state = user_directory(environ, "XDG_STATE_HOME", ".local", "state")
     return os.path.join(state, "ssm-plugin", "locks")
 
 

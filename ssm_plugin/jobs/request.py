@@ -1,11 +1,12 @@
 """What to run where, and how it went: for people as a table, for programs as JSON."""
 
 import datetime
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..display import shown
-from ..errors import SsmPluginError
+from ..errors import SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
+from .remote_line import check_words
 
 DEFAULT_DOCUMENT = "AWS-StartNonInteractiveCommand"
 
@@ -60,8 +61,23 @@ class CommandResult(NamedTuple):
 
 
 def shell_argv(line: str) -> Tuple[str, ...]:
-    """The words that run a shell's command line."""
+    """The words that run a shell's command line.
+
+    :raises UsageError: for an empty one
+    """
+    if not line.strip():
+        raise UsageError("there is no command to run")
     return ("sh", "-c", line)
+
+
+def command_words(given: Union[str, Sequence[str]]) -> Tuple[str, ...]:
+    """What a program gave: a str is a line for a shell at the node.
+
+    :raises UsageError: for what can be no command
+    """
+    argv = shell_argv(given) if isinstance(given, str) else tuple(given)
+    check_words(argv)
+    return argv
 
 
 _HEAD = ("TARGET", "STATUS", "SECONDS", "STDOUT", "STDERR", "REASON")

@@ -154,6 +154,8 @@ def expand(template: str, now: datetime, target: str) -> str:
     :raises LocalError: for a field that is not one of ``FIELDS``; ``%%`` is a percent sign
     """
 
+    local = now.astimezone()  # which knows its zone, for %Z and %z
+
     def field(found: "re.Match[str]") -> str:
         letter = found.group(1)
         if letter == "%":
@@ -163,7 +165,7 @@ def expand(template: str, now: datetime, target: str) -> str:
                 "the output path %r has an unknown field %r; write %%%% for a percent sign"
                 % (template, found.group())
             )
-        return now.strftime("%" + letter)
+        return local.strftime("%" + letter)
 
     path = re.sub(r"%(.?)", field, os.path.expanduser(template), flags=re.DOTALL)
     return path.replace("{target}", _component(target))

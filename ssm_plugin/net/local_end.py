@@ -10,7 +10,7 @@ import re
 import socket
 import stat
 from contextlib import suppress
-from typing import List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
 from ..shortage import explain
@@ -48,6 +48,13 @@ class LocalEnd:
     def __str__(self) -> str:
         return "port %d" % self.port if self.path is None else "unix socket %s" % self.path
 
+    @property
+    def addresses(self) -> List[str]:
+        """Where it listens, for TCP."""
+        if self.path is not None:
+            return []
+        return [_number(sock.getsockname()) for sock in self.sockets]
+
     def close(self) -> None:
         """Stop listening; removes the unix socket, unless somebody else's is there by now."""
         for sock in self.sockets:
@@ -67,9 +74,9 @@ def exposure_warnings(local_end: LocalEnd) -> List[str]:
     """A line for each address that other machines can reach."""
     return [
         "ssm-plugin: warning: whoever can reach %s port %d of this machine can use the tunnel"
-        % sock.getsockname()[:2]
-        for sock in local_end.sockets
-        if local_end.path is None and not is_loopback(sock.getsockname()[0])
+        % (address, local_end.port)
+        for address in local_end.addresses
+        if not is_loopback(address)
     ]
 
 
@@ -157,7 +164,10 @@ def _listen(address: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((address, port))
+        where: Tuple[Any, ...] = (address, port)
+        if "%" in address:  # ``bind`` itself would not look at the zone
+            where = socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4]
+        sock.bind(where)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
@@ -175,9 +185,14 @@ def _addresses(host: str) -> Tuple[str, ...]:
         ) from error
     addresses: List[str] = []
     for family, _, _, _, address in found:
-        if family in (socket.AF_INET, socket.AF_INET6) and address[0] not in addresses:
-            addresses.append(str(address[0]))
+        if family in (socket.AF_INET, socket.AF_INET6) and _number(address) not in addresses:
+            addresses.append(_number(address))
     return tuple(addresses)
+
+
+def _number(address: Tuple[Any, ...]) -> str:
+    """The address alone, with the zone that one of a single link has (``fe80::1%eth0``)."""
+    return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
 
 
 def _port_error(address: str, port: int, error: OSError) -> LocalError:

@@ -11,7 +11,7 @@ from typing import Any, Iterable, List, Mapping, Optional
 
 from ..aws.profiles import profile_name
 from ..config import Settings
-from ..files import MIB, make_private_directories, read_regular, replace_whole
+from ..files import MIB, make_private_directories, read_regular, replace_whole, user_directory
 from .node import Node
 
 MAX_AGE = 300.0  # s
@@ -21,8 +21,7 @@ _FORMAT = 1
 
 
 def cache_path(environ: Mapping[str, str]) -> str:
-    home = environ.get("HOME") or os.path.expanduser("~")
-    base = environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+    base = user_directory(environ, "XDG_CACHE_HOME", ".cache")
     return os.path.join(base, "ssm-plugin", "nodes.json")
 
 

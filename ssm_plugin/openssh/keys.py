@@ -10,8 +10,8 @@ import os
 import re
 import subprocess
 import tempfile
-from contextlib import contextmanager
-from typing import Iterator, Mapping, Optional
+from contextlib import contextmanager, suppress
+from typing import Dict, Iterator, Mapping, Optional
 
 from ..errors import LocalError, UsageError
 from ..files import MIB, read_regular
@@ -44,7 +44,7 @@ def choose_key(file: Optional[str], environ: Mapping[str, str]) -> str:
     made now and handed to the agent.
 
     :raises UsageError: if ``file`` holds none
-    :raises LocalError: if there is none, and nobody to keep one
+    :raises LocalError: if it cannot be read; if there is none, and nobody to keep one
     """
     if file:
         return _of_file(file)
@@ -63,10 +63,19 @@ def choose_key(file: Optional[str], environ: Mapping[str, str]) -> str:
 
 def _of_file(path: str) -> str:
     """``path`` may be that of the private key, with the public one beside it."""
+    unread: Dict[str, OSError] = {}
     for one in (path + ".pub", path):
-        key = _read(one)
-        if key:
-            return key
+        try:
+            key = _read(one)
+        except OSError as error:
+            unread[one] = error
+        else:
+            if key:
+                return key
+    # One of the two may be missing.
+    for one, why in unread.items():
+        if not isinstance(why, FileNotFoundError) or (one == path and len(unread) == 2):
+            raise LocalError("cannot read the key %s: %s" % (one, why.strerror)) from why
     raise UsageError(
         "%s holds no public key that EC2 Instance Connect takes (ED25519, RSA, ECDSA), nor does "
         "%s.pub: 'ssh-keygen -y -f PRIVATE-KEY' prints that of a private one" % (path, path)
@@ -81,7 +90,9 @@ def _of_home(environ: Mapping[str, str]) -> Iterator[str]:
     folder = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".ssh")
     for name in _NAMES:
         path = os.path.join(folder, name)
-        key = _read(path + ".pub") if os.path.exists(path) else None
+        key = None
+        with suppress(OSError):
+            key = _read(path + ".pub") if os.path.exists(path) else None
         if key:
             yield key
 
@@ -98,10 +109,7 @@ def _made_for_the_agent(environ: Mapping[str, str]) -> str:
 
 
 def _read(path: str) -> Optional[str]:
-    try:
-        return public_key_of(read_regular(path, MIB).decode("utf-8", "replace"))
-    except OSError:
-        return None
+    return public_key_of(read_regular(path, MIB).decode("utf-8", "replace"))
 
 
 @contextmanager

@@ -221,10 +221,10 @@ class Lifecycle:
             return True
 
     def negotiating(self, now: float) -> None:
-        """The node has begun a handshake that takes its time."""
+        """The node has begun a handshake that takes its time, however often it is cut."""
         with self._lock:
             self._forget(Awaited.FIRST_MESSAGE, Awaited.QUIET_START)
-            self._timers[Awaited.HANDSHAKE] = now + HANDSHAKE_LIMIT
+            self._timers.setdefault(Awaited.HANDSHAKE, now + HANDSHAKE_LIMIT)
 
     def started(self) -> None:
         """The node has said what the session is, or has just begun with its output."""

@@ -115,7 +115,7 @@ class SessionThread:
             self.notices, self.timers, environment.streams.is_watched, self._expected
         )
         self._quiet = Quiet(self.timers, self._ask_whether_over)
-        self._terminating = self.timers.new(lambda: self._on_closed(""))
+        self._terminating = self.timers.new(self._on_no_more)
         self._closing = threading.Lock()
         self._is_closed = threading.Event()
 
@@ -322,8 +322,7 @@ class SessionThread:
         if self.runner is not None and self.runner.signalled(event):
             return
         if event.signum in ENDING_SIGNALS:
-            end = signal_end(self._environment, self._expected, event.signum)
-            self._end(EndRequested(*end))
+            self._end(EndRequested(*signal_end(self._environment, self._expected, event.signum)))
 
     def _end(self, event: EndRequested) -> None:
         if event.line is not None or self.lifecycle.was_connected:
@@ -338,6 +337,13 @@ class SessionThread:
         elif not self.lifecycle.is_ending:
             self.notices.at_end(notices.TIMED_OUT)
             self.lifecycle.closed(Outcome(EXIT_LOST, reason=TIMED_OUT))
+
+    def _on_no_more(self) -> None:
+        """Unless something is here that had no turn yet, as one write of ours took so long."""
+        if self._events.empty():
+            self._on_closed("")
+        else:
+            self._terminating.set(TERMINATING_LIMIT)
 
     def _on_closed(self, reason: str) -> None:
         if self.runner or (not reason and may_be_silent(self._config, self._expected)):

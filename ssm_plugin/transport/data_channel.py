@@ -164,8 +164,9 @@ class DataChannel(LinkOwner):
             previous.finish(0.0)
         link.start()
         self._wake.set()  # it has this connection to watch from now on
-        if not self._beating:
-            self._beating = True
+        with self._mutex:  # another thread may attach the next one by now
+            is_first, self._beating = not self._beating, True
+        if is_first:
             self._heartbeat.start()
 
     def send_control(self, payload_type: int, payload: bytes, tell: bool = False) -> int:

@@ -218,6 +218,11 @@ def test_what_a_terminal_would_obey_is_not_completed(cli, tmp_path):
     assert answers(cli, "shell", "") == ["good", "i-1", "i-2"]
 
 
+def test_names_are_kept_in_a_folder_that_does_not_change_with_the_present_one():
+    home = {"HOME": "/home/me"}
+    assert cache.cache_path(dict(home, XDG_CACHE_HOME="cache")) == cache.cache_path(home)
+
+
 def test_a_list_is_what_fills_the_cache(tmp_path):
     from tests.support.nodes import WEB, service_with
 

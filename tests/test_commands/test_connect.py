@@ -132,13 +132,25 @@ def test_a_comment_of_a_key_stays_here(cli, service, key):
     assert pushed.split()[0] == "ssh-ed25519" and "home" not in pushed
 
 
-@pytest.mark.parametrize("text", [None, "", "ssh-dss AAAA\n", "-----BEGIN\n", "\0" * 100])
+@pytest.mark.parametrize("text", ["", "ssh-dss AAAA\n", "-----BEGIN\n", "\0" * 100])
 def test_a_file_without_a_key_is_refused(cli, tmp_path, text):
     path = tmp_path / "other"
-    if text is not None:
-        path.write_text(text)
+    path.write_text(text)
     line = refused(cli, "ssh", "--push-key", "me", "--key", str(path), WEB_1)
     assert "holds no public key that EC2 Instance Connect takes" in line
+
+
+def test_why_a_key_cannot_be_read(cli, tmp_path):
+    path = tmp_path / "my-key"
+
+    def told():
+        return refused(cli, "ssh", "--push-key", "me", "--key", str(path), WEB_1)
+
+    assert "cannot read the key %s: No such file or directory" % path in told()
+    tmp_path.joinpath("my-key.pub").mkdir()
+    assert "cannot read the key %s.pub: it is not a regular file" % path in told()
+    path.write_text("-----BEGIN")
+    assert "cannot read the key %s.pub: it is not a regular file" % path in told()
 
 
 def test_a_key_without_a_user_is_a_mistake(cli, key):

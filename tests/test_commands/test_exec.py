@@ -107,6 +107,7 @@ def test_a_plain_document_gives_the_status_too(cli):
         ([], b"no COMMAND"),
         (["--"], b"no COMMAND"),
         (["--shell", "x", "--", "y"], b"not both"),
+        (["--shell", " "], b"no command"),
         (["--no-such-option", "--", "x"], b"--no-such-option"),
         (["--timeout", "soon", "--", "x"], b"soon"),
         (["--timeout", "0", "--", "x"], b"more than 0"),
@@ -121,6 +122,16 @@ def test_a_mistake_is_one_line_and_255(cli, words, said):
     assert (status, stdout) == (255, b"")
     assert said in stderr
     assert stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("targets", ["web-1", "web-1,web-2"])
+@pytest.mark.parametrize("word, said", [("", "no command"), ("\udcff", "argument 0")])
+def test_what_can_be_no_command_is_one_mistake_of_all_targets(cli, service, targets, word, said):
+    calls = len(service.ssm.calls())
+    status, stdout, stderr = cli.run("exec", targets, "--", word)
+    assert (status, stdout) == (255, b"")
+    assert said.encode() in stderr and stderr.count(b"\n") == 1
+    assert len(service.ssm.calls()) == calls
 
 
 def test_a_file_of_targets_that_is_no_text_is_told_in_words(cli, tmp_path):

@@ -108,6 +108,7 @@ def test_where_nobody_is_online_that_is_said(tmp_path):
         cli = Cli(tmp_path, service)
         assert cli.run("list") == (0, b"", b"ssm-plugin: no node is online; see --offline\n")
         assert cli.run("list", "--json")[1] == b"[]\n"
+        assert cli.run("list", "--quiet") == (0, b"", b"")
 
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])

@@ -208,6 +208,12 @@ def test_the_choice_may_be_left(terminal, service, key, status, said):
     assert targets_since(service, before) == []
 
 
+def test_a_quiet_tunnel_asks_nothing(terminal):
+    with terminal("forward", "twin", "0:80", "--quiet") as program:
+        program.expect(b"the target 'twin' means 2 nodes, and one is wanted")
+        assert program.wait() == 255
+
+
 def test_a_stream_is_never_asked(cli):
     status, stdout, stderr = cli.run("ssh", "twin")
     assert (status, stdout) == (255, b"")

@@ -32,6 +32,26 @@ def test_somebody_may_have_removed_it_before(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
+def test_one_that_another_program_has_put_there_stays(tmp_path):
+    path = tmp_path / "ready"
+    first, second = ReadyFile(str(path)), ReadyFile(str(path))
+    first.write(["127.0.0.1:1"])
+    second.write(["127.0.0.1:2"])
+    first.remove()
+    assert path.read_text() == "127.0.0.1:2\n"
+    second.remove()
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_nor_does_one_go_that_got_the_same_number_later(tmp_path):
+    path = tmp_path / "ready"
+    ready = ReadyFile(str(path))
+    ready.write(["127.0.0.1:1"])
+    os.utime(str(path), (1, 1))
+    ready.remove()
+    assert path.exists()
+
+
 def test_a_full_disk_is_told_by_the_files_name_and_leaves_no_piece(tmp_path):
     ready = ReadyFile(str(tmp_path / "ready"))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -52,7 +72,6 @@ def test_without_a_path_nothing_happens():
     ready.prepare()
     ready.write(["x"])
     ready.remove()
-    assert ready._written is False
 
 
 def test_where_it_cannot_be_is_told_at_once(tmp_path):

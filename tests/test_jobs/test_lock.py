@@ -129,3 +129,5 @@ def test_cron_and_a_shell_meet_in_one_directory():
     shell = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000"}
     assert lock_directory(cron) == lock_directory(shell) == "/home/me/.local/state/ssm-plugin/locks"
     assert lock_directory({"XDG_STATE_HOME": "/s"}) == "/s/ssm-plugin/locks"
+    # The specification of these folders says that what is no absolute path does not count.
+    assert lock_directory(dict(cron, XDG_STATE_HOME="state")) == lock_directory(cron)

@@ -1,4 +1,5 @@
 import os
+import time
 from datetime import datetime
 
 import pytest
@@ -23,6 +24,17 @@ NOW = datetime(2024, 2, 3, 4, 5, 6)
 )
 def test_fields_are_filled_in(template, path):
     assert expand(template, NOW, "i-01") == path
+
+
+@pytest.mark.parametrize("month, zone", [(2, "CET+0100"), (8, "CEST+0200")])
+def test_the_zone_is_that_of_the_local_time(monkeypatch, month, zone):
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            time.tzset()
+            assert expand("%Z%z %H", NOW.replace(month=month), "i-01") == zone + " 04"
+    finally:
+        time.tzset()
 
 
 def test_a_tilde_is_the_home():

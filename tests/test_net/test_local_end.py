@@ -14,6 +14,7 @@ from ssm_plugin.net.local_end import (
     bind_local_end,
     bind_tcp,
     bind_unix,
+    exposure_warnings,
     names_local_end,
 )
 
@@ -86,6 +87,26 @@ def test_one_address_can_be_asked_for():
 def test_an_address_of_another_machine_is_an_error(host, reason):
     with pytest.raises(LocalError, match=reason):
         bind_tcp(0, host)
+
+
+def test_an_address_of_one_link_keeps_its_zone():
+    with open("/proc/net/if_inet6") as file:
+        links = [line.split() for line in file if line.startswith("fe80")]
+    if not links:
+        pytest.skip("no interface here has a link-local address")
+    number = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(links[0][0]))
+    host = "%s%%%s" % (number, links[0][-1])
+    with bind_tcp(0, host) as end:
+        assert end.addresses == [host]
+        assert "reach %s port" % host in exposure_warnings(end)[0]
+        socket.create_connection((host, end.port), 5).close()
+
+
+def test_the_zone_of_an_address_is_named_where_the_address_is_missing():
+    if not has_ipv6():
+        pytest.skip("there is no IPv6 here")
+    with pytest.raises(LocalError, match="on fe80::1%lo port 0: this machine does not have"):
+        bind_tcp(0, "fe80::1%lo")
 
 
 def test_of_a_name_with_several_addresses_those_that_the_machine_has_will_do():

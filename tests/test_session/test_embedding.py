@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from ssm_plugin.channel.events import ChannelClosed, Output, Started
+from ssm_plugin.channel.events import ChannelClosed, Output, Started, Terminating
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ConnectionLost, SessionInterrupted, SessionPropertyError
+from ssm_plugin.session import session_thread
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.events import RunnerEvent
 from ssm_plugin.session.protocols import IRunner, ISessionPlugin
@@ -162,6 +163,34 @@ def test_without_a_runner_of_its_own_a_plugin_passes_output_on():
         b"\nStarting session with SessionId: s-1\n\n\nExiting session with sessionId: s-1.\n\n"
     )
     assert handler.get_active_sessions() == []
+
+
+@pytest.mark.parametrize("end", [(), (ChannelClosed(""),)])
+def test_what_came_before_the_end_has_its_turn_however_late_it_is(monkeypatch, end):
+    """The node says that it leaves, and one write of ours takes longer than its last word may."""
+    monkeypatch.setattr(session_thread, "TERMINATING_LIMIT", 0.0)
+    channel, output, is_told = TellingChannel(), Collected(), threading.Event()
+
+    def take(data):
+        assert is_told.wait(LIMIT)
+        output.add(data)
+
+    registry = SessionPluginRegistry()
+    registry.register_plugin("Port", Plugin(lambda: channel))
+    session = Session(
+        SessionConfig("s-1", "wss://host/", "t"),
+        ClientConfig("c-1", SessionType.PORT, None, take),
+        registry,
+        quiet(),
+    )
+    session.set_data_channel(channel)
+    session.execute()
+    outputs = [Output(OUTPUT, text) for text in (b"one ", b"two ", b"three")]
+    for event in (STARTED, outputs[0], Terminating(), *outputs[1:], *end):
+        channel.tell(event)
+    is_told.set()
+    assert session.wait(LIMIT) == (0, None, "", None)
+    assert output.data == b"one two three"
 
 
 def test_a_channel_is_told_once_where_its_events_go():

@@ -190,6 +190,21 @@ def test_a_handshake_that_has_begun_has_a_limit():
     assert isinstance(life.outcome.error, HandshakeError)
 
 
+def test_a_handshake_that_is_cut_over_and_over_has_the_same_limit():
+    life = opening(quiet_start=10.0)
+    assert run_until(life, 10.0) == [10.0]
+    life.negotiating(10.0)
+    now = 20.0
+    while not life.is_ending and now < 1000.0:
+        life.lost(now, int(now), LOSS)
+        life.connected(now + 1.0, int(now))
+        for _ in run_until(life, now + 15.0):
+            life.negotiating(now + 11.0)  # which has not started by its silence
+        now += 15.0
+    assert isinstance(life.outcome.error, HandshakeError)
+    assert now < 10.0 + HANDSHAKE_LIMIT + 15.0
+
+
 def test_a_session_that_has_started_waits_for_nothing():
     life = opening(first_output=60.0)
     life.negotiating(1.0)

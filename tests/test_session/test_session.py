@@ -307,6 +307,28 @@ def test_a_gateway_that_refuses_the_upgrade_is_a_failure(service):
     assert session.status is SessionStatus.FAILED
 
 
+@pytest.mark.parametrize("wanting", ["ssm-resume", "ssm-writer", "ssm-reader"])
+def test_without_threads_for_another_connection_it_ends_and_leaves_nothing(
+    service, monkeypatch, wanting
+):
+    output, start = Collected(), threading.Thread.start
+    session = session_at(service, output.add)
+    session.execute()
+    output.wait_for(b" ")
+
+    def start_few(thread):
+        if thread.name in (wanting, "ssm-terminate"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    service.session(session.session_id).drop_connection()
+    outcome = session.wait(LIMIT)
+    assert outcome is not None and "no more threads can be started" in str(outcome.error)
+    assert not session.data_channel.is_open
+    service.wait_for(lambda: service.session(session.session_id).is_over)
+
+
 # --- Ended by us
 
 

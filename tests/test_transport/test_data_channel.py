@@ -3,6 +3,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -453,6 +454,40 @@ def test_what_was_not_acknowledged_goes_again_over_the_next_connection():
         found = messages(client.attach())
         assert [bytes(next(found).payload) for _ in range(2)] == [b"kept", b"meanwhile"]
         assert client.channel.is_open
+
+
+class LookedAtTogether(DataChannel):
+    """Two threads look at one moment whether the heart beats, if they can."""
+
+    def __init__(self, *arguments, **options):
+        self._both = threading.Barrier(2)
+        super().__init__(*arguments, **options)
+
+    @property
+    def _beating(self):
+        beats = self._beats
+        with suppress(threading.BrokenBarrierError):
+            self._both.wait(0.1)
+        return beats
+
+    @_beating.setter
+    def _beating(self, beats):
+        self._beats = beats
+
+
+def test_of_two_connections_at_one_moment_one_starts_the_heartbeat():
+    with Client(kind=LookedAtTogether) as client:
+        errors = []
+
+        def attach():
+            try:
+                client.attach()
+            except Exception as error:
+                errors.append(error)
+
+        for thread in [in_thread(attach), in_thread(attach)]:
+            thread.join(LIMIT)
+        assert errors == []
 
 
 def test_a_connection_that_was_replaced_is_not_told():
