@@ -18,7 +18,7 @@ from .fleet import FleetEvent
 from .fleet_progress import FleetProgress
 from .lock import JobLock, lock_directory
 from .remote_line import remote_line
-from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, FleetOutcome, shell_argv
+from .request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, shell_argv
 from .sinks import FileStreams, SharedFileStreams, expand, open_fresh, open_output
 
 # So many targets that failed are named in the line that says so.
@@ -97,11 +97,6 @@ def order_of(job: JobSettings, settings: Settings, nodes: Sequence[Found]) -> Fl
         job.timeout,
         job.retries,
     )
-
-
-def request_of(job: JobSettings, settings: Settings, node: Found) -> CommandRequest:
-    """The same for one node."""
-    return order_of(job, settings, [node]).request(node)
 
 
 def argv_of(job: JobSettings) -> Tuple[str, ...]:

@@ -55,10 +55,6 @@ class MuxStreams(Uplink):
     def piece(self) -> int:
         return self._channel.portion // MAXIMUM_PAYLOAD * _FRAME
 
-    @property
-    def count(self) -> int:
-        return len(self._connections)
-
     def connections(self) -> List[Connection]:
         with self._lock:
             return list(self._connections.values())

@@ -146,10 +146,6 @@ class Relay:
         return self._failure
 
     @property
-    def is_closing(self) -> bool:
-        return self._closing
-
-    @property
     def session_id(self) -> str:
         return self._session.session_id if self._session else ""
 
