@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import time
+from functools import partial
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import logs
@@ -16,7 +17,7 @@ from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
-from ..session.starting import SessionRequest, ending_status, make_session
+from ..session.starting import SessionRequest, call_start, ending_status, make_session
 from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..session.waiting import start_in_turn
@@ -207,13 +208,8 @@ class Relay:
         logging.begin()
         parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
         request = self._request._replace(parameters=parameters)
-        started = start_in_turn(
-            service,
-            lambda: service.start_session(
-                request.target, request.document_name, request.parameters, request.reason
-            ),
-            patience=CALL_TIMEOUT,
-        )
+        start = partial(call_start, service, request)
+        started = start_in_turn(service, start, patience=CALL_TIMEOUT)
         session = make_session(request, started, self._environment, None, self._make_runner)
         with self._changed:
             self._session = session

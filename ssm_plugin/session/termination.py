@@ -16,6 +16,8 @@ log = logs.logger(__name__)
 # Seconds. For all that is to be done at the end, and for the service to confirm it.
 FINISH_LIMIT = 4.0
 TERMINATE_LIMIT = 3.0
+# Of a session that came when nobody wanted it any more.
+_UNWANTED_LIMIT = 1.0
 
 
 def close_session(
@@ -100,6 +102,13 @@ class Termination:
 
     def _failed(self, event: WorkerFailed) -> None:
         self._error = event.error
+
+
+def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
+    """Of a session that was started and will not be used."""
+    termination = Termination(service, session_id)
+    termination.begin()
+    termination.finish(_UNWANTED_LIMIT)
 
 
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
