@@ -23,14 +23,15 @@ from contextlib import ExitStack
 from typing import Callable, List, Mapping, Optional
 
 from ..config import SPEEDS, Settings
+from ..display import encoded
 from ..errors import UsageError
 from ..forwarding.fast import SharedRelay
 from ..forwarding.readiness import ReadyFile, Systemd
-from ..forwarding.reports import Notice, exposed_addresses
+from ..forwarding.reports import Notice
 from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
-from ..net.local_end import LocalEnd
+from ..net.local_end import LocalEnd, exposure_warnings
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..relay.choice import PLAIN, SPEED_HELP
@@ -134,6 +135,5 @@ def _forwards(options: argparse.Namespace) -> List[Forward]:
 
 def _warn(local_ends: List[LocalEnd]) -> None:
     for local_end in local_ends:
-        for address in exposed_addresses(local_end):
-            line = "ssm-plugin: warning: whoever can reach %s of this machine can use the tunnel\n"
-            write_all(2, (line % (address,)).encode("ascii"))
+        for line in exposure_warnings(local_end):
+            write_all(2, encoded(line + "\n"))

@@ -69,11 +69,11 @@ def exposure_warnings(local_end: LocalEnd) -> List[str]:
         "ssm-plugin: warning: whoever can reach %s port %d of this machine can use the tunnel"
         % sock.getsockname()[:2]
         for sock in local_end.sockets
-        if local_end.path is None and not is_loopback(sock.getsockname()[0])
+        if local_end.path is None and not _is_loopback(sock.getsockname()[0])
     ]
 
 
-def is_loopback(address: str) -> bool:
+def _is_loopback(address: str) -> bool:
     if address in LOOPBACK:
         return True
     import ipaddress  # only who listens elsewhere needs it

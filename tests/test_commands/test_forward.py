@@ -206,7 +206,7 @@ def test_a_connection_that_comes_back_is_told_in_every_place(forward, service, e
 def test_an_address_beyond_loopback_is_warned_of(forward, echo):
     with forward(NODE, "0:%d" % echo.port, "--bind", "0.0.0.0", "--json") as command:
         assert command.event("ready")["local"].startswith("0.0.0.0:")
-        assert b"ssm-plugin: warning: whoever can reach 0.0.0.0:" in command.stderr
+        assert b"ssm-plugin: warning: whoever can reach 0.0.0.0 port " in command.stderr
 
 
 def test_a_port_in_use_starts_nothing(forward, service, echo):
