@@ -9,7 +9,7 @@ from typing import Callable, Dict, Optional, Tuple
 _CHUNK = 65536
 _HEAD_LIMIT = 65536  # bytes: the heads of all interim answers and the last one, or the trailers
 _STATUS = re.compile(r"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?\Z")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\Z")
 _NO_BODY = (204, 304)
@@ -97,7 +97,7 @@ def _headers(source: _Source) -> Headers:
         if not line:
             return headers
         name, colon, value = line.partition(":")
-        if not colon or not _NAME.match(name):
+        if not colon or not HEADER_NAME.match(name):
             raise Malformed("a header line is malformed")
         name, value = name.lower(), value.strip(" \t")
         if name == "content-length" and headers.get(name, value) != value:
