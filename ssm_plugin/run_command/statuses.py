@@ -5,8 +5,8 @@ from typing import Dict, Optional
 
 from ..errors import SessionInterrupted, SessionLost, SsmPluginError
 from ..named_tuple import NamedTuple
+from ..session.starting import EXIT_TIME_UP
 
-EXIT_TIME_UP = 124
 EXIT_FAILED = 255
 
 # Statuses after which nothing changes any more.
