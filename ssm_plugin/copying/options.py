@@ -6,9 +6,8 @@ import tempfile
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..config import SPEEDS
-from ..display import shown
 from ..errors import SsmPluginError
-from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object
+from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object, columns
 from ..named_tuple import NamedTuple
 
 PLAIN, AUTO, FAST = SPEEDS
@@ -173,32 +172,13 @@ class TargetReport(NamedTuple):
     files: List[CopiedFile]
 
 
-_HEAD = ("TARGET", "STATUS", "SECONDS", "FILES", "BYTES", "REASON")
-
-
 def table(reports: Sequence[TargetReport]) -> str:
     """Lines with columns: that of ``exec``, with what was copied in place of what was printed."""
-    rows: List[Sequence[str]] = [_HEAD]
+    rows = []
     for result, files in reports:
-        copied = [one for one in files if one.sha256]
-        rows.append(
-            (
-                shown(result.name),
-                str(result.status),
-                "%.1f" % result.seconds,
-                str(len(copied)),
-                str(sum(one.size for one in copied)),
-                shown(" ".join(result.reason.split())),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "".join(_line(row, widths) for row in rows)
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0])]
-    cells += [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5])]
-    return "  ".join(cells + [row[5]]).rstrip() + "\n"
+        sizes = [one.size for one in files if one.sha256]
+        rows.append((result, len(sizes), sum(sizes)))
+    return columns(("FILES", "BYTES"), rows)
 
 
 def as_objects(reports: Sequence[TargetReport], outcome: FleetOutcome) -> Dict[str, object]:

@@ -64,8 +64,6 @@ def shell_argv(line: str) -> Tuple[str, ...]:
     return ("sh", "-c", line)
 
 
-_HEAD = ("TARGET", "STATUS", "SECONDS", "STDOUT", "STDERR", "REASON")
-
 
 def worst(results: Sequence[CommandResult]) -> int:
     """The exit status of many commands: the highest."""
@@ -86,20 +84,27 @@ class FleetOutcome(NamedTuple):
 
 def table(results: Sequence[CommandResult]) -> str:
     """Lines with columns; bytes as numbers."""
-    rows: List[Sequence[str]] = [_HEAD]
-    for result in results:
-        rows.append(
+    return columns(
+        ("STDOUT", "STDERR"), [(one, one.stdout_bytes, one.stderr_bytes) for one in results]
+    )
+
+
+def columns(counted: Sequence[str], rows: Sequence[Tuple[CommandResult, int, int]]) -> str:
+    """Lines for results, with two numbers in each, which are called ``counted``."""
+    cells: List[Sequence[str]] = [("TARGET", "STATUS", "SECONDS", *counted, "REASON")]
+    for result, one, other in rows:
+        cells.append(
             (
                 shown(result.name),
                 str(result.status),
                 "%.1f" % result.seconds,
-                str(result.stdout_bytes),
-                str(result.stderr_bytes),
+                str(one),
+                str(other),
                 shown(" ".join(result.reason.split())),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "".join(_line(row, widths) for row in rows)
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "".join(_line(row, widths) for row in cells)
 
 
 def as_object(result: CommandResult) -> Dict[str, object]:
