@@ -68,16 +68,13 @@ class TunnelSession:
                 % (session.config.document_name, LOCAL_FORWARDING)
             )
         self.multiplexed = is_multiplexed(started)
-        kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
+        kind: RunnerKind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
         if self.make_kind is not None:
             if not self.multiplexed:
                 raise SessionPropertyError("the agent is too old for many connections at once")
-            return self._use(self.make_kind(session, started, self))
-        return self._use(kind(session, started, self))
-
-    def _use(self, runner: ListeningRunner) -> ListeningRunner:
-        self._runner = runner
-        return runner
+            kind = self.make_kind
+        self._runner = kind(session, started, self)
+        return self._runner
 
     # What its runner tells
 
