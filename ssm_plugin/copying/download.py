@@ -197,7 +197,7 @@ class _Lines:
             data = self._take_head(self._line + data)
         if data and self._is_content:
             text, mark, data = data.partition(b"!")
-            self._decode(text, bool(mark))
+            self._decode(text)
             self._is_content = not mark
         if data and not self._is_content:
             self._take_end(self._line + data)
@@ -214,7 +214,7 @@ class _Lines:
         self._begin(self.head)
         return data
 
-    def _decode(self, text: bytes, is_end: bool) -> None:
+    def _decode(self, text: bytes) -> None:
         text = self._rest + text.translate(None, _ROOM)
         whole = len(text) // 4 * 4
         self._rest = text[whole:]

@@ -130,7 +130,7 @@ class Unpacking:
     def _add(self, member: Member, file: IO[bytes]) -> None:
         parts = parts_of(member.name)
         shown_name = os.fsdecode(b"/".join(parts))
-        self._make_parents(parts, member)
+        self._make_parents(parts)
         path = os.path.join(self._root, *parts)
         if member.kind == DIRECTORY:
             self._make_directory(b"/".join(parts))
@@ -156,10 +156,10 @@ class Unpacking:
 
     def _inside(self, member: Member) -> List[bytes]:
         parts = parts_of(member.link)
-        self._make_parents(parts, member)
+        self._make_parents(parts)
         return parts
 
-    def _make_parents(self, parts: List[bytes], member: Member) -> None:
+    def _make_parents(self, parts: List[bytes]) -> None:
         for end in range(1, len(parts)):
             self._make_directory(b"/".join(parts[:end]))
 
