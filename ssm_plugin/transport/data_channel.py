@@ -87,7 +87,7 @@ class DataChannel(LinkOwner):
         self.clock = clock
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self.backpressure = Backpressure(waiting, high_water, high_water // 2)
+        self.backpressure = Backpressure(waiting, high_water)
         self._in_memory = high_water
         self._spill: Optional[Spill] = None
         self._link: Optional[Link] = None
