@@ -7,12 +7,12 @@ what its children write later is not waited for, as at a real agent.
 import os
 import queue
 import selectors
-import sys
 import time
-from typing import Callable, Optional, Type
+from typing import Callable, Optional
 
 from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import SessionLost
+from ..terminal.wake import Selector
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
@@ -22,11 +22,6 @@ PIECE = 65536
 
 # What a pipe or a terminal may still hold when its program has ended, in bytes, at the most.
 REMAINDER = 1024 * 1024
-
-# On macOS poll() does not work for terminals.
-_Selector: Type[selectors.BaseSelector] = selectors.PollSelector
-if sys.platform == "darwin":
-    _Selector = selectors.SelectSelector
 
 
 class AgentChannel(DataChannel):
@@ -89,7 +84,7 @@ class OutputPump:
 
     def _run(self) -> None:
         try:
-            with _Selector() as selector:
+            with Selector() as selector:
                 selector.register(self._fd, selectors.EVENT_READ)
                 selector.register(self._ended.reader, selectors.EVENT_READ)
                 while not self._ended.is_set and not self._over:
@@ -158,7 +153,7 @@ class TargetPump:
         return self._worker.join(seconds)
 
     def _run(self) -> None:
-        with _Selector() as selector:
+        with Selector() as selector:
             selector.register(self._fd, selectors.EVENT_WRITE)
             selector.register(self._ended.reader, selectors.EVENT_READ)
             while True:
