@@ -28,8 +28,8 @@ _SEEN_FOR = 1.0
 
 
 class Turn:
-    """A start's place in the row. ``wait`` tells the seconds until it is due; the row may move more
-    slowly meanwhile, or faster, so ask again."""
+    """A start's place in the queue. ``wait`` tells the seconds until it is due. The queue may
+    become slower meanwhile, or faster, so ask again."""
 
     def __init__(self, pacer: "Pacer", number: float, epoch: int) -> None:
         self._pacer = pacer

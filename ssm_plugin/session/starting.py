@@ -46,7 +46,7 @@ def start_session(
     events: "queue.Queue[SessionEvent]",
     waiting: Optional[Waiting] = None,
 ) -> StartedSession:
-    """Blocks, as :func:`wait_for_start` does."""
+    """Call the service for this request by :func:`wait_for_start`."""
     start = partial(call_start, service, request)
     return wait_for_start(service, start, events, waiting=waiting, target=request.target)
 
@@ -76,9 +76,9 @@ def wait_for_start(
     target: str = "",
 ) -> StartedSession:
     """Call ``start`` in another thread when its turn has come, and again if the service throttles
-    it, or with ``waiting`` if ``target`` is not connected yet. Takes events meanwhile:
-    SessionInterrupted if one of them ends the start, or ``timeout`` s have passed (124). A session
-    that is made all the same is terminated."""
+    it, or with ``waiting`` if ``target`` is not connected yet. Takes events meanwhile, and raises
+    SessionInterrupted if one of them ends the start, or if ``timeout`` s have passed (124). If the
+    call still makes a session, that one is terminated."""
     watch = _Watch(events, None if timeout is None else time.monotonic() + timeout)
     if waiting is None:
         return _start_in_turn(service, start, watch)

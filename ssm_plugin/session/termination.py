@@ -112,8 +112,8 @@ def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
 
 
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
-    """All of them, whatever one of them raises; the first error, if there is one. Output that
-    nobody takes any more is none."""
+    """Take all steps, whatever one of them raises. Returns the first error, if there is one;
+    OutputGone does not count."""
     error: Optional[BaseException] = None
     for step in steps:
         try:
