@@ -168,8 +168,9 @@ class ServiceClient:
         paced: bool = False,
     ) -> Dict[str, Any]:
         """Any other call of a JSON service. ``action`` as IAM calls it
-        (``ssm:DescribeInstanceInformation``), ``subject`` for messages. Not ``repeatable`` is what
-        must not be done twice; ``paced`` is what waited for its turn."""
+        (``ssm:DescribeInstanceInformation``), ``subject`` for messages. ``repeatable`` is False for
+        a call that must not be done twice; ``paced`` is True for one that has waited for its
+        turn."""
         service = action.partition(":")[0]
         answer: Dict[str, Any] = self.perform(
             Call(service, Operation(action, subject), request, repeatable, paced)
@@ -177,7 +178,7 @@ class ServiceClient:
         return answer
 
     def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
-        """The same of a service with a Query API: ``ec2:DescribeInstances``."""
+        """As :meth:`call`, for a service with a Query API: ``ec2:DescribeInstances``."""
         service = action.partition(":")[0]
         found: "Element" = self.perform(Call(service, Operation(action, subject), request))
         return found

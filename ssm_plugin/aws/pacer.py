@@ -109,7 +109,7 @@ class Pacer:
         return self._due + (now - self._due_at) * self.rate
 
     def _set(self, rate: float, now: float) -> None:
-        """From now on. Whoever is due already stays so."""
+        """Set the rate from now on. Starts that are due already stay due."""
         self._due, self._due_at = self._position(now), now
         self.rate = rate
 

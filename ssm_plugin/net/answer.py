@@ -18,7 +18,7 @@ Headers = Dict[str, str]
 
 
 class Malformed(ValueError):
-    """It is no HTTP; the text says what is wrong and repeats nothing of it."""
+    """The answer is not HTTP. The text says what is wrong and repeats nothing of the answer."""
 
 
 class TooLarge(ValueError):

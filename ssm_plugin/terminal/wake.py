@@ -102,7 +102,7 @@ class Inbox(Generic[Item]):
         self._closed = False
 
     def put(self, item: Item) -> bool:
-        """False once the owner is gone: nobody will take it."""
+        """Add an item. False if the owner is gone, so that nobody will take it."""
         with self._lock:
             if self._closed:
                 return False

@@ -149,7 +149,7 @@ def random_uuid() -> Tuple[int, int]:
 
 
 def random_id() -> str:
-    """The same as text."""
+    """A new UUID, version 4, as text."""
     return uuid_text(*random_uuid())
 
 
