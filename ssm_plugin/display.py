@@ -32,12 +32,12 @@ def shown(text: str) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """The same of a text that may have lines; their ends become ``\\n``."""
+    """As :func:`shown`, for a text of several lines; line ends become ``\\n``."""
     return _escaped(text.replace("\r\n", "\n"), "\n")
 
 
 def shown_output(data: bytes) -> bytes:
-    """The same of what a program wrote, in UTF-8: it keeps its lines and tabs."""
+    """As :func:`shown`, for a program's output in UTF-8: it keeps its lines and tabs."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return _escaped(text, "\n\t").encode("utf-8")
 

@@ -136,7 +136,8 @@ class Examination:
 
 
 def at_once(checks: Checks) -> Findings:
-    """Each in a thread of its own. What takes longer than :data:`TIME_LIMIT` is not waited for."""
+    """Run the checks, each in a thread of its own. One that takes longer than :data:`TIME_LIMIT` is
+    not waited for."""
     answers: "queue.Queue[Tuple[str, Findings]]" = queue.Queue()
     for name, check in checks.items():
         Worker("doctor " + name, partial(_answer, answers, name, check), _ignore).start()

@@ -54,7 +54,7 @@ def resolve_target(
 
 
 def check_listing(service: ServiceClient) -> Findings:
-    """Without a target: whether nodes may be looked up."""
+    """Whether nodes can be looked up; for an examination without a target."""
     try:
         answer = service.call("ssm:DescribeInstanceInformation", {"MaxResults": 5})
     except SsmPluginError as error:

@@ -17,11 +17,10 @@ _Event = Union[Signalled, WorkerFailed]
 
 
 def run_client(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Until it ends; its exit status, or 128 and the number of the signal that ended it. Signals
-    that would end us are passed on, so that it can put the terminal in order.
+    """Run the program until it ends. Returns its exit status, or 128 and the number of the signal
+    that ended it. Signals that would end us are passed on, so that it can restore the terminal.
 
-    :raises LocalError: if it cannot be started
-    """
+    :raises LocalError: if it cannot be started"""
     prepare_for_ends_of_threads()
     events: "queue.Queue[_Event]" = queue.Queue()
     with SignalWatch(events.put, ENDING_SIGNALS + (signal.SIGCHLD,)) as watch:
@@ -55,7 +54,8 @@ def _wait(process: "subprocess.Popen[bytes]", events: "queue.Queue[_Event]") -> 
 
 
 def _status_of(process: "subprocess.Popen[bytes]") -> Optional[int]:
-    """None while it runs. When it stops itself (``~^Z``), so do we, for the shell watches us."""
+    """The exit status; None while it runs. When it stops itself (``~^Z``), so do we: the shell
+    watches us, not it."""
     pid, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
     if not pid:
         return None

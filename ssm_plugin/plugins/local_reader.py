@@ -75,7 +75,8 @@ class Uplink:
         raise NotImplementedError
 
     def send(self, connection: Connection, data: bytes) -> None:
-        """Blocks while the window is full; SessionLost if the session ends first."""
+        """Send this to the node. Blocks while the window is full; SessionLost if the session ends
+        first."""
         raise NotImplementedError
 
     def closed(self, connection: Connection) -> None:
@@ -261,7 +262,8 @@ class LocalReader:
         connection.input_ended_at = self._clock()
 
     def _attend(self, connection: Connection) -> None:
-        """It is new, or the writer is done with it, or its peer takes no more."""
+        """Look after a connection that is new, that the writer is done with, or whose peer takes no
+        more."""
         if connection.closed or connection.sock is None:
             return
         if connection not in self._connections:
@@ -348,7 +350,7 @@ class LocalReader:
                     self._consider(connection)
 
     def _finish(self) -> None:
-        """Nobody writes any more, or will before the sockets are closed."""
+        """Close all that is left. Nobody writes to the sockets any more."""
         self._selector.close()
         self._peers.close()
         for left in self._inbox.close():

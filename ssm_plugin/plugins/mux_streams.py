@@ -28,7 +28,7 @@ _Frames = List[bytes]
 
 
 class Received(NamedTuple):
-    """For whom what came is. ``opened`` and ``ended`` are new and former connections."""
+    """What came, by connection. ``opened`` and ``ended`` are new and former connections."""
 
     opened: List[Connection]
     data: List[Tuple[Connection, bytes]]
