@@ -129,8 +129,8 @@ def _serve_parser() -> Parser:
 
 
 def _agents() -> AgentOptions:
-    """Without a terminal here, the node's shell is told of a dumb one: otherwise it would print
-    codes for editing lines into the output."""
+    """If there is no terminal here, the node's shell gets a dumb one: otherwise its output would
+    contain control codes of the line editor."""
     if os.isatty(0) and os.isatty(1):
         return AgentOptions()
     return AgentOptions(term="dumb")
@@ -213,7 +213,7 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """All at once, in place of whatever is there, and for nobody else to read."""
+    """Replace the file as a whole, with one that nobody else can read."""
     try:
         replace_whole(path, text)
     except OSError as error:

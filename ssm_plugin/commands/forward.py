@@ -116,7 +116,7 @@ def _relay(
     make_environment: Callable[[], Environment],
     events: "queue.Queue[SupervisorEvent]",
 ) -> Optional[SharedRelay]:
-    """None: the tunnels are plain."""
+    """The relay of all tunnels; None if they are plain."""
     speed = options.speed or settings.speed_for(options.target)
     if speed == PLAIN:
         return None

@@ -91,7 +91,7 @@ def _default(name: str, shape: Shape) -> str:
 
 
 def _written(value: Any, what: str) -> str:
-    """As it would stand in the file."""
+    """The value as it would be written in the file."""
     if value is None or value == () or value == "":
         return "-"
     if isinstance(value, bool):

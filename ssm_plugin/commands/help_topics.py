@@ -56,7 +56,7 @@ _OF_THE_NETWORK: Tuple[Row, ...] = (
 
 
 def environment() -> List[Row]:
-    """All variables that are looked at, and what they are for."""
+    """All variables that are read, and what they are for."""
     of_keys = [
         (name, "%s of the configuration%s" % (key, "" if at == 0 else ", if that is not set"))
         for key, names in VARIABLES.items()
@@ -89,7 +89,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Each as wide as it must be."""
+    """The rows with aligned columns, each as wide as its longest cell."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "".join(
         "  ".join("%-*s" % pair for pair in zip(widths, row)).rstrip() + "\n" for row in rows

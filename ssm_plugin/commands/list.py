@@ -79,7 +79,7 @@ def _node(target: Target) -> Target:
 
 
 def _width() -> Optional[int]:
-    """Of the terminal. What a program reads is not cut."""
+    """The terminal's width; None if a program reads the output, which is then not cut."""
     return window_size((1,)).cols if os.isatty(1) else None
 
 
