@@ -80,7 +80,9 @@ class Download:
         """Nothing here waits."""
 
     def finish(self) -> CopiedFile:
-        """All of it is here. :raises SsmPluginError: if it is not right"""
+        """The end of the stream was reached: check it, and put the file or tree in its place.
+
+        :raises SsmPluginError: if the content is not right"""
         head, told = self._lines.head, self._lines.told
         if head is None or not told:
             raise RemoteError("the node did not say what it has printed")
@@ -270,15 +272,15 @@ class _Sink:
         raise NotImplementedError
 
     def become_file(self, head: _Head, preserve: bool) -> None:
-        """It is right."""
+        """The content was checked, and is a file."""
 
     def become_tree(
         self, preserve: bool, skipped: Skipped, check: Callable[[], object]
     ) -> None:
-        """It is right, and a tar."""
+        """The content was checked, and is a tar."""
 
     def spoil(self) -> None:
-        """It is wrong."""
+        """The content has the wrong digest."""
 
     def close(self) -> None:
         """On every way out."""

@@ -112,7 +112,7 @@ def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
 
 
 def _in_order(files: List[CopiedFile], nodes: Sequence[Found]) -> List[CopiedFile]:
-    """Of the first node first, whichever of them was done first."""
+    """The files in the order of their nodes, whichever node was done first."""
     places = {node.name: number for number, node in enumerate(nodes)}
     return sorted(files, key=lambda file: places[file.target])
 

@@ -271,7 +271,7 @@ def _rights(status: os.stat_result) -> Tuple[int, int, int]:
 
 
 def _separate(path: str) -> None:
-    """Of several hard links make this one a file of its own: the mode of one is that of all."""
+    """Make this hard link a file of its own: all links of a file share its mode."""
     descriptor, copy = tempfile.mkstemp(dir=os.path.dirname(path))
     os.close(descriptor)
     shutil.copyfile(path, copy)
@@ -279,7 +279,7 @@ def _separate(path: str) -> None:
 
 
 def _rename_directory(source: str, target: str) -> None:
-    """Into another directory: that changes its entry ``..``, which must be writable."""
+    """Move into another directory. That changes the entry ``..``: the source must be writable."""
     mode = stat.S_IMODE(os.stat(source).st_mode)
     os.chmod(source, mode | stat.S_IRWXU)
     os.rename(source, target)

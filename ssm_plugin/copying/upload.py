@@ -270,7 +270,7 @@ class _Content:
             self._look_at(path, recursive)
 
     def pieces(self) -> Iterator[bytes]:
-        """From the beginning on, in blocks of base64 lines."""
+        """The whole content, in blocks of whole base64 lines."""
         if self._path is None:
             assert self._read is not None
             return _blocks(_given(self._read))
@@ -309,7 +309,7 @@ def _given(read: ReadInput) -> Iterator[Optional[bytes]]:
 
 
 def _blocks(pieces: Iterator[Optional[bytes]]) -> Iterator[bytes]:
-    """The same in larger or smaller pieces: each but the last one has whole lines."""
+    """The same data in other pieces: each but the last has whole lines."""
     held, size = [], 0
     for piece in pieces:
         if piece is None:
