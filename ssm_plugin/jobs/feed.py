@@ -146,7 +146,7 @@ class _FeedRunner(BuiltInRunner):
         self._pump: Optional[Worker] = None
 
     def start(self) -> None:
-        """It waits for the node to say that it is ready."""
+        """Nothing yet: input begins when the node says that it is ready."""
 
     def output(self, payload_type: int, data: bytes) -> None:
         progress = self._progress

@@ -211,11 +211,11 @@ class Fleet:
             wait(max(0.0, leave_at - time.monotonic()))
 
     def _failed(self, number: int, error: SsmPluginError) -> CommandResult:
-        """Of work that could not even be made."""
+        """The result of work that could not even be made."""
         return self._result(number, EXIT_NOT_BEGUN, str(error), error)
 
     def _without_result(self, number: int) -> CommandResult:
-        """Of work that was not begun, or not waited for."""
+        """The result of work that was not begun, or not waited for."""
         node, status = self._nodes[number], EXIT_NOT_BEGUN
         if self._signal is not None:
             status = 128 + self._signal

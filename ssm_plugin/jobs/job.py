@@ -153,8 +153,8 @@ class _Files:
                 self._opened(name).close()
 
     def streams(self, node: Found) -> FileStreams:
-        """Also of a node that none of the targets meant when they were looked up: a tag may come to
-        it before Run Command reads the tags."""
+        """The streams of a node. It need not be among those that the targets meant when they were
+        looked up: it may get a tag before Run Command reads the tags."""
         if node.name not in self.paths:
             self.paths[node.name] = output_path(self._job, self._environ, self._now, node.name)
         shared = self._shared.get(self.paths[node.name])

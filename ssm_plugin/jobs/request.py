@@ -129,7 +129,7 @@ def as_object(result: CommandResult) -> Dict[str, object]:
 
 
 def as_objects(outcome: FleetOutcome) -> Dict[str, object]:
-    """The same of many: one object too, with the status of all."""
+    """What ``--json`` prints of several commands: one object, with the status of all."""
     return {"status": outcome.status, "targets": [as_object(one) for one in outcome.results]}
 
 

@@ -69,11 +69,11 @@ class Schedule:
         self.starting += 1
 
     def arrived(self) -> None:
-        """One that was started is at its node, or is over."""
+        """A command that was started has reached its node, or is over."""
         self.starting -= 1
 
     def ended(self, has_failed: bool, now: float) -> None:
-        """One that was started, and has arrived, has ended."""
+        """A command that had arrived has ended."""
         if has_failed:
             self.failed += 1
         else:

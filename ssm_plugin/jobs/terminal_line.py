@@ -101,7 +101,8 @@ class TerminalStream:
         return pieces
 
     def _end_of_word(self, data: bytes, start: int) -> int:
-        """Of ``<``, ``>``, or what goes to the line's end. Negative: it is not here yet."""
+        """The end of a word: of ``<``, ``>``, or one that goes on to the end of the line. Negative
+        if it has not come yet."""
         if data[start:start + 1] in (b"<", b">"):
             return start + 1
         return data.find(b"\n", start) + 1 or -1
