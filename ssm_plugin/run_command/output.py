@@ -126,7 +126,8 @@ class OutputFetcher:
         return answer
 
     def _key(self, url: object) -> str:
-        """Of the object that a URL names. Only its path counts: where S3 is, we know ourselves."""
+        """The key of the object that a URL names. Only the URL's path is used: we know ourselves
+        where S3 is."""
         if self._bucket is None or not isinstance(url, str):
             return ""
         _, slash, key = url.partition("/%s/" % self._bucket.name)
@@ -194,7 +195,7 @@ def copy_object(
 
 
 def _told(answer: Mapping[str, Any]) -> Fetched:
-    """All but the output."""
+    """The result, without the output."""
     details = normal(answer.get("StatusDetails"))
     code = answer.get("ResponseCode")
     times = [_moment(answer.get("Execution%sDateTime" % which)) for which in ("Start", "End")]
