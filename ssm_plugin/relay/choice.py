@@ -64,7 +64,7 @@ class LoggingCheck:
 
 
 def logging_in(name: str, content: str) -> str:
-    """The same, of one document by its content."""
+    """As :meth:`LoggingCheck.reason`, for one document with this content."""
     try:
         inputs: Any = json.loads(content).get("inputs") or {}
         where = next((inputs[key] for key in _LOGS if inputs.get(key)), None)

@@ -104,8 +104,8 @@ class Relay:
         self._worker.start()
 
     def wait(self, events: "queue.Queue[SessionEvent]") -> None:
-        """Until it works. Takes events meanwhile: SessionInterrupted if one of them ends the
-        waiting; else raises why the relay does not work."""
+        """Wait until the relay works; raises why it does not. Takes events meanwhile:
+        SessionInterrupted if one of them ends the waiting."""
         with self._changed:
             self._told_when_settled.append(events.put)
             if self._settled:
@@ -133,7 +133,7 @@ class Relay:
             session.end(0)
 
     def join(self, seconds: float = CLOSE_LIMIT) -> bool:
-        """After :meth:`close`: until it has ended."""
+        """After :meth:`close`: wait for its end."""
         return self._worker.join(seconds)
 
     @property
@@ -171,7 +171,7 @@ class Relay:
             return self._secrets.popitem() if self._secrets else None
 
     def give_back(self, number: int, secret: bytes) -> None:
-        """It was not used."""
+        """Return a secret that was not used."""
         with self._changed:
             self._secrets[number] = secret
 
