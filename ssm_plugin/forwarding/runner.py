@@ -98,7 +98,7 @@ class TunnelSession:
         self._report(CONNECTION, number=number)
 
     def came(self, size: int) -> None:
-        """So many bytes came down at the agent's pace."""
+        """``size`` bytes came down at the agent's pace."""
         if self._hint.came(size, time.monotonic()) and os.isatty(2):
             self._tell(Notice(HINT))
 

@@ -46,7 +46,7 @@ class Forward(NamedTuple):
         return SessionRequest(target, SessionType.PORT, document, parameters, reason)
 
     def destination(self, target: str) -> str:
-        """For messages."""
+        """The destination in words, for messages."""
         if self.host is None:
             return "port %d of %s" % (self.remote_port, target)
         return "%s port %d behind %s" % (self.host, self.remote_port, target)

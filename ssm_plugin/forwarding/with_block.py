@@ -39,7 +39,7 @@ class _Opening:
             self._told.put(event.error)
 
     def wait(self) -> None:
-        """Until it is open; raises what prevented it."""
+        """Wait until the tunnel is open; raises what prevented it."""
         error = self._told.get()
         if error is not None:
             raise error
