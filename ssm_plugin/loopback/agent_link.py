@@ -94,7 +94,7 @@ class AgentLink:
         )
 
     def hand_over(self, size: int) -> None:
-        """So many bytes of input are on their way to the target."""
+        """``size`` bytes of input are on their way to the target."""
         with self._lock:
             self._behind += size
 

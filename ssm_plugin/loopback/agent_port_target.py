@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 def connection_to(target: Target) -> Connection:
-    """Blocks; LocalError says why there is none."""
+    """A connection to the target. Blocks; LocalError says why there is none."""
     return Connection(open_target(target), 0, time.monotonic())
 
 

@@ -25,8 +25,8 @@ REMAINDER = 1024 * 1024
 
 
 class AgentChannel(DataChannel):
-    """With a ``pace``, it rests for so many seconds after each message of data, as a real agent
-    does. Messages that control are not paced."""
+    """With a ``pace``, it waits so many seconds after each message of data, as a real agent does.
+    Control messages are not paced."""
 
     pace = 0.0
 
@@ -53,7 +53,7 @@ class Signal:
             os.write(self._writer, b"\0")
 
     def close(self) -> None:
-        """Only when nobody waits any more."""
+        """To be called when nobody waits any more."""
         os.close(self.reader)
         os.close(self._writer)
 
@@ -105,7 +105,7 @@ class OutputPump:
         return len(data)
 
     def _read(self) -> bytes:
-        """All there is, up to a piece: a terminal gives 4 KiB at a time."""
+        """All that is there, up to ``PIECE``: a terminal gives 4 KiB at a time."""
         pieces, size = [], 0
         while size < PIECE:
             try:

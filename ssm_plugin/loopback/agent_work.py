@@ -66,7 +66,7 @@ class WorkingAgent(RunningAgent):
     channel: DataChannel
 
     def taken(self, size: int) -> None:
-        """So many bytes of input have arrived at their target. From any thread."""
+        """``size`` bytes of input have arrived at their target. From any thread."""
         raise NotImplementedError
 
 

@@ -26,7 +26,7 @@ def form_of(body: bytes) -> Dict[str, str]:
 
 
 class QueryApi(JsonApi):
-    """In the spelling of EC2: lists are written as elements called ``item``."""
+    """A Query API as EC2 has it: lists are written as elements called ``item``."""
 
     namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 

@@ -137,7 +137,7 @@ def _is_of_a_script(number: int) -> bool:
 
 
 def not_started(error: Exception, folder: str) -> Output:
-    """In the words of a program in Go."""
+    """The output for a script that did not start, in the words of a program in Go."""
     number = getattr(error, "errno", None)
     reason = os.strerror(number).lower() if number else str(error)
     where = "chdir %s: " % folder if os.path.isabs(folder) else "fork/exec sh: "

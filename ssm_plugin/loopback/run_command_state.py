@@ -165,7 +165,7 @@ class Command:
 
     @property
     def details(self) -> str:
-        """Of all invocations together."""
+        """The status details of the command as a whole."""
         if not self.invocations:
             return NO_INSTANCES
         if not self.is_over:
