@@ -17,7 +17,7 @@ class ErrorLimit(NamedTuple):
     is_part: bool = False
 
     def of(self, total: int) -> int:
-        """So many failures of ``total`` targets are enough."""
+        """How many failures of ``total`` targets reach the limit."""
         return max(1, -(-total * self.amount // 100)) if self.is_part else self.amount
 
 
@@ -57,5 +57,5 @@ def parse_max_errors(text: str) -> ErrorLimit:
 
 
 def error_limit(given: Union[None, int, str]) -> Optional[ErrorLimit]:
-    """The same of an argument in a program, which may be a number."""
+    """As :func:`parse_max_errors`, for an argument of a Python call, which may be a number."""
     return None if given is None else parse_max_errors(str(given))
