@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any, Dict, Iterable, Tuple
 
-# What a statement may have other statements in, and an expression that says nothing.
+# The fields of a statement that hold other statements, and an expression without a meaning.
 _PARTS = ("body", "orelse", "finalbody", "handlers")
 _NOTHING = ast.parse("None", mode="eval").body
 

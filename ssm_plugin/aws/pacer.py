@@ -64,7 +64,7 @@ class Pacer:
 
     def turn(self) -> Turn:
         with self._lock:
-            # Who comes after a time without starts has waited for none of them.
+            # After a time without starts nobody is in front: the next start is due at once.
             number = max(self._next, self._position(self._clock()))
             self._next = number + 1.0
             return Turn(self, number, self._epoch)

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     def environment() -> Environment:
         return with_waiting(make_environment(settings, environ=environ), options, settings)
 
-    # What is wrong with the settings or the target comes out before anything is bound.
+    # Errors in the settings or the target are found before anything is bound.
     target = find_one(options.target, settings, environment().service, ask=True)
     ready_file = ReadyFile(options.ready_file)
     with ExitStack() as exits:

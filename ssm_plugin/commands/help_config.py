@@ -23,7 +23,7 @@ _RECORDS = {
     "network": NetworkSettings(),
     "jobs.NAME": JobSettings("", (), ""),
 }
-# Asked where the file says nothing, while the variables of ``config`` win over it.
+# Variables that count if the file says nothing. Those of ``config`` override the file.
 FALLBACKS = {
     "network.proxy": ("HTTPS_PROXY",),
     "network.no_proxy": ("NO_PROXY",),

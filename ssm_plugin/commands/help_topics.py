@@ -22,7 +22,7 @@ EXIT_STATUS: Tuple[Row, ...] = (
     ),
 )
 
-# Those that stand for a key of the configuration file are told of by that.
+# Without those that stand for a key of the configuration file: see ``VARIABLES``.
 _OF_THE_PROGRAM: Tuple[Row, ...] = (
     ("SSM_PLUGIN_CONFIG", "the configuration file"),
     ("SSM_PLUGIN_EXIT_STATUS", "legacy: the status is always 0, as that of AWS's plugin is"),

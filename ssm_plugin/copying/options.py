@@ -12,7 +12,7 @@ from ..named_tuple import NamedTuple
 
 PLAIN, AUTO, FAST = SPEEDS
 
-# The exit status of a copy that a file, here or at the node, has stood in the way of.
+# The exit status of a copy that failed because of a file, here or at the node.
 EXIT_NOT_COPIED = 1
 
 # How many names of what was left out of a directory are told.

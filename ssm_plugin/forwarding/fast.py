@@ -21,8 +21,8 @@ from .specification import NODE_DOCUMENT
 
 log = logs.logger(__name__)
 
-# A second relay that ends within so many seconds after the first one: the service may not want
-# what they carry. Then the tunnels stay plain, where that is allowed.
+# Seconds. If a second relay ends so soon after the first one, the service may not want what they
+# carry. Then the tunnels stay plain, where that is allowed.
 _TOO_OFTEN = 600.0
 
 

@@ -81,8 +81,8 @@ class Tunnel(ReportedTunnel):
         self._lock = threading.Lock()
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._stopped: Optional[int] = None
-        self._opened = 0  # sessions, and
-        self._accepted = 0  # connections, before the current one
+        self._opened = 0  # sessions before the current one
+        self._accepted = 0  # connections of those sessions
         self._current: Optional[TunnelSession] = None
         self.patience = patience
         self._trouble = ""

@@ -89,7 +89,7 @@ def forward(
     def environment() -> Environment:
         return make_environment(settings)
 
-    # What is wrong with the settings or the target comes out before anything is bound.
+    # Errors in the settings or the target are found before anything is bound.
     node = find_one(target, settings, environment().service)
     request = wanted.request(node, settings.document_name, reason)
     opening = _Opening()

@@ -44,7 +44,7 @@ printf "%s%s" "$3" "$2"; exec cat >"$1\""""
 # Whole base64 lines without padding: multiples of 57 bytes.
 _LINE = 57
 
-# One dot would do, but that busybox's sed takes no line before it has the next one.
+# One dot would do, but busybox's sed handles a line only when it has the next one.
 END_OF_TEXT = b".\n.\n"
 
 

@@ -44,12 +44,12 @@ def _wait(process: "subprocess.Popen[bytes]", events: "queue.Queue[_Event]") -> 
             process.wait()
             raise event.as_error()
         if event.signum != signal.SIGCHLD:
-            # Nobody else waits for it: until it is waited for, its number is its own.
+            # Only we wait for it: until we have, its number cannot belong to another process.
             os.kill(process.pid, event.signum)
             passed_on = event.signum
         status = _status_of(process)
         if status is not None:
-            # Of the signals that it takes, it says no more than that it failed.
+            # After a signal that ssh handles itself, its status only says that it failed.
             return -passed_on if passed_on and status == _FAILED else status
 
 

@@ -43,7 +43,7 @@ LINGER = 5.0
 _FIRST_CHECK = 0.01  # a closing peer lets go of its socket a moment after we see the end
 _LONGEST_CHECK = 1.0
 _ACCEPT_PAUSE = 1.0
-_SHORTAGE_INTERVAL = 60.0  # it is told again after so many
+_SHORTAGE_INTERVAL = 60.0  # until a shortage is reported again
 
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 

@@ -88,7 +88,7 @@ class Errands:
     ) -> None:
         self._request_of = request_of
         self._tell = put
-        # Of their own: a wait of one must not end with, or hold up, another.
+        # One for each kind: the waits of one must not end with, or hold up, another's.
         self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls = (
             make_calls() for _ in range(4)
         )

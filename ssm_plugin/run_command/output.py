@@ -25,7 +25,7 @@ GET = "ssm:GetCommandInvocation"
 _SUFFIX = b"--output truncated--"
 STDOUT_LIMIT, STDERR_LIMIT = 24000, 8000
 
-# So many times, with pauses (s), a list may know more than the invocation itself, and an object may
+# So many more looks, with pauses (s): the invocation may be older than the list, and an object may
 # not be there yet.
 _LOOKS = 8
 _PAUSE = 0.5

@@ -16,7 +16,7 @@ from ..jobs.remote_line import check_words, quote
 # itself has some of these.
 MAXIMUM = 63 * 1024
 
-# The status in place of those that the agent takes for its own.
+# The status in place of those that have a meaning of their own for the agent.
 _STAND_IN = 255
 
 _SCRIPT = """\
@@ -26,7 +26,7 @@ s=$?
 case $s in 137|194) echo "ssm-plugin: exit status $s" >&4; s=%d;; esac
 exit "$s"
 """
-# The last line if the nodes are named by their ids: who attaches names them so, too.
+# The last line if the nodes are named by their ids: ``exec --attach`` then names them so, too.
 _BY_ID = "# nodes by id\n"
 
 # What the agent adds to the standard error of what failed.

@@ -28,7 +28,7 @@ class Backpressure:
         self._high, self._low = high, high // 2
         self.output = 0  # bytes that wait for their consumer
         self._answers = 0  # bytes that wait for the writer
-        # How many readers wait for that: one of a lost connection may be on its way out.
+        # Readers that wait for room: the reader of a lost connection may be one of them.
         self._waiting_for_output = 0
         self._changed = threading.Condition()
 
