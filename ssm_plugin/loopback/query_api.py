@@ -3,11 +3,11 @@
 Calls are recorded and made to fail as those of a :class:`JsonApi` are: only the spelling differs.
 """
 
-import uuid
 from typing import Any, Dict, Iterator
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from ..wire.message import random_id
 from .http import HttpResponse, Request
 from .json_api import ApiError, Fields, JsonApi
 
@@ -37,13 +37,13 @@ class QueryApi(JsonApi):
         return dict(form_of(request.body))
 
     def _answer(self, operation: str, fields: Fields) -> HttpResponse:
-        inner = "".join(_written(dict(fields, requestId=str(uuid.uuid4()))))
+        inner = "".join(_written(dict(fields, requestId=random_id())))
         name = operation + "Response"
         return _xml(200, '<%s xmlns="%s">%s</%s>' % (name, self.namespace, inner, name))
 
     def _error(self, error: ApiError) -> HttpResponse:
         said = {"Code": error.code, "Message": str(error)}
-        fields: Fields = {"Errors": {"Error": said}, "RequestID": str(uuid.uuid4())}
+        fields: Fields = {"Errors": {"Error": said}, "RequestID": random_id()}
         return _xml(error.status, "<Response>%s</Response>" % "".join(_written(fields)))
 
 

@@ -101,7 +101,7 @@ class Supervision:
         self._failure: Optional[BaseException] = None
 
     def run(self) -> FleetOutcome:
-        """The results in the order of the nodes. Raises what is no ``SsmPluginError``."""
+        """The results in the order of the nodes. Raises any error but an ``SsmPluginError``."""
         try:
             self._go_on()
         finally:
