@@ -333,7 +333,7 @@ class ServiceClient:
             yield _FIRST_DELAY * 2**attempt * (0.5 + (self._jitter or _random)() / 2)
 
     def _wait(self, delay: Optional[float], deadline: Deadline) -> bool:
-        """Waits before a retry; False if there is to be none."""
+        """Wait before a retry. False if no retry is due."""
         if delay is None or delay >= deadline.left:
             return False
         return not self._closed.wait(delay)
@@ -352,7 +352,7 @@ def _path(url: str) -> str:
 
 @contextmanager
 def _once_sent() -> Iterator[None]:
-    """What fails in here may have been done all the same, unless the service said no."""
+    """A call that fails in here may have been done all the same, unless the service said no."""
     try:
         yield
     except SsmPluginError as error:

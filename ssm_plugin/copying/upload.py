@@ -124,7 +124,7 @@ class Upload:
         return next(self._pieces, b"")
 
     def wake(self) -> None:
-        """The command is over: whoever waits for its word need not any more."""
+        """The command is over: wake the thread that waits for a line of its."""
         self._said.put(None)
 
     def finish(self) -> CopiedFile:

@@ -43,7 +43,7 @@ _LACKS = (
 def resolve_target(
     word: str, settings: Settings, service: Optional[ServiceClient]
 ) -> Tuple[str, Findings]:
-    """Its id, empty if there is none, and what was found."""
+    """The target's id, empty if it has none, and the findings."""
     try:
         target = find_one(word, settings, service)
     except SsmPluginError as error:

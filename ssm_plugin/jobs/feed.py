@@ -162,7 +162,7 @@ class _FeedRunner(BuiltInRunner):
 
 
 def send_as_is(channel: DataChannel, read: ReadInput) -> bool:
-    """Send what ``read`` gives; blocks. False as of :func:`send_as_text`."""
+    """Send what ``read`` gives; blocks. False as for :func:`send_as_text`."""
     try:
         for data in iter(read, b""):
             if data is None:

@@ -205,7 +205,7 @@ class Fleet:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 
     def _give_up(self) -> None:
-        """Those that still run, we leave alone: what is left of them is to be the service's."""
+        """Leave alone what still runs; the service is asked to end it."""
         leave_at = time.monotonic() + GIVE_UP_LIMIT
         for wait in [member.give_up() for member in self._running.values()]:
             wait(max(0.0, leave_at - time.monotonic()))

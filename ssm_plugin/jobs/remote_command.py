@@ -149,7 +149,8 @@ class RemoteCommand(FleetMember):
     # Inside
 
     def _telling(self, waiting: Optional[Waiting]) -> Optional[Waiting]:
-        """While the node is not connected, nothing is to be done here."""
+        """As ``waiting``, and counts as arrived while it waits: then there is nothing to do on this
+        machine."""
         if waiting is None:
             return None
         waits = waiting.waits

@@ -6,8 +6,8 @@ over. Once as many have failed as ``max_errors`` allows, or it is told to stop, 
 those that run go on.
 
 Of those that run, only so many are on their way to their node at one moment. Connecting is work for
-this machine, and hundreds of threads at it together get in each other's way; waiting for a command
-is none.
+this machine, and hundreds of threads that do it at once slow each other down. Waiting for a command
+costs nothing.
 """
 
 from typing import Optional

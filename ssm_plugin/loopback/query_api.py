@@ -15,7 +15,7 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 def action_of(request: Request) -> str:
-    """The action of a Query request; empty if it is none."""
+    """The action of a Query request; empty for any other request."""
     if not request.headers.get("content-type", "").startswith(CONTENT_TYPE):
         return ""
     return form_of(request.body).get("Action", "")

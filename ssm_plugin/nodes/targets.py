@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LISTED = 8
 
 class Found(NamedTuple):
-    """``target`` is what the service knows, ``name`` what the user knows it by; no other one of
-    those that were found with it has the same."""
+    """``target`` is what the service knows, ``name`` what the user knows it by. No two that are
+    found together have the same name."""
 
     target: str
     name: str

@@ -40,12 +40,11 @@ def public_key_of(text: str) -> Optional[str]:
 
 
 def choose_key(file: Optional[str], environ: Mapping[str, str]) -> str:
-    """The one of ``file``; else the agent's first one; else that of ``~/.ssh``; else one that is
-    made now and handed to the agent.
+    """The public key to push: that of ``file``; else the agent's first one; else that of
+    ``~/.ssh``; else a new one, which is handed to the agent.
 
     :raises UsageError: if ``file`` holds none
-    :raises LocalError: if there is none, and nobody to keep one
-    """
+    :raises LocalError: if there is none, and no agent to keep a new one"""
     if file:
         return _of_file(file)
     has_agent = bool(environ.get("SSH_AUTH_SOCK"))

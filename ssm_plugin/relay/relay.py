@@ -53,13 +53,12 @@ class RelaySettled(RunnerEvent):
 
 
 class Relay:
-    """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
-    ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
-    but that it may not start; it listens at ``wanted_port`` then, if that is free. ``has_served``
-    is set by whoever has reached it.
+    """``may_log``: whether it may run although its output may be logged; ``warning`` says why it
+    may be. ``connecting`` is called in a thread of the relay's, before its session connects: the
+    relay may still fail to start, and will listen at ``wanted_port`` if that is free.
+    ``has_served`` is set by whoever has reached it.
 
-    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
-    """
+    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time."""
 
     def __init__(
         self,
@@ -184,7 +183,7 @@ class Relay:
             self._sinks.pop(number, None)
 
     def failed(self, event: WorkerFailed) -> None:
-        """A thread of its own, or of one who starts with it, broke."""
+        """A thread of the relay broke, or one of its early start."""
         self._settle(event.as_error())
 
     # Its own thread

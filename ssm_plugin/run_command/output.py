@@ -212,7 +212,7 @@ def _kept(content: object, limit: int) -> Tuple[bytes, bool]:
 
 
 def _moment(text: object) -> float:
-    """Seconds since the epoch of a time in ISO 8601, UTC; 0 if it is none."""
+    """Seconds since the epoch of a time in ISO 8601, UTC; 0 for any other text."""
     pattern = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(?:Z|\+00:?00)?\Z"
     found = re.match(pattern, text) if isinstance(text, str) else None
     if found is None:

@@ -58,7 +58,9 @@ class Bucket(NamedTuple):
 
 
 def parse_bucket(url: str) -> Bucket:
-    """``s3://BUCKET/PREFIX``. :raises UsageError: for what is none"""
+    """``s3://BUCKET/PREFIX``.
+
+    :raises UsageError: for anything else"""
     found = re.match(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\0-\x1f\x7f]{0,500}))?\Z", url)
     if found is None:
         raise UsageError("%r is not written s3://BUCKET/PREFIX" % url[:100])

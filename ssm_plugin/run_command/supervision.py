@@ -60,8 +60,8 @@ class Limits(NamedTuple):
 
 
 class Supervision:
-    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice,
-    ``complain`` what also is told to who wants no notices."""
+    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
+    ``complain`` writes what is shown even where notices are not wanted."""
 
     def __init__(
         self,
