@@ -1,4 +1,4 @@
-"""What others said, as it is shown: on a terminal, in a log, in a message.
+"""Text from elsewhere, made safe to be shown: on a terminal, in a log, in a message.
 
 A node, the service, a proxy and a file may hold any characters. A terminal obeys some of them: it
 goes back and writes over other lines, changes titles and colours, types answers. Others change

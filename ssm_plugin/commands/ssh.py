@@ -182,5 +182,5 @@ class _PlainRunner(StdioRunner):
 
 def _port(text: str) -> str:
     if not re.match(r"[0-9]{1,5}\Z", text) or not 0 < int(text) < 65536:
-        raise UsageError("%r is no port: it must be a number from 1 to 65535" % text[:20])
+        raise UsageError("%r is not a port: it must be a number from 1 to 65535" % text[:20])
     return str(int(text))

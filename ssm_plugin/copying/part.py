@@ -1,4 +1,4 @@
-"""What a download is until it is right: a file of ours beside its destination, with its SHA-256."""
+"""A download that is not complete yet: a file of ours beside its destination, with its SHA-256."""
 
 import fcntl
 import hashlib

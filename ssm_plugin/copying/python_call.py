@@ -65,7 +65,7 @@ def copy(
     :raises SsmPluginError: if a session could not be started, or was lost
     """
     if speed not in (None, *SPEEDS):
-        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     direction = _plan(source, destination)
     settings = config.load(config_file).override(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name

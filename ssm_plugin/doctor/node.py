@@ -72,7 +72,7 @@ def check_node(target: str, service: ServiceClient) -> Findings:
         text = "execute-command is enabled for %s, and its agent runs" % target.shown
         return [Finding(TARGET, OK, text)]
     if target.startswith(("ecs:", "sagemaker-cluster:")):
-        return [Finding(TARGET, OK, "it is no managed node: its agent is not listed")]
+        return [Finding(TARGET, OK, "it is not a managed node: its agent is not listed")]
     try:
         found = NodeDirectory(service).with_ids([target])
     except SsmPluginError as error:

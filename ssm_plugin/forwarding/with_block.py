@@ -110,7 +110,7 @@ def forward(
 
 def _checked_speed(speed: str) -> str:
     if speed not in SPEEDS:
-        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     return speed
 
 
@@ -121,7 +121,7 @@ def _warn(text: str) -> None:
 def _checked(wanted: Forward) -> Forward:
     for port, lowest in ((wanted.remote_port, 1), (wanted.local_port, 0)):
         if isinstance(port, bool) or not isinstance(port, int) or not lowest <= port < 65536:
-            raise UsageError("%r is no port: it is an int from %d to 65535" % (port, lowest))
+            raise UsageError("%r is not a port: it is an int from %d to 65535" % (port, lowest))
     if wanted.host is not None:
         check_host(wanted.host)
     if wanted.path is not None and (wanted.local_port or wanted.bind):

@@ -27,7 +27,7 @@ class Target(NamedTuple):
         """The target in a session's properties. LocalError if the port is not a valid number."""
         text = str(properties.get("portNumber") or "")
         if not text.isdigit() or not 0 < int(text) < 65536:
-            raise LocalError("portNumber %r is no port" % text)
+            raise LocalError("portNumber %r is not a port" % text)
         return cls(str(properties.get("host") or ""), int(text))
 
     def __str__(self) -> str:

@@ -92,7 +92,7 @@ def _associated(context: Mapping[str, str]) -> bytes:
     """The context as bytes: equal contexts give equal bytes."""
     for name, value in context.items():
         if not isinstance(value, str):
-            raise ApiError("ValidationException", "EncryptionContext.%s is no string" % name)
+            raise ApiError("ValidationException", "EncryptionContext.%s is not a string" % name)
     return json.dumps(dict(context), sort_keys=True).encode("utf-8")
 
 

@@ -86,7 +86,7 @@ class _Source:
 def _head(source: _Source) -> Tuple[int, Headers]:
     found = _STATUS.match(source.line().decode("latin-1"))
     if found is None:
-        raise Malformed("its first line is no status")
+        raise Malformed("its first line is not a status")
     return int(found.group(1)), _headers(source)
 
 
@@ -113,7 +113,7 @@ def _body(source: _Source, headers: Headers, limit: int) -> bytes:
         raise Malformed("its transfer encoding is not known")
     length = headers.get("content-length")
     if length is not None and not _LENGTH.match(length):
-        raise Malformed("its length is no number")
+        raise Malformed("its length is not a number")
     body = bytearray()
     _append(source, body, None if length is None else int(length), limit)
     return bytes(body)
@@ -125,7 +125,7 @@ def _chunked(source: _Source, limit: int) -> bytes:
         source.lines_left = _HEAD_LIMIT
         found = _CHUNK_SIZE.match(source.line())
         if found is None:
-            raise Malformed("the size of a chunk is no number")
+            raise Malformed("the size of a chunk is not a number")
         size = int(found.group(1), 16)
         if size == 0:
             _headers(source)

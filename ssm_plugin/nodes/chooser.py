@@ -49,7 +49,8 @@ def choose(target: Target, nodes: List[Node], what: str = "nodes") -> Node:
             return chosen[0]
         left = chosen
         if not left:
-            _say(shown("%r is no number of these and in no name" % answer[:50]) + "\n")
+            said = "%r is neither one of these numbers nor part of a name"
+            _say(shown(said % answer[:50]) + "\n")
             left = nodes
 
 

@@ -274,7 +274,7 @@ def test_a_closed_remote_port(forward, service):
         (["i-unknown", "0:80"], "TargetNotConnected"),
         ([NODE, "0:80", "--ready-file", "/no/such/directory/x"], "cannot write the ready file"),
         ([NODE, "0:80", "--ready-file", ""], "cannot write the ready file ''"),
-        ([NODE, "0:80", "--bind", "no.such.host.example"], "no address of this machine"),
+        ([NODE, "0:80", "--bind", "no.such.host.example"], "not an address of this machine"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_a_failure(forward, service, arguments, wanted):
