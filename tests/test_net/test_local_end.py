@@ -81,7 +81,7 @@ def test_one_address_can_be_asked_for():
 
 @pytest.mark.parametrize(
     "host, reason",
-    [("192.0.2.1", "does not have that address"), ("no such host", "not an address of this machine")],
+    [("192.0.2.1", "does not have that address"), ("no such host", "not an address of")],
 )
 def test_an_address_of_another_machine_is_an_error(host, reason):
     with pytest.raises(LocalError, match=reason):
