@@ -33,7 +33,7 @@ class FleetPlan(NamedTuple):
     def check(self) -> "FleetPlan":
         """Itself. :raises UsageError: for a pause that makes no sense"""
         if self.pause < 0:
-            raise UsageError("a pause is not shorter than nothing")
+            raise UsageError("a pause cannot be negative")
         if self.pause and self.rolling is None:
             raise UsageError("a pause comes between batches: give the size of one (rolling)")
         return self

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.print_help()
         return 0
     if options.command == "demo":
-        raise UsageError("a demo of the demo is the demo")
+        raise UsageError("the demo does not run inside a demo")
     if options.command == "serve":
         # The options after a command are that command's, and here the command is ours.
         _serve_parser().parse_args(options.arguments, options)

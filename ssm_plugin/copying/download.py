@@ -85,7 +85,7 @@ class Download:
         :raises SsmPluginError: if the content is not right"""
         head, told = self._lines.head, self._lines.told
         if head is None or not told:
-            raise RemoteError("the node did not say what it has printed")
+            raise RemoteError("the node did not print the digest of what it sent")
         status, digest = told
         if status != "0":
             raise CopyFailed("")
@@ -128,7 +128,7 @@ class Download:
 
     def _begin(self, head: "_Head") -> None:
         if head.offset not in (0, self._sink.existing.size):
-            raise RemoteError("the node goes on from where nothing was")
+            raise RemoteError("the node resumes where nothing is here yet")
         self._sink.start(head)
         self._tell(self.progress)
 
@@ -150,9 +150,9 @@ class _Head:
             self.offset = int(offset)
             self.is_packed = pack == "gz"
         except (ValueError, KeyError) as error:
-            raise RemoteError("the node prints something else than its file") from error
+            raise RemoteError("the node printed something other than the file") from error
         if word != "head" or self.offset < 0:
-            raise RemoteError("the node prints something else than its file")
+            raise RemoteError("the node printed something other than the file")
 
 
 class _Lines:
@@ -223,7 +223,7 @@ class _Lines:
         try:
             data = binascii.a2b_base64(text[:whole])
         except binascii.Error as error:
-            raise RemoteError("the node prints something else than base64") from error
+            raise RemoteError("the node printed something other than base64") from error
         if self._unpack is None:
             if data:
                 self._take(data)
@@ -250,7 +250,7 @@ class _Lines:
 
 def _bounded(line: bytes) -> bytes:
     if len(line) > _LONGEST_LINE:
-        raise RemoteError("the node prints something else than its file")
+        raise RemoteError("the node printed something other than the file")
     return line
 
 

@@ -111,7 +111,7 @@ class Upload:
     def output(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         if len(self._line) > _LONGEST_LINE:
-            raise RemoteError("the node prints something else than was asked for")
+            raise RemoteError("the node printed something unexpected")
         for line in lines:
             if self.is_fast and self.heard(line):
                 continue
@@ -132,7 +132,7 @@ class Upload:
         if self._error:
             raise self._error
         if not self._done or self._done != self._sha.hexdigest():
-            raise RemoteError("the node did not say that it has it")
+            raise RemoteError("the node did not confirm that it has the whole content")
         return CopiedFile(
             self._target, self.source, self.destination, self._sent, self._offset, self._done, 0, ""
         ).without(self._skipped.told())
@@ -213,7 +213,7 @@ class Upload:
                 raise ValueError(word)
             return Existing(int(size), digest), pack == "gz"
         except ValueError:
-            self._error = RemoteError("the node prints something else than was asked for")
+            self._error = RemoteError("the node printed something unexpected")
             return Existing(), False
 
     def _agree(self, existing: Existing) -> Iterator[bytes]:

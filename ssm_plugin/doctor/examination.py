@@ -176,7 +176,7 @@ def _judge_permissions(found: Findings, target: str) -> Findings:
     noted = [one._replace(mark=NOTE) if one in denied else one for one in found]
     if not denied or len(denied) < len(asked):
         return noted
-    text = "the credentials may ask SSM nothing: %s" % denied[0].text
+    text = "the credentials allow no call of SSM: %s" % denied[0].text
     remedy = "they need the permission ssm:StartSession on %s and on the session document" % (
         target or "the nodes"
     )

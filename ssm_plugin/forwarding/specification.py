@@ -127,13 +127,13 @@ def _split(text: str) -> List[str]:
     fields, at = [], 0
     while True:
         matched = _FIELD.match(text, at)
-        assert matched is not None, "the second form matches nothing, too"
+        assert matched is not None, "the second form matches an empty text, too"
         fields.append(matched.group(1) if matched.group(1) is not None else matched.group(2))
         at = matched.end()
         if at == len(text):
             return fields
         if text[at] != ":":
-            raise _wrong(text, "its brackets do not fit")
+            raise _wrong(text, "its brackets do not match")
         at += 1
 
 

@@ -111,7 +111,7 @@ def key_for_one_run(environ: Mapping[str, str]) -> Iterator[str]:
         words = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]
         status, _ = ask(environ, "ssh-keygen", *words)
         if status:
-            raise LocalError("ssh-keygen makes no key in %s: status %d" % (folder, status))
+            raise LocalError("ssh-keygen made no key in %s: status %d" % (folder, status))
         yield path
 
 
