@@ -103,16 +103,16 @@ class Settings(NamedTuple):
     source: Optional[str] = None
 
     def override(self, **given: Any) -> "Settings":
-        """With what the command line gave: any field, or ``log_level`` and ``log_file``.
+        """These settings with what the command line gave: any field, or ``log_level`` and
+        ``log_file``.
 
-        None means "not given", so a switch that was left out must be None, not False.
-        """
+        None means "not given", so a switch that was left out must be None, not False."""
         fields = {name: value for name, value in given.items() if value is not None}
         log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
         return self._replace(log=self.log._replace(**log), **fields)
 
     def speed_for(self, name: str) -> str:
-        """Of tunnels, and of uploads, to the target that is called so."""
+        """The speed of tunnels and uploads to the target of this name."""
         return self.speeds.get(name, self.speed)
 
     def find_job(self, name: str) -> JobSettings:

@@ -1,4 +1,4 @@
-"""What others said, as it is shown: on a terminal, in a log, in a message.
+"""Text from elsewhere, made safe to be shown: on a terminal, in a log, in a message.
 
 A node, the service, a proxy and a file may hold any characters. A terminal obeys some of them: it
 goes back and writes over other lines, changes titles and colours, types answers. Others change
@@ -32,12 +32,12 @@ def shown(text: str) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """The same of a text that may have lines; their ends become ``\\n``."""
+    """As :func:`shown`, for a text of several lines; line ends become ``\\n``."""
     return _escaped(text.replace("\r\n", "\n"), "\n")
 
 
 def shown_output(data: bytes) -> bytes:
-    """The same of what a program wrote, in UTF-8: it keeps its lines and tabs."""
+    """As :func:`shown`, for a program's output in UTF-8: it keeps its lines and tabs."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return _escaped(text, "\n\t").encode("utf-8")
 

@@ -80,8 +80,8 @@ def open_private(path: str, flags: int) -> int:
 
 
 def open_unbuffered(path: str, flags: int) -> BinaryIO:
-    """The same as a file to write to, which knows its name. Nothing waits in it: a full disk is
-    an error of the write that met it, never of ``close``."""
+    """As :func:`open_private`, but a file object, which knows its name. It is unbuffered: a full
+    disk is an error of the write that met it, never of ``close``."""
     return open(path, "wb", buffering=0, opener=lambda name, _: open_private(name, flags))
 
 

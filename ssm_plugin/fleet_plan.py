@@ -17,7 +17,7 @@ class ErrorLimit(NamedTuple):
     is_part: bool = False
 
     def of(self, total: int) -> int:
-        """So many failures of ``total`` targets are enough."""
+        """How many failures of ``total`` targets reach the limit."""
         return max(1, -(-total * self.amount // 100)) if self.is_part else self.amount
 
 
@@ -33,7 +33,7 @@ class FleetPlan(NamedTuple):
     def check(self) -> "FleetPlan":
         """Itself. :raises UsageError: for a pause that makes no sense"""
         if self.pause < 0:
-            raise UsageError("a pause is not shorter than nothing")
+            raise UsageError("a pause cannot be negative")
         if self.pause and self.rolling is None:
             raise UsageError("a pause comes between batches: give the size of one (rolling)")
         return self
@@ -57,5 +57,5 @@ def parse_max_errors(text: str) -> ErrorLimit:
 
 
 def error_limit(given: Union[None, int, str]) -> Optional[ErrorLimit]:
-    """The same of an argument in a program, which may be a number."""
+    """As :func:`parse_max_errors`, for an argument of a Python call, which may be a number."""
     return None if given is None else parse_max_errors(str(given))

@@ -46,7 +46,7 @@ class CompletedCommand(NamedTuple):
 
 
 class CommandFailed(SsmPluginError):
-    """With ``check``: the command ran, and its status is not 0. ``result`` has it all."""
+    """The command ran, and its status is not 0; raised with ``check``. ``result`` is its result."""
 
     def __init__(self, message: str, result: CompletedCommand) -> None:
         super().__init__(message)

@@ -50,7 +50,7 @@ def mask(text: str) -> str:
 
 
 def _spellings(secret: str) -> Tuple[str, ...]:
-    """As it is, as in a URL, and as in JSON, where some write a solidus as ``\\/``."""
+    """The secret as it is, as in a URL, and as in JSON, where some write a slash as ``\\/``."""
     from urllib.parse import quote
 
     return (secret, quote(secret, safe="", errors="backslashreplace"), secret.replace("/", "\\/"))

@@ -64,7 +64,8 @@ def prepare_for_ends_of_threads() -> None:
 
 
 def prepare_for_descriptors(number: int) -> None:
-    """For so many more than usual: the soft limit of this process is raised, up to the hard one."""
+    """Raise this process's soft limit of open files for ``number`` more than usual, up to the hard
+    limit."""
     import resource  # most programs need no more than they have
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

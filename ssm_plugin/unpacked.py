@@ -42,7 +42,8 @@ def use() -> None:
 
 
 def import_whole() -> None:
-    """For a program that imports us from the zip, on Python 3.6 to 3.9: see :class:`Sources`."""
+    """Import the modules from the zip for a program that embeds us, on Python 3.6 to 3.9: see
+    :class:`Sources`."""
     sys.meta_path.insert(0, SourceFinder(_archive()))
 
 
@@ -135,8 +136,8 @@ class Sources:
 
 
 class SourceFinder(Finder):
-    """Without a cache. It takes the place of Python's own import from the zip, and of nothing else:
-    the packages of a program that embeds us may come from elsewhere."""
+    """A finder without a cache. It replaces Python's own import from the zip, and nothing else: the
+    packages of a program that embeds us may come from elsewhere."""
 
     def __init__(self, archive: str) -> None:
         super().__init__(archive, Sources(archive))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any, Dict, Iterable, Tuple
 
-# What a statement may have other statements in, and an expression that says nothing.
+# The fields of a statement that hold other statements, and an expression without a meaning.
 _PARTS = ("body", "orelse", "finalbody", "handlers")
 _NOTHING = ast.parse("None", mode="eval").body
 
@@ -50,8 +50,8 @@ def _put(file: Any, data: bytes) -> None:
 
 
 def _put_entry(file: Any, archive: str, made_of: bytes, line_size: int) -> None:
-    """As ``unpacked.Codes`` tells. Each code is written at once: all of them together take more
-    memory than a session."""
+    """Write the file that ``unpacked.Codes`` describes. Each code is written at once: all of them
+    together take more memory than a session."""
     index: Dict[str, Tuple[int, int, int]] = {}
     place = file.seek(line_size)
     with zipfile.ZipFile(archive) as sources:
@@ -70,7 +70,7 @@ def _put_entry(file: Any, archive: str, made_of: bytes, line_size: int) -> None:
 
 
 def _compile(source: bytes, path: str) -> CodeType:
-    """Without annotations, which nobody reads here: to evaluate them takes a tenth of a start."""
+    """Compile without annotations: nobody reads them here, and they take a tenth of a start."""
     tree = ast.parse(source, path)
     _forget_annotations(tree.body)
     return compile(tree, path, "exec", dont_inherit=True)

@@ -181,7 +181,8 @@ def settled_streams(service, seconds=5):
     """At the agents, where the last ends of streams may arrive a moment later than here."""
     deadline = time.monotonic() + seconds
     while True:
-        streams = sum(s._agent._work._work.stream_count for s in service.open_sessions())
+        agents = [session._agent for session in service.open_sessions()]
+        streams = sum(len(agent._work._work._streams.connections()) for agent in agents)
         if not streams or time.monotonic() > deadline:
             return streams
         time.sleep(0.05)

@@ -29,8 +29,8 @@ _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
 
 
 class Call(NamedTuple):
-    """``repeatable``: it may be sent again where nobody knows whether it was done. ``paced``:
-    whoever calls waits for its turn, so one that is throttled fails at once."""
+    """``repeatable``: it may be sent again where nobody knows whether it was done. ``paced``: its
+    caller keeps to the pace, so a throttled call fails at once and is not tried again here."""
 
     service: str
     operation: Operation

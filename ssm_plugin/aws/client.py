@@ -149,7 +149,7 @@ class ServiceClient:
         }
         given = {key: value for key, value in request.items() if value}
         operation = Operation("ssm:StartSession", target)
-        answer = self._perform(Call("ssm", operation, given, False, paced=True))
+        answer = self.perform(Call("ssm", operation, given, False, paced=True))
         fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
         if not all(fields):
             error = NetworkError(
@@ -168,28 +168,25 @@ class ServiceClient:
         paced: bool = False,
     ) -> Dict[str, Any]:
         """Any other call of a JSON service. ``action`` as IAM calls it
-        (``ssm:DescribeInstanceInformation``), ``subject`` for messages. Not ``repeatable`` is what
-        must not be done twice; ``paced`` is what waited for its turn."""
+        (``ssm:DescribeInstanceInformation``), ``subject`` for messages. ``repeatable`` is False for
+        a call that must not be done twice; ``paced`` is True for one that has waited for its
+        turn."""
         service = action.partition(":")[0]
-        answer: Dict[str, Any] = self._perform(
+        answer: Dict[str, Any] = self.perform(
             Call(service, Operation(action, subject), request, repeatable, paced)
         )
         return answer
 
-    def perform(self, call: "Union[Call, GetPart]") -> Any:
-        """A call that brings its own way of being sent and read."""
-        return self._perform(call)
-
     def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
-        """The same of a service with a Query API: ``ec2:DescribeInstances``."""
+        """As :meth:`call`, for a service with a Query API: ``ec2:DescribeInstances``."""
         service = action.partition(":")[0]
-        found: "Element" = self._perform(Call(service, Operation(action, subject), request))
+        found: "Element" = self.perform(Call(service, Operation(action, subject), request))
         return found
 
     def resume_session(self, session_id: str) -> ResumedSession:
         """A new token, and usually a new URL, for a session whose connection was lost."""
         operation = Operation("ssm:ResumeSession", session_id)
-        answer = self._perform(Call("ssm", operation, {"SessionId": session_id}))
+        answer = self.perform(Call("ssm", operation, {"SessionId": session_id}))
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
     def is_over(self, session_id: str) -> bool:
@@ -197,7 +194,7 @@ class ServiceClient:
         operation = Operation("ssm:DescribeSessions", session_id)
         filters = [{"key": "SessionId", "value": session_id}]
         request = {"State": "History", "Filters": filters}
-        sessions = self._perform(Call("ssm", operation, request)).get("Sessions")
+        sessions = self.perform(Call("ssm", operation, request)).get("Sessions")
         return isinstance(sessions, list) and any(
             isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
         )
@@ -212,7 +209,7 @@ class ServiceClient:
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
             raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
-        self._perform(Call("ssm", operation, {"SessionId": session_id}), timeout)
+        self.perform(Call("ssm", operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
         """64 bytes from KMS that are good under ``encryption_context`` only."""
@@ -222,7 +219,7 @@ class ServiceClient:
             "NumberOfBytes": _DATA_KEY_SIZE,
             "EncryptionContext": dict(encryption_context),
         }
-        answer = self._perform(Call("kms", operation, request))
+        answer = self.perform(Call("kms", operation, request))
         ciphertext = _text(answer, "CiphertextBlob")
         try:
             plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
@@ -263,7 +260,8 @@ class ServiceClient:
         """No more retries: a call that waits for one fails at once with what it last saw."""
         self._closed.set()
 
-    def _perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
+    def perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
+        """A call, with its retries: what it reads in the answer."""
         deadline = Deadline(timeout or self._timeout, str(call.operation))
         delays = self._delays()
         renewed = False
@@ -335,7 +333,7 @@ class ServiceClient:
             yield _FIRST_DELAY * 2**attempt * (0.5 + (self._jitter or _random)() / 2)
 
     def _wait(self, delay: Optional[float], deadline: Deadline) -> bool:
-        """Waits before a retry; False if there is to be none."""
+        """Wait before a retry. False if no retry is due."""
         if delay is None or delay >= deadline.left:
             return False
         return not self._closed.wait(delay)
@@ -354,7 +352,7 @@ def _path(url: str) -> str:
 
 @contextmanager
 def _once_sent() -> Iterator[None]:
-    """What fails in here may have been done all the same, unless the service said no."""
+    """A call that fails in here may have been done all the same, unless the service said no."""
     try:
         yield
     except SsmPluginError as error:

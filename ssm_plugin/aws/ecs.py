@@ -26,7 +26,7 @@ class ContainerTarget(str):
 
     @property
     def shown(self) -> str:
-        """As a user may write it, too."""
+        """The target in the form that a user may type."""
         return "ecs:%s/%s/%s" % (self.cluster, self.task, self.container)
 
 

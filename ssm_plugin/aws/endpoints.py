@@ -118,7 +118,7 @@ def endpoint_url(
 def find_region(
     explicit: Optional[str], environ: Mapping[str, str], profile: Mapping[str, str] = {}
 ) -> str:
-    """The region to work in; UsageError if nothing names one, or it is none."""
+    """The region to work in. UsageError if nothing names one, or if it is not a valid one."""
     region = (
         explicit
         or environ.get("AWS_REGION")

@@ -48,7 +48,8 @@ def checked(
 
 
 def from_document(source: str, document: object, token_name: str) -> Credentials:
-    """From ``AccessKeyId``, ``SecretAccessKey``, ``Expiration`` and the token under its name."""
+    """The credentials in a JSON document: ``AccessKeyId``, ``SecretAccessKey``, ``Expiration``, and
+    the token under ``token_name``."""
     if not isinstance(document, dict):
         raise CredentialsError("%s did not answer with a JSON object" % source)
     missing = [name for name in ("AccessKeyId", "SecretAccessKey") if not document.get(name)]

@@ -28,8 +28,8 @@ _SEEN_FOR = 1.0
 
 
 class Turn:
-    """A start's place in the row. ``wait`` tells the seconds until it is due; the row may move more
-    slowly meanwhile, or faster, so ask again."""
+    """A start's place in the queue. ``wait`` tells the seconds until it is due. The queue may
+    become slower meanwhile, or faster, so ask again."""
 
     def __init__(self, pacer: "Pacer", number: float, epoch: int) -> None:
         self._pacer = pacer
@@ -64,7 +64,7 @@ class Pacer:
 
     def turn(self) -> Turn:
         with self._lock:
-            # Who comes after a time without starts has waited for none of them.
+            # After a time without starts nobody is in front: the next start is due at once.
             number = max(self._next, self._position(self._clock()))
             self._next = number + 1.0
             return Turn(self, number, self._epoch)
@@ -109,7 +109,7 @@ class Pacer:
         return self._due + (now - self._due_at) * self.rate
 
     def _set(self, rate: float, now: float) -> None:
-        """From now on. Whoever is due already stays so."""
+        """Set the rate from now on. Starts that are due already stay due."""
         self._due, self._due_at = self._position(now), now
         self.rate = rate
 

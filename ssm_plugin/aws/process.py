@@ -135,7 +135,7 @@ def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[by
 
 @atexit.register
 def _kill_running() -> None:
-    """At our exit a thread may still wait for a program that nobody else would stop."""
+    """At exit: a thread may still wait for a program, which nobody else would stop."""
     for process in list(_running):
         _kill(process)
 

@@ -107,5 +107,6 @@ class S3Object:
 
 
 def is_absent(error: Exception) -> bool:
-    """There is no such object. Who may not list a bucket is not told so, but refused."""
+    """Whether the error says that the object does not exist. Callers without the right to list the
+    bucket get another error: access denied."""
     return isinstance(error, ServiceError) and error.code == "NoSuchKey"

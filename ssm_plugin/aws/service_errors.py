@@ -148,7 +148,8 @@ def _json_object(body: bytes) -> Dict[str, object]:
 
 
 def _xml_error(body: bytes) -> Dict[str, object]:
-    """Of a Query API: EC2 puts the error one element deeper than the others. S3's is the root."""
+    """The error in an XML answer. In EC2's it is one element deeper than in those of other Query
+    APIs; in S3's it is the root."""
     if b"<Error>" not in body:
         return {}
     from .xml_answer import XmlError, parse_xml

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit, urlunsp
 
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
+from ..net.address import DEFAULT_PORTS, bracketed, join
 from .keys import Credentials
 
 Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
@@ -25,7 +26,6 @@ UNSIGNED_HEADERS = frozenset(
     "traceparent tracestate trailer transfer-encoding upgrade user-agent x-amzn-trace-id".split()
 )
 
-_DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 _UNRESERVED = "-_.~"
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -153,11 +153,9 @@ def _split(url: str) -> SplitResult:
 
 def _authority(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    if ":" in host:
-        host = "[%s]" % host
-    if parts.port is None or parts.port == _DEFAULT_PORTS.get(parts.scheme):
-        return host
-    return "%s:%s" % (host, parts.port)
+    if parts.port is None or parts.port == DEFAULT_PORTS.get(parts.scheme):
+        return bracketed(host)
+    return join(host, parts.port)
 
 
 def _canonical_path(path: str) -> str:

@@ -11,7 +11,7 @@ MAX_ELEMENTS = 1000000
 
 
 class XmlError(ValueError):
-    """It is no XML, or more of it than any service writes."""
+    """The text is not XML, or larger than any answer of a service."""
 
 
 class Element:

@@ -22,7 +22,6 @@ class Inbound:
 
     def __init__(self, limit: int = REORDER_LIMIT, most_bytes: int = REORDER_BYTES) -> None:
         self.expected = 0
-        self.duplicates = 0
         self._limit = limit
         self._most_bytes = most_bytes
         self._early_bytes = 0
@@ -43,7 +42,6 @@ class Inbound:
                 self._drain()
             return True
         if sequence < self.expected or sequence in self._early:
-            self.duplicates += 1
             return True
         if not self.note(sequence) or len(self._early) >= self._limit:
             return False

@@ -66,10 +66,6 @@ class MuxSession:
         self._heard = False  # since the last NOP
         self._silent_intervals = 0
 
-    @property
-    def stream_count(self) -> int:
-        return len(self._streams)
-
     def open(self) -> int:
         """A new stream's id. Raises LocalError once all 2,147,483,647 are used up."""
         if self._role is not Role.CLIENT:

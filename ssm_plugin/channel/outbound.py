@@ -177,7 +177,8 @@ class Outbound:
         self._quickest = float("inf")
 
     def excuse(self, now: float) -> None:
-        """Until ``now`` no acknowledgement could arrive, so their absence does not count."""
+        """No acknowledgement could arrive before ``now``, so its absence until then does not
+        count."""
         self._alive_since = now
 
     def due_at(self) -> Optional[float]:

@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         return super()._add_action(action)
 
     def options(self) -> List[str]:
-        """All that it knows, as they are written."""
+        """All options of the parser, as they are written."""
         return list(self._option_string_actions)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

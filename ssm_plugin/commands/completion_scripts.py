@@ -1,6 +1,6 @@
 """What each shell runs at a TAB: it asks us for the words that fit, and does the rest."""
 
-# The first line of an answer: the names of files fit, beside the words that follow.
+# The first line of an answer if names of files fit, besides the words that follow.
 FILES = ":files"
 
 _BASH = r"""# bash: put this into ~/.bashrc:  source <(ssm-plugin completion bash)

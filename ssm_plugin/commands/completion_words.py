@@ -210,7 +210,7 @@ def _behind(front: str, words: Iterable[Word]) -> List[Word]:
 
 
 def _places(line: List[str], environ: Mapping[str, str]) -> List[Word]:
-    """Of ``cp``: a file here, or a target, which its path follows behind a colon."""
+    """The arguments of ``cp``: a file here, or a target, a colon, and a path."""
     targets = _in_list(_targets(line, environ), line[-1])
     words = [one._replace(value=one.value + ":") for one in targets]
     try:
@@ -239,7 +239,7 @@ def _profiles(environ: Mapping[str, str]) -> List[str]:
 
 
 def _settings(line: List[str], environ: Mapping[str, str]) -> Settings:
-    """As they would be if the line were run as it stands."""
+    """The settings that the line would have if it were run as it stands."""
     given = dict(_given(line))
     try:
         settings = config.load(given.get("--config"), environ)

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         raise UsageError("standard input goes to one target only")
     progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
     environment = with_waiting(environment, options, settings, progress)
-    # What is copied must not be mixed with how far it is.
+    # Progress must not be shown on the terminal that gets the copied data.
     on_terminal = direction.destination == STREAM and not direction.is_upload and os.isatty(1)
     show = _Show(options.json, settings.quiet, len(nodes) == 1, on_terminal)
     files: Dict[str, List[CopiedFile]] = {}
@@ -143,7 +143,7 @@ def _standard_input(exits: ExitStack) -> ReadInput:
     return reader.read
 
 
-# Of --json, written together.
+# Lines of --json that are written together.
 _LINES = 200
 
 

@@ -108,7 +108,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         options.print_help()
         return 0
     if options.command == "demo":
-        raise UsageError("a demo of the demo is the demo")
+        raise UsageError("the demo does not run inside a demo")
     if options.command == "serve":
         # The options after a command are that command's, and here the command is ours.
         _serve_parser().parse_args(options.arguments, options)
@@ -132,8 +132,8 @@ def _serve_parser() -> Parser:
 
 
 def _agents() -> AgentOptions:
-    """Without a terminal here, the node's shell is told of a dumb one: otherwise it would print
-    codes for editing lines into the output."""
+    """If there is no terminal here, the node's shell gets a dumb one: otherwise its output would
+    contain control codes of the line editor."""
     if os.isatty(0) and os.isatty(1):
         return AgentOptions()
     return AgentOptions(term="dumb")
@@ -216,7 +216,7 @@ def _exports(endpoint_url: str, keys: Credentials) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """All at once, in place of whatever is there, and for nobody else to read."""
+    """Replace the file as a whole, with one that nobody else can read."""
     try:
         replace_whole(path, text)
     except OSError as error:

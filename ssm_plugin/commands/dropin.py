@@ -108,7 +108,7 @@ def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation
 
 
 def session_arguments(invocation: Invocation) -> Dict[str, Any]:
-    """As ``SessionHandler`` wants them, both spellings accepted."""
+    """The arguments for ``SessionHandler``, from either spelling of the fields."""
     response, request = invocation.response, invocation.request
     document = _text(request, "DocumentName")
     return {
@@ -246,7 +246,7 @@ def _object(text: str, name: str) -> Dict[str, Any]:
 
 
 def _token_as_written(response: str) -> str:
-    """With the escapes that the response's JSON has in it."""
+    """The token as it stands in the JSON, with its escapes."""
     found = re.search(r'"[tT]okenValue"\s*:\s*"((?:[^"\\]|\\.)*)"', response)
     return found.group(1) if found else ""
 

@@ -36,10 +36,9 @@ def run(name: str, arguments: List[str]) -> int:
 
 
 def check_status_setting(environ: Mapping[str, str]) -> None:
-    """Before anything is started, and after help was given.
+    """Called before anything is started, and after help was printed.
 
-    :raises ConfigurationError: for a value that would have no effect
-    """
+    :raises ConfigurationError: for a value that would have no effect"""
     value = environ.get(STATUS_VARIABLE)
     if value and value != LEGACY:
         raise ConfigurationError(

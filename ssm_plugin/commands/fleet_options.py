@@ -21,7 +21,7 @@ MANY = 50
 
 
 def positive(text: str) -> int:
-    """Of an option: how many."""
+    """The type of an option that says how many."""
     if not text.isdecimal() or not 0 < int(text) <= MOST_PARALLEL:
         said = "%r is not a number from 1 to %d" % (text[:20], MOST_PARALLEL)
         raise argparse.ArgumentTypeError(said)
@@ -69,7 +69,7 @@ def prepare_for(plan: FleetPlan) -> None:
 
 
 def suggest_run_command(targets: int, progress: FleetProgress) -> None:
-    """One line, where somebody sees the progress."""
+    """Print one line of advice, if progress is shown on a terminal."""
     if targets > MANY and progress.is_drawn:
         line = "ssm-plugin: %d sessions; --via run-command lets AWS run it on so many nodes\n"
         with progress:

@@ -80,7 +80,7 @@ class Foreground:
         self._session: Optional[Session] = None
 
     def run(self, session: Session) -> Outcome:
-        """Raises what the session failed with."""
+        """Run the session to its end. Raises the error that it failed with."""
         self._session = session
         return session.run_to_end()
 
@@ -95,7 +95,7 @@ class Foreground:
 def signals_into(
     tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
 ) -> Iterator[None]:
-    """This process's signals are told, from the first moment on, also while connecting."""
+    """``tell`` gets this process's signals, from the first moment on: also while connecting."""
     prepare_for_ends_of_threads()
     with SignalWatch(tell) as watch:
         signals = Worker("signals", watch.forward, failed)

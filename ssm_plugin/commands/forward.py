@@ -27,11 +27,11 @@ from ..display import encoded
 from ..errors import UsageError
 from ..forwarding.fast import SharedRelay
 from ..forwarding.readiness import ReadyFile, Systemd
-from ..forwarding.reports import Notice, exposed_addresses
+from ..forwarding.reports import Notice
 from ..forwarding.specification import Forward, parse_forward
 from ..forwarding.supervisor import Supervisor, SupervisorEvent
 from ..forwarding.tunnel import Tunnel
-from ..net.local_end import LocalEnd
+from ..net.local_end import LocalEnd, exposure_warnings
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..relay.choice import PLAIN, SPEED_HELP
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     def environment() -> Environment:
         return with_waiting(make_environment(settings, environ=environ), options, settings)
 
-    # What is wrong with the settings or the target comes out before anything is bound.
+    # Errors in the settings or the target are found before anything is bound.
     target = find_one(options.target, settings, environment().service, not settings.quiet)
     ready_file = ReadyFile(options.ready_file)
     with ExitStack() as exits:
@@ -116,7 +116,7 @@ def _relay(
     make_environment: Callable[[], Environment],
     events: "queue.Queue[SupervisorEvent]",
 ) -> Optional[SharedRelay]:
-    """None: the tunnels are plain."""
+    """The relay of all tunnels; None if they are plain."""
     speed = options.speed or settings.speed_for(options.target)
     if speed == PLAIN:
         return None
@@ -135,6 +135,5 @@ def _forwards(options: argparse.Namespace) -> List[Forward]:
 
 def _warn(local_ends: List[LocalEnd]) -> None:
     for local_end in local_ends:
-        for address in exposed_addresses(local_end):
-            line = "ssm-plugin: warning: whoever can reach %s of this machine can use the tunnel\n"
-            write_all(2, encoded(line % (address,)))
+        for line in exposure_warnings(local_end):
+            write_all(2, encoded(line + "\n"))

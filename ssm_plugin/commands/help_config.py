@@ -23,7 +23,7 @@ _RECORDS = {
     "network": NetworkSettings(),
     "jobs.NAME": JobSettings("", (), ""),
 }
-# Asked where the file says nothing, while the variables of ``config`` win over it.
+# Variables that count if the file says nothing. Those of ``config`` override the file.
 FALLBACKS = {
     "network.proxy": ("HTTPS_PROXY",),
     "network.no_proxy": ("NO_PROXY",),
@@ -91,7 +91,7 @@ def _default(name: str, shape: Shape) -> str:
 
 
 def _written(value: Any, what: str) -> str:
-    """As it would stand in the file."""
+    """The value as it would be written in the file."""
     if value is None or value == () or value == "":
         return "-"
     if isinstance(value, bool):

@@ -26,7 +26,7 @@ EXIT_STATUS: Tuple[Row, ...] = (
     ),
 )
 
-# Those that stand for a key of the configuration file are told of by that.
+# Without those that stand for a key of the configuration file: see ``VARIABLES``.
 _OF_THE_PROGRAM: Tuple[Row, ...] = (
     ("SSM_PLUGIN_CONFIG", "the configuration file"),
     ("SSM_PLUGIN_EXIT_STATUS", "legacy: the status is always 0, as that of AWS's plugin is"),
@@ -66,7 +66,7 @@ _OF_THE_NETWORK: Tuple[Row, ...] = (
 
 
 def environment() -> List[Row]:
-    """All variables that are looked at, and what they are for."""
+    """All variables that are read, and what they are for."""
     of_keys = [
         (name, "%s of the configuration%s" % (key, "" if at == 0 else ", if that is not set"))
         for key, names in VARIABLES.items()
@@ -99,7 +99,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Each as wide as it must be."""
+    """The rows with aligned columns, each as wide as its longest cell."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "".join(
         "  ".join("%-*s" % pair for pair in zip(widths, row)).rstrip() + "\n" for row in rows

@@ -73,14 +73,14 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 def _node(target: Target) -> Target:
     if target.kind == CONTAINER or target.value.startswith("ecs:"):
         raise UsageError(
-            "%r is a container of ECS, and nodes are listed: 'ssm-plugin doctor %s' tells of it"
+            "%r is a container of ECS, and only nodes are listed: 'ssm-plugin doctor %s' checks it"
             % (target.written[:200], target.written[:200])
         )
     return target
 
 
 def _width() -> Optional[int]:
-    """Of the terminal. What a program reads is not cut."""
+    """The terminal's width; None if a program reads the output, which is then not cut."""
     return window_size((1,)).cols if os.isatty(1) else None
 
 

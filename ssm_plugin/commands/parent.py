@@ -46,7 +46,7 @@ def parent_watch(
         return
     wake = WakePipe()
     if os.getppid() != parent:
-        tell(Signalled(signal.SIGHUP))  # it was faster
+        tell(Signalled(signal.SIGHUP))  # it has ended already
     watch = Worker("parent", lambda: _wait(descriptor, wake, tell), failed)
     watch.start()
     try:

@@ -70,13 +70,13 @@ def _run(
     job: JobSettings, options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]
 ) -> JobReport:
     now = datetime.now()
-    # Before anything is written or started: all mistakes that can be known.
+    # Before anything is written or started: find all mistakes that can be found.
     check_job(job, settings, environ, now)
     check_engine_of(job, settings)
     prepare_for(job.plan)
     chosen = settings.override(profile=job.profile, region=job.region)
     environment = make_environment(chosen, environ=environ)
-    # Before signals become events: there, one that comes now would wait for the answer.
+    # Before signals become events: as an event, a signal would wait for the end of this lookup.
     nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
     progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
     environment = with_waiting(environment, options, settings, progress)

@@ -114,7 +114,7 @@ def check_engine_of(job: JobSettings, settings: Settings) -> None:
 def engine_of(
     job: JobSettings, settings: Settings, environment: Environment
 ) -> "Optional[RunCommandEngine]":
-    """None: by sessions."""
+    """The engine of a job by Run Command; None for a job by sessions."""
     if job.engine != RUN_COMMAND:
         return None
     from ..run_command.engine import RunCommandEngine

@@ -110,7 +110,8 @@ def _push_key_first(
 def _run_fast(
     request: SessionRequest, environment: Environment, what: str, strict: bool
 ) -> Optional[int]:
-    """None: it has to be plain, and nothing has happened yet."""
+    """The exit status; None if the session has to be plain: then no part of the stream has been
+    used."""
     from ..relay.early import EarlyStart
     from ..relay.relay import Relay  # a plain session does not pay for them
     from ..relay.stdio import RelayStdioRunner
@@ -156,8 +157,8 @@ def _run_fast(
 
 
 def _stream_runner(session: IRunnerSession, started: Started) -> IRunner:
-    """For sessions that are a stream, and no others: anything else would never end, or write into
-    the stream."""
+    """The runner for a session that is a stream. Any other kind would never end, or write its
+    notices into the stream."""
     if listens(started):
         raise SessionPropertyError(
             "the session document %s forwards local ports; for SSH it must be one like %s"
@@ -181,5 +182,5 @@ class _PlainRunner(StdioRunner):
 
 def _port(text: str) -> str:
     if not re.match(r"[0-9]{1,5}\Z", text) or not 0 < int(text) < 65536:
-        raise UsageError("%r is no port: it must be a number from 1 to 65535" % text[:20])
+        raise UsageError("%r is not a port: it must be a number from 1 to 65535" % text[:20])
     return str(int(text))

@@ -87,7 +87,7 @@ def passed_on(options: argparse.Namespace, names: Sequence[str]) -> List[str]:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """As a part of a ProxyCommand. ssh expands %: a percent sign of ours is written twice."""
+    """The words as part of a ProxyCommand, where ssh expands %: each percent sign is doubled."""
     return " ".join(shlex.quote(word) for word in words).replace("%", "%%")
 
 

@@ -27,7 +27,7 @@ def add_wait_option(parser: argparse.ArgumentParser) -> None:
 
 
 def duration(text: str) -> float:
-    """Of an option; in seconds, and more than none."""
+    """The type of an option: a duration of more than 0, in seconds."""
     try:
         seconds = parse_duration(text)
     except UsageError as error:
@@ -99,7 +99,7 @@ def waiting_text(target: str, waiting: int, pause: float, left: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """As the option is written: ``4s``, ``2m5s``, ``1h5m``."""
+    """A duration in the form that the option takes: ``4s``, ``2m5s``, ``1h5m``."""
     whole = int(round(seconds))
     parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
     said = "".join("%d%s" % part for part in parts if part[0])

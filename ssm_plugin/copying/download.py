@@ -80,10 +80,12 @@ class Download:
         """Nothing here waits."""
 
     def finish(self) -> CopiedFile:
-        """All of it is here. :raises SsmPluginError: if it is not right"""
+        """The end of the stream was reached: check it, and put the file or tree in its place.
+
+        :raises SsmPluginError: if the content is not right"""
         head, told = self._lines.head, self._lines.told
         if head is None or not told:
-            raise RemoteError("the node did not say what it has printed")
+            raise RemoteError("the node did not print the digest of what it sent")
         status, digest = told
         if status != "0":
             raise CopyFailed("")
@@ -126,7 +128,7 @@ class Download:
 
     def _begin(self, head: "_Head") -> None:
         if head.offset not in (0, self._sink.existing.size):
-            raise RemoteError("the node goes on from where nothing was")
+            raise RemoteError("the node resumes where nothing is here yet")
         self._sink.start(head)
         self._tell(self.progress)
 
@@ -148,9 +150,9 @@ class _Head:
             self.offset = int(offset)
             self.is_packed = pack == "gz"
         except (ValueError, KeyError) as error:
-            raise RemoteError("the node prints something else than its file") from error
+            raise RemoteError("the node printed something other than the file") from error
         if word != "head" or self.offset < 0:
-            raise RemoteError("the node prints something else than its file")
+            raise RemoteError("the node printed something other than the file")
 
 
 class _Lines:
@@ -197,7 +199,7 @@ class _Lines:
             data = self._take_head(self._line + data)
         if data and self._is_content:
             text, mark, data = data.partition(b"!")
-            self._decode(text, bool(mark))
+            self._decode(text)
             self._is_content = not mark
         if data and not self._is_content:
             self._take_end(self._line + data)
@@ -214,14 +216,14 @@ class _Lines:
         self._begin(self.head)
         return data
 
-    def _decode(self, text: bytes, is_end: bool) -> None:
+    def _decode(self, text: bytes) -> None:
         text = self._rest + text.translate(None, _ROOM)
         whole = len(text) // 4 * 4
         self._rest = text[whole:]
         try:
             data = binascii.a2b_base64(text[:whole])
         except binascii.Error as error:
-            raise RemoteError("the node prints something else than base64") from error
+            raise RemoteError("the node printed something other than base64") from error
         if self._unpack is None:
             if data:
                 self._take(data)
@@ -248,7 +250,7 @@ class _Lines:
 
 def _bounded(line: bytes) -> bytes:
     if len(line) > _LONGEST_LINE:
-        raise RemoteError("the node prints something else than its file")
+        raise RemoteError("the node printed something other than the file")
     return line
 
 
@@ -270,15 +272,15 @@ class _Sink:
         raise NotImplementedError
 
     def become_file(self, head: _Head, preserve: bool) -> None:
-        """It is right."""
+        """The content was checked, and is a file."""
 
     def become_tree(
         self, preserve: bool, skipped: Skipped, check: Callable[[], object]
     ) -> None:
-        """It is right, and a tar."""
+        """The content was checked, and is a tar."""
 
     def spoil(self) -> None:
-        """It is wrong."""
+        """The content has the wrong digest."""
 
     def close(self) -> None:
         """On every way out."""

@@ -6,14 +6,13 @@ import tempfile
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..config import SPEEDS
-from ..display import shown
 from ..errors import SsmPluginError
-from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object
+from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object, columns
 from ..named_tuple import NamedTuple
 
 PLAIN, AUTO, FAST = SPEEDS
 
-# The exit status of a copy that a file, here or at the node, has stood in the way of.
+# The exit status of a copy that failed because of a file, here or at the node.
 EXIT_NOT_COPIED = 1
 
 # How many names of what was left out of a directory are told.
@@ -63,9 +62,9 @@ Tell = Callable[[CopyProgress], object]
 
 
 class CopiedFile(NamedTuple):
-    """One source. ``size`` is in bytes, of the file or of the tar; ``sha256`` is of the same, and
-    empty unless it was copied. ``reason`` is why it was not, or not all of it; ``skipped`` is what
-    of a directory was left out, and why."""
+    """The result for one source. ``size`` is in bytes, of the file or of the tar; ``sha256`` is its
+    digest, empty unless it was copied. ``reason`` says why it was not copied, or not completely;
+    ``skipped`` is what was left out of a directory, and why."""
 
     target: str
     source: str
@@ -78,7 +77,8 @@ class CopiedFile(NamedTuple):
     skipped: Tuple[str, ...] = ()
 
     def without(self, skipped: Tuple[str, ...]) -> "CopiedFile":
-        """The same if some of it was left out: as with scp, the status tells."""
+        """This result for a directory of which something was left out: as with scp, the status says
+        so."""
         if not skipped:
             return self
         return self._replace(
@@ -103,7 +103,7 @@ class Skipped:
             self._names.append("%s: %s" % (name, why))
 
     def copied(self, name: bytes, kind: str, size: int = 0, digest: str = "") -> None:
-        """This one is not left out. ``digest``: SHA-256, if ``wants_digests``."""
+        """This member was copied. ``digest``: SHA-256, if ``wants_digests``."""
 
     def close(self) -> None:
         """On every way out."""
@@ -118,8 +118,8 @@ class Skipped:
 
 
 class MemberList(Skipped):
-    """Also what was not left out, however many. It is kept in a file meanwhile: only once a
-    directory is in its place is it known how any of its files went. ``objects`` gives what
+    """Lists the members that were copied, too, however many. The list is kept in a file: the result
+    of each member is known only when the directory is in its place. ``objects`` gives what
     ``--json`` prints of it."""
 
     wants_digests = True
@@ -144,7 +144,8 @@ class MemberList(Skipped):
         self._file.close()
 
     def objects(self, copied: CopiedFile) -> Iterator[Dict[str, object]]:
-        """One for each file and link, and for what was left out, of a directory that was copied."""
+        """One object for each file and link of a directory that was copied, and for each one left
+        out."""
         self._file.seek(0)
         for line in self._file:
             name, kind, size, digest, reason = json.loads(line)
@@ -167,38 +168,19 @@ class MemberList(Skipped):
 
 
 class TargetReport(NamedTuple):
-    """One target: all its files."""
+    """The result for one target, and for each of its files."""
 
     result: CommandResult
     files: List[CopiedFile]
 
 
-_HEAD = ("TARGET", "STATUS", "SECONDS", "FILES", "BYTES", "REASON")
-
-
 def table(reports: Sequence[TargetReport]) -> str:
     """Lines with columns: that of ``exec``, with what was copied in place of what was printed."""
-    rows: List[Sequence[str]] = [_HEAD]
+    rows = []
     for result, files in reports:
-        copied = [one for one in files if one.sha256]
-        rows.append(
-            (
-                shown(result.name),
-                str(result.status),
-                "%.1f" % result.seconds,
-                str(len(copied)),
-                str(sum(one.size for one in copied)),
-                shown(" ".join(result.reason.split())),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "".join(_line(row, widths) for row in rows)
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0])]
-    cells += [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5])]
-    return "  ".join(cells + [row[5]]).rstrip() + "\n"
+        sizes = [one.size for one in files if one.sha256]
+        rows.append((result, len(sizes), sum(sizes)))
+    return columns(("FILES", "BYTES"), rows)
 
 
 def as_objects(reports: Sequence[TargetReport], outcome: FleetOutcome) -> Dict[str, object]:

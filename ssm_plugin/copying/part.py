@@ -1,4 +1,4 @@
-"""What a download is until it is right: a file of ours beside its destination, with its SHA-256."""
+"""A download that is not complete yet: a file of ours beside its destination, with its SHA-256."""
 
 import fcntl
 import hashlib
@@ -137,7 +137,7 @@ def _open(path: str) -> BinaryIO:
 
 
 def _open_locked(path: str) -> BinaryIO:
-    """Only one process writes to it."""
+    """Open the file and lock it: only one process may write to it."""
     file = _open(path)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -37,7 +37,7 @@ _LENGTH = struct.Struct(">I")
 
 
 class NotFast(RemoteError):
-    """This way is closed, and nothing has gone through it: there is the other one."""
+    """This way is closed, and nothing has gone through it: the other way can be used."""
 
 
 def not_fast(error: BaseException) -> BaseException:

@@ -66,7 +66,7 @@ def copy(
     :raises SsmPluginError: if a session could not be started, or was lost
     """
     if speed not in (None, *SPEEDS):
-        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     check_seconds(timeout=timeout)
     direction = _plan(source, destination)
     settings = config.load(config_file).override(
@@ -114,7 +114,7 @@ def _plan(source: Union[Path, Sequence[Path]], destination: Path) -> Direction:
 
 
 def _in_order(files: List[CopiedFile], nodes: Sequence[Found]) -> List[CopiedFile]:
-    """Of the first node first, whichever of them was done first."""
+    """The files in the order of their nodes, whichever node was done first."""
     places = {node.name: number for number, node in enumerate(nodes)}
     return sorted(files, key=lambda file: places[file.target])
 

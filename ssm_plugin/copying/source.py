@@ -37,7 +37,7 @@ def size_of(path: str) -> Optional[int]:
     with open_source(path) as file:
         status = os.fstat(file.fileno())
         told = status.st_size
-        # What has blocks is on a disk. None have files of the kernel, and some others.
+        # A file with blocks is on a disk. The kernel's files have none, nor have some others.
         if told > PIECE or (told and status.st_blocks):
             return told
         got = 0
@@ -45,7 +45,7 @@ def size_of(path: str) -> Optional[int]:
             got += len(piece)
         if got == told:
             return told
-        # One that has shrunk just now tells its true size again.
+        # A file that has shrunk just now has a new size, which is true.
         return None if os.fstat(file.fileno()).st_size == told else told
 
 

@@ -121,7 +121,7 @@ def _number(value: Optional[bytes]) -> Optional[int]:
     if value is None:
         return None
     if not value.isdigit() or len(value) > 18:
-        raise RemoteError("the node's tar cannot be read: a length in it is no number")
+        raise RemoteError("the node's tar cannot be read: a length in it is not a number")
     return int(value)
 
 

@@ -17,6 +17,7 @@ from ..jobs.request import CommandRequest, CommandResult, ReadInput
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
+from ..session.starting import EXIT_TIME_UP
 from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
@@ -36,7 +37,6 @@ from .upload import Upload
 
 log = logs.logger(__name__)
 
-EXIT_TIME_UP = 124
 
 # Bytes. With 'auto', what is smaller is there before a port session would have been started.
 FAST_FROM = 4 << 20

@@ -130,7 +130,7 @@ class Unpacking:
     def _add(self, member: Member, file: IO[bytes]) -> None:
         parts = parts_of(member.name)
         shown_name = os.fsdecode(b"/".join(parts))
-        self._make_parents(parts, member)
+        self._make_parents(parts)
         path = os.path.join(self._root, *parts)
         if member.kind == DIRECTORY:
             self._make_directory(b"/".join(parts))
@@ -156,10 +156,10 @@ class Unpacking:
 
     def _inside(self, member: Member) -> List[bytes]:
         parts = parts_of(member.link)
-        self._make_parents(parts, member)
+        self._make_parents(parts)
         return parts
 
-    def _make_parents(self, parts: List[bytes], member: Member) -> None:
+    def _make_parents(self, parts: List[bytes]) -> None:
         for end in range(1, len(parts)):
             self._make_directory(b"/".join(parts[:end]))
 
@@ -271,7 +271,7 @@ def _rights(status: os.stat_result) -> Tuple[int, int, int]:
 
 
 def _separate(path: str) -> None:
-    """Of several hard links make this one a file of its own: the mode of one is that of all."""
+    """Make this hard link a file of its own: all links of a file share its mode."""
     descriptor, copy = tempfile.mkstemp(dir=os.path.dirname(path))
     os.close(descriptor)
     shutil.copyfile(path, copy)
@@ -279,7 +279,7 @@ def _separate(path: str) -> None:
 
 
 def _rename_directory(source: str, target: str) -> None:
-    """Into another directory: that changes its entry ``..``, which must be writable."""
+    """Move into another directory. That changes the entry ``..``: the source must be writable."""
     mode = stat.S_IMODE(os.stat(source).st_mode)
     os.chmod(source, mode | stat.S_IRWXU)
     os.rename(source, target)

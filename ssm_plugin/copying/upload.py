@@ -111,7 +111,7 @@ class Upload:
     def output(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         if len(self._line) > _LONGEST_LINE:
-            raise RemoteError("the node prints something else than was asked for")
+            raise RemoteError("the node printed something unexpected")
         for line in lines:
             if self.is_fast and self.heard(line):
                 continue
@@ -124,7 +124,7 @@ class Upload:
         return next(self._pieces, b"")
 
     def wake(self) -> None:
-        """The command is over: whoever waits for its word need not any more."""
+        """The command is over: wake the thread that waits for a line of its."""
         self._said.put(None)
 
     def finish(self) -> CopiedFile:
@@ -132,7 +132,7 @@ class Upload:
         if self._error:
             raise self._error
         if not self._done or self._done != self._sha.hexdigest():
-            raise RemoteError("the node did not say that it has it")
+            raise RemoteError("the node did not confirm that it has the whole content")
         return CopiedFile(
             self._target, self.source, self.destination, self._sent, self._offset, self._done, 0, ""
         ).without(self._skipped.told())
@@ -213,7 +213,7 @@ class Upload:
                 raise ValueError(word)
             return Existing(int(size), digest), pack == "gz"
         except ValueError:
-            self._error = RemoteError("the node prints something else than was asked for")
+            self._error = RemoteError("the node printed something unexpected")
             return Existing(), False
 
     def _agree(self, existing: Existing) -> Iterator[bytes]:
@@ -270,7 +270,7 @@ class _Content:
             self._look_at(path, recursive)
 
     def pieces(self) -> Iterator[bytes]:
-        """From the beginning on, in blocks of base64 lines."""
+        """The whole content, in blocks of whole base64 lines."""
         if self._path is None:
             assert self._read is not None
             return _blocks(_given(self._read))
@@ -309,7 +309,7 @@ def _given(read: ReadInput) -> Iterator[Optional[bytes]]:
 
 
 def _blocks(pieces: Iterator[Optional[bytes]]) -> Iterator[bytes]:
-    """The same in larger or smaller pieces: each but the last one has whole lines."""
+    """The same data in other pieces: each but the last has whole lines."""
     held, size = [], 0
     for piece in pieces:
         if piece is None:

@@ -136,7 +136,8 @@ class Examination:
 
 
 def at_once(checks: Checks) -> Findings:
-    """Each in a thread of its own. What takes longer than :data:`TIME_LIMIT` is not waited for."""
+    """Run the checks, each in a thread of its own. One that takes longer than :data:`TIME_LIMIT` is
+    not waited for."""
     answers: "queue.Queue[Tuple[str, Findings]]" = queue.Queue()
     for name, check in checks.items():
         Worker("doctor " + name, partial(_answer, answers, name, check), _ignore).start()
@@ -175,7 +176,7 @@ def _judge_permissions(found: Findings, target: str) -> Findings:
     noted = [one._replace(mark=NOTE) if one in denied else one for one in found]
     if not denied or len(denied) < len(asked):
         return noted
-    text = "the credentials may ask SSM nothing: %s" % denied[0].text
+    text = "the credentials allow no call of SSM: %s" % denied[0].text
     remedy = "they need the permission ssm:StartSession on %s and on the session document" % (
         target or "the nodes"
     )

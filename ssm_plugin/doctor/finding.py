@@ -37,7 +37,7 @@ Findings = List[Finding]
 
 
 def clean(finding: Finding) -> Finding:
-    """Without secrets, and without anything that a terminal would obey."""
+    """The finding without secrets, and without anything that a terminal would obey."""
     return finding._replace(
         text=shown(" ".join(mask(finding.text).split())),
         remedy=shown(" ".join(mask(finding.remedy).split())),

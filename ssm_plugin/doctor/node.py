@@ -43,7 +43,7 @@ _LACKS = (
 def resolve_target(
     word: str, settings: Settings, service: Optional[ServiceClient]
 ) -> Tuple[str, Findings]:
-    """Its id, empty if there is none, and what was found."""
+    """The target's id, empty if it has none, and the findings."""
     try:
         target = find_one(word, settings, service)
     except SsmPluginError as error:
@@ -54,7 +54,7 @@ def resolve_target(
 
 
 def check_listing(service: ServiceClient) -> Findings:
-    """Without a target: whether nodes may be looked up."""
+    """Whether nodes can be looked up; for an examination without a target."""
     try:
         answer = service.call("ssm:DescribeInstanceInformation", {"MaxResults": 5})
     except SsmPluginError as error:
@@ -72,7 +72,7 @@ def check_node(target: str, service: ServiceClient) -> Findings:
         text = "execute-command is enabled for %s, and its agent runs" % target.shown
         return [Finding(TARGET, OK, text)]
     if target.startswith(("ecs:", "sagemaker-cluster:")):
-        return [Finding(TARGET, OK, "it is no managed node: its agent is not listed")]
+        return [Finding(TARGET, OK, "it is not a managed node: its agent is not listed")]
     try:
         found = NodeDirectory(service).with_ids([target])
     except SsmPluginError as error:

@@ -1,4 +1,4 @@
-"""How we are set up, and who we are by that.
+"""Our settings, and whose credentials they lead to.
 
 For what the configuration, the AWS profile and the environment say, nothing is connected to. For
 the credentials calls may be made: from where they are, until when they are good, and whose.

@@ -135,7 +135,8 @@ def _named(name: Any) -> str:
 
 
 def _clock(sock: socket.socket, address: Address, deadline: Deadline) -> Findings:
-    """Any answer tells the time: nothing is signed, and nothing is asked for."""
+    """Compare the clocks. Any answer has the time: the request is not signed, and asks for
+    nothing."""
     try:
         response = exchange(sock, "GET", "/", address, {}, b"", deadline, _ANSWER_LIMIT)
     except NetworkError as error:

@@ -21,9 +21,9 @@ _PAUSE = 0.1  # where accepting fails, for want of descriptors for instance
 
 
 class Doorkeeper:
-    """For the non-blocking ``listeners``, which others accept from while it is open, as it is at
-    first. A context manager. :meth:`shut` and :meth:`open` are called from any thread, any number
-    of times."""
+    """Turns new connections away while nobody serves them. It starts open: others accept from the
+    non-blocking ``listeners`` then. A context manager. :meth:`shut` and :meth:`open` are called
+    from any thread, any number of times."""
 
     def __init__(
         self,

@@ -21,8 +21,8 @@ from .specification import NODE_DOCUMENT
 
 log = logs.logger(__name__)
 
-# A second relay that ends within so many seconds after the first one: the service may not want
-# what they carry. Then the tunnels stay plain, where that is allowed.
+# Seconds. If a second relay ends so soon after the first one, the service may not want what they
+# carry. Then the tunnels stay plain, where that is allowed.
 _TOO_OFTEN = 600.0
 
 
@@ -55,8 +55,8 @@ class SharedRelay:
         self._lost: List[float] = []
 
     def get(self, events: "queue.Queue[SessionEvent]") -> Optional[Relay]:
-        """One that works; None if the tunnels are to be plain. Blocks, as :meth:`Relay.wait`
-        does, and raises why there is none where it has to be."""
+        """A relay that works; None if the tunnels are to be plain. Blocks, as :meth:`Relay.wait`
+        does. Raises why there is no relay if plain tunnels are not allowed."""
         with self._lock:
             relay = self._current()
         if relay is None:
@@ -117,7 +117,7 @@ class SharedRelay:
             relay.close()
 
     def join(self) -> None:
-        """After :meth:`close`: until it has ended, for some seconds at most."""
+        """After :meth:`close`: wait for its end, for some seconds at most."""
         if self._relay is not None:
             self._relay.join()
 

@@ -31,7 +31,7 @@ class ReadyFile:
         except OSError as error:
             raise self._error(error) from error
         if not os.path.basename(self._path):
-            raise LocalError("cannot write the ready file %r: it is no file's name" % self._path)
+            raise LocalError("cannot write the ready file %r: it is not a file name" % self._path)
         directory = os.path.dirname(os.path.abspath(self._path))
         if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
             raise LocalError("cannot write the ready file %s: check its directory" % self._path)

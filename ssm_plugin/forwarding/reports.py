@@ -1,10 +1,10 @@
 """What tunnels tell whoever watches them, as events in one queue; and their local addresses."""
 
-from typing import List, Optional, Union
+from typing import Optional, Union
 
 from ..errors import SsmPluginError
 from ..named_tuple import NamedTuple
-from ..net.local_end import LocalEnd, is_loopback
+from ..net.local_end import LocalEnd
 from ..session.starting import SessionRequest
 
 
@@ -23,12 +23,6 @@ def local_address(local_end: LocalEnd) -> Union[LocalAddress, str]:
     if local_end.path is not None:
         return local_end.path
     return LocalAddress(local_end.addresses[0], local_end.port)
-
-
-def exposed_addresses(local_end: LocalEnd) -> List[LocalAddress]:
-    """Those that other machines can reach."""
-    exposed = [one for one in local_end.addresses if not is_loopback(one)]
-    return [LocalAddress(one, local_end.port) for one in exposed]
 
 
 READY = "ready"

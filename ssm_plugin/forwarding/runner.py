@@ -68,16 +68,13 @@ class TunnelSession:
                 % (session.config.document_name, LOCAL_FORWARDING)
             )
         self.multiplexed = is_multiplexed(started)
-        kind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
+        kind: RunnerKind = TunnelMuxRunner if self.multiplexed else TunnelBasicRunner
         if self.make_kind is not None:
             if not self.multiplexed:
                 raise SessionPropertyError("the agent is too old for many connections at once")
-            return self._use(self.make_kind(session, started, self))
-        return self._use(kind(session, started, self))
-
-    def _use(self, runner: ListeningRunner) -> ListeningRunner:
-        self._runner = runner
-        return runner
+            kind = self.make_kind
+        self._runner = kind(session, started, self)
+        return self._runner
 
     # What its runner tells
 
@@ -101,7 +98,7 @@ class TunnelSession:
         self._report(CONNECTION, number=number)
 
     def came(self, size: int) -> None:
-        """So many bytes came down at the agent's pace."""
+        """``size`` bytes came down at the agent's pace."""
         if self._hint.came(size, time.monotonic()) and os.isatty(2):
             self._tell(Notice(HINT))
 

@@ -46,7 +46,7 @@ class Forward(NamedTuple):
         return SessionRequest(target, SessionType.PORT, document, parameters, reason)
 
     def destination(self, target: str) -> str:
-        """For messages."""
+        """The destination in words, for messages."""
         if self.host is None:
             return "port %d of %s" % (self.remote_port, target)
         return "%s port %d behind %s" % (self.host, self.remote_port, target)
@@ -76,7 +76,7 @@ def parse_forward(
 def check_host(host: str) -> None:
     """UsageError for what cannot be a host. Which hosts are forbidden is for the node to say."""
     if not host or re.search(r"[\s/]", host):
-        raise UsageError("%r is no host name" % host)
+        raise UsageError("%r is not a host name" % host)
 
 
 def advice_for(host: Optional[str]) -> str:
@@ -113,13 +113,13 @@ def _with_socket(text: str, fields: List[str], path: str) -> Forward:
 def _checked(text: str, forward: Forward) -> Forward:
     if forward.host is not None:
         if _NUMBER.match(forward.host):
-            raise _wrong(text, "%s is no host" % forward.host)
+            raise _wrong(text, "%s is not a host" % forward.host)
         try:
             check_host(forward.host)
         except UsageError as error:
             raise UsageError("forward %r: %s" % (text, error)) from error
     if forward.bind is not None and (not forward.bind or _NUMBER.match(forward.bind)):
-        raise _wrong(text, "%r is no address to listen on" % forward.bind)
+        raise _wrong(text, "%r is not an address to listen on" % forward.bind)
     return forward
 
 
@@ -127,13 +127,13 @@ def _split(text: str) -> List[str]:
     fields, at = [], 0
     while True:
         matched = _FIELD.match(text, at)
-        assert matched is not None, "the second form matches nothing, too"
+        assert matched is not None, "the second form matches an empty text, too"
         fields.append(matched.group(1) if matched.group(1) is not None else matched.group(2))
         at = matched.end()
         if at == len(text):
             return fields
         if text[at] != ":":
-            raise _wrong(text, "its brackets do not fit")
+            raise _wrong(text, "its brackets do not match")
         at += 1
 
 
@@ -145,7 +145,7 @@ def _local(text: str, field: str) -> int:
 
 def _port(text: str, field: str) -> int:
     if not re.match(r"[0-9]{1,5}\Z", field) or not 0 < int(field) < 65536:
-        raise _wrong(text, "%r is no port" % field)
+        raise _wrong(text, "%r is not a port" % field)
     return int(field)
 
 

@@ -114,7 +114,8 @@ class Supervisor:
         self._stderr = BackgroundWriter(STDERR, events.put)
 
     def run(self) -> int:
-        """Until all have ended; returns the exit status. Raises the first error that ended one."""
+        """Run until all tunnels have ended. Returns the exit status; raises the first error that
+        ended one."""
         for tunnel in self._tunnels:
             tunnel.start()
         try:

@@ -52,13 +52,11 @@ LEAVE_LIMIT = 4.3
 class Tunnel(ReportedTunnel):
     """``make_environment`` is called for each session, so that credentials are looked for afresh;
     it may raise. ``tell`` gets every ``Report`` and ``Notice``. ``once``: with one session only.
-
-    With ``relay`` it is fast, where that is possible.
+    With ``relay`` the tunnel is fast, where that is possible.
 
     ``destination`` is what the tunnel leads to, in words. ``patience`` (s) is how long new
-    connections wait while nobody serves them. The local end belongs to the caller, and
-    is to be closed after :meth:`join`.
-    """
+    connections wait while nobody serves them. The local end belongs to the caller, who closes it
+    after :meth:`join`."""
 
     def __init__(
         self,
@@ -83,8 +81,8 @@ class Tunnel(ReportedTunnel):
         self._lock = threading.Lock()
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._stopped: Optional[int] = None
-        self._opened = 0  # sessions, and
-        self._accepted = 0  # connections, before the current one
+        self._opened = 0  # sessions before the current one
+        self._accepted = 0  # connections of those sessions
         self._current: Optional[TunnelSession] = None
         self.patience = patience
         self._trouble = ""
@@ -110,7 +108,7 @@ class Tunnel(ReportedTunnel):
         return "%s to %s" % (self.address, self.destination)
 
     def state(self, now: float) -> str:
-        """In words. ``now`` as of ``time.monotonic``."""
+        """The state in words. ``now`` as of ``time.monotonic``."""
         current = self._current
         if current is None or current.ready_at is None:
             return "%s: no session%s; %d connections so far" % (
@@ -199,7 +197,7 @@ class Tunnel(ReportedTunnel):
         events: "queue.Queue[SessionEvent]",
         relay: Optional[Relay],
     ) -> Outcome:
-        """Over ``relay``, or without one."""
+        """Run one session, over ``relay`` if it is given."""
         assert environment.service is not None
         request = way_up(self.request, relay) if relay else self.request
         # Later on, whatever is wrong is tried again for ever.
@@ -246,7 +244,7 @@ class Tunnel(ReportedTunnel):
         return former.accepted > 0 or time.monotonic() - former.ready_at >= USEFUL_AFTER
 
     def _wait(self, seconds: float) -> None:
-        """Before the next session."""
+        """Wait before the next session."""
         if self._stopped is not None:
             return
         events = self._fresh_events()

@@ -39,7 +39,7 @@ class _Opening:
             self._told.put(event.error)
 
     def wait(self) -> None:
-        """Until it is open; raises what prevented it."""
+        """Wait until the tunnel is open; raises what prevented it."""
         error = self._told.get()
         if error is not None:
             raise error
@@ -89,7 +89,7 @@ def forward(
     def environment() -> Environment:
         return make_environment(settings)
 
-    # What is wrong with the settings or the target comes out before anything is bound.
+    # Errors in the settings or the target are found before anything is bound.
     node = find_one(target, settings, environment().service)
     request = wanted.request(node, settings.document_name, reason)
     opening = _Opening()
@@ -110,7 +110,7 @@ def forward(
 
 def _checked_speed(speed: str) -> str:
     if speed not in SPEEDS:
-        raise UsageError("%r is no speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
     return speed
 
 
@@ -121,7 +121,7 @@ def _warn(text: str) -> None:
 def _checked(wanted: Forward) -> Forward:
     for port, lowest in ((wanted.remote_port, 1), (wanted.local_port, 0)):
         if isinstance(port, bool) or not isinstance(port, int) or not lowest <= port < 65536:
-            raise UsageError("%r is no port: it is an int from %d to 65535" % (port, lowest))
+            raise UsageError("%r is not a port: it is an int from %d to 65535" % (port, lowest))
     if wanted.host is not None:
         check_host(wanted.host)
     if wanted.path is not None and (wanted.local_port or wanted.bind):

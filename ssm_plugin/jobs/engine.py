@@ -44,7 +44,7 @@ class FleetOrder(NamedTuple):
     reason: Optional[str] = None
 
     def request(self, node: Found) -> CommandRequest:
-        """The same for one node."""
+        """The request for one node."""
         return CommandRequest(
             node.target,
             self.argv,

@@ -44,7 +44,7 @@ printf "%s%s" "$3" "$2"; exec cat >"$1\""""
 # Whole base64 lines without padding: multiples of 57 bytes.
 _LINE = 57
 
-# One dot would do, but that busybox's sed takes no line before it has the next one.
+# One dot would do, but busybox's sed handles a line only when it has the next one.
 END_OF_TEXT = b".\n.\n"
 
 
@@ -146,7 +146,7 @@ class _FeedRunner(BuiltInRunner):
         self._pump: Optional[Worker] = None
 
     def start(self) -> None:
-        """It waits for the node to say that it is ready."""
+        """Nothing yet: input begins when the node says that it is ready."""
 
     def output(self, payload_type: int, data: bytes) -> None:
         progress = self._progress
@@ -162,7 +162,7 @@ class _FeedRunner(BuiltInRunner):
 
 
 def send_as_is(channel: DataChannel, read: ReadInput) -> bool:
-    """Send what ``read`` gives; blocks. False as of :func:`send_as_text`."""
+    """Send what ``read`` gives; blocks. False as for :func:`send_as_text`."""
     try:
         for data in iter(read, b""):
             if data is None:

@@ -90,7 +90,7 @@ class Fleet:
         self._failure: Optional[BaseException] = None
 
     def run(self) -> FleetOutcome:
-        """The results in the order of the nodes. Raises what is no ``SsmPluginError``."""
+        """The results in the order of the nodes. Raises any error but an ``SsmPluginError``."""
         try:
             self._go_on()
         finally:
@@ -205,17 +205,17 @@ class Fleet:
             self._leave_at = time.monotonic() + LEAVE_LIMIT
 
     def _give_up(self) -> None:
-        """Those that still run, we leave alone: what is left of them is to be the service's."""
+        """Leave alone what still runs; the service is asked to end it."""
         leave_at = time.monotonic() + GIVE_UP_LIMIT
         for wait in [member.give_up() for member in self._running.values()]:
             wait(max(0.0, leave_at - time.monotonic()))
 
     def _failed(self, number: int, error: SsmPluginError) -> CommandResult:
-        """Of work that could not even be made."""
+        """The result of work that could not even be made."""
         return self._result(number, EXIT_NOT_BEGUN, str(error), error)
 
     def _without_result(self, number: int) -> CommandResult:
-        """Of work that was not begun, or not waited for."""
+        """The result of work that was not begun, or not waited for."""
         node, status = self._nodes[number], EXIT_NOT_BEGUN
         if self._signal is not None:
             status = 128 + self._signal

@@ -48,8 +48,8 @@ class FleetProgress:
         return self._line is not None
 
     def show(self, waiting: int, running: int, done: int, failed: int) -> None:
-        """At most so many times a second, and never waiting: neither for a writer nor for a
-        terminal that is stopped. The next call brings what this one did not."""
+        """Show the counts, at most so many times a second. Never waits: neither for another writer
+        nor for a stopped terminal. What is not shown now is shown by the next call."""
         if self._line is None or not self._is_due():
             return
         if not self._lock.acquire(False):
@@ -70,7 +70,7 @@ class FleetProgress:
         self._unconnected.add(target)
 
     def over(self, target: str) -> None:
-        """That node is waited for no more."""
+        """Nobody waits for that node any more."""
         self._unconnected.discard(target)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from .fleet import FleetEvent
 from .fleet_progress import FleetProgress
 from .lock import JobLock, lock_directory
 from .remote_line import remote_line
-from .request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, FleetOutcome, shell_argv
+from .request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, shell_argv
 from .sinks import FileStreams, SharedFileStreams, expand, open_fresh, open_output
 
 # So many targets that failed are named in the line that says so.
@@ -99,11 +99,6 @@ def order_of(job: JobSettings, settings: Settings, nodes: Sequence[Found]) -> Fl
     )
 
 
-def request_of(job: JobSettings, settings: Settings, node: Found) -> CommandRequest:
-    """The same for one node."""
-    return order_of(job, settings, [node]).request(node)
-
-
 def argv_of(job: JobSettings) -> Tuple[str, ...]:
     """Its words, with ``env`` in front where the job sets environment variables."""
     argv = shell_argv(job.command) if isinstance(job.command, str) else tuple(job.command)
@@ -158,8 +153,8 @@ class _Files:
                 self._opened(name).close()
 
     def streams(self, node: Found) -> FileStreams:
-        """Also of a node that none of the targets meant when they were looked up: a tag may come to
-        it before Run Command reads the tags."""
+        """The streams of a node. It need not be among those that the targets meant when they were
+        looked up: it may get a tag before Run Command reads the tags."""
         if node.name not in self.paths:
             self.paths[node.name] = output_path(self._job, self._environ, self._now, node.name)
         shared = self._shared.get(self.paths[node.name])

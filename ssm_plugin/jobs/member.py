@@ -32,6 +32,6 @@ class FleetMember:
         raise NotImplementedError
 
     def give_up(self) -> Callable[[float], object]:
-        """Nobody waits for it any longer: begin to end what there is of it at the service. The
-        answer waits for that, at most so many seconds."""
+        """Nobody waits for this any longer: begin to end it at the service. The function that is
+        returned waits for that end, at most so many seconds."""
         return lambda seconds: None

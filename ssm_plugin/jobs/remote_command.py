@@ -149,7 +149,8 @@ class RemoteCommand(FleetMember):
     # Inside
 
     def _telling(self, waiting: Optional[Waiting]) -> Optional[Waiting]:
-        """While the node is not connected, nothing is to be done here."""
+        """As ``waiting``, and counts as arrived while it waits: then there is nothing to do on this
+        machine."""
         if waiting is None:
             return None
         waits = waiting.waits
@@ -176,12 +177,11 @@ class RemoteCommand(FleetMember):
     def _may_retry(self, error: SsmPluginError) -> bool:
         """Only if the command cannot have run, and cannot run any more.
 
-        A start that the service may have made all the same leaves a session whose id we do not
-        know, so that we cannot end it: no other one is started beside it. With an id, the session
-        has been ended, and a command cannot run before our answer to the node's handshake. So
-        after connecting, a session that failed counts only if nothing came from the node: what did
-        come is the handshake, and the command may run although we never hear of it again.
-        """
+        If the service may have made a session all the same, we do not know its id and cannot end
+        it: no other one is started beside it. With an id, the session has been ended, and a command
+        cannot run before our answer to the node's handshake. So after connecting, there is a retry
+        only if nothing came from the node: what came would be the handshake, and the command may
+        run although we never hear of it again."""
         if isinstance(error, _FINAL) or error.uncertain or self._record.has_started:
             return False
         if isinstance(error, ServiceError) and error.code.startswith(_FINAL_CODES):

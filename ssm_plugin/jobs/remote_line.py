@@ -110,13 +110,18 @@ def remote_line(
     words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
     if input_directory:
         words += ["sh", "-c", _PASS if raw_input else _DECODE, input_directory + "/i"]
-    text = quote(words + list(argv))
+    return RemoteLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
+
+
+def line_of(words: Sequence[str]) -> str:
+    """:raises UsageError: if it is too long for a session"""
+    text = quote(words)
     if len(text) > MAXIMUM:
         raise UsageError(
             "the command line has %d characters, but a session takes %d: pass data by --stdin"
             % (len(text), MAXIMUM)
         )
-    return RemoteLine(text, "".join(halves).encode("ascii"))
+    return text
 
 
 def quote(words: Sequence[str]) -> str:

@@ -80,9 +80,6 @@ def command_words(given: Union[str, Sequence[str]]) -> Tuple[str, ...]:
     return argv
 
 
-_HEAD = ("TARGET", "STATUS", "SECONDS", "STDOUT", "STDERR", "REASON")
-
-
 def worst(results: Sequence[CommandResult]) -> int:
     """The exit status of many commands: the highest."""
     return max((result.status for result in results), default=0)
@@ -102,20 +99,27 @@ class FleetOutcome(NamedTuple):
 
 def table(results: Sequence[CommandResult]) -> str:
     """Lines with columns; bytes as numbers."""
-    rows: List[Sequence[str]] = [_HEAD]
-    for result in results:
-        rows.append(
+    return columns(
+        ("STDOUT", "STDERR"), [(one, one.stdout_bytes, one.stderr_bytes) for one in results]
+    )
+
+
+def columns(counted: Sequence[str], rows: Sequence[Tuple[CommandResult, int, int]]) -> str:
+    """Lines for results, with two numbers in each, which are called ``counted``."""
+    cells: List[Sequence[str]] = [("TARGET", "STATUS", "SECONDS", *counted, "REASON")]
+    for result, one, other in rows:
+        cells.append(
             (
                 shown(result.name),
                 str(result.status),
                 "%.1f" % result.seconds,
-                str(result.stdout_bytes),
-                str(result.stderr_bytes),
+                str(one),
+                str(other),
                 shown(" ".join(result.reason.split())),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "".join(_line(row, widths) for row in rows)
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "".join(_line(row, widths) for row in cells)
 
 
 def as_object(result: CommandResult) -> Dict[str, object]:
@@ -140,7 +144,7 @@ def as_object(result: CommandResult) -> Dict[str, object]:
 
 
 def as_objects(outcome: FleetOutcome) -> Dict[str, object]:
-    """The same of many: one object too, with the status of all."""
+    """What ``--json`` prints of several commands: one object, with the status of all."""
     return {"status": outcome.status, "targets": [as_object(one) for one in outcome.results]}
 
 

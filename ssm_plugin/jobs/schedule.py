@@ -6,8 +6,8 @@ over. Once as many have failed as ``max_errors`` allows, or it is told to stop, 
 those that run go on.
 
 Of those that run, only so many are on their way to their node at one moment. Connecting is work for
-this machine, and hundreds of threads at it together get in each other's way; waiting for a command
-is none.
+this machine, and hundreds of threads that do it at once slow each other down. Waiting for a command
+costs nothing.
 """
 
 from typing import Optional
@@ -69,11 +69,11 @@ class Schedule:
         self.starting += 1
 
     def arrived(self) -> None:
-        """One that was started is at its node, or is over."""
+        """A command that was started has reached its node, or is over."""
         self.starting -= 1
 
     def ended(self, has_failed: bool, now: float) -> None:
-        """One that was started, and has arrived, has ended."""
+        """A command that had arrived has ended."""
         if has_failed:
             self.failed += 1
         else:

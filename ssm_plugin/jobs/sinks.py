@@ -83,10 +83,10 @@ class FileStreams(Streams):
 
 
 class SharedFileStreams(FileStreams):
-    """The same into files that others still write to."""
+    """As :class:`FileStreams`, with files that others still write to."""
 
     def finish(self) -> None:
-        """Whoever opened them closes them."""
+        """The files stay open: their owner closes them."""
 
 
 class OutputDirectory:

@@ -21,10 +21,9 @@ command brings, too.
 import os
 from typing import List, Optional, Sequence, Tuple
 
-from ..errors import UsageError
 from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
-from .remote_line import MAXIMUM, check_words, quote
+from .remote_line import check_words, line_of
 
 # $1 $2: the marker's halves, the second one first. $3: i if there is input, or nothing.
 _SCRIPT = """\
@@ -62,13 +61,7 @@ def terminal_line(argv: Sequence[str], has_input: bool = False) -> TerminalLine:
     check_words(argv)
     halves = [os.urandom(10).hex() for _ in range(2)]
     words = ["sh", "-c", _SCRIPT, "ssm-plugin", halves[1], halves[0], "i" if has_input else ""]
-    text = quote(words + list(argv))
-    if len(text) > MAXIMUM:
-        raise UsageError(
-            "the command line has %d characters, but a session takes %d: pass data by --stdin"
-            % (len(text), MAXIMUM)
-        )
-    return TerminalLine(text, "".join(halves).encode("ascii"))
+    return TerminalLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
 
 
 class TerminalStream:
@@ -108,7 +101,8 @@ class TerminalStream:
         return pieces
 
     def _end_of_word(self, data: bytes, start: int) -> int:
-        """Of ``<``, ``>``, or what goes to the line's end. Negative: it is not here yet."""
+        """The end of a word: of ``<``, ``>``, or one that goes on to the end of the line. Negative
+        if it has not come yet."""
         if data[start:start + 1] in (b"<", b">"):
             return start + 1
         return data.find(b"\n", start) + 1 or -1

@@ -53,7 +53,8 @@ class Trailer:
         return data[:keep]
 
     def rest(self) -> bytes:
-        """At the end of the stream: what was held back and is no trailer, not even half of one."""
+        """At the end of the stream: what was held back, unless it is a part of a trailer that is
+        long enough to be certain."""
         rest, self._held = self._held, b""
         return b"" if len(rest) >= _CERTAIN else rest
 
@@ -176,7 +177,7 @@ class TrailerRunner(RecordedRunner):
             self._miss_input()
 
     def missing(self, reason: str) -> str:
-        """Of live output the trailer ends stdout alone: the exit code ends both."""
+        """The trailer of live output ends stdout alone; the exit code ends both."""
         record = self._record
         if self.ended_by is not None:
             return ""

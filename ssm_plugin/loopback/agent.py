@@ -101,7 +101,7 @@ class Agent(WorkingAgent):
             raise self._failures.get().error
 
     def taken(self, size: int) -> None:
-        """So many bytes of input have arrived at their target. From any thread."""
+        """``size`` bytes of input have arrived at their target. From any thread."""
         self.link.taken(size)
         self.channel.delivered(size)
 
@@ -138,7 +138,7 @@ class Agent(WorkingAgent):
         return None if self.assignment.session_type == PORT else self.options.encryption
 
     def _shake_hands(self) -> bool:
-        """False if the session ended meanwhile."""
+        """Do the handshake. False if the session ended meanwhile."""
         began = time.monotonic()
         request = self.session.request
         handshake = AgentHandshake(
@@ -195,7 +195,7 @@ class Agent(WorkingAgent):
         raise UsageError("there is no session type %s" % assignment.session_type)
 
     def _handle(self, event: AgentEvent) -> bool:
-        """False if it ends the session."""
+        """Handle one event. False if it ends the session."""
         if isinstance(event, Output):
             return self._input(event.payload_type, event.data)
         if isinstance(event, WorkDone):
@@ -218,7 +218,7 @@ class Agent(WorkingAgent):
         return True
 
     def _finish(self, reason: str) -> None:
-        """All output is on its way: let the client acknowledge it."""
+        """The work is done: let the client acknowledge all output."""
         self.link.reason = reason
         self.link.release()
         # A real agent waits when its work is done, and once more when it closes the channel.

@@ -199,7 +199,7 @@ def _replace_each_byte(error: UnicodeError) -> Tuple[str, int]:
 
 
 def _why_not_started(program: str, error: Union[OSError, ValueError]) -> str:
-    """In the words of a program in Go."""
+    """The reason in the words of a program in Go."""
     number = getattr(error, "errno", None)
     reason = os.strerror(number).lower() if number else str(error)
     if "/" not in program and isinstance(error, FileNotFoundError):

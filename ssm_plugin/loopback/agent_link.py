@@ -5,8 +5,6 @@ down. The core acknowledges on receipt. So the acknowledgements are held back he
 out, while the target is behind. Nothing else waits: what the client acknowledges still comes in.
 """
 
-import os
-import struct
 import threading
 import time
 from typing import Callable, List, Sequence
@@ -88,7 +86,7 @@ class AgentLink:
     def tell_state(self, state: str) -> None:
         """Send ``agent_session_state``, which neither end numbers or acknowledges."""
         payload = payloads.build_session_state(self._session_id, state)
-        high, low = struct.unpack(">QQ", os.urandom(16))
+        high, low = message.random_uuid()
         flags = message.FLAG_SYN | message.FLAG_FIN
         now = int(time.time() * 1000)
         self._link.send(
@@ -96,7 +94,7 @@ class AgentLink:
         )
 
     def hand_over(self, size: int) -> None:
-        """So many bytes of input are on their way to the target."""
+        """``size`` bytes of input are on their way to the target."""
         with self._lock:
             self._behind += size
 

@@ -70,7 +70,7 @@ class _Current(Uplink):
 
 
 class StdioWork(Work):
-    """One connection, as long as the session."""
+    """One connection, which lasts as long as the session."""
 
     def __init__(self, agent: WorkingAgent, target: Target) -> None:
         super().__init__(agent)
@@ -84,7 +84,7 @@ class StdioWork(Work):
         )
 
     def target_ended(self) -> None:
-        """In the reader's thread, after what the target had sent."""
+        """Called in the reader's thread, after what the target had sent."""
         self.agent.events.put(WorkDone())
 
     def start(self) -> None:

@@ -44,10 +44,6 @@ class MuxWork(Work):
         self._keeper = Worker("keep-alive", self._keep_alive, agent.events.put)
         self._stopped = threading.Event()
 
-    @property
-    def stream_count(self) -> int:
-        return self._streams.count
-
     def start(self) -> None:
         self._writer.start()
         self._reader.start()

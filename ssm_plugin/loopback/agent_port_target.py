@@ -24,10 +24,10 @@ class Target(NamedTuple):
 
     @classmethod
     def of(cls, properties: Mapping[str, object]) -> "Target":
-        """LocalError if the port is none."""
+        """The target in a session's properties. LocalError if the port is not a valid number."""
         text = str(properties.get("portNumber") or "")
         if not text.isdigit() or not 0 < int(text) < 65536:
-            raise LocalError("portNumber %r is no port" % text)
+            raise LocalError("portNumber %r is not a port" % text)
         return cls(str(properties.get("host") or ""), int(text))
 
     def __str__(self) -> str:
@@ -35,12 +35,12 @@ class Target(NamedTuple):
 
 
 def connection_to(target: Target) -> Connection:
-    """Blocks; LocalError says why there is none."""
+    """A connection to the target. Blocks; LocalError says why there is none."""
     return Connection(open_target(target), 0, time.monotonic())
 
 
 def open_target(target: Target) -> socket.socket:
-    """Non-blocking, but this waits for it; LocalError says why there is none."""
+    """Connect, and wait for it; the socket is non-blocking then. LocalError says why it failed."""
     try:
         sock = _first_that_answers(_allowed_addresses(target))
     except (OSError, UnicodeError) as error:

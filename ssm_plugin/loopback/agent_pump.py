@@ -7,12 +7,12 @@ what its children write later is not waited for, as at a real agent.
 import os
 import queue
 import selectors
-import sys
 import time
-from typing import Callable, Optional, Type
+from typing import Callable, Optional
 
 from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import SessionLost
+from ..terminal.wake import Selector
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
@@ -23,15 +23,10 @@ PIECE = 65536
 # What a pipe or a terminal may still hold when its program has ended, in bytes, at the most.
 REMAINDER = 1024 * 1024
 
-# On macOS poll() does not work for terminals.
-_Selector: Type[selectors.BaseSelector] = selectors.PollSelector
-if sys.platform == "darwin":
-    _Selector = selectors.SelectSelector
-
 
 class AgentChannel(DataChannel):
-    """With a ``pace``, it rests for so many seconds after each message of data, as a real agent
-    does. Messages that control are not paced."""
+    """With a ``pace``, it waits so many seconds after each message of data, as a real agent does.
+    Control messages are not paced."""
 
     pace = 0.0
 
@@ -58,7 +53,7 @@ class Signal:
             os.write(self._writer, b"\0")
 
     def close(self) -> None:
-        """Only when nobody waits any more."""
+        """To be called when nobody waits any more."""
         os.close(self.reader)
         os.close(self._writer)
 
@@ -89,7 +84,7 @@ class OutputPump:
 
     def _run(self) -> None:
         try:
-            with _Selector() as selector:
+            with Selector() as selector:
                 selector.register(self._fd, selectors.EVENT_READ)
                 selector.register(self._ended.reader, selectors.EVENT_READ)
                 while not self._ended.is_set and not self._over:
@@ -110,7 +105,7 @@ class OutputPump:
         return len(data)
 
     def _read(self) -> bytes:
-        """All there is, up to a piece: a terminal gives 4 KiB at a time."""
+        """All that is there, up to ``PIECE``: a terminal gives 4 KiB at a time."""
         pieces, size = [], 0
         while size < PIECE:
             try:
@@ -158,7 +153,7 @@ class TargetPump:
         return self._worker.join(seconds)
 
     def _run(self) -> None:
-        with _Selector() as selector:
+        with Selector() as selector:
             selector.register(self._fd, selectors.EVENT_WRITE)
             selector.register(self._ended.reader, selectors.EVENT_READ)
             while True:

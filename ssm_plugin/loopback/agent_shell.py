@@ -99,7 +99,7 @@ class PtyWork(Work):
         )
 
     def _send(self, data: bytes) -> None:
-        """In one go, or as slowly as a real agent."""
+        """Send data at once, or as slowly as a real agent."""
         send = self.agent.channel.send_input_data
         step = MAXIMUM_PAYLOAD if self.agent.options.realistic_pace else len(data) or 1
         for start in range(0, len(data), step):
@@ -114,7 +114,7 @@ class PtyWork(Work):
         self.agent.events.put(WorkDone())
 
     def _signal(self, number: int) -> None:
-        """To the program's group, and to the one that is in the foreground of its terminal."""
+        """Signal the program's group, and the one in the foreground of its terminal."""
         if self._process.returncode is not None:
             return
         signal_group(self._process.pid, number)

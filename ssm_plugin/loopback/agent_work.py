@@ -7,7 +7,7 @@ All methods are called in the agent's own thread, except where they say otherwis
 import os
 import queue
 import signal
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Container, Dict, Mapping, Optional, Tuple, Union
 
 from ..named_tuple import NamedTuple
 from ..session.events import ChannelEvent, RunnerEvent
@@ -66,7 +66,7 @@ class WorkingAgent(RunningAgent):
     channel: DataChannel
 
     def taken(self, size: int) -> None:
-        """So many bytes of input have arrived at their target. From any thread."""
+        """``size`` bytes of input have arrived at their target. From any thread."""
         raise NotImplementedError
 
 
@@ -121,15 +121,20 @@ def signal_group(group: int, number: int) -> None:
 
 
 def kill_session(leader: int) -> None:
-    """Kill what is left of the session of a leader that has ended. Only where /proc tells which
-    processes these are: a number may belong to another process by now."""
+    """Kill what is left of the session of a leader that has ended. The leader's number may belong
+    to another process by now."""
+    kill_sessions((leader,), lambda number: number != leader)
+
+
+def kill_sessions(leaders: Container[int], is_meant: Callable[[int], bool]) -> None:
+    """Kill what is meant in the sessions of these leaders, where /proc tells."""
     try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return
     for number in numbers:
         try:
-            if os.getsid(number) == leader and number != leader:
+            if os.getsid(number) in leaders and is_meant(number):
                 os.kill(number, signal.SIGKILL)
         except OSError:
-            pass  # it has ended
+            pass  # it has ended, or is another user's

@@ -110,5 +110,5 @@ def _description(session: GatewaySession) -> Fields:
 def _parameters(fields: Mapping[str, Any]) -> Mapping[str, List[str]]:
     for name, values in fields.items():
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise ApiError("ValidationException", "Parameters.%s is no list of strings" % name)
+            raise ApiError("ValidationException", "Parameters.%s is not a list of strings" % name)
     return dict(fields)

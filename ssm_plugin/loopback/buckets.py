@@ -56,7 +56,7 @@ class LocalBuckets:
             return self._objects.get((bucket, key))
 
     def keys(self, bucket: str, prefix: str) -> List[Tuple[str, StoredObject]]:
-        """In the order that S3 has: of their bytes in UTF-8."""
+        """The objects below a prefix, in S3's order: by their keys' bytes in UTF-8."""
         with self._lock:
             found = [
                 (key, stored)

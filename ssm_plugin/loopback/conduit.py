@@ -39,7 +39,7 @@ class Conduit:
                 self._wake_timer()
 
     def misbehave(self, faults: DirectionFaults) -> None:
-        """From now on follow these; what was held back goes first."""
+        """Follow these faults from now on. What was held back is delivered first."""
         with self._in_order:
             self._deliver_some(self._faults.flush())
             self._faults = faults

@@ -1,33 +1,32 @@
 """The few messages that the service itself sends, in place of relaying them."""
 
 import time
-import uuid
 
 from ..wire import message, payloads
 
 
 def channel_closed(session_id: str, destination: str, reason: str) -> bytes:
     """The end of a session, for either side; ``reason`` is empty on a normal end."""
-    message_id = uuid.uuid4()
+    high, low = message.random_uuid()
     created = _now()
     payload = payloads.build_channel_closed(
-        session_id, str(message_id), created, destination, reason
+        session_id, message.uuid_text(high, low), created, destination, reason
     )
-    return _build(message.CHANNEL_CLOSED, message_id, payload, created)
+    return message.build(message.CHANNEL_CLOSED, 0, 0, high, low, 0, payload, created)
 
 
 def pause_publication() -> bytes:
     """Asks the client to read no new input for now."""
-    return _build(message.PAUSE_PUBLICATION, uuid.uuid4(), b"", _now())
+    return _without_payload(message.PAUSE_PUBLICATION)
 
 
 def start_publication() -> bytes:
-    return _build(message.START_PUBLICATION, uuid.uuid4(), b"", _now())
+    return _without_payload(message.START_PUBLICATION)
 
 
-def _build(message_type: str, message_id: uuid.UUID, payload: bytes, created: int) -> bytes:
-    high, low = message.uuid_halves(message_id.hex)
-    return message.build(message_type, 0, 0, high, low, 0, payload, created)
+def _without_payload(message_type: str) -> bytes:
+    high, low = message.random_uuid()
+    return message.build(message_type, 0, 0, high, low, 0, b"", _now())
 
 
 def _now() -> int:

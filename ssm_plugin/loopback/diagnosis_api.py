@@ -2,10 +2,10 @@
 preferences, and whose the credentials are (STS)."""
 
 import json
-import uuid
 from typing import Any, Callable, Container, Dict, Optional
 from xml.sax.saxutils import escape
 
+from ..wire.message import random_id
 from .http import HttpResponse
 from .json_api import ApiError, Fields, field
 from .query_api import QueryApi
@@ -83,11 +83,11 @@ class StsApi(QueryApi):
             '<{0}Response xmlns="{1}"><{0}Result>{2}</{0}Result>'
             "<ResponseMetadata><RequestId>{3}</RequestId></ResponseMetadata></{0}Response>"
         )
-        return _xml(200, text.format(operation, _NAMESPACE, _elements(fields), uuid.uuid4()))
+        return _xml(200, text.format(operation, _NAMESPACE, _elements(fields), random_id()))
 
     def _error(self, error: ApiError) -> HttpResponse:
         said = _elements({"Type": "Sender", "Code": error.code, "Message": str(error)})
-        inner = "<Error>%s</Error><RequestId>%s</RequestId>" % (said, uuid.uuid4())
+        inner = "<Error>%s</Error><RequestId>%s</RequestId>" % (said, random_id())
         text = '<ErrorResponse xmlns="%s">%s</ErrorResponse>' % (_NAMESPACE, inner)
         return _xml(error.status, text)
 

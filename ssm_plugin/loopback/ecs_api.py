@@ -27,7 +27,7 @@ _ARN = "arn:aws:ecs:us-east-1:%s:" % ACCOUNT
 
 class LocalContainer(NamedTuple):
     """Without ``has_shell`` the agent finds no ``sh``. Without ``is_connected`` ExecuteCommand is
-    refused, as where the task's role lacks the permissions for ssmmessages."""
+    refused, as it is when the task's role lacks the permissions for ssmmessages."""
 
     name: str
     essential: bool = True

@@ -121,7 +121,8 @@ class Gateway:
 
 
 def _is_open_message(fields: Mapping[str, Any]) -> bool:
-    """As lenient as the real service: the version may be a number, the client's id absent."""
+    """Whether this opens a session. As lenient as the real service: the version may be a number,
+    and the client's id may be absent."""
     version = fields.get("MessageSchemaVersion")
     if version != "1.0" and (version != 1 or type(version) is not int):
         return False

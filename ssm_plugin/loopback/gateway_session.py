@@ -84,7 +84,7 @@ class GatewaySession:
 
     @property
     def state(self) -> str:
-        """As DescribeSessions names it."""
+        """The state in the words of DescribeSessions."""
         if self.is_over:
             return TERMINATED
         if self._client is not None:
@@ -93,8 +93,8 @@ class GatewaySession:
 
     @property
     def is_over(self) -> bool:
-        """From the moment on in which the service has said so: TerminateSession is answered while
-        the last word to the client is still on its way."""
+        """True as soon as the service has said so: TerminateSession is answered while the last
+        message to the client is still on its way."""
         return self._over or self._reason is not None
 
     def renew_token(self) -> str:

@@ -70,7 +70,7 @@ class _Refused(Exception):
 
 
 class _Connection:
-    """One client: requests in, answers out, until one side has enough."""
+    """One client: requests in, answers out, until either side closes."""
 
     def __init__(self, stream: Stream, handler: Handler) -> None:
         self.stream = stream

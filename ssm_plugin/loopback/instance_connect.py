@@ -7,9 +7,9 @@ plays the node's sshd asks :meth:`PushedKeys.of`.
 import re
 import threading
 import time
-import uuid
 from typing import Callable, Dict, List, Optional, Tuple
 
+from ..wire.message import random_id
 from .json_api import ApiError, Fields, JsonApi, field
 from .nodes import DEMO_TARGET, LocalNodes
 from .signatures import SignatureCheck
@@ -68,7 +68,7 @@ class InstanceConnectApi(JsonApi):
             raise ApiError("InvalidArgsException", "SSH public key is invalid")
         self._check_node(node_id)
         self.keys.push(node_id, user, key)
-        return {"RequestId": str(uuid.uuid4()), "Success": True}
+        return {"RequestId": random_id(), "Success": True}
 
     def _check_node(self, node_id: str) -> None:
         if self._nodes is None:

@@ -9,11 +9,11 @@ import hashlib
 import json
 import threading
 import time
-import uuid
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..named_tuple import NamedTuple
+from ..wire.message import random_id
 from .http import HttpResponse, Request
 from .signatures import SignatureCheck
 
@@ -162,7 +162,7 @@ def _parse(body: bytes) -> Fields:
 def _json_response(status: int, fields: Fields) -> HttpResponse:
     headers: Tuple[Tuple[str, str], ...] = (
         ("Content-Type", "application/x-amz-json-1.1"),
-        ("x-amzn-RequestId", str(uuid.uuid4())),
+        ("x-amzn-RequestId", random_id()),
         ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
     )
     return HttpResponse(status, json.dumps(fields).encode("utf-8"), headers)

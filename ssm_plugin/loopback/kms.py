@@ -32,10 +32,8 @@ class KmsApi(JsonApi):
         self._master_keys: Dict[str, bytes] = {}
 
     def decrypt(self, ciphertext: str, context: Mapping[str, str]) -> bytes:
-        """For an agent, without an API call: the data key in a base64 blob, under the context.
-
-        :class:`EncryptionError` if the blob is not ours, or was made under another context.
-        """
+        """The data key in a base64 blob, for an agent, which makes no API call.
+        :class:`EncryptionError` if the blob is not ours, or was made with another context."""
         return self._open(ciphertext, context)[1]
 
     def _generate_data_key(self, fields: Fields) -> Fields:
@@ -91,10 +89,10 @@ def _arn(key_id: str) -> str:
 
 
 def _associated(context: Mapping[str, str]) -> bytes:
-    """One spelling for equal contexts."""
+    """The context as bytes: equal contexts give equal bytes."""
     for name, value in context.items():
         if not isinstance(value, str):
-            raise ApiError("ValidationException", "EncryptionContext.%s is no string" % name)
+            raise ApiError("ValidationException", "EncryptionContext.%s is not a string" % name)
     return json.dumps(dict(context), sort_keys=True).encode("utf-8")
 
 

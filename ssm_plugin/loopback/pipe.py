@@ -84,7 +84,7 @@ class PipeEnd:
         self._outgoing = outgoing
 
     def receive(self) -> List[bytes]:
-        """All messages that have arrived; waits for one, or for the answer to a ping."""
+        """All messages that have arrived. Waits for one, or for the answer to a ping."""
         return self._incoming.take()
 
     def send(self, messages: Sequence[bytes]) -> None:

@@ -3,11 +3,11 @@
 Calls are recorded and made to fail as those of a :class:`JsonApi` are: only the spelling differs.
 """
 
-import uuid
 from typing import Any, Dict, Iterator
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from ..wire.message import random_id
 from .http import HttpResponse, Request
 from .json_api import ApiError, Fields, JsonApi
 
@@ -15,7 +15,7 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 def action_of(request: Request) -> str:
-    """The action of a Query request; empty if it is none."""
+    """The action of a Query request; empty for any other request."""
     if not request.headers.get("content-type", "").startswith(CONTENT_TYPE):
         return ""
     return form_of(request.body).get("Action", "")
@@ -26,7 +26,7 @@ def form_of(body: bytes) -> Dict[str, str]:
 
 
 class QueryApi(JsonApi):
-    """In the spelling of EC2: lists are written as elements called ``item``."""
+    """A Query API as EC2 has it: lists are written as elements called ``item``."""
 
     namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
@@ -37,13 +37,13 @@ class QueryApi(JsonApi):
         return dict(form_of(request.body))
 
     def _answer(self, operation: str, fields: Fields) -> HttpResponse:
-        inner = "".join(_written(dict(fields, requestId=str(uuid.uuid4()))))
+        inner = "".join(_written(dict(fields, requestId=random_id())))
         name = operation + "Response"
         return _xml(200, '<%s xmlns="%s">%s</%s>' % (name, self.namespace, inner, name))
 
     def _error(self, error: ApiError) -> HttpResponse:
         said = {"Code": error.code, "Message": str(error)}
-        fields: Fields = {"Errors": {"Error": said}, "RequestID": str(uuid.uuid4())}
+        fields: Fields = {"Errors": {"Error": said}, "RequestID": random_id()}
         return _xml(error.status, "<Response>%s</Response>" % "".join(_written(fields)))
 
 

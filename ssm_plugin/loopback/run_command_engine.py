@@ -91,7 +91,7 @@ class Engine:
             self._wake_up()
 
     def cancel(self, command: Command, ids: List[str]) -> None:
-        """Without ``ids`` all of it."""
+        """Cancel the command on the nodes with these ids; without ``ids``, on all."""
         with self.changed:
             for invocation in command.cancel(ids):
                 self._cancelled.add(invocation)
@@ -148,7 +148,7 @@ class Engine:
         return len(chosen)
 
     def _next(self, now: float) -> Optional[Invocation]:
-        """From each command in turn."""
+        """The next invocation that may start; commands take turns."""
         for _ in range(len(self._active)):
             self._active.rotate(-1)
             command = self._active[-1]

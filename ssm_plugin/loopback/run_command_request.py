@@ -6,7 +6,7 @@ Parameter Store's ``{{ ssm:NAME }}`` included, is refused: this service has no s
 
 import json
 import re
-from typing import Any, Callable, Dict, List, Mapping, Match, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Match, Sequence, Tuple
 
 from ..named_tuple import NamedTuple
 from .json_api import ApiError, Fields, field
@@ -207,7 +207,3 @@ def _too_long(name: str, most: int) -> ApiError:
 def invalid(name: str, value: str, why: str) -> ApiError:
     text = "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s"
     return ApiError("ValidationException", text % (value[:200], name, why))
-
-
-def first_unknown(ids: Sequence[str], known: Callable[[str], bool]) -> Optional[str]:
-    return next((one for one in ids if not known(one)), None)

@@ -13,7 +13,7 @@ import time
 from typing import Callable, Container, Dict, Mapping, Optional, Tuple
 
 from .agent_command import EACH_BYTE
-from .agent_work import kill_session, signal_group
+from .agent_work import kill_session, kill_sessions, signal_group
 from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
 
@@ -128,16 +128,7 @@ class Shell:
 def kill_left(leaders: Container[int]) -> None:
     """Kill what scripts have left running, where /proc tells. Their numbers may belong to others by
     now: what they started can be told by its environment."""
-    try:
-        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return
-    for number in numbers:
-        try:
-            if os.getsid(number) in leaders and _is_of_a_script(number):
-                os.kill(number, signal.SIGKILL)
-        except OSError:
-            pass  # it has ended, or is another user's
+    kill_sessions(leaders, _is_of_a_script)
 
 
 def _is_of_a_script(number: int) -> bool:
@@ -146,7 +137,7 @@ def _is_of_a_script(number: int) -> bool:
 
 
 def not_started(error: Exception, folder: str) -> Output:
-    """In the words of a program in Go."""
+    """The output for a script that did not start, in the words of a program in Go."""
     number = getattr(error, "errno", None)
     reason = os.strerror(number).lower() if number else str(error)
     where = "chdir %s: " % folder if os.path.isabs(folder) else "fork/exec sh: "

@@ -4,10 +4,10 @@ Plain state. Whoever reads or changes it holds the engine's lock. Times are as o
 """
 
 import time
-import uuid
 from collections import deque
 from typing import Deque, Dict, List, Sequence
 
+from ..wire.message import random_id
 from .nodes import LocalNode
 from .run_command_request import CommandRequest, share_of
 
@@ -100,7 +100,7 @@ class Command:
     ``time.monotonic``."""
 
     def __init__(self, request: CommandRequest, nodes: Sequence[LocalNode]) -> None:
-        self.command_id = str(uuid.uuid4())
+        self.command_id = random_id()
         self.request = request
         self.requested = time.time()
         seconds = request.timeout + request.execution_timeout
@@ -165,7 +165,7 @@ class Command:
 
     @property
     def details(self) -> str:
-        """Of all invocations together."""
+        """The status details of the command as a whole."""
         if not self.invocations:
             return NO_INSTANCES
         if not self.is_over:

@@ -148,7 +148,8 @@ def _object(stored: StoredObject, wanted: str) -> HttpResponse:
 def _folded(
     found: List[Tuple[str, StoredObject]], prefix: str, delimiter: str
 ) -> Iterator[Tuple[str, Optional[StoredObject]]]:
-    """With a delimiter, keys that go on beyond it are one entry without an object."""
+    """The objects that a listing shows. With a delimiter, all keys with the same next part become
+    one entry without an object."""
     last = ""
     for key, stored in found:
         name, cut, _ = key[len(prefix):].partition(delimiter) if delimiter else (key, "", "")

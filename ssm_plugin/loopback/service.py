@@ -221,8 +221,8 @@ def demo_service(
     require_challenge: bool = False,
     **service: Any
 ) -> LocalService:
-    """Not started yet. With ``kms_key_id`` every session but ports is encrypted, by a key service
-    that listens where the SSM API does. ``service`` are further arguments of
+    """A service that is not started yet. With ``kms_key_id`` every session is encrypted, except of
+    ports; the key service listens where the SSM API does. ``service`` are further arguments of
     :class:`LocalService`."""
     chosen = options or AgentOptions()
     if kms_key_id:
@@ -241,7 +241,7 @@ def demo_service(
 
 
 def private_service(keys: Credentials, **options: Any) -> LocalService:
-    """For whoever has ``keys``, and nobody else on this machine, by a browser or otherwise.
+    """A service for the owner of ``keys`` alone: not for others on this machine, nor for a browser.
     ``options`` are those of :func:`demo_service`."""
     return demo_service(
         secret_keys={keys.access_key: keys.secret_key},

@@ -48,8 +48,8 @@ class Judgement(NamedTuple):
 class SignatureCheck:
     """``secret_keys`` by access key; empty: look, but do not calculate.
 
-    With ``required`` an unsigned request is refused; a wrong signature always is. Where keys are
-    known, so is a presigned URL: the service gives none out, and has nothing to compare it with.
+    A wrong signature is always refused; with ``required`` an unsigned request is, too. Where keys
+    are known, a presigned URL is refused: the service gives none out, and cannot check it.
     """
 
     def __init__(self, secret_keys: Mapping[str, str], required: bool) -> None:

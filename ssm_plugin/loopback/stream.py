@@ -37,7 +37,7 @@ class Stream:
         return bytes(buffer[:self.recv_into(buffer, size, timeout)])
 
     def recv_into(self, buffer: memoryview, size: int, timeout: Optional[float] = None) -> int:
-        """As :meth:`recv`, into a buffer; how many bytes."""
+        """As :meth:`recv`, into a buffer. Returns how many bytes."""
         timeout = self._timeout if timeout is None else timeout
         if timeout is not None:
             _wait(self._readable, timeout)
@@ -68,7 +68,7 @@ class Stream:
     # What BufferedSocket uses, besides ``recv_into``, ``sendall`` and ``close``
 
     def settimeout(self, seconds: Optional[float]) -> None:
-        """For whoever receives and gives no time limit of its own."""
+        """The time limit for a caller that receives without naming one."""
         self._timeout = seconds
 
     def gettimeout(self) -> Optional[float]:
@@ -81,7 +81,8 @@ class Stream:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Only while no thread reads or writes: a closed descriptor does not wake anybody."""
+        """To be called when no thread reads or writes: closing a descriptor does not wake
+        anybody."""
         self._socket.close()
 
     def _shutdown(self, how: int) -> None:

@@ -22,8 +22,8 @@ _TICK = 0.002  # seconds; finer steps would cost more than they show
 
 
 class Throttle:
-    """It counts bytes of payloads. ``lost`` and ``pauses`` tell how often;
-    ``most`` is the most that has waited at once."""
+    """Counts bytes of payloads. ``lost`` and ``pauses`` tell how often; ``most`` is the most that
+    has waited at once."""
 
     def __init__(self, plan: GatewayPlan) -> None:
         rate = plan.rate

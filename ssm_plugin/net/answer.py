@@ -9,7 +9,7 @@ from typing import Callable, Dict, Optional, Tuple
 _CHUNK = 65536
 _HEAD_LIMIT = 65536  # bytes: the heads of all interim answers and the last one, or the trailers
 _STATUS = re.compile(r"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?\Z")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\Z")
 _NO_BODY = (204, 304)
@@ -18,7 +18,7 @@ Headers = Dict[str, str]
 
 
 class Malformed(ValueError):
-    """It is no HTTP; the text says what is wrong and repeats nothing of it."""
+    """The answer is not HTTP. The text says what is wrong and repeats nothing of the answer."""
 
 
 class TooLarge(ValueError):
@@ -86,7 +86,7 @@ class _Source:
 def _head(source: _Source) -> Tuple[int, Headers]:
     found = _STATUS.match(source.line().decode("latin-1"))
     if found is None:
-        raise Malformed("its first line is no status")
+        raise Malformed("its first line is not a status")
     return int(found.group(1)), _headers(source)
 
 
@@ -97,7 +97,7 @@ def _headers(source: _Source) -> Headers:
         if not line:
             return headers
         name, colon, value = line.partition(":")
-        if not colon or not _NAME.match(name):
+        if not colon or not HEADER_NAME.match(name):
             raise Malformed("a header line is malformed")
         name, value = name.lower(), value.strip(" \t")
         if name == "content-length" and headers.get(name, value) != value:
@@ -113,7 +113,7 @@ def _body(source: _Source, headers: Headers, limit: int) -> bytes:
         raise Malformed("its transfer encoding is not known")
     length = headers.get("content-length")
     if length is not None and not _LENGTH.match(length):
-        raise Malformed("its length is no number")
+        raise Malformed("its length is not a number")
     body = bytearray()
     _append(source, body, None if length is None else int(length), limit)
     return bytes(body)
@@ -125,7 +125,7 @@ def _chunked(source: _Source, limit: int) -> bytes:
         source.lines_left = _HEAD_LIMIT
         found = _CHUNK_SIZE.match(source.line())
         if found is None:
-            raise Malformed("the size of a chunk is no number")
+            raise Malformed("the size of a chunk is not a number")
         size = int(found.group(1), 16)
         if size == 0:
             _headers(source)

@@ -7,10 +7,9 @@ from typing import Mapping
 from ..errors import ConnectionLost, NetworkError
 from ..named_tuple import NamedTuple
 from .address import Address
-from .answer import EndedEarly, Malformed, TooLarge, read_answer
+from .answer import HEADER_NAME, EndedEarly, Malformed, TooLarge, read_answer
 from .timing import Deadline
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*\Z")
 
 
@@ -78,7 +77,7 @@ def _head(
     }
     fields.update(headers)
     for name, value in fields.items():
-        if not (_TOKEN.match(name) and _VALUE.match(value)):
+        if not (HEADER_NAME.match(name) and _VALUE.match(value)):
             raise NetworkError("cannot send the header %r: it holds a forbidden character" % name)
     lines = ["%s %s HTTP/1.1" % (method, target)]
     lines += ["%s: %s" % field for field in fields.items()]

@@ -76,11 +76,11 @@ def exposure_warnings(local_end: LocalEnd) -> List[str]:
         "ssm-plugin: warning: whoever can reach %s port %d of this machine can use the tunnel"
         % (address, local_end.port)
         for address in local_end.addresses
-        if not is_loopback(address)
+        if not _is_loopback(address)
     ]
 
 
-def is_loopback(address: str) -> bool:
+def _is_loopback(address: str) -> bool:
     if address in LOOPBACK:
         return True
     import ipaddress  # only who listens elsewhere needs it
@@ -180,8 +180,8 @@ def _addresses(host: str) -> Tuple[str, ...]:
         found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise LocalError(
-            "cannot listen on %s: it is no address of this machine; use 127.0.0.1, or 0.0.0.0 for "
-            "all addresses" % host
+            "cannot listen on %s: it is not an address of this machine; use 127.0.0.1, or 0.0.0.0 "
+            "for all addresses" % host
         ) from error
     addresses: List[str] = []
     for family, _, _, _, address in found:
@@ -219,8 +219,8 @@ def _remove_stale(path: str) -> None:
         raise _socket_error(path, error) from error
     if not stat.S_ISSOCK(mode):
         raise LocalError(
-            "cannot listen on unix socket %s: a file that is no socket is there; move it away, or "
-            "choose another path" % path
+            "cannot listen on unix socket %s: a file that is not a socket is there; move it away, "
+            "or choose another path" % path
         )
     try:
         if _answers(path):
@@ -272,7 +272,7 @@ def _port_number(text: str) -> int:
         return 0
     if not re.match(r"[0-9]{1,5}\Z", text) or int(text) > 65535:
         raise SessionPropertyError(
-            "localPortNumber %r is no port: it must be a number from 0 to 65535" % text[:50]
+            "localPortNumber %r is not a port: it must be a number from 0 to 65535" % text[:50]
         )
     return int(text)
 

@@ -34,7 +34,7 @@ def client_context(ca_bundle: Optional[str]) -> ssl.SSLContext:
 
 
 def _version(path: Optional[str]) -> _Version:
-    """None if it cannot be told."""
+    """What changes if the file does; None if it cannot be told."""
     try:
         status = os.stat(path) if path else None
     except OSError:

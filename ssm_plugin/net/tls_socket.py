@@ -47,7 +47,7 @@ class TlsSocket:
         self._sending = Lock()  # keeps records in order; taken before the other, never after it
 
     def peer_certificate(self) -> Any:
-        """Of the other side, as ``ssl`` tells it, once the handshake is done."""
+        """The peer's certificate as ``ssl`` gives it, once the handshake is done."""
         return self._tls.getpeercert()
 
     def __enter__(self) -> "TlsSocket":

@@ -1,7 +1,7 @@
 """Names and ids of nodes, kept for five minutes, so that a shell can complete them without asking.
 
-One private file in the user's cache folder, of whom was asked last. It is a help, and never more:
-whatever is wrong with it, there is none. What it says is only ever shown, or typed by the user.
+One private file in the user's cache folder: the nodes of the account that was asked last. It is
+only a help: a file with anything wrong counts as absent. Its content is only shown, or completed.
 """
 
 import json

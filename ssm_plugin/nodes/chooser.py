@@ -49,12 +49,14 @@ def choose(target: Target, nodes: List[Node], what: str = "nodes") -> Node:
             return chosen[0]
         left = chosen
         if not left:
-            _say(shown("%r is no number of these and in no name" % answer[:50]) + "\n")
+            said = "%r is neither one of these numbers nor part of a name"
+            _say(shown(said % answer[:50]) + "\n")
             left = nodes
 
 
 def one_container(service: ServiceClient, target: Target, ask: bool = False) -> ContainerTarget:
-    """Without ``ask`` nobody is asked, and nothing is written: there may be a program around us.
+    """The container that the target means. Without ``ask`` nobody is asked and nothing is written:
+    we may be part of another program.
 
     :raises UsageError: if there is none, or none was chosen"""
     found = find_containers(service, target)
@@ -106,7 +108,8 @@ def picked(nodes: Sequence[Node], left: Sequence[Node], answer: str) -> Sequence
 
 
 def _ask(question: str) -> bytes:
-    """Empty at the end of the input. What is said next begins on a line of its own."""
+    """The answer to a question; empty at the end of the input. Whatever is printed next begins on a
+    new line."""
     line = b""
     try:
         _say(shown(question))

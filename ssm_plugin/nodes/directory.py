@@ -72,7 +72,7 @@ class NodeDirectory:
         return found
 
     def named(self, nodes: Sequence[Node]) -> List[Node]:
-        """With the names that EC2 knows, for those that have none yet."""
+        """The nodes, with EC2's names for those that have none yet."""
         ids = [node.node_id for node in nodes if node.node_id.startswith("i-") and not node.name]
         names: Dict[str, str] = {}
         try:
@@ -84,7 +84,7 @@ class NodeDirectory:
         return [node._replace(name=names.get(node.node_id, "") or node.name) for node in nodes]
 
     def names(self) -> List[str]:
-        """All that nodes are called; what may not be asked is left out."""
+        """The names of all nodes, without those that we are not allowed to look up."""
         found: List[str] = []
         for ask in (lambda: ec2.all_names(self._service), self._names_at_ssm):
             try:
@@ -138,7 +138,8 @@ class NodeDirectory:
             raise
 
     def _note_if_denied(self, action: str, error: ServiceError) -> None:
-        """Raises any other error, and where nothing is left to be asked."""
+        """Note that this lookup is denied. Any other error is raised, and this one too if nothing
+        else can be looked up."""
         if not is_denied(error):
             raise error
         self._denied[action] = error

@@ -40,7 +40,8 @@ def with_tag(service: ServiceClient, key: str, value: str) -> Iterator[Instance]
 
 
 def with_address(service: ServiceClient, address: str) -> List[Instance]:
-    """By its own address, then by its public one, then by any that it has besides."""
+    """The instances with this private address; if none has it, with this public one; then with any
+    other of theirs."""
     names = [
         "private-ip-address", "ip-address", "network-interface.addresses.private-ip-address"
     ]

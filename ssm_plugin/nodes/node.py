@@ -31,8 +31,8 @@ class Node(NamedTuple):
 
 
 def from_information(fields: Mapping[str, Any]) -> Optional[Node]:
-    """Of an entry of SSM's InstanceInformationList; None if it is none. The name is that of a
-    hybrid activation: EC2's nodes have theirs at EC2."""
+    """The node of an entry of SSM's InstanceInformationList; None if the entry is damaged. The name
+    is that of a hybrid activation: EC2's nodes have theirs at EC2."""
 
     def text(key: str) -> str:
         value = fields.get(key)

@@ -99,7 +99,8 @@ def width_of(text: str) -> int:
 
 
 def _written(text: str) -> str:
-    """As it comes out: where the locale cannot write a letter, an escape takes more room."""
+    """The text as it is printed: a letter that the locale cannot write becomes an escape, which is
+    longer."""
     return os.fsdecode(encoded(shown(text)))
 
 

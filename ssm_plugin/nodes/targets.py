@@ -18,18 +18,17 @@ if TYPE_CHECKING:
 LISTED = 8
 
 class Found(NamedTuple):
-    """``target`` is what the service knows, ``name`` what the user knows it by; no other one of
-    those that were found with it has the same."""
+    """``target`` is what the service knows, ``name`` what the user knows it by. No two that are
+    found together have the same name."""
 
     target: str
     name: str
 
 
 def check_target(word: str, settings: Settings) -> Target:
-    """Without looking anything up.
+    """Parse a target, without looking anything up.
 
-    :raises UsageError: for what can be no target
-    """
+    :raises UsageError: for what can be no target"""
     target = parse_target(word, settings.targets)
     if target.kind == CONTAINER:
         from .containers import address_of  # most targets are nodes
@@ -74,12 +73,11 @@ def find_all(
     ask: bool = False,
     all_tasks: bool = False,
 ) -> List[Found]:
-    """All the nodes that the words mean, each once, in the order of the words, then by name. Of
-    the containers that a word means it is one, as by :func:`find_one`; with ``all_tasks`` one of
-    each task.
+    """All nodes that the words mean, each once, in the order of the words, then by name. If a word
+    means several containers, one is chosen as by :func:`find_one`; with ``all_tasks`` one of each
+    task.
 
-    :raises UsageError: if a word means none
-    """
+    :raises UsageError: if a word means none"""
     found: List[Found] = []
     for word in words:
         target = check_target(word, settings)
@@ -101,7 +99,8 @@ def find_all(
 
 
 def distinct(found: Sequence[Found]) -> List[Found]:
-    """Each node once; where two have the same name, or one has none, it is the id."""
+    """Each node once. A node without a name, or with the name of another one, is called by its
+    id."""
     once: Dict[str, Found] = {}
     for one in found:
         once.setdefault(one.target, one)
@@ -126,10 +125,9 @@ def _directory(service: Optional[ServiceClient]) -> "NodeDirectory":
 def nodes_of(
     directory: "NodeDirectory", target: Target, settings: Settings, names: bool = True
 ) -> "List[Node]":
-    """All that a target means, sorted by name.
+    """All nodes that a target means, sorted by name.
 
-    :raises UsageError: if there is none, naming those with names like it
-    """
+    :raises UsageError: if there is none; its text suggests similar names"""
     try:
         found = directory.of(target, names)
     except ServiceError as error:

@@ -17,11 +17,10 @@ _Event = Union[Signalled, WorkerFailed]
 
 
 def run_client(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Until it ends; its exit status, or 128 and the number of the signal that ended it. Signals
-    that would end us are passed on, so that it can put the terminal in order.
+    """Run the program until it ends. Returns its exit status, or 128 and the number of the signal
+    that ended it. Signals that would end us are passed on, so that it can restore the terminal.
 
-    :raises LocalError: if it cannot be started
-    """
+    :raises LocalError: if it cannot be started"""
     prepare_for_ends_of_threads()
     events: "queue.Queue[_Event]" = queue.Queue()
     with SignalWatch(events.put, ENDING_SIGNALS + (signal.SIGCHLD,)) as watch:
@@ -45,17 +44,18 @@ def _wait(process: "subprocess.Popen[bytes]", events: "queue.Queue[_Event]") -> 
             process.wait()
             raise event.as_error()
         if event.signum != signal.SIGCHLD:
-            # Nobody else waits for it: until it is waited for, its number is its own.
+            # Only we wait for it: until we have, its number cannot belong to another process.
             os.kill(process.pid, event.signum)
             passed_on = event.signum
         status = _status_of(process)
         if status is not None:
-            # Of the signals that it takes, it says no more than that it failed.
+            # After a signal that ssh handles itself, its status only says that it failed.
             return -passed_on if passed_on and status == _FAILED else status
 
 
 def _status_of(process: "subprocess.Popen[bytes]") -> Optional[int]:
-    """None while it runs. When it stops itself (``~^Z``), so do we, for the shell watches us."""
+    """The exit status; None while it runs. When it stops itself (``~^Z``), so do we: the shell
+    watches us, not it."""
     pid, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
     if not pid:
         return None

@@ -40,11 +40,11 @@ def public_key_of(text: str) -> Optional[str]:
 
 
 def choose_key(file: Optional[str], environ: Mapping[str, str]) -> str:
-    """The one of ``file``; else the agent's first one; else that of ``~/.ssh``; else one that is
-    made now and handed to the agent.
+    """The public key to push: that of ``file``; else the agent's first one; else that of
+    ``~/.ssh``; else a new one, which is handed to the agent.
 
     :raises UsageError: if ``file`` holds none
-    :raises LocalError: if it cannot be read; if there is none, and nobody to keep one
+    :raises LocalError: if it cannot be read; if there is none, and no agent to keep a new one
     """
     if file:
         return _of_file(file)
@@ -120,7 +120,7 @@ def key_for_one_run(environ: Mapping[str, str]) -> Iterator[str]:
         words = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]
         status, _ = ask(environ, "ssh-keygen", *words)
         if status:
-            raise LocalError("ssh-keygen makes no key in %s: status %d" % (folder, status))
+            raise LocalError("ssh-keygen made no key in %s: status %d" % (folder, status))
         yield path
 
 

@@ -25,7 +25,8 @@ class BuiltInRunner(IRunner):
 
 
 class BuiltInPlugin(ISessionPlugin):
-    """
+    """Serves its session types with one class of runner.
+
     Attributes:
         session_types: what the plugin serves
         runner: what its sessions do, whichever of these types they are of

@@ -129,8 +129,8 @@ class CommandRunner(BuiltInRunner):
 
     def missing(self, reason: str) -> str:
         """Without the exit code nobody knows whether the last output was lost. A document that
-        separates the outputs sends it last. The parameter says whether this one does. Where the
-        document decides by itself, it counts as the plain form, which sends no code."""
+        separates the outputs sends the code last, and a parameter says whether this one does. A
+        document that decides by itself counts as the plain form, which sends no code."""
         if self.ended_by is not None:
             return ""
         gap = super().missing(reason)

@@ -27,7 +27,7 @@ class InputEnded(RunnerEvent):
 
 
 class HelpWanted(RunnerEvent):
-    """Somebody has typed ``~?``."""
+    """The user has typed ``~?``."""
 
 
 class InputPump:

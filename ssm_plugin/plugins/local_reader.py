@@ -43,7 +43,7 @@ LINGER = 5.0
 _FIRST_CHECK = 0.01  # a closing peer lets go of its socket a moment after we see the end
 _LONGEST_CHECK = 1.0
 _ACCEPT_PAUSE = 1.0
-_SHORTAGE_INTERVAL = 60.0  # it is told again after so many
+_SHORTAGE_INTERVAL = 60.0  # until a shortage is reported again
 
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -75,7 +75,8 @@ class Uplink:
         raise NotImplementedError
 
     def send(self, connection: Connection, data: bytes) -> None:
-        """Blocks while the window is full; SessionLost if the session ends first."""
+        """Send this to the node. Blocks while the window is full; SessionLost if the session ends
+        first."""
         raise NotImplementedError
 
     def closed(self, connection: Connection) -> None:
@@ -261,7 +262,8 @@ class LocalReader:
         connection.input_ended_at = self._clock()
 
     def _attend(self, connection: Connection) -> None:
-        """It is new, or the writer is done with it, or its peer takes no more."""
+        """Look after a connection that is new, that the writer is done with, or whose peer takes no
+        more."""
         if connection.closed or connection.sock is None:
             return
         if connection not in self._connections:
@@ -348,7 +350,7 @@ class LocalReader:
                     self._consider(connection)
 
     def _finish(self) -> None:
-        """Nobody writes any more, or will before the sockets are closed."""
+        """Close all that is left. Nobody writes to the sockets any more."""
         self._selector.close()
         self._peers.close()
         for left in self._inbox.close():

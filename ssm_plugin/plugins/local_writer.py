@@ -70,8 +70,8 @@ class LocalWriter:
             self._schedule(connection)
 
     def cut(self, connection: Connection) -> None:
-        """Write what was put, and tell no end after it: there is one only if it was told before.
-        Whoever gets it from ``done`` resets it."""
+        """Write what was put, and do not tell the peer that this is the end, unless that was told
+        before. Whoever gets the connection from ``done`` resets it."""
         with self._lock:
             if not connection.output_ended:
                 connection.cut = connection.output_ended = True

@@ -1,4 +1,4 @@
-"""What a mux session sends though nothing is to be sent, so that nobody takes it for dead."""
+"""What an idle mux session sends, so that nobody takes it for dead."""
 
 from ..session.session import Session
 from .mux_streams import MuxStreams

@@ -28,7 +28,7 @@ _Frames = List[bytes]
 
 
 class Received(NamedTuple):
-    """For whom what came is. ``opened`` and ``ended`` are new and former connections."""
+    """What came, by connection. ``opened`` and ``ended`` are new and former connections."""
 
     opened: List[Connection]
     data: List[Tuple[Connection, bytes]]
@@ -54,10 +54,6 @@ class MuxStreams(Uplink):
     @property
     def piece(self) -> int:
         return self._channel.portion // MAXIMUM_PAYLOAD * _FRAME
-
-    @property
-    def count(self) -> int:
-        return len(self._connections)
 
     def connections(self) -> List[Connection]:
         with self._lock:

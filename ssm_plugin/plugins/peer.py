@@ -25,15 +25,15 @@ _ANSWER_LIMIT = 1.0  # seconds; the kernel answers at once
 
 
 class PeerLookup:
-    """For one thread. Its way to the kernel is opened once: when descriptors run out, connections
-    must end more than ever."""
+    """For one thread. Its socket to the kernel is opened once: when descriptors run out, it is
+    needed most, to end connections."""
 
     def __init__(self) -> None:
         self._netlink = _open_netlink()
 
     def is_gone(self, sock: socket.socket) -> Optional[bool]:
-        """None where it cannot be told: another system, a peer on another machine or in a
-        container."""
+        """Whether the peer's socket is closed. None where that cannot be told: another system, a
+        peer on another machine or in a container."""
         if not sys.platform.startswith("linux"):
             return None
         try:
@@ -82,7 +82,7 @@ def _open_netlink() -> Optional[socket.socket]:
 
 
 def _query(sock: socket.socket) -> bytes:
-    """For the socket whose own address is our peer's."""
+    """The request for the socket at the other end of ``sock``."""
     family = sock.family
     own, peer = sock.getsockname(), sock.getpeername()
     addresses = b"".join(
@@ -94,7 +94,7 @@ def _query(sock: socket.socket) -> bytes:
 
 
 def _inode(answer: bytes) -> Optional[int]:
-    """None if the kernel knows no such socket."""
+    """The inode in the answer; None if the kernel knows no such socket."""
     if len(answer) < _INODE_OFFSET + 4 or _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
         return None
     inode: int = _INODE.unpack_from(answer, _INODE_OFFSET)[0]

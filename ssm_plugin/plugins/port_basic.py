@@ -26,10 +26,10 @@ _DISCONNECT_LIMIT = 5.0
 
 
 class _OneConnection(Uplink):
-    """``current`` takes the node's data; before it is accepted, too: the node has been connected
-    for some time then, and its side may have spoken first. None while the node still may send for
-    a connection that has ended. ``limit`` (s) is for the acknowledgement of its
-    end."""
+    """``current`` takes the node's data. It exists before a local client connects: the node has
+    connected to its port already, and that side may speak first. It is None while the node may
+    still send data of a connection that has ended. ``limit`` (s) is for the acknowledgement of
+    DisconnectToPort."""
 
     def __init__(
         self, channel: DataChannel, writer: LocalWriter, limit: float = _DISCONNECT_LIMIT

@@ -161,7 +161,7 @@ class ListeningRunner(PortRunner):
             )
 
     def stop(self) -> None:
-        """Whoever leaves has no interest in the rest; else local peers get what has arrived."""
+        """End at once if the user leaves; else local clients first get what has arrived."""
         if self._writer:
             self._writer.stop(0.0 if self._leaving else FLUSH_LIMIT)
         if self._reader:

@@ -64,12 +64,12 @@ class LoggingCheck:
 
 
 def logging_in(name: str, content: str) -> str:
-    """The same, of one document by its content."""
+    """As :meth:`LoggingCheck.reason`, for one document with this content."""
     try:
         inputs: Any = json.loads(content).get("inputs") or {}
         where = next((inputs[key] for key in _LOGS if inputs.get(key)), None)
     except (ValueError, AttributeError, TypeError):
-        return "whether sessions are logged cannot be told: the document %s is no JSON" % name
+        return "whether sessions are logged cannot be told: the document %s is not JSON" % name
     return "" if where is None else "the document %s logs sessions, their output included" % name
 
 

@@ -1,18 +1,15 @@
 """Starts the way up while the relay is still on its way: the port is known before it listens."""
 
 import queue
+from functools import partial
 from typing import Callable, Optional, Union
 
 from ..aws.client import CALL_TIMEOUT, ServiceClient, StartedSession
 from ..errors import SsmPluginError
-from ..session.starting import SessionRequest
-from ..session.termination import Termination
+from ..session.starting import ABANDON_LIMIT, SessionRequest, call_start
+from ..session.termination import terminate_unwanted
 from ..session.waiting import start_in_turn
 from ..transport.worker import Worker, WorkerFailed
-
-# Seconds for a start that is not wanted any more, and for the end of what it made.
-_ABANDON_LIMIT = 3.0
-_TERMINATE_LIMIT = 1.0
 
 
 class EarlyStart:
@@ -51,23 +48,15 @@ class EarlyStart:
             return
         self._has_begun = False
         try:
-            answer = self._answers.get(timeout=_ABANDON_LIMIT)
+            answer = self._answers.get(timeout=ABANDON_LIMIT)
         except queue.Empty:
             return
         if isinstance(answer, StartedSession):
-            terminating = Termination(self._service, answer.session_id)
-            terminating.begin()
-            terminating.finish(_TERMINATE_LIMIT)
+            terminate_unwanted(self._service, answer.session_id)
 
     def _run(self) -> None:
-        request, service = self._request, self._service
-
-        def start() -> StartedSession:
-            return service.start_session(
-                request.target, request.document_name, request.parameters, request.reason
-            )
-
+        start = partial(call_start, self._service, self._request)
         try:
-            self._answers.put(start_in_turn(service, start, patience=CALL_TIMEOUT))
+            self._answers.put(start_in_turn(self._service, start, patience=CALL_TIMEOUT))
         except SsmPluginError as error:
             self._answers.put(error)

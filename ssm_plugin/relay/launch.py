@@ -45,6 +45,6 @@ def arguments(
 
 
 def compact(source: str) -> str:
-    """Without what is only for readers."""
+    """The source without comments and empty lines."""
     lines = (line for line in source.splitlines() if not re.match(r"\s*(#|\Z)", line))
     return "\n".join(lines)

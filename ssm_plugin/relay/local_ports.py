@@ -133,7 +133,7 @@ class RelayMuxRunner(ListeningRunner):
         self._keep_alive.go_on()
 
     def retired(self) -> None:
-        """It ends now, as the relay is no faster."""
+        """The runner ends now, because the relay is no faster."""
 
     def stop(self) -> None:
         self._relay.unwatch(self._relay_changed)
@@ -141,7 +141,7 @@ class RelayMuxRunner(ListeningRunner):
         super().stop()
 
     def _control_told(self, kind: bytes) -> None:
-        """In the thread of the relay's session."""
+        """Called in the thread of the relay's session."""
         if kind == messages.OPENED:
             self.session.tell(UpOpened())
 

@@ -99,7 +99,7 @@ class DownDecoder:
                 messages.append(message)
 
     def _parse(self, line: bytes) -> Optional[Message]:
-        """None for what is not from the relay."""
+        """The message in a line; None for a line that is not from the relay."""
         parts = _LINE.match(line)
         if parts is None:
             return None
@@ -139,11 +139,10 @@ def data_frames(data: Buffer, size: int) -> bytes:
 
 
 class Credit:
-    """Of what we send: ``left`` bytes may go.
+    """``left`` is how many bytes we may still send.
 
-    One thread spends while another grants. A sum that both change could lose a change; so each has
-    one of its own.
-    """
+    One thread spends while another grants. If both changed one sum, a change could be lost; so each
+    has its own."""
 
     def __init__(self) -> None:
         self._spent = 0
@@ -161,7 +160,7 @@ class Credit:
 
 
 class Taken:
-    """Of what we receive: counts what has left for good, until there is enough to tell."""
+    """Counts received bytes that were passed on, until there are enough to tell."""
 
     def __init__(self) -> None:
         self._untold = 0

@@ -29,7 +29,7 @@ HINT = (
 
 
 class PaceHint:
-    """Of a plain download. ``now`` is in seconds, of any one clock."""
+    """Watches a plain download. ``now`` is in seconds, of any one clock."""
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -51,7 +51,7 @@ class PaceHint:
 
 
 class RelayPace:
-    """Of a relay. ``now`` is in seconds, of any one clock."""
+    """Watches a relay. ``now`` is in seconds, of any one clock."""
 
     def __init__(self, period: float = PERIOD) -> None:
         self._period = period
@@ -62,7 +62,8 @@ class RelayPace:
         self._came += size
 
     def waits(self, now: float) -> bool:
-        """More waits at the node. Whether it is certain now that this way is no faster."""
+        """More data waits at the node. Returns whether it is certain now that the relay is no
+        faster."""
         if now - self._last > _RELAY_PAUSE:
             self._since, self._came = now, 0
         self._last = now

@@ -26,11 +26,12 @@ class RelayReader(LocalReader):
         self._has_retired = False
 
     def look_again(self) -> None:
-        """There may be a secret. From any thread."""
+        """Look again whether there is a secret. From any thread."""
         self._inbox.put(None)
 
     def retire(self, retired: Callable[[], object]) -> None:
-        """Once no connection is open, accept none any more, and call this. From any thread."""
+        """As soon as no connection is open, accept none any more, and call ``retired``. From any
+        thread."""
         self._retired = retired
         self._inbox.put(None)
 

@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import time
+from functools import partial
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import logs
@@ -16,7 +17,7 @@ from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
-from ..session.starting import SessionRequest, ending_status, make_session
+from ..session.starting import SessionRequest, call_start, ending_status, make_session
 from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..session.waiting import start_in_turn
@@ -52,13 +53,12 @@ class RelaySettled(RunnerEvent):
 
 
 class Relay:
-    """``may_log``: whether it may run although its output may be logged; why is in ``warning``.
-    ``connecting`` is called, in a thread of the relay's, once nothing speaks against it any more
-    but that it may not start; it listens at ``wanted_port`` then, if that is free. ``has_served``
-    is set by whoever has reached it.
+    """``may_log``: whether it may run although its output may be logged; ``warning`` says why it
+    may be. ``connecting`` is called in a thread of the relay's, before its session connects: the
+    relay may still fail to start, and will listen at ``wanted_port`` if that is free.
+    ``has_served`` is set by whoever has reached it.
 
-    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
-    """
+    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time."""
 
     def __init__(
         self,
@@ -103,8 +103,8 @@ class Relay:
         self._worker.start()
 
     def wait(self, events: "queue.Queue[SessionEvent]") -> None:
-        """Until it works. Takes events meanwhile: SessionInterrupted if one of them ends the
-        waiting; else raises why the relay does not work."""
+        """Wait until the relay works; raises why it does not. Takes events meanwhile:
+        SessionInterrupted if one of them ends the waiting."""
         with self._changed:
             self._told_when_settled.append(events.put)
             if self._settled:
@@ -132,7 +132,7 @@ class Relay:
             session.end(0)
 
     def join(self, seconds: float = CLOSE_LIMIT) -> bool:
-        """After :meth:`close`: until it has ended."""
+        """After :meth:`close`: wait for its end."""
         return self._worker.join(seconds)
 
     @property
@@ -144,10 +144,6 @@ class Relay:
     def failure(self) -> Optional[SsmPluginError]:
         """Why it does not work, or not any more."""
         return self._failure
-
-    @property
-    def is_closing(self) -> bool:
-        return self._closing
 
     @property
     def session_id(self) -> str:
@@ -174,7 +170,7 @@ class Relay:
             return self._secrets.popitem() if self._secrets else None
 
     def give_back(self, number: int, secret: bytes) -> None:
-        """It was not used."""
+        """Return a secret that was not used."""
         with self._changed:
             self._secrets[number] = secret
 
@@ -187,7 +183,7 @@ class Relay:
             self._sinks.pop(number, None)
 
     def failed(self, event: WorkerFailed) -> None:
-        """A thread of its own, or of one who starts with it, broke."""
+        """A thread of the relay broke, or one of its early start."""
         self._settle(event.as_error())
 
     # Its own thread
@@ -211,13 +207,8 @@ class Relay:
         logging.begin()
         parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
         request = self._request._replace(parameters=parameters)
-        started = start_in_turn(
-            service,
-            lambda: service.start_session(
-                request.target, request.document_name, request.parameters, request.reason
-            ),
-            patience=CALL_TIMEOUT,
-        )
+        start = partial(call_start, service, request)
+        started = start_in_turn(service, start, patience=CALL_TIMEOUT)
         session = make_session(request, started, self._environment, None, self._make_runner)
         with self._changed:
             self._session = session

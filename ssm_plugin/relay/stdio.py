@@ -103,8 +103,8 @@ class RelayStdioRunner(StdioRunner):
         return False
 
     def _came(self, kind: bytes, data: bytes) -> None:
-        """In the thread of the relay's session, which has nothing else to do: a key does not wait
-        for one thread more."""
+        """Called in the thread of the relay's session, which has nothing else to do. So a key press
+        need not wake another thread."""
         if kind == messages.OUTPUT:
             self._write(data)
         elif kind == messages.ROOM:
@@ -145,7 +145,7 @@ class RelayStdioRunner(StdioRunner):
         super().start()
 
     def send_input(self, data: Optional[bytes]) -> None:
-        """In the thread that reads input; None is its end."""
+        """Called in the thread that reads input; None is its end."""
         if data is None:
             self.session.channel.send_input_data(messages.frame(messages.FIN))
             return

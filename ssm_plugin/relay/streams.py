@@ -100,7 +100,7 @@ class RelayStreams(MuxStreams):
         super().send(connection, messages.data_frames(data, _FRAME))
 
     def finish(self, connection: Connection) -> None:
-        """No more goes up; what comes down still does."""
+        """Nothing more goes up; data still comes down."""
         super().send(connection, messages.frame(messages.FIN))
 
     def break_off(self, connection: Connection) -> None:

@@ -34,7 +34,10 @@ def parse_ids(text: str) -> List[str]:
 
 
 def find_commands(ids: Sequence[str], calls: PatientCalls, settings: Settings) -> Attached:
-    """:raises UsageError: if the service knows none of that id; ServiceError and others as of it"""
+    """Look up the commands with these ids.
+
+    :raises UsageError: if the service does not know one of them
+    :raises ServiceError: and others, as the service client does"""
     wholes: List[Mapping[str, Any]] = []
     commands: List[SentCommand] = []
     taken: Dict[str, str] = {}

@@ -39,9 +39,8 @@ Errand = Callable[[], object]
 
 
 class WorkerPool:
-    """At most ``count`` threads, which are started when there is something to do. What an errand
-    raises ends its thread and is told to ``failed``: errands keep what may go wrong to themselves.
-    """
+    """At most ``count`` threads, which are started when there is something to do. An errand must
+    handle its own errors: what it raises ends its thread, and ``failed`` gets it."""
 
     def __init__(self, name: str, count: int, failed: Callable[[WorkerFailed], object]) -> None:
         self._name = name
@@ -53,7 +52,7 @@ class WorkerPool:
         self._closed = False
 
     def submit(self, errand: Errand) -> None:
-        """From one thread."""
+        """Run this in one of the threads. To be called from one thread only."""
         self._errands.put(errand)
         self._given += 1
         if len(self._workers) < min(self._count, self._given):
@@ -62,7 +61,7 @@ class WorkerPool:
             worker.start()
 
     def close(self) -> None:
-        """No more errands: those that are waiting are dropped. Waits for nobody."""
+        """Take no more errands, and drop those that wait. Returns at once."""
         self._closed = True
         for _ in self._workers:
             self._errands.put(None)
@@ -89,7 +88,7 @@ class Errands:
     ) -> None:
         self._request_of = request_of
         self._tell = put
-        # Of their own: a wait of one must not end with, or hold up, another.
+        # One for each kind: the waits of one must not end with, or hold up, another's.
         self._send_calls, self._look_calls, self._fetch_calls, self._cancel_calls = (
             make_calls() for _ in range(4)
         )
@@ -115,7 +114,8 @@ class Errands:
         self._send_calls.stop()
 
     def look(self, commands: Sequence[Tuple[str, bool]]) -> None:
-        """At each of these, with a second word on whether the whole command is asked for, too."""
+        """Ask for the state of each command; the flag says whether to ask for the command as a
+        whole, too."""
 
         def errand() -> None:
             began = time.monotonic()

@@ -26,20 +26,20 @@ class Looked(NamedTuple):
 
 
 class NotLooked(NamedTuple):
-    """It cannot be followed any more."""
+    """The command cannot be followed any more."""
 
     command_id: str
     error: SsmPluginError
 
 
 class RoundOver(NamedTuple):
-    """All commands were looked at, which took so many seconds."""
+    """One look at all commands is over; it took so many seconds."""
 
     seconds: float
 
 
 class OutputCame(NamedTuple):
-    """All of it was written, or ``error`` says why not. ``details`` are those of the list."""
+    """A node's output was written, or ``error`` says why not. ``details`` are those of the list."""
 
     command_id: str
     node_id: str
@@ -58,7 +58,7 @@ Told = Union[Sent, NotSent, Looked, NotLooked, RoundOver, OutputCame, NotCancell
 
 
 class CallEvent(EngineEvent):
-    """One of these, in the queue where signals come in, too."""
+    """One of the above, for the queue that signals come into, too."""
 
     def __init__(self, told: Told) -> None:
         self.told = told

@@ -42,7 +42,7 @@ class Rounds:
 
     @property
     def due_at(self) -> Optional[float]:
-        """None while one is going on."""
+        """When the next round is due; None while one is going on."""
         return None if self._is_on else self._at
 
     def begin(self, now: float) -> bool:
@@ -61,7 +61,7 @@ class Rounds:
         self._changed = False
 
     def sent(self, now: float) -> None:
-        """There is one command more."""
+        """A further command was sent."""
         if not self._is_on:
             self._at = now + self._interval.first
 
@@ -119,7 +119,8 @@ class SentCommand:
 
     @property
     def asks_for_whole(self) -> bool:
-        """All that was listed is over: only the whole command can tell whether more will come."""
+        """Whether to ask for the command as a whole: all listed nodes are over, so nothing else
+        tells whether more will come."""
         return bool(self.unseen) and self.open == self.unseen
 
     def take(self, seen: Iterable[Seen], now: float) -> Tuple[List[Seen], bool]:

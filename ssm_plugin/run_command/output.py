@@ -25,7 +25,7 @@ GET = "ssm:GetCommandInvocation"
 _SUFFIX = b"--output truncated--"
 STDOUT_LIMIT, STDERR_LIMIT = 24000, 8000
 
-# So many times, with pauses (s), a list may know more than the invocation itself, and an object may
+# So many more looks, with pauses (s): the invocation may be older than the list, and an object may
 # not be there yet.
 _LOOKS = 8
 _PAUSE = 0.5
@@ -126,7 +126,8 @@ class OutputFetcher:
         return answer
 
     def _key(self, url: object) -> str:
-        """Of the object that a URL names. Only its path counts: where S3 is, we know ourselves."""
+        """The key of the object that a URL names. Only the URL's path is used: we know ourselves
+        where S3 is."""
         if self._bucket is None or not isinstance(url, str):
             return ""
         _, slash, key = url.partition("/%s/" % self._bucket.name)
@@ -194,7 +195,7 @@ def copy_object(
 
 
 def _told(answer: Mapping[str, Any]) -> Fetched:
-    """All but the output."""
+    """The result, without the output."""
     details = normal(answer.get("StatusDetails"))
     code = answer.get("ResponseCode")
     times = [_moment(answer.get("Execution%sDateTime" % which)) for which in ("Start", "End")]
@@ -211,7 +212,7 @@ def _kept(content: object, limit: int) -> Tuple[bytes, bool]:
 
 
 def _moment(text: object) -> float:
-    """Seconds since the epoch of a time in ISO 8601, UTC; 0 if it is none."""
+    """Seconds since the epoch of a time in ISO 8601, UTC; 0 for any other text."""
     pattern = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(?:Z|\+00:?00)?\Z"
     found = re.match(pattern, text) if isinstance(text, str) else None
     if found is None:

@@ -14,10 +14,10 @@ PATIENCE = 900.0
 
 
 class PatientCalls:
-    """For many threads. A throttled call holds up all others of them, too: they would be next.
+    """For many threads. When a call is throttled, all others wait, too: they would be throttled
+    next.
 
-    ``stop`` ends the waiting: a call then fails with what it last saw.
-    """
+    ``stop`` ends the waiting: a call then fails with its latest error."""
 
     def __init__(self, service: ServiceClient, patience: float = PATIENCE) -> None:
         self.service = service
@@ -31,8 +31,8 @@ class PatientCalls:
     def call(
         self, action: str, request: Mapping[str, Any], subject: str = "", repeatable: bool = True
     ) -> Dict[str, Any]:
-        """As of the service. Not ``repeatable`` is what must not be done twice: it is made again
-        only after an answer that says that nothing was done."""
+        """As :meth:`ServiceClient.call`. A call that is not ``repeatable`` is made again only if
+        the answer says that nothing was done."""
         return self.perform(
             lambda: self.service.call(action, request, subject, repeatable), repeatable
         )

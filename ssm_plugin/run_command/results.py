@@ -70,5 +70,5 @@ class Results:
         return [node for at, node in enumerate(self._nodes) if at not in self._results]
 
     def all(self) -> List[CommandResult]:
-        """In the order of the nodes. Each has one."""
+        """The results, in the order of the nodes. Each node has one."""
         return [self._results[at] for at in range(len(self._nodes))]

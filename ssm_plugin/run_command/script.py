@@ -16,7 +16,7 @@ from ..jobs.remote_line import check_words, quote
 # itself has some of these.
 MAXIMUM = 63 * 1024
 
-# The status in place of those that the agent takes for its own.
+# The status in place of those that have a meaning of their own for the agent.
 _STAND_IN = 255
 
 _SCRIPT = """\
@@ -26,7 +26,7 @@ s=$?
 case $s in 137|194) echo "ssm-plugin: exit status $s" >&4; s=%d;; esac
 exit "$s"
 """
-# The last line if the nodes are named by their ids: who attaches names them so, too.
+# The last line if the nodes are named by their ids: ``exec --attach`` then names them so, too.
 _BY_ID = "# nodes by id\n"
 
 # What the agent adds to the standard error of what failed.
@@ -69,13 +69,14 @@ def script_of(argv: Sequence[str], named_by_id: bool = False) -> str:
 
 
 def is_by_id(commands: object) -> bool:
-    """Of the parameter of a command that was sent: whether its nodes were named by their ids."""
+    """Whether a command that was sent named its nodes by their ids. ``commands`` is its
+    parameter."""
     lines: List[object] = commands if isinstance(commands, list) else []
     return bool(lines) and str(lines[-1]).endswith("\n" + _BY_ID)
 
 
 def own_part(tail: bytes, code: int) -> Tuple[bytes, int, str]:
-    """Of the end of the standard error of what failed: what the command wrote, its exit status,
+    """Splits the end of a failed command's standard error: what the command wrote, its exit status,
     and why there is none. ``code`` is what the agent told."""
     found = _COMPLAINT.search(tail)
     if found is None:

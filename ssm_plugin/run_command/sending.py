@@ -58,7 +58,9 @@ class Bucket(NamedTuple):
 
 
 def parse_bucket(url: str) -> Bucket:
-    """``s3://BUCKET/PREFIX``. :raises UsageError: for what is none"""
+    """``s3://BUCKET/PREFIX``.
+
+    :raises UsageError: for anything else"""
     found = re.match(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\0-\x1f\x7f]{0,500}))?\Z", url)
     if found is None:
         raise UsageError("%r is not written s3://BUCKET/PREFIX" % url[:100])
@@ -100,8 +102,8 @@ def filters_of(targets: Sequence[Target]) -> List[Dict[str, Any]]:
 def shipments(
     nodes: Sequence[Found], plan: FleetPlan, targets: Sequence[Dict[str, Any]] = ()
 ) -> List[Shipment]:
-    """In the order in which they are sent. With as many of them under way as :func:`at_once` says,
-    no more nodes run than the plan allows."""
+    """The shipments, in the order in which they are sent. With as many of them under way as
+    :func:`at_once` says, no more nodes run than the plan allows."""
     most_failed = plan.max_errors.of(len(nodes)) if plan.max_errors else None
     if targets and len(nodes) > 1:
         return [Shipment(nodes, plan.parallel, most_failed, targets)]
@@ -189,8 +191,8 @@ def _uncertain(why: str) -> NetworkError:
 
 
 def split(shipment: Shipment, error: SsmPluginError) -> Tuple[List[Found], List[Shipment]]:
-    """After a refusal that is due to some of the nodes: those that it names, and what is to be
-    sent in its place. Of nodes that are not named, half of them at a time."""
+    """After a refusal that is due to some of the nodes: the nodes that it names, and the shipments
+    to be sent instead. If it names none, the shipment is cut in half."""
     nodes = shipment.nodes
     if not isinstance(error, ServiceError) or not error.code.startswith(_ONE_IS_WRONG):
         return list(nodes), []

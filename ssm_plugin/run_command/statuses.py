@@ -5,8 +5,8 @@ from typing import Dict, Optional
 
 from ..errors import SessionInterrupted, SessionLost, SsmPluginError
 from ..named_tuple import NamedTuple
+from ..session.starting import EXIT_TIME_UP
 
-EXIT_TIME_UP = 124
 EXIT_FAILED = 255
 
 # Statuses after which nothing changes any more.
@@ -96,7 +96,7 @@ def _cancelled(name: str, ran: bool, cause: Cause) -> Verdict:
 
 
 def signalled(name: str, signum: int, ran: bool) -> Verdict:
-    """Of what a signal has ended, or kept from beginning."""
+    """The verdict on a node that a signal ended, or kept from beginning."""
     if ran:
         return Verdict(128 + signum, "ended by signal %d here" % signum)
     reason = "not begun: signal %d came" % signum
@@ -104,19 +104,20 @@ def signalled(name: str, signum: int, ran: bool) -> Verdict:
 
 
 def given_up(name: str, signum: int) -> Verdict:
-    """Of what did not end although it was cancelled, as far as we heard."""
+    """The verdict on a node that was cancelled and has not ended, as far as we know."""
     reason = "given up: it did not end after signal %d" % signum
     return Verdict(128 + signum, reason, _interrupted(name, "was " + reason, 128 + signum))
 
 
 def left_behind(name: str, signum: int, command_id: str) -> Verdict:
-    """Of what goes on without us."""
+    """The verdict on a node that goes on without us."""
     reason = "goes on at AWS: 'ssm-plugin exec --attach %s' follows it" % command_id
     return Verdict(128 + signum, reason, _interrupted(name, reason, 128 + signum))
 
 
 def not_sent(name: str, signum: Optional[int], failed: int) -> Verdict:
-    """Of what was not sent any more, after a signal or so many failures."""
+    """The verdict on a node to which nothing was sent any more, after a signal or so many
+    failures."""
     if failed and signum is None:
         return _not_begun(name, "%d had failed" % failed)
     return signalled(name, signum or int(signal.SIGTERM), ran=False)
@@ -125,14 +126,14 @@ def not_sent(name: str, signum: Optional[int], failed: int) -> Verdict:
 def without_result(
     name: str, signum: int, command_id: Optional[str], is_detached: bool
 ) -> Verdict:
-    """Of what a signal kept from beginning, or what was not waited for."""
+    """The verdict on a node that a signal kept from beginning, or that was not waited for."""
     if command_id is None:
         return signalled(name, signum, ran=False)
     return left_behind(name, signum, command_id) if is_detached else given_up(name, signum)
 
 
 def not_chosen(name: str, details: str) -> Verdict:
-    """Of a node that the command, which is over, never reached."""
+    """The verdict on a node that the command, which is over, never reached."""
     return _not_begun(name, _NOT_BEGUN.get(details) or _NOT_BEGUN["NotChosen"])
 
 

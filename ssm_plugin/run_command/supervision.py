@@ -60,8 +60,8 @@ class Limits(NamedTuple):
 
 
 class Supervision:
-    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice,
-    ``complain`` what also is told to who wants no notices."""
+    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
+    ``complain`` writes what is shown even where notices are not wanted."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Supervision:
         self._failure: Optional[BaseException] = None
 
     def run(self) -> FleetOutcome:
-        """The results in the order of the nodes. Raises what is no ``SsmPluginError``."""
+        """The results in the order of the nodes. Raises any error but an ``SsmPluginError``."""
         try:
             self._go_on()
         finally:
@@ -187,7 +187,7 @@ class Supervision:
     # Sending
 
     def _send_some(self) -> None:
-        """One after the other: what waits here can still be kept from being sent."""
+        """Send one shipment at a time: one that waits here can still be stopped."""
         if self._is_sending:
             return
         if self._waiting and len(self._commands) < self._slots:
@@ -213,7 +213,7 @@ class Supervision:
             self._cancel(command, command.not_sent(), Cause(failed=self._stop_reason))
 
     def _tell_ids(self) -> None:
-        """Once for all that were sent together."""
+        """Print the ids, once for all commands that were sent together."""
         ids, self._untold = ",".join(self._untold), []
         if ids:
             self._say("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
@@ -353,7 +353,7 @@ class Supervision:
             self._cancel(command, command.not_sent(), Cause(failed=limit))
 
     def _drop_waiting(self) -> None:
-        """With a result for each node, as nothing else would bring it one."""
+        """Give a result to each node that was not sent to: nothing else would."""
         while self._waiting:
             for node in self._waiting.popleft().nodes:
                 self._results.judged(node, not_sent(node.name, self._signal, self._stop_reason))

@@ -27,7 +27,7 @@ _UNAUTHORIZED = (401, 403)
 
 
 class OwnDataChannel(DataChannel, IDataChannel):
-    """Ours, by the interface that foreign ones are written to: the transport cannot name it."""
+    """Our data channel as an ``IDataChannel``, a name that the transport layer must not import."""
 
 
 class Connector:
@@ -54,7 +54,7 @@ class Connector:
         try:
             load_tls(self._route(self.stream_url))
         except SsmPluginError:
-            pass  # dialling meets it again, and tells
+            pass  # dialling meets the same error, and reports it
         with LOADING:
             from ..transport import websocket  # noqa: F401
 
@@ -66,7 +66,7 @@ class Connector:
         sock = open_socket(self._route(url), network.connect_timeout)
         try:
             self._own(sock, None)
-            # Only now, as a signature is good for a few minutes only.
+            # Signed only now: a signature is good for a few minutes.
             headers = environment.service.upgrade_headers(url) if environment.service else {}
         except BaseException:  # a safety net: whatever it is, the socket must not stay open
             sock.close()
@@ -89,7 +89,7 @@ class Connector:
         waiting: Callable[[], int],
     ) -> OwnDataChannel:
         """A data channel that dials by this connector. The node may choose a session type that is
-        ``supported``; for the rest see there."""
+        ``supported``; for ``tell`` and ``waiting`` see :class:`DataChannel`."""
         network = self._environment.network
         protocol = ChannelProtocol(Role.CLIENT, supported, network.window, network.pace)
         return OwnDataChannel(
@@ -134,7 +134,7 @@ class Connector:
     def _upgrade(
         self, url: str, headers: Mapping[str, str], sock: socket.socket
     ) -> "WebSocketConnection":
-        with LOADING:  # nobody needs it before, nor with a channel of one's own
+        with LOADING:  # not needed earlier, nor by a caller that brings its own channel
             from ..transport.websocket import open_websocket
 
         try:

@@ -32,8 +32,8 @@ class Environment(NamedTuple):
         listener: the local end of a port session, where it was bound before the session started
         port_signal_status: the exit status of a port session that a signal ends; None is 128 and
             the signal's number
-        may_listen: the node may open a port session that listens although nobody here knows that
-            one was asked for
+        may_listen: the node may choose a port session, which listens here, even if the caller did
+            not say that a port session was asked for
         waiting: for a node that is not connected yet; None: that is an error at once
         start_line_first: no stream can be on stdout, so the start line need not wait for the node
     """
@@ -81,8 +81,9 @@ def make_environment(
 
 
 def given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
-    """The SSM endpoint from the command line, the AWS CLI or our file. One that only stands in the
-    environment is found there again by the client, which knows when it is to be ignored."""
+    """The SSM endpoint from the command line, the AWS CLI or our file. One that
+    comes from the environment is left out: the client looks there itself, and knows when to ignore
+    it."""
     names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL")
     in_environment = next((environ[name] for name in names if environ.get(name)), None)
     return None if settings.endpoint_url == in_environment else settings.endpoint_url

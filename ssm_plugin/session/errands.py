@@ -1,5 +1,5 @@
-"""What a session has done in threads of their own, since it waits for the network: each errand
-brings one event back."""
+"""Calls of a session that wait for the network, each in a thread of its own. Each of these errands
+puts one event into the session's queue."""
 
 import queue
 from typing import Callable
@@ -31,7 +31,7 @@ _NO_TARGET = (
 
 
 class Errands:
-    """Of one session, whose events go into ``events``."""
+    """The errands of one session, whose queue is ``events``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What can happen to a session, as one closed sum: everything arrives in its queue."""
+"""What can happen to a session, as one closed union: everything arrives in its queue."""
 
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
@@ -87,7 +87,7 @@ class EndRequested(NamedTuple):
 
 
 class RunnerEvent:
-    """Base of what a runner's own threads, or its owner, tell it: it comes to ``IRunner.event``."""
+    """Base of the events by which a runner's own threads, or its owner, call ``IRunner.event``."""
 
 
 ChannelEvent = Union[
@@ -109,7 +109,7 @@ SessionEvent = Union[
     RunnerEvent,
 ]
 
-# What comes over a connection, or tells of its end: there was one, even if nobody has said so yet.
+# These show that there is, or was, a connection, even if ``Opened`` has not arrived yet.
 SHOWS_CONNECTION = (
     Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Terminating, Disconnected
 )

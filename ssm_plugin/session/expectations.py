@@ -1,5 +1,5 @@
-"""What is expected of a session by what was asked for: how long it may be silent, and what its
-node may make of it."""
+"""What follows from the request alone: how long the session may be silent, its type where the
+node does not say one, and its exit status when a signal ends it."""
 
 from typing import Optional, Tuple
 
@@ -46,7 +46,7 @@ def limits_of(
     elif expected is SessionType.STANDARD_STREAM and environment.streams.is_watched:
         first_output = None  # a person sees that nothing comes, and can end it
     if has_foreign_channel:
-        first_output = None  # it may never tell anything
+        first_output = None  # it may never report any output
     return Limits(
         connect=2 * network.connect_timeout + SIGNING_LIMIT,
         first_output=first_output,
@@ -57,7 +57,7 @@ def limits_of(
 
 
 def type_of(started: Started, expected: SessionType) -> str:
-    """The session's type: the node's word, or without a handshake what that means."""
+    """The session's type: as the node said, or, without a handshake, what was asked for."""
     if started.session_type:
         return started.session_type
     if expected is SessionType.INTERACTIVE_COMMANDS:

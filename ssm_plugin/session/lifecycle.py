@@ -25,18 +25,18 @@ the two worlds disagree, so every state says where the session stands in both::
 CLOSING is reached when the service says that the session is over, in ``channel_closed`` or in its
 answer to ResumeSession.
 
-**A lost connection is no end.** The session asks the service for a new token and connects again,
-with growing pauses, until ``reconnect`` seconds have passed since the loss. A connection that was
-lost again before it had been of any use does not start that time afresh. Losses that no attempt
-can heal (no credentials, a presigned URL, a service that says no) are failures at once.
+**A lost connection is not the end.** The session asks the service for a new token and connects
+again, with growing pauses, until ``reconnect`` seconds have passed since the loss. A connection
+that was lost again before it had been of any use does not start that time afresh. Losses that no
+attempt can heal (no credentials, a presigned URL, a service that says no) are failures at once.
 
 **Silence** is judged by what is awaited. Connecting has a limit, and so has a handshake that has
 begun. A node that says nothing at all has a limit where nobody waits at a terminal. Where silence
-is no bad sign, since a command may print nothing, it ends the wait for a handshake.
+is normal, since a command may print nothing, the session counts as open after a while.
 
 **Every end goes through LEAVING or CLOSING**, where threads are ended and the terminal is
-restored, whatever the reason. The first reason counts: it is the outcome. What goes wrong while
-cleaning up makes a failure of an end that was none.
+restored, whatever the reason. The first reason counts: it is the outcome. An error while
+cleaning up turns a good end into a failure.
 
 **Ends overtake each other.** The service hangs up once it knows that we leave; a resumption
 succeeds after the end; several parties ask for the end at once. Such pairs of state and event
@@ -95,7 +95,7 @@ TRANSITIONS: Dict[Tuple[State, Event], State] = {
     (S.RUNNING, E.CLOSE): S.CLOSING,
     (S.RUNNING, E.END): S.LEAVING,
     (S.REOPENING, E.CONNECT): S.OPENING,
-    (S.REOPENING, E.START): S.RESUMING,  # it had come before the loss, which was told faster
+    (S.REOPENING, E.START): S.RESUMING,  # it came before the loss, but was reported later
     (S.REOPENING, E.CLOSE): S.CLOSING,
     (S.REOPENING, E.END): S.LEAVING,
     (S.RESUMING, E.CONNECT): S.RUNNING,
@@ -122,7 +122,7 @@ EXIT_LOST = 255
 # Seconds. The agent waits 15 s for our part of the handshake, and for each of its own steps.
 HANDSHAKE_LIMIT = 30.0
 
-# Seconds after which a connection on which nothing moved has been a good one all the same.
+# Seconds after which a connection counts as good even if nothing got through on it.
 GOOD_AFTER = 30.0
 
 
@@ -194,7 +194,7 @@ class Lifecycle:
         self._timers: Dict[Awaited, float] = {}
         self._delays: Iterator[float] = iter(())
         self._gives_up_at = 0.0
-        self._is_failing = False  # lost again before the last connection was of any use
+        self._was_lost = False
         self._connected_at, self._progress = 0.0, 0
         self.was_connected = False
         self.last_error: Optional[BaseException] = None
@@ -240,8 +240,8 @@ class Lifecycle:
             self._forget(Awaited.QUIET_START)
             self.last_error = error
             was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
-            if was_good or not self._is_failing:
-                self._is_failing = True
+            if was_good or not self._was_lost:
+                self._was_lost = True
                 self._delays = delays(self._source)
                 self._gives_up_at = now + self._limits.reconnect
             self._timers[Awaited.GIVE_UP] = self._gives_up_at + self._limits.attempt
@@ -321,8 +321,8 @@ class Lifecycle:
             return min(self._timers.values(), default=None)
 
     def due(self, now: float) -> bool:
-        """The time has come: this may end the session. True if it is to be taken for open, since
-        the node has been silent for long enough."""
+        """Take the first timer if its time has come, which may end the session. True if the session
+        counts as open from now on, because the node has been silent for long enough."""
         with self._lock:
             timer = min(self._timers, key=lambda one: self._timers[one], default=None)
             if timer is None or self._timers[timer] > now:

@@ -23,7 +23,7 @@ TIMED_OUT = "Session: {session_id} timed out.\n"
 SILENCE = 1.0  # seconds
 CONNECTING = "ssm-plugin: connecting; Ctrl-C ends it"
 OPENING = "ssm-plugin: waiting for the node to open the session; Ctrl-C ends it"
-# The terminal is not raw before the node has said something, and then Ctrl-C is the node's.
+# The terminal becomes raw when the node says something: from then on Ctrl-C goes to the node.
 FIRST_OUTPUT = (
     "ssm-plugin: waiting for the node's first output; Ctrl-C ends it, or Enter ~. once the "
     "terminal is the node's"
@@ -39,7 +39,7 @@ class Notices:
     Args:
         aside: they go to stderr: asked for by the user, or because stdout carries a stream and
             nothing else
-        silent: they are dropped: a library has no business with either
+        silent: they are dropped: a library writes to neither stream
         tells_end: the end is said here; else the session's owner says it
     """
 

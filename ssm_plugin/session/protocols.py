@@ -136,13 +136,14 @@ class IRunner(abc.ABC):
         """Pass the agent's data on."""
 
     def event(self, event: RunnerEvent) -> None:
-        """What this runner's own threads, or its owner, told the session."""
+        """An event from this runner's own threads, or from its owner."""
 
     def acknowledged(self, event: Acknowledged) -> None:
         """The node has got a control message whose sender wanted to know."""
 
     def signalled(self, event: Signalled) -> bool:
-        """A signal came; whether it was dealt with. Else an ending one ends the session."""
+        """A signal came. False if it is not dealt with here: then an ending one ends the
+        session."""
         return False
 
     def paused(self) -> None:

@@ -1,8 +1,8 @@
 """From a lost connection to the next one, in a thread of its own.
 
 The session's thread may be stuck in writing output to a slow reader, and the node does not wait for
-that: it gives the last output of a command four seconds to be acknowledged. So it is told only what
-became of it, in its turn.
+that: it gives the last output of a command four seconds to be acknowledged. So this
+thread resumes, and the session's thread reads the result from its queue.
 """
 
 import threading
@@ -27,7 +27,7 @@ class Resumption:
     is called after each change of the lifecycle. Both happen in the thread that resumes.
 
     Attributes:
-        channel: what has the connections; None for somebody else's, which cannot be resumed
+        channel: the session's data channel; None for a foreign one, which cannot be resumed
     """
 
     channel: Optional[OwnDataChannel] = None
@@ -46,12 +46,12 @@ class Resumption:
         self._closed = threading.Event()
 
     def told(self, event: ChannelEvent) -> None:
-        """By the channel, in any of its threads: all of it is passed on to the session, but for a
-        loss that need not wait for its turn there."""
+        """For the channel, from any of its threads. Every event goes into the session's queue,
+        except a loss that can be resumed at once."""
         if not isinstance(event, Disconnected) or self.obstacle:
             self._tell(event)
         elif not self._lifecycle.was_connected:
-            self._tell(event)  # that it was is still in the queue
+            self._tell(event)  # ``Opened`` is still in the queue: the loss waits behind it
         else:
             self.begin(event)
 
@@ -108,7 +108,7 @@ class Resumption:
                 channel.attach(connection)
 
     def _tell_end(self, event: Union[NotResumed, FoundOver, WorkerFailed]) -> None:
-        """In its turn behind the output that came before, however long somebody takes to read it:
-        so no limit is to come before it."""
+        """The event waits behind earlier output, however slow its reader is: so the time limit of
+        the attempts is cancelled first."""
         self._lifecycle.tried()
         self._tell(event)

@@ -1,6 +1,6 @@
 """What a session does by itself: the thread in which it lives.
 
-Everything arrives in one queue: output, losses, signals, keys, results of what was done aside. This
+Everything arrives in one queue: output, losses, signals, keys, results of errands. This
 thread takes the events one by one, tells the session's lifecycle, which decides, and does what
 follows. It waits for nothing else, but for a slow consumer of its output.
 """
@@ -138,15 +138,15 @@ class SessionThread:
             self.clean_up()
 
     def clean_up(self) -> None:
-        """Leave nothing behind, within :data:`FINISH_LIMIT`. Never executed: in any thread."""
+        """Leave nothing behind, within :data:`FINISH_LIMIT`. In the session's thread, or in any
+        other if the session was never executed."""
         self._changed()
         ends_at = time.monotonic() + FINISH_LIMIT
         steps = (self._stop_runner, self.notices.say_end, lambda: self._close(ends_at))
         self._ended(do_all(steps))
 
     def abandon(self, status: int, ends_at: float) -> None:
-        """The same in another thread, since the session's own is stuck in our output: it ends with
-        this status, and says nothing."""
+        """As :meth:`clean_up`, while the session's own thread is stuck in our output. Silent."""
         self.lifecycle.end(Outcome(status))
         self._changed()
         error = do_all((self._stop_runner, lambda: self._close(ends_at)))
@@ -175,7 +175,7 @@ class SessionThread:
                 )
             self._token_is_used = self._own_channel is not None
             if self.lifecycle.is_ending:
-                channel.close()  # it was closed before it was open, which is of no use
+                channel.close()  # the session ended meanwhile, when there was nothing to close
 
     # One step
 
@@ -196,7 +196,7 @@ class SessionThread:
         except queue.Empty:
             return
         if self.lifecycle.state is State.CONNECTING and isinstance(event, SHOWS_CONNECTION):
-            self._react(Opened())  # another thread tells it, and was slower
+            self._react(Opened())  # another thread reports it, and is late
         self._react(event)
 
     def _react(self, event: SessionEvent) -> None:
@@ -288,7 +288,7 @@ class SessionThread:
     def _progress(self) -> int:
         return self._own_channel.progress if self._own_channel else 0
 
-    # An end that nobody tells
+    # An end that nobody reports
 
     def _ask_whether_over(self) -> None:
         service, channel = self._environment.service, self._own_channel
@@ -319,9 +319,8 @@ class SessionThread:
             log.debug("ignored %s", event)
 
     def _on_signalled(self, event: Signalled) -> None:
-        if self.runner is not None and self.runner.signalled(event):
-            return
-        if event.signum in ENDING_SIGNALS:
+        is_done = self.runner is not None and self.runner.signalled(event)
+        if event.signum in ENDING_SIGNALS and not is_done:
             self._end(EndRequested(*signal_end(self._environment, self._expected, event.signum)))
 
     def _end(self, event: EndRequested) -> None:
@@ -382,7 +381,7 @@ class SessionThread:
                 runner.stop()
 
     def _close(self, ends_at: float) -> None:
-        """The network's part, once; whoever comes second does not wait for it."""
+        """The network part of cleaning up. It is done once; a second caller does not wait."""
         if not self._closing.acquire(False):
             return
         try:

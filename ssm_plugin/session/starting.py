@@ -2,6 +2,7 @@
 
 import queue
 import time
+from functools import partial
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..aws.client import ServiceClient, StartedSession
@@ -15,17 +16,16 @@ from .environment import Environment
 from .events import EndRequested, SessionEvent, StartAnswered, StartFailed
 from .protocols import RunnerFactory
 from .session import Session
-from .termination import Termination
+from .termination import terminate_unwanted
 from .types import ClientConfig, SessionConfig, SessionType
 from .waiting import Waiting, may_connect_later, pause_before, start_in_turn
 
-# The exit status where the time was over, as of timeout(1).
+# The exit status after a time limit, as of timeout(1).
 EXIT_TIME_UP = 124
 
-# Seconds that an interrupted start may take to tell us the session that it made, so that it can
-# be terminated, and that this may take.
-_ABANDON_LIMIT = 3.0
-_TERMINATE_LIMIT = 1.0
+# Seconds in which a start that is not wanted any more may still bring a session, which is then
+# terminated.
+ABANDON_LIMIT = 3.0
 
 
 class SessionRequest(NamedTuple):
@@ -46,16 +46,18 @@ def start_session(
     events: "queue.Queue[SessionEvent]",
     waiting: Optional[Waiting] = None,
 ) -> StartedSession:
-    """Blocks, as :func:`wait_for_start` does."""
-
-    def start() -> StartedSession:
-        if request.command and isinstance(request.target, ContainerTarget):
-            return execute_command(service, request.target, request.command)
-        return service.start_session(
-            request.target, request.document_name, request.parameters, request.reason
-        )
-
+    """Call the service for this request by :func:`wait_for_start`."""
+    start = partial(call_start, service, request)
     return wait_for_start(service, start, events, waiting=waiting, target=request.target)
+
+
+def call_start(service: ServiceClient, request: SessionRequest) -> StartedSession:
+    """The call itself: ExecuteCommand of ECS for a command in a container, else StartSession."""
+    if request.command and isinstance(request.target, ContainerTarget):
+        return execute_command(service, request.target, request.command)
+    return service.start_session(
+        request.target, request.document_name, request.parameters, request.reason
+    )
 
 
 def ending_status(event: SessionEvent) -> Optional[int]:
@@ -69,16 +71,15 @@ def wait_for_start(
     service: ServiceClient,
     start: Callable[[], StartedSession],
     events: "queue.Queue[SessionEvent]",
-    ends: Callable[[SessionEvent], Optional[int]] = ending_status,
     timeout: Optional[float] = None,
     waiting: Optional[Waiting] = None,
     target: str = "",
 ) -> StartedSession:
-    """Call ``start`` aside. Takes events while it waits: SessionInterrupted if one of them ends it,
-    as ``ends`` tells by an exit status, or ``timeout`` s have passed (124); a session that is made
-    all the same is terminated. It is called when its turn has come, and again when the service
-    throttled it, or, ``waiting`` for ``target`` to connect, when it is not connected yet."""
-    watch = _Watch(events, ends, None if timeout is None else time.monotonic() + timeout)
+    """Call ``start`` in another thread when its turn has come, and again if the service throttles
+    it, or with ``waiting`` if ``target`` is not connected yet. Takes events meanwhile, and raises
+    SessionInterrupted if one of them ends the start, or if ``timeout`` s have passed (124). If the
+    call still makes a session, that one is terminated."""
+    watch = _Watch(events, None if timeout is None else time.monotonic() + timeout)
     if waiting is None:
         return _start_in_turn(service, start, watch)
     give_up_at: Optional[float] = None
@@ -104,13 +105,9 @@ class _Watch:
     """The events that may end a start, and its time limit."""
 
     def __init__(
-        self,
-        events: "queue.Queue[SessionEvent]",
-        ends: Callable[[SessionEvent], Optional[int]],
-        deadline: Optional[float],
+        self, events: "queue.Queue[SessionEvent]", deadline: Optional[float]
     ) -> None:
         self.events = events
-        self._ends = ends
         self._deadline = deadline
 
     def next(self) -> Optional[SessionEvent]:
@@ -119,7 +116,7 @@ class _Watch:
 
     def status(self, event: Optional[SessionEvent]) -> Optional[int]:
         """The exit status if this ends the start."""
-        return EXIT_TIME_UP if event is None else self._ends(event)
+        return EXIT_TIME_UP if event is None else ending_status(event)
 
     def sleep(self, seconds: float, interrupted: str) -> None:
         """Raises SessionInterrupted, at once, if an event ends the start, or its time is over."""
@@ -207,11 +204,9 @@ def _next(
 
 def _abandon(service: ServiceClient, events: "queue.Queue[SessionEvent]") -> None:
     """Terminate the session if the call under way still makes one."""
-    deadline = time.monotonic() + _ABANDON_LIMIT
+    deadline = time.monotonic() + ABANDON_LIMIT
     event = _next(events, deadline)
     while event is not None and not isinstance(event, (StartAnswered, StartFailed)):
         event = _next(events, deadline)
     if isinstance(event, StartAnswered):
-        terminating = Termination(service, event.started.session_id)
-        terminating.begin()
-        terminating.finish(_TERMINATE_LIMIT)
+        terminate_unwanted(service, event.started.session_id)

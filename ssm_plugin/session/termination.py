@@ -16,6 +16,8 @@ log = logs.logger(__name__)
 # Seconds. For all that is to be done at the end, and for the service to confirm it.
 FINISH_LIMIT = 4.0
 TERMINATE_LIMIT = 3.0
+# Of a session that came when nobody wanted it any more.
+_UNWANTED_LIMIT = 1.0
 
 
 def close_session(
@@ -102,9 +104,16 @@ class Termination:
         self._error = event.error
 
 
+def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
+    """Of a session that was started and will not be used."""
+    termination = Termination(service, session_id)
+    termination.begin()
+    termination.finish(_UNWANTED_LIMIT)
+
+
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
-    """All of them, whatever one of them raises; the first error, if there is one. Output that
-    nobody takes any more is none."""
+    """Take all steps, whatever one of them raises. Returns the first error, if there is one;
+    OutputGone does not count."""
     error: Optional[BaseException] = None
     for step in steps:
         try:

@@ -1,5 +1,5 @@
-"""Points in time that a session waits for, its runner's too. One of them comes again and again:
-the look whether the session is so quiet that the service is to be asked whether it is over.
+"""The timers of a session and its runner. One of them is periodic: if the session has been quiet
+for long, the service is asked whether it is over.
 
 The message that ends a session may be lost while the connection lives on: then nothing ever comes.
 Asking is cheap, one call of ssm:DescribeSessions, and changes nothing, as a resumption would.
@@ -28,7 +28,7 @@ class SessionTimer:
 
 
 class Timers:
-    """All of one session."""
+    """All timers of one session."""
 
     def __init__(self) -> None:
         self._timers: List[SessionTimer] = []

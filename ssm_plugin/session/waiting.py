@@ -23,7 +23,7 @@ GROWTH = 1.5
 # Seconds that one start may be throttled again and again before that is its failure.
 PATIENCE = 300.0
 
-# Seconds after which a start asks again when it is due: the row may have become faster.
+# Seconds after which a start asks again when it is due: the queue may have become faster.
 _GLANCE = 1.0
 
 
@@ -57,7 +57,8 @@ def start_in_turn(
     clock: Callable[[], float] = time.monotonic,
 ) -> StartedSession:
     """What ``start`` gives, at the pace of all threads that start sessions at ``service``.
-    ``sleep`` gets seconds, and raises what is to end this. ``patience`` (s): see above."""
+    ``sleep`` gets seconds, and raises what is to end this. ``patience``: the
+    seconds for which one start may be throttled."""
     throttled_since = None
     while True:
         turn = service.pacer.turn()

@@ -25,7 +25,8 @@ class InputReader:
     One thing cannot be woken: where a second process reads the same terminal or pipe and takes
     the input between our wait and our read, the read blocks until there is more.
 
-    ``name`` says for an error what is read, if all of it counts: then what cannot be read is one.
+    With a ``name`` all of the input counts: then it is an error if it cannot be read, and the name
+    is in its text.
     """
 
     def __init__(self, fd: int, name: str = "") -> None:

@@ -84,7 +84,7 @@ class SignalWatch:
             self._wake.release()
 
     def _tell_some(self, reader: int) -> bool:
-        """False once the watch is left, which writes a zero."""
+        """Wait for signals and tell them. False once the watch is left, which writes a zero."""
         readable([reader])
         numbers = os.read(reader, 4096)
         for signum in numbers:

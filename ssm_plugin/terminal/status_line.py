@@ -43,7 +43,7 @@ class StatusLine:
 
 
 def is_terminal(fd: int) -> bool:
-    """False, too, for one that is not open."""
+    """Whether the descriptor is a terminal. False, too, for one that is not open."""
     try:
         return os.isatty(fd)
     except OSError:

@@ -10,9 +10,9 @@ from ..shortage import explain
 
 # select() cannot watch descriptors from 1024 up, which a process with many connections has;
 # poll() can, but on macOS it does not work for terminals.
-_Selector: Type[selectors.BaseSelector] = selectors.PollSelector
+Selector: Type[selectors.BaseSelector] = selectors.PollSelector
 if sys.platform == "darwin":
-    _Selector = selectors.SelectSelector
+    Selector = selectors.SelectSelector
 
 
 def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
@@ -20,7 +20,7 @@ def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
 
     Raises OSError where a descriptor is not open (macOS; elsewhere it counts as readable).
     """
-    with _Selector() as selector:
+    with Selector() as selector:
         for fd in fds:
             selector.register(fd, selectors.EVENT_READ)
         return {key.fd for key, _ in selector.select(timeout)}
@@ -28,7 +28,7 @@ def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
 
 def writable(fd: int) -> bool:
     """Whether a short write would not wait, now."""
-    with _Selector() as selector:
+    with Selector() as selector:
         selector.register(fd, selectors.EVENT_WRITE)
         return bool(selector.select(0))
 
@@ -102,7 +102,7 @@ class Inbox(Generic[Item]):
         self._closed = False
 
     def put(self, item: Item) -> bool:
-        """False once the owner is gone: nobody will take it."""
+        """Add an item. False if the owner is gone, so that nobody will take it."""
         with self._lock:
             if self._closed:
                 return False

@@ -22,14 +22,13 @@ class Backpressure:
     """The reader pauses once ``high`` bytes of output wait for their consumer, or too many events,
     or too many bytes of answers for the peer; it goes on when they have come down to about half."""
 
-    def __init__(self, waiting: Callable[[], int], high: int, low: int) -> None:
+    def __init__(self, waiting: Callable[[], int], high: int) -> None:
         """``waiting`` tells how many events wait for the consumer."""
         self._events_waiting = waiting
-        self._high = high
-        self._low = low
+        self._high, self._low = high, high // 2
         self.output = 0  # bytes that wait for their consumer
         self._answers = 0  # bytes that wait for the writer
-        # How many readers wait for that: one of a lost connection may be on its way out.
+        # Readers that wait for room: the reader of a lost connection may be one of them.
         self._waiting_for_output = 0
         self._changed = threading.Condition()
 

@@ -40,7 +40,7 @@ PIECE = 65536
 LEAST_PORTION = 4096
 
 # Output that may wait for its consumer. The agent may end a command while this much is under way,
-# and waits two seconds for acknowledgements then, so they must not wait for a slow stdout.
+# and waits four seconds for acknowledgements then, so they must not wait for a slow stdout.
 HIGH_WATER = 8 * 1024 * 1024
 LOW_WATER = 4 * 1024 * 1024
 
@@ -87,7 +87,7 @@ class DataChannel(LinkOwner):
         self.clock = clock
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
-        self.backpressure = Backpressure(waiting, high_water, high_water // 2)
+        self.backpressure = Backpressure(waiting, high_water)
         self._in_memory = high_water
         self._spill: Optional[Spill] = None
         self._link: Optional[Link] = None

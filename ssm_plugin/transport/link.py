@@ -34,7 +34,7 @@ _LAST_ANSWER_LIMIT = 0.2
 
 
 class Messages(NamedTuple):
-    """``answer_size``: so many bytes of it the peer has caused."""
+    """``answer_size``: how many bytes of it answer what the peer sent."""
 
     messages: List[bytes]
     answer_size: int

@@ -102,7 +102,7 @@ class Spill:
             return data
 
     def close(self) -> None:
-        """Nobody wants the rest."""
+        """Drop what was not read."""
         with self._lock:
             self._closed = True
             self._last = None

@@ -235,8 +235,8 @@ def _connect(
 
 
 def _check_status(host: str, status: Optional[int]) -> None:
-    """For a redirection some versions of websocket-client raise nothing, others an error without
-    the status."""
+    """Raise for another status. For a redirection some versions of websocket-client raise nothing,
+    and others an error without the status."""
     if status not in (None, _SWITCHING_PROTOCOLS):
         raise _refusal(host, status)
 

@@ -73,10 +73,6 @@ class Worker:
         """Whether the caller runs in it."""
         return threading.current_thread() is self._thread
 
-    @property
-    def is_alive(self) -> bool:
-        return not self._ended.is_set()
-
     def _run(self) -> None:
         try:
             self._target()

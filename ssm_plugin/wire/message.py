@@ -149,7 +149,7 @@ def random_uuid() -> Tuple[int, int]:
 
 
 def random_id() -> str:
-    """The same as text."""
+    """A new UUID, version 4, as text."""
     return uuid_text(*random_uuid())
 
 
@@ -165,7 +165,7 @@ def uuid_text(high: int, low: int) -> str:
 
 
 def uuid_halves(text: str) -> Tuple[int, int]:
-    """The two halves, high and low, of a UUID in text form. ValueError if it is none."""
+    """The two halves, high and low, of a UUID in text form. ValueError for any other text."""
     raw = bytes.fromhex(text.replace("-", ""))
     if len(raw) != 16:
         raise ValueError("a UUID has 16 bytes, not %d" % len(raw))

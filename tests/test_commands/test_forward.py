@@ -215,7 +215,7 @@ def test_a_connection_that_comes_back_is_told_in_every_place(forward, service, e
 def test_an_address_beyond_loopback_is_warned_of(forward, echo):
     with forward(NODE, "0:%d" % echo.port, "--bind", "0.0.0.0", "--json") as command:
         assert command.event("ready")["local"].startswith("0.0.0.0:")
-        assert b"ssm-plugin: warning: whoever can reach 0.0.0.0:" in command.stderr
+        assert b"ssm-plugin: warning: whoever can reach 0.0.0.0 port " in command.stderr
 
 
 def test_a_port_in_use_starts_nothing(forward, service, echo):
@@ -283,7 +283,7 @@ def test_a_closed_remote_port(forward, service):
         (["i-unknown", "0:80"], "TargetNotConnected"),
         ([NODE, "0:80", "--ready-file", "/no/such/directory/x"], "cannot write the ready file"),
         ([NODE, "0:80", "--ready-file", ""], "cannot write the ready file ''"),
-        ([NODE, "0:80", "--bind", "no.such.host.example"], "no address of this machine"),
+        ([NODE, "0:80", "--bind", "no.such.host.example"], "not an address of this machine"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_a_failure(forward, service, arguments, wanted):

@@ -55,7 +55,7 @@ def test_a_container_is_no_node_whatever_nodes_are_called(tmp_path, word):
     with service_with(LocalNode("i-1", "twin/x")) as service:
         status, stdout, stderr = Cli(tmp_path, service).run("list", word)
     assert (status, stdout) == (255, b"")
-    assert b"is a container of ECS, and nodes are listed" in stderr
+    assert b"is a container of ECS, and only nodes are listed" in stderr
 
 
 def test_escape_sequences_in_a_name_are_shown_not_sent(cli):

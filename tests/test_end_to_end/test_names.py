@@ -184,7 +184,7 @@ def test_a_part_of_a_name_narrows_the_choice(terminal, service):
         program.send(b"web\r")
         program.expect(b"12 nodes are tag:Role=web: ")
         program.send(b"nonsense\r")
-        program.expect(b"'nonsense' is no number of these and in no name")
+        program.expect(b"'nonsense' is neither one of these numbers nor part of a name")
         program.expect(b"12 nodes are tag:Role=web: ")
         program.send(b"eb-1\r")
         program.expect(b"4 nodes are tag:Role=web: ")

@@ -36,6 +36,5 @@ def test_a_reader_that_does_not_read_holds_up_nobody():
         output.write(b"x" * 1000)
     output.close(0.01)
     os.close(reader)
-    output._worker.join(5)
+    assert output._worker.join(5)
     os.close(writer)
-    assert not output._worker.is_alive

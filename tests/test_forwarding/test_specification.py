@@ -80,7 +80,7 @@ def test_other_hosts_have_no_such_advice(host):
 
 @pytest.mark.parametrize("host", ["", "a b", "a/b"])
 def test_what_cannot_be_a_host(host):
-    with pytest.raises(UsageError, match="is no host name"):
+    with pytest.raises(UsageError, match="is not a host name"):
         check_host(host)
 
 

@@ -88,7 +88,7 @@ def test_auto_is_plain_where_no_relay_can_be(service, echo, options, caplog):
 
 
 def test_a_speed_that_is_none_is_refused(options):
-    with pytest.raises(UsageError, match="'quick' is no speed"):
+    with pytest.raises(UsageError, match="'quick' is not a speed"):
         with ssm_plugin.forward(NODE, 80, speed="quick", **options):
             pass
 

@@ -5,7 +5,7 @@ import pytest
 
 from ssm_plugin.config import JobSettings, Settings
 from ssm_plugin.errors import LocalError, UsageError
-from ssm_plugin.jobs.job import argv_of, check_job, output_path, request_of, run_job
+from ssm_plugin.jobs.job import argv_of, check_job, order_of, output_path, run_job
 from ssm_plugin.jobs.lock import JobLock, lock_directory
 from ssm_plugin.nodes.targets import Found
 from tests.support.commands import Node
@@ -121,14 +121,14 @@ def test_variables_are_set_by_env_in_a_stable_order():
 
 def test_the_jobs_document_goes_before_the_general_one():
     job, node = JobSettings("j", ("db1",), "true", retries=2, timeout=5.0), Found("i-1", "db1")
-    request = request_of(job, SETTINGS, node)
+    request = order_of(job, SETTINGS, [node]).request(node)
     assert (request.target, request.name) == ("i-1", "db1")
     assert (request.retries, request.timeout) == (2, 5.0)
     assert request.document_name == "AWS-StartNonInteractiveCommand"
     general = SETTINGS._replace(document_name="General")
-    assert request_of(job, general, node).document_name == "General"
+    assert order_of(job, general, [node]).document_name == "General"
     own = job._replace(document_name="Own")
-    assert request_of(own, general, node).document_name == "Own"
+    assert order_of(own, general, [node]).document_name == "Own"
 
 
 def test_checking_finds_mistakes_and_touches_nothing(environ):

@@ -103,7 +103,7 @@ def test_a_target_that_refuses_is_the_reason_of_the_end(version):
 @pytest.mark.parametrize("port", ["", "0", "65536", "http"])
 def test_a_port_that_is_none_is_the_reason_of_the_end(service, port):
     with ChannelClient(service, FORWARDING, {"portNumber": port}) as client:
-        assert "is no port" in client.wait_closed()
+        assert "is not a port" in client.wait_closed()
 
 
 def test_a_terminated_session_closes_the_target(service):

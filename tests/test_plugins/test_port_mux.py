@@ -62,7 +62,7 @@ def wait_until(condition):
 
 
 def streams_at_node(service):
-    return service.session()._agent._work._work.stream_count
+    return len(service.session()._agent._work._work._streams.connections())
 
 
 def check_echo(connection, size):
@@ -129,7 +129,7 @@ def test_a_thousand_connections_leave_nothing_behind(session, service):
             connection.sendall(b"%d" % n)
             assert read_exactly(connection, len(str(n))) == b"%d" % n
     wait_until(lambda: session.runner._reader.count == 0 and streams_at_node(service) == 0)
-    assert session.runner._streams.count == 0
+    assert len(session.runner._streams.connections()) == 0
     wait_until(lambda: count_descriptors() <= descriptors)
     wait_until(lambda: threading.active_count() <= threads)
 
@@ -170,11 +170,11 @@ def test_a_stuck_peer_that_holds_up_all_others_is_cut_off_in_the_end():
             with session.connect() as stuck:
                 wait_until(lambda: runner.holdings.is_full and runner._stuck.at is not None)
                 runner.cut_stuck(time.monotonic() + STUCK_LIMIT)
-                assert runner._streams.count == 1  # it holds up nobody
+                assert len(runner._streams.connections()) == 1  # it holds up nobody
                 with session.connect() as other:
-                    wait_until(lambda: runner._streams.count == 2)
+                    wait_until(lambda: len(runner._streams.connections()) == 2)
                     runner._stuck.due()
-                    assert runner._streams.count == 2  # it may recover yet
+                    assert len(runner._streams.connections()) == 2  # it may recover yet
                     runner.cut_stuck(time.monotonic() + 2 * STUCK_LIMIT)
                     assert len(read_exactly(other, MEBIBYTE)) == MEBIBYTE
                 with pytest.raises(ConnectionResetError):
@@ -321,7 +321,7 @@ def test_what_had_arrived_is_delivered_when_the_service_ends_the_session(service
         with RunningSession(service, portNumber=str(target.port)) as session:
             with session.connect() as connection:
                 wait_until(lambda: session.runner._reader.accepted)
-                wait_until(lambda: session.runner._streams.count == 0)
+                wait_until(lambda: len(session.runner._streams.connections()) == 0)
                 session.gateway_session.terminate("enough")
                 assert digest(read_all(connection)) == digest(data)
             session.join()

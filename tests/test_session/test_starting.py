@@ -113,21 +113,6 @@ def test_a_time_limit_ends_the_start_and_the_session_that_it_still_makes(service
     service.wait_for(lambda: not service.open_sessions())
 
 
-def test_the_owner_may_say_what_ends_the_start(service):
-    client, events = SlowClient(service), queue.Queue()
-    events.put(Signalled(signal.SIGUSR1))
-    client.let.set()
-    with pytest.raises(SessionInterrupted) as caught:
-        wait_for_start(
-            client,
-            lambda: client.start_session(REQUEST.target, None, {}, None),
-            events,
-            lambda event: 9 if event == Signalled(signal.SIGUSR1) else None,
-        )
-    assert caught.value.exit_status == 9
-    service.wait_for(lambda: not service.open_sessions())
-
-
 def test_a_session_is_made_of_the_answer_and_the_request(service):
     request = REQUEST._replace(document_name="doc", parameters={"command": ["ls"]})
     events, environment = queue.Queue(), Environment(silent=True)

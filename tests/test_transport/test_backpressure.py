@@ -22,7 +22,7 @@ def waiting_reader(backpressure, given_up):
 
 
 def test_a_reader_goes_on_though_the_one_before_it_was_still_on_its_way_out():
-    backpressure = Backpressure(lambda: 0, high=10, low=5)
+    backpressure = Backpressure(lambda: 0, high=10)
     backpressure.output_came(10)
     dropped = threading.Event()
     lost = waiting_reader(backpressure, dropped.is_set)
