@@ -28,10 +28,8 @@ for _signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(_signal, signal.SIG_DFL)
 
 
-# scripts/test sets the first to the file that says how to measure, and coverage looks for the
-# second in each program that starts.
+# scripts/test sets this to the file that says how to measure.
 TO_MEASURE = "SSM_TEST_COVERAGE"
-MEASURED = "COVERAGE_PROCESS_START"
 
 
 def pytest_configure() -> None:
@@ -57,21 +55,20 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if TO_MEASURE in os.environ and not workers:
         import coverage
 
-        os.environ[MEASURED] = os.environ[TO_MEASURE]
+        program.how_to_measure = os.environ[TO_MEASURE]
+        os.environ["COVERAGE_PROCESS_START"] = program.how_to_measure
         coverage.process_startup()
+        del os.environ["COVERAGE_PROCESS_START"]
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
-    """Of a test with several cases only the first one's programs are measured: measuring makes
-    the start of a program three times as long, and the further cases run the same lines. What
-    runs in the tests' own process is measured always."""
+    """Of a test with several cases only the first one's programs are measured: the further cases
+    run the same lines. What runs in the tests' own process is measured always."""
     cases = getattr(item, "callspec", None)
-    further = cases is not None and any(cases.indices.values())
-    file = os.environ.pop(MEASURED, None) if further else None
+    program.measures = cases is None or not any(cases.indices.values())
     yield
-    if file:
-        os.environ[MEASURED] = file
+    program.measures = True
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,6 +77,13 @@ def home_of_tests() -> Generator[str, None, None]:
     with empty_home() as folder:
         yield folder
         program.close_servers()
+
+
+@pytest.fixture
+def measured_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what no fork runs: all that is started with this environment is measured, too."""
+    if program.how_to_measure:
+        monkeypatch.setenv("COVERAGE_PROCESS_START", program.how_to_measure)
 
 
 @pytest.fixture

@@ -72,9 +72,6 @@ class Cli:
         self.environ = dict(
             KEYS, HOME=str(folder), PATH=os.defpath, AWS_REGION=REGION, PYTHONPATH=ROOT
         )
-        for name in ("COVERAGE_PROCESS_START", "COVERAGE_FILE"):
-            if name in os.environ:
-                self.environ[name] = os.environ[name]
         if service is not None:
             self.environ["AWS_ENDPOINT_URL"] = service.endpoint_url
         self.folder = folder

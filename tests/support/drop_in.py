@@ -37,6 +37,7 @@ def with_built_file(environ, zipapp, path=None):
     start that compiles all of it takes a second of a core. ``path``: what else is on PATH."""
     path = os.environ["PATH"] if path is None else path
     more = {"PATH": "%s:%s" % (zipapp.parent, path), "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
+    more.update((k, v) for k, v in os.environ.items() if k.startswith("COVERAGE_"))
     return dict(environ, **more)
 
 

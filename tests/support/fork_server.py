@@ -147,6 +147,8 @@ def _become(request, received):
     if request["terminal"]:
         terminal = os.open(request["terminal"], os.O_RDWR | os.O_NOCTTY)
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    if not request["measured"]:
+        _stop_measuring()
     for standard in range(3):
         os.dup2(received[standard], standard)
     os.closerange(3, _DESCRIPTOR_LIMIT)
@@ -170,11 +172,22 @@ def _become(request, received):
 def _save_what_is_measured():
     """Where this process is measured, each fork goes on measuring into a file of its own, as
     coverage sees that it is another process: what was loaded until then is none of its own."""
-    coverage = sys.modules.get("coverage")
-    of_server = coverage and coverage.Coverage.current()
+    of_server = _coverage()
     if of_server:
         of_server.save()
         of_server.get_data().close()
+
+
+def _stop_measuring():
+    of_server = _coverage()
+    if of_server:
+        of_server.stop()
+        atexit.unregister(of_server._atexit)
+
+
+def _coverage():
+    coverage = sys.modules.get("coverage")
+    return coverage and coverage.Coverage.current()
 
 
 def _renew_standard_streams():

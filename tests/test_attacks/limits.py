@@ -66,9 +66,7 @@ KINDS = {"shell": shell, "port": port, "exec": command}
 
 def run(drop_in, argv, environ, stdin, ready=None):
     """To its end, or to a SIGTERM once ``ready`` was said."""
-    # Measuring the coverage takes memory, descriptors and words on stderr of its own.
-    bare = {name: environ[name] for name in environ if not name.startswith("COVERAGE_")}
-    process = drop_in.spawn(argv, environ=bare)
+    process = drop_in.spawn(argv, environ=environ)
     with process:
         try:
             said = wait_for(process, ready) if ready else b""

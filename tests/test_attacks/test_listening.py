@@ -16,6 +16,11 @@ from tests.test_commands.test_dropin import read_until
 from tests.test_commands.test_dropin_ports import FORWARDING, SSH, free_port
 
 
+@pytest.fixture(autouse=True)
+def as_started():
+    """A fork listens as a start does."""
+
+
 def is_open(port):
     with socket.socket() as sock:
         sock.settimeout(5.0)

@@ -45,6 +45,11 @@ FORBIDDEN = frozenset(CONTROLS + "".join(map(chr, range(0xD800, 0xE000)))) - {"\
 BODY = json.dumps({"__type": "TargetNotConnected", "message": EVIL}).encode()
 
 
+@pytest.fixture(autouse=True)
+def as_started():
+    """What is shown is the same from a fork."""
+
+
 def obeyed(data):
     """The characters in it that a terminal obeys, or does not show. Line ends may be CR LF."""
     text = data.replace(b"\r\n", b"\n").decode("utf-8")

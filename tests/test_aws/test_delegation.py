@@ -140,6 +140,7 @@ def test_botocore_assumes_a_role(home):
     assert "AKIABASE" in sts.requests[0].headers["authorization"]
 
 
+@pytest.mark.usefixtures("measured_starts")
 def test_a_role_that_the_aws_cli_has_assumed_is_found_in_its_cache(home):
     pytest.importorskip("botocore")
     (home.path / ".aws" / "cli" / "cache").mkdir(parents=True)
@@ -160,6 +161,7 @@ def test_what_botocore_says_is_passed_on(home):
     assert "SSO" in str(caught.value)
 
 
+@pytest.mark.usefixtures("measured_starts")
 def test_a_role_that_wants_a_code_is_an_error_that_says_so(home):
     pytest.importorskip("botocore")
     home.environ["PATH"] = str(home.bin)
@@ -191,6 +193,7 @@ def test_the_export_is_like_that_of_a_credential_process(home):
     }
 
 
+@pytest.mark.usefixtures("measured_starts")
 def test_nothing_found_is_an_error(home):
     pytest.importorskip("botocore")
     home.config("[profile plain]\nregion = x\n")

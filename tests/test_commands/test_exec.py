@@ -427,6 +427,7 @@ def test_what_was_sent_to_the_background_outlives_its_shell(cli, tmp_path, servi
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("measured_starts")
 def test_the_aws_cli_ends_with_255_when_the_command_fails(cli, service, zipapp, aws_cli):
     parameters = {"command": ["sh -c '%s'" % SCRIPT], "separateOutputStream": ["true"]}
     path = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
