@@ -12,7 +12,7 @@ command's line is read by a shell, which the same quoting suits. The script
   a ``+`` behind it where output is live, that is where the document separates it;
 - where output is live, then waits for an interrupt, which says that all of it has arrived, for as
   long as a lost connection may take to come back. Once a command has ended, the agent gives its
-  last output two seconds to arrive, which is not much after megabytes on a bad line.
+  last output four seconds to arrive, which is not much after megabytes on a bad line.
 
 It needs ``sh`` and, for all of this, ``bash``: a plain shell has no job control without a terminal.
 There ``setsid`` makes the group; the command then ignores SIGINT, so it is SIGTERM that ends it.
