@@ -61,7 +61,8 @@ _OF_THE_NETWORK: Tuple[Row, ...] = (
     ("HTTPS_PROXY", "a proxy for https and wss; also HTTP_PROXY, and in small letters"),
     ("ALL_PROXY", "a proxy where these are not set; a SOCKS one is passed over"),
     ("NO_PROXY", "hosts that are reached without one"),
-    ("SSL_CERT_FILE", "CA certificates, where AWS_CA_BUNDLE is not set"),
+    ("REQUESTS_CA_BUNDLE", "CA certificates, where AWS_CA_BUNDLE is not set"),
+    ("SSL_CERT_FILE", "the same, where neither is set"),
 )
 
 
