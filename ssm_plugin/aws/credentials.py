@@ -40,6 +40,7 @@ __all__ = ["CredentialProvider", "Credentials", "environment_credentials"]
 # when the old ones will do if none are found.
 RENEW_BEFORE = 600.0
 USELESS_BEFORE = 60.0
+_BELIEVED_FOR = 300.0  # s that the metadata service is believed to give good keys
 _PAUSE = 60.0  # s after a renewal that brought nothing newer
 # Seconds that a search without result is remembered: a session asks several times in a row.
 FRUITLESS_FOR = 15.0
@@ -129,7 +130,11 @@ class CredentialProvider:
     def _renewed(self, current: Optional[Credentials], now: float) -> Credentials:
         try:
             found = self._search()
-            if found.expires_at is not None and found.expires_at <= now:
+            is_over = found.expires_at is not None and found.expires_at <= now
+            if is_over and self._found_in == "instance":
+                # Where EC2 cannot renew keys, it gives the old ones, and AWS goes on taking them.
+                found = found._replace(expires_at=now + RENEW_BEFORE + _BELIEVED_FOR)
+            elif is_over:
                 raise CredentialsError(
                     "the AWS credentials (%r) have expired: get new ones, with "
                     "'aws sso login' or however you got these" % (found,)

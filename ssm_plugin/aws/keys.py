@@ -11,7 +11,8 @@ from ..errors import CredentialsError
 from ..named_tuple import NamedTuple
 
 _TIME = (
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|UTC|([+-])(\d\d):?(\d\d))?\Z"
+    r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,]\d+)?)?"
+    r" ?(?:[Zz]|UTC|([+-])(\d\d):?(\d\d)?)?\Z"
 )
 
 
@@ -69,8 +70,9 @@ def parse_time(text: str) -> float:
     match = re.match(_TIME, text.strip())
     if match is None:
         raise ValueError("not an ISO 8601 time")
-    day, time, sign, hours, minutes = match.groups()
-    moment = datetime.strptime(day + " " + time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    *fields, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = (int(field or 0) for field in fields)
+    moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     return (moment + offset if sign == "-" else moment - offset).timestamp()
 

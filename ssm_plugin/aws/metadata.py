@@ -6,7 +6,8 @@ Version 1, which has no token, is not spoken: anybody who can make us fetch a UR
 
 import json
 import re
-from typing import Mapping, Optional
+from functools import partial
+from typing import Callable, Mapping, Optional
 from urllib.parse import quote, urlsplit
 
 from ..errors import CredentialsError, NetworkError, UsageError
@@ -47,7 +48,9 @@ def document(response: Response, what: str) -> object:
 
 _ENDPOINTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
 _ROLES = "/latest/meta-data/iam/security-credentials/"
-_SECONDS = 1.0  # a request; elsewhere than on EC2 the address swallows packets
+# Both are 1 if nothing is set: elsewhere than on EC2 the address swallows packets.
+_SECONDS, _ATTEMPTS = "metadata_service_timeout", "metadata_service_num_attempts"
+_BUSY = (429, 500, 502, 503, 504)
 _WHAT = "the instance metadata service"
 
 
@@ -57,8 +60,10 @@ def instance_credentials(
     """None if switched off, if there is no such service here, or if the instance has no role."""
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
+    seconds, attempts = (_number(key, profile, environ) for key in (_SECONDS, _ATTEMPTS))
     try:
-        return _from(endpoint(profile, environ), deadline)
+        service = endpoint(profile, environ)
+        return _from(partial(_ask, service, seconds, attempts, deadline))
     except UsageError as error:
         raise CredentialsError(
             "%s; check AWS_EC2_METADATA_SERVICE_ENDPOINT and the AWS profile" % error
@@ -82,18 +87,44 @@ def _setting(key: str, profile: Profile, environ: Mapping[str, str]) -> Optional
     return environ.get("AWS_%s" % key.upper()) or profile.text(key)
 
 
-def _from(service: str, deadline: Deadline) -> Optional[Credentials]:
+def _number(key: str, profile: Profile, environ: Mapping[str, str]) -> int:
+    text = _setting(key, profile, environ) or "1"
+    if not re.match(r"[1-9][0-9]{0,3}\Z", text):
+        raise CredentialsError("AWS_%s must be a whole number, 1 or more" % key.upper())
+    return int(text)
+
+
+def _ask(
+    service: str,
+    seconds: int,
+    attempts: int,
+    deadline: Deadline,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+) -> Response:
+    """What the first attempt brings that meets no trouble, else what the last one brings."""
+    for left in reversed(range(attempts)):
+        try:
+            response = request(method, service + path, _WHAT, headers, seconds, deadline)
+            if response.status not in _BUSY:
+                break
+        except NetworkError:
+            if not left:
+                raise
+    return response
+
+
+def _from(ask: Callable[[str, str, Mapping[str, str]], Response]) -> Optional[Credentials]:
     lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": "21600"}
-    token_url = "%s/latest/api/token" % service
-    token = _text(request("PUT", token_url, _WHAT, lifetime, _SECONDS, deadline))
+    token = _text(ask("PUT", "/latest/api/token", lifetime))
     if not token:
         return None
     headers = {"x-aws-ec2-metadata-token": token}
-    role = _text(request("GET", service + _ROLES, _WHAT, headers, _SECONDS, deadline))
+    role = _text(ask("GET", _ROLES, headers))
     if not role:
         return None
-    url = service + _ROLES + quote(role.splitlines()[0].strip(), safe="")
-    response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
+    response = ask("GET", _ROLES + quote(role.splitlines()[0].strip(), safe=""), headers)
     if response.status != 200:
         raise CredentialsError(
             "%s gave no keys of the role: HTTP status %d" % (_WHAT, response.status)

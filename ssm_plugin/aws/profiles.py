@@ -54,7 +54,11 @@ class Profile(NamedTuple):
         """The settings that are text, keys left out. ``endpoint_url_ssm`` and its like are from
         ``services``, and go before ``endpoint_url``, which is for all services.
         """
-        found = {key: value for key, value in self.settings.items() if isinstance(value, str)}
+        found = {
+            key: value
+            for key, value in self.settings.items()
+            if isinstance(value, str) and not key.startswith("endpoint_url_")
+        }
         for service, values in self.services.items():
             if values.get("endpoint_url"):
                 found["endpoint_url_%s" % service] = values["endpoint_url"]
@@ -91,7 +95,8 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
     credentials = _section(credentials_file, in_credentials)
     settings = dict(config)
     settings.update(credentials)
-    return Profile(name, settings, config, credentials, _services(config_file, settings))
+    services = _services(name, config_file, settings)
+    return Profile(name, settings, config, credentials, services)
 
 
 def profile_names(environ: Mapping[str, str] = os.environ) -> List[str]:
@@ -202,9 +207,14 @@ def _nested(file: _File, key: str, block: str) -> Dict[str, str]:
     return values
 
 
-def _services(file: _File, settings: Section) -> Mapping[str, Mapping[str, str]]:
+def _services(profile: str, file: _File, settings: Section) -> Mapping[str, Mapping[str, str]]:
     name = settings.get("services")
     section = _named_section(file, "services", name) if isinstance(name, str) else None
+    if name and section is None:  # else we would go to other endpoints than those that are meant
+        raise CredentialsError(
+            "the AWS profile %r names the services %r, and %s has no such section: "
+            "check the spelling" % (profile, name, file.path)
+        )
     found = _section(file, section)
     return {key: value for key, value in found.items() if not isinstance(value, str)}
 

@@ -25,7 +25,9 @@ _THROTTLED = frozenset(
         "TooManyRequestsException",
     )
 )
-_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
+# The last one is EC2's, which says the same of a signature that is too old.
+_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired"))
+_LOGIN_ADVICE = "the credentials have expired: log in again, or renew them"
 _CLOCK = frozenset(
     (
         "InvalidSignatureException",
@@ -185,9 +187,9 @@ def _said(code: str, body: Dict[str, object]) -> str:
 
 def _advice(operation: Operation, code: str, response: "Response", now: datetime) -> str:
     if code in _CLOCK:
-        return _clock_advice(clock_skew(response, now))
+        return _clock_advice(code, clock_skew(response, now))
     if code in _EXPIRED:
-        return "the credentials have expired: log in again, or renew them"
+        return _LOGIN_ADVICE
     if code in _THROTTLED:
         return "too many requests at once: try again in a moment"
     if code in _DENIED:
@@ -220,8 +222,10 @@ def _permission_advice(operation: Operation) -> str:
     return "the credentials need the permission %s%s%s" % (operation.action, on, also)
 
 
-def _clock_advice(skew: Optional[float]) -> str:
+def _clock_advice(code: str, skew: Optional[float]) -> str:
     if skew is None or abs(skew) <= _SKEW_LIMIT:
+        if code in _EXPIRED:
+            return _LOGIN_ADVICE
         return "check the secret access key, and the clock of this machine"
     side = "ahead of" if skew > 0 else "behind"
     how_far = _span(abs(skew))

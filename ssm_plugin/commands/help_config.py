@@ -27,7 +27,7 @@ _RECORDS = {
 FALLBACKS = {
     "network.proxy": ("HTTPS_PROXY",),
     "network.no_proxy": ("NO_PROXY",),
-    "network.ca_bundle": ("AWS_CA_BUNDLE", "SSL_CERT_FILE"),
+    "network.ca_bundle": ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
 }
 _INTRODUCTION = """\
 The configuration is the YAML file of --config, else of $SSM_PLUGIN_CONFIG, else

@@ -51,6 +51,8 @@ _OF_AWS: Tuple[Row, ...] = (
     ("AWS_EC2_METADATA_DISABLED", "true: the instance metadata is not asked for credentials"),
     ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "where it is asked for"),
     ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4 or IPv6, where that is not set"),
+    ("AWS_METADATA_SERVICE_TIMEOUT", "seconds for each question to it; 1 if that is not set"),
+    ("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "how often it is asked; 1 if that is not set"),
     ("AWS_ENDPOINT_URL_KMS", "the endpoint of that service; so for each other one that is called"),
     ("AWS_USE_FIPS_ENDPOINT", "true: endpoints that are validated by FIPS 140"),
     ("AWS_USE_DUALSTACK_ENDPOINT", "true: endpoints that have IPv6 as well"),
@@ -61,7 +63,8 @@ _OF_THE_NETWORK: Tuple[Row, ...] = (
     ("HTTPS_PROXY", "a proxy for https and wss; also HTTP_PROXY, and in small letters"),
     ("ALL_PROXY", "a proxy where these are not set; a SOCKS one is passed over"),
     ("NO_PROXY", "hosts that are reached without one"),
-    ("SSL_CERT_FILE", "CA certificates, where AWS_CA_BUNDLE is not set"),
+    ("REQUESTS_CA_BUNDLE", "CA certificates, where AWS_CA_BUNDLE is not set"),
+    ("SSL_CERT_FILE", "the same, where neither is set"),
 )
 
 

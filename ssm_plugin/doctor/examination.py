@@ -49,14 +49,15 @@ Checks = Dict[str, Check]
 
 PERMISSIONS = "permissions"
 
-# Findings are sorted by this. What stands first is the cause of what stands later.
+# Findings are sorted by this. What stands first is the cause of what stands later: by a clock that
+# is ahead, credentials look expired.
 _ORDER = (
-    "program", "configuration", "profile", "region", CREDENTIALS, "way to ssm", CLOCK,
+    "program", "configuration", "profile", "region", CLOCK, CREDENTIALS, "way to ssm",
     "way to ssmmessages", IDENTITY, PERMISSIONS, TARGET, AGENT, CONNECTION, LISTING, DOCUMENT, KMS,
     SPEED, PATH,
 )  # fmt: skip
 # With a problem there, no service can be asked.
-_BLOCKING = ("profile", "region", CREDENTIALS, "way to ssm", CLOCK)
+_BLOCKING = ("profile", "region", CLOCK, CREDENTIALS, "way to ssm")
 
 
 class Examination:
@@ -90,10 +91,11 @@ class Examination:
     def _at_the_service(
         self, known: Known, provider: CredentialProvider, found: Findings
     ) -> Findings:
-        obstacle = next((one for one in problems(found) if one.check in _BLOCKING), None)
+        wrong = [one.check for one in problems(found)]
+        obstacle = next((name for name in _BLOCKING if name in wrong), None)
         if obstacle is not None:
             asked = LISTING if self._target is None else TARGET
-            why = "not asked, because of the problem with: %s" % obstacle.check
+            why = "not asked, because of the problem with: %s" % obstacle
             return [skipped(name, why) for name in (IDENTITY, asked, DOCUMENT)]
         service = self._service(known, provider)
         target, resolved = self._resolved(known.settings, service)

@@ -112,7 +112,7 @@ def _is_passed_over(url: str, source: str) -> bool:
 def _no_proxy(environ: Mapping[str, str], settings: NetworkSettings) -> str:
     if settings.no_proxy is not None:
         return settings.no_proxy
-    return environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return environ.get("no_proxy", environ.get("NO_PROXY", ""))
 
 
 def _login(netloc: str) -> Tuple[Optional[str], Optional[str]]:

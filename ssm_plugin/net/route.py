@@ -83,6 +83,7 @@ def ca_bundle_path(
         ("network.ca_bundle of the configuration", settings.ca_bundle),
         ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
         ("ca_bundle of the AWS profile", profile_ca_bundle),
+        ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")),  # the AWS CLI takes it, too
         ("SSL_CERT_FILE", environ.get("SSL_CERT_FILE")),
     )
     for source, value in candidates:

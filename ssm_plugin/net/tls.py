@@ -92,9 +92,8 @@ def _handshake_error(error: Exception, server_name: str, deadline: Deadline) -> 
     if isinstance(error, ssl.CertificateError) or reason == "CERTIFICATE_VERIFY_FAILED":
         why = getattr(error, "verify_message", None) or _plain(error)
         return CertificateError(
-            "the certificate of %s is not trusted: %s; if a proxy or a private CA "
-            "signed it, name its CA file with %s"
-            % (server_name, why, _CA_SETTINGS)
+            "the certificate of %s is not trusted: %s; %s"
+            % (server_name, why.rstrip("."), _certificate_advice(why))
         )
     if isinstance(error, socket.timeout):
         return deadline.error(_STEP)
@@ -104,6 +103,14 @@ def _handshake_error(error: Exception, server_name: str, deadline: Deadline) -> 
         "and whether a firewall or a proxy cuts the connection"
         % (server_name, why)
     )
+
+
+def _certificate_advice(why: str) -> str:
+    if "expired" in why or "not yet valid" in why:
+        return "check the clock of this machine, and whether that host has a newer one"
+    if "match" in why:
+        return "it is of another host: check the endpoint, the DNS settings and the proxy"
+    return "if a proxy or a private CA signed it, name its CA file with %s" % _CA_SETTINGS
 
 
 def _plain(error: Exception) -> str:

@@ -156,6 +156,28 @@ def test_instance_metadata_comes_last(home):
         assert _resolve(home).access_key == "ASIAROLE"
 
 
+def test_instance_metadata_that_cannot_renew_keys_is_believed_that_they_are_good_still(home):
+    answers = {"PUT": reply(200, b"t"), "GET": reply(200, dict(ROLE, Expiration=END))}
+    answers["roles"] = reply(200, b"role")
+
+    def answer(request):
+        return answers["roles" if request.path.endswith("/") else request.method]
+
+    del home.environ["AWS_EC2_METADATA_DISABLED"]
+    clock = Clock(-3600)
+    with HttpServer(answer) as server:
+        home.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = server.url
+        provider = CredentialProvider(None, home.environ, clock=clock)
+        assert provider.resolve().access_key == "ASIAROLE"
+        asked = len(server.requests)
+        clock.left -= 299
+        assert provider.resolve().access_key == "ASIAROLE"
+        assert len(server.requests) == asked
+        clock.left -= 2
+        answers["GET"] = reply(200, dict(ROLE, AccessKeyId="ASIANEW"))
+        assert provider.resolve().access_key == "ASIANEW"
+
+
 def test_with_nothing_anywhere_the_error_says_where_it_looked(home):
     message = _refused(home)
     for place in ("in the environment", "'default'", ".aws/credentials", ".aws/config"):

@@ -64,13 +64,19 @@ def test_an_empty_token_is_no_token():
         "2030-01-01T00:00:00+00:00",
         "2030-01-01T02:30:00+02:30",
         "2029-12-31T19:00:00-0500",
+        "2030-01-01T01:00:00+01",
+        "2030-01-01 00:00:00 UTC",
+        "2030-01-01t00:00:00z",
+        "2030-01-01T00:00:00,5Z",
+        "2030-01-01T00:00Z",
+        "20300101T000000Z",
     ],
 )
 def test_times_are_read_in_all_forms_that_are_in_use(text):
     assert parse_time(text) == 1893456000.0
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2030-13-01T00:00:00Z", "12:00", 5])
+@pytest.mark.parametrize("text", ["tomorrow", "2030-13-01T00:00:00Z", "12:00", "2030-01-01", 5])
 def test_a_time_that_is_none_is_refused(text):
     with pytest.raises(CredentialsError, match="expiration time from the place"):
         checked("the place", "AKIA", "s", None, text)

@@ -24,8 +24,10 @@ ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 ROLES = "/latest/meta-data/iam/security-credentials/"
 
 
-def _service(role=b"my role\n", keys=None, token=None):
-    """``keys``, ``token``: answers in place of the good ones."""
+def _service(role=b"my role\n", keys=None, token=None, busy=()):
+    """``keys``, ``token``: answers in place of the good ones. ``busy``: statuses, of which each is
+    an answer before the good one to who asks for the role."""
+    refusals = list(busy)
 
     def answer(request):
         if request.path == "/latest/api/token":
@@ -34,6 +36,8 @@ def _service(role=b"my role\n", keys=None, token=None):
             return token or reply(200 if good else 400, b"t0ken")
         if request.headers.get("x-aws-ec2-metadata-token") != "t0ken":
             return reply(401)
+        if request.path == ROLES and refusals:
+            return reply(refusals.pop())
         if request.path == ROLES:
             return reply(200, role) if role is not None else reply(404)
         if request.path == ROLES + "my%20role":
@@ -88,6 +92,38 @@ def test_a_service_that_says_nothing_costs_a_second():
         started = time.monotonic()
         assert _found({ENDPOINT: "http://127.0.0.1:%d" % server.port}) is None
         assert 0.5 < time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "environ, settings",
+    [
+        ({"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}, {}),
+        ({}, {"metadata_service_num_attempts": "3"}),
+        ({"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}, {"metadata_service_num_attempts": "1"}),
+    ],
+)
+def test_a_service_that_is_busy_is_asked_as_often_as_it_is_set(environ, settings):
+    with _service(busy=[503, 429]) as server:
+        assert _found(dict(environ, **{ENDPOINT: server.url}), settings) == KEYS
+    assert [request.path for request in server.requests].count(ROLES) == 3
+
+
+def test_a_service_that_is_slow_is_waited_for_as_long_as_it_is_set():
+    with SilentServer() as server:
+        environ = {
+            ENDPOINT: "http://127.0.0.1:%d" % server.port,
+            "AWS_METADATA_SERVICE_TIMEOUT": "2",
+        }
+        started = time.monotonic()
+        assert _found(environ) is None
+        assert time.monotonic() - started > 1.5
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1"])
+def test_what_is_set_must_be_a_number(value):
+    for name in ("AWS_METADATA_SERVICE_TIMEOUT", "AWS_METADATA_SERVICE_NUM_ATTEMPTS"):
+        with pytest.raises(CredentialsError, match=name):
+            _found({name: value})
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,17 @@ def test_services_are_those_that_the_profile_names(home):
     assert read_profile(None, home.environ).services == {}
 
 
+def test_services_that_the_file_lacks_are_an_error_as_in_the_aws_cli(home):
+    path = home.config("[default]\nservices = locla\n[services local]\nssm =\n  endpoint_url = x\n")
+    message = _refused(None, home.environ)
+    assert "'default' names the services 'locla'" in message and str(path) in message
+
+
+def test_an_endpoint_of_one_service_is_of_the_services_alone(home):
+    home.config("[default]\nendpoint_url_ssm = http://127.0.0.1:1\n")
+    assert "endpoint_url_ssm" not in read_profile(None, home.environ).plain()
+
+
 def test_plain_settings_hold_endpoints_and_no_keys(home):
     plain = read_profile("prod", home.environ).plain()
     assert plain["endpoint_url_ssm"] == "http://127.0.0.1:1"

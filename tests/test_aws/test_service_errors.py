@@ -87,10 +87,18 @@ def test_a_wrong_clock_is_told_by_how_much(code, now, text):
     assert text in str(error_of(code, now=now))
 
 
+def test_what_ec2_says_of_expired_credentials_is_not_laid_to_a_clock_that_is_right():
+    text = "the credentials have expired: log in again"
+    assert text in str(error_of("RequestExpired"))
+    assert text in str(error_of("RequestExpired", headers={"x": "y"}))
+    assert "is 7 minutes ahead" in str(error_of("RequestExpired", now=NOW + timedelta(minutes=7)))
+
+
 def test_without_the_services_time_the_clock_is_only_a_guess():
     for headers in ({"x": "y"}, {"date": "yesterday"}, {"date": "1 x 2 y"}):
         assert clock_skew(Response(403, headers, b""), NOW) is None
-        assert "check the secret access key" in str(error_of("RequestExpired", headers=headers))
+        text = str(error_of("RequestTimeTooSkewed", headers=headers))
+        assert "check the secret access key" in text
     naive = Response(403, {"date": "Thu, 01 Oct 2026 11:00:00 -0000"}, b"")
     assert clock_skew(naive, NOW) == 3600
 
@@ -144,4 +152,5 @@ def test_throttling_and_faults_are_worth_a_retry_and_others_not():
 
 def test_expired_credentials_are_told_by_their_code():
     assert is_expired(error_of("ExpiredTokenException")) and is_expired(error_of("ExpiredToken"))
+    assert is_expired(error_of("RequestExpired"))
     assert not is_expired(error_of("AccessDenied"))

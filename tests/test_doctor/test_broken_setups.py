@@ -37,6 +37,15 @@ class Place:
                 operation, "AccessDeniedException", text, times=9
             )
 
+    def service_an_hour(self, ahead):
+        """``ahead``: 1, or -1 for one whose clock is behind ours."""
+
+        def answer(request):
+            date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=ahead), usegmt=True)
+            return reply(400, {"__type": "InvalidSignatureException"}, {"Date": date})
+
+        self.environ["AWS_ENDPOINT_URL"] = self.servers.enter_context(HttpServer(answer)).url
+
 
 ROWS = []
 
@@ -68,11 +77,14 @@ def certificate_is_unknown(place):
 
 @row("clock: the clock of this machine is 60 minutes behind the service's; set it right")
 def clock_is_an_hour_off(place):
-    def answer(request):
-        date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
-        return reply(400, {"__type": "InvalidSignatureException"}, {"Date": date})
+    place.service_an_hour(ahead=1)
 
-    place.environ["AWS_ENDPOINT_URL"] = place.servers.enter_context(HttpServer(answer)).url
+
+@row("clock: the clock of this machine is 60 minutes ahead of the service's; set it right")
+def clock_is_so_far_ahead_that_credentials_look_expired(place):
+    place.service_an_hour(ahead=-1)
+    end = datetime.now(timezone.utc) - timedelta(minutes=30)
+    place.environ["AWS_CREDENTIAL_EXPIRATION"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @row("region: no AWS region is set; give --region")

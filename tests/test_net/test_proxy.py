@@ -68,6 +68,11 @@ def test_no_proxy_applies_to_a_configured_proxy_as_well():
     assert named({"HTTPS_PROXY": "http://env:1", "no_proxy": "example.com"}) is None
 
 
+def test_an_empty_list_in_lower_case_wins_too():
+    environ = {"HTTPS_PROXY": "http://env:1", "no_proxy": "", "NO_PROXY": "example.com"}
+    assert named(environ) == "env"
+
+
 def test_loopback_is_not_exempt_by_itself():
     assert proxy_for("wss://127.0.0.1", {"HTTPS_PROXY": "http://p:1"}).host == "p"
     assert proxy_for("wss://localhost", {"HTTPS_PROXY": "http://p:1"}).host == "p"

@@ -13,7 +13,7 @@ from ssm_plugin.net.tls import client_context
 def bundles(tmp_path):
     """Four files that can be read, by the letter that ends their names."""
     paths = {}
-    for letter in "cape":
+    for letter in "caper":
         path = tmp_path / (letter + ".pem")
         path.write_text("anything")
         paths[letter] = str(path)
@@ -21,12 +21,18 @@ def bundles(tmp_path):
 
 
 def test_the_first_setting_wins(bundles):
-    environ = {"AWS_CA_BUNDLE": bundles["a"], "SSL_CERT_FILE": bundles["e"]}
+    environ = {
+        "AWS_CA_BUNDLE": bundles["a"],
+        "REQUESTS_CA_BUNDLE": bundles["r"],
+        "SSL_CERT_FILE": bundles["e"],
+    }
     configured = NetworkSettings(ca_bundle=bundles["c"])
     assert ca_bundle_path(configured, environ, bundles["p"]) == bundles["c"]
     assert ca_bundle_path(NetworkSettings(), environ, bundles["p"]) == bundles["a"]
     del environ["AWS_CA_BUNDLE"]
     assert ca_bundle_path(NetworkSettings(), environ, bundles["p"]) == bundles["p"]
+    assert ca_bundle_path(NetworkSettings(), environ) == bundles["r"]
+    del environ["REQUESTS_CA_BUNDLE"]
     assert ca_bundle_path(NetworkSettings(), environ) == bundles["e"]
 
 
