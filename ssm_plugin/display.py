@@ -55,6 +55,32 @@ def encoded(text: str) -> bytes:
         return text.encode(sys.getfilesystemencoding(), "backslashreplace")
 
 
+def width_of(text: str) -> int:
+    """The columns that a terminal gives it: letters of East Asia take two, accents none."""
+    if max(text, default="") < "\x80":
+        return len(text)
+    import unicodedata  # most names are ASCII
+
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )
+
+
+def cut(text: str, room: int) -> str:
+    """As much of the beginning of ``text`` as so many columns hold."""
+    while text and width_of(text) > room:
+        text = text[:-1]
+    return text
+
+
+def fitted(text: str, room: int) -> str:
+    """``text`` in so many columns: filled up with spaces, or cut, which two dots show."""
+    if width_of(text) > room:
+        text = cut(text, room - 2) + ".."
+    return text + " " * (room - width_of(text))
+
+
 def _escaped(text: str, kept: str) -> str:
     if text.isprintable() and _HIDDEN.isdisjoint(text):
         return text

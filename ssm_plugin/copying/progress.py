@@ -5,12 +5,12 @@ import threading
 import time
 from typing import Callable, Optional, Tuple
 
-from ..display import encoded, shown
+from ..display import cut, encoded, fitted, shown, width_of
 from ..terminal.status_line import INTERVAL
 from .options import CopyProgress
 
-# Columns for the name.
-NAME = 36
+# Columns for the name, on a narrow terminal fewer, and for the figures behind it.
+NAME, LEAST_NAME, FIGURES = 36, 8, 38
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -31,7 +31,9 @@ def time_text(seconds: float) -> str:
     return "%d:%s" % (hours, text) if hours else text
 
 
-def progress_line(progress: CopyProgress, seconds: float, is_over: bool) -> str:
+def progress_line(
+    progress: CopyProgress, seconds: float, is_over: bool, columns: int = 80
+) -> str:
     """Name, part, bytes, rate, and the time left or, at the end, taken. ``seconds`` since it began;
     what was there before counts for the part, not for the rate."""
     new = progress.done - progress.resumed
@@ -44,10 +46,9 @@ def progress_line(progress: CopyProgress, seconds: float, is_over: bool) -> str:
             left = time_text((whole - progress.done) / rate)
     left = time_text(seconds) if is_over else left
     name = shown(os.path.basename(progress.source.rstrip("/")) or progress.source)
-    if len(name) > NAME:
-        name = name[:NAME - 3] + "..."
-    return "%-*s %4s %10s %12s %8s" % (
-        NAME, name, part, size_text(progress.done), size_text(rate) + "/s", left
+    room = min(NAME, max(LEAST_NAME, columns - 1 - FIGURES))
+    return "%s %4s %10s %12s %8s" % (
+        fitted(name, room), part, size_text(progress.done), size_text(rate) + "/s", left
     )
 
 
@@ -79,21 +80,21 @@ class ProgressDisplay:
             self._last = progress
             if now >= self._next:
                 self._next = now + INTERVAL
-                self._show(progress_line(progress, now - self._began, False), b"")
+                self._show(progress, now, False, b"")
 
     def finish(self, copied: bool) -> None:
         """The file is over: its line stays. One that was not copied keeps what it had."""
         with self._lock:
             if self._last is not None:
-                line = progress_line(self._last, self._clock() - self._began, copied)
-                self._show(line, b"\n")
+                self._show(self._last, self._clock(), copied, b"\n")
             self._file = self._last = None
             self._width = 0
 
-    def _show(self, line: str, end: bytes) -> None:
-        text = line.rstrip()
+    def _show(self, progress: CopyProgress, now: float, is_over: bool, end: bytes) -> None:
+        columns = self._columns()
+        text = progress_line(progress, now - self._began, is_over, columns).rstrip()
         if not end:  # one that reaches the edge would begin a second line
-            room = max(0, self._columns() - 1)
-            text, self._width = text[:room], min(self._width, room)
-        self._write(b"\r" + encoded(text.ljust(self._width)) + end)
-        self._width = len(text)
+            room = max(0, columns - 1)
+            text, self._width = cut(text, room), min(self._width, room)
+        self._write(b"\r" + encoded(fitted(text, max(self._width, width_of(text)))) + end)
+        self._width = width_of(text)

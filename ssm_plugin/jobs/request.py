@@ -3,7 +3,7 @@
 import datetime
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-from ..display import shown
+from ..display import fitted, shown, width_of
 from ..errors import SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from .remote_line import check_words
@@ -118,7 +118,7 @@ def columns(counted: Sequence[str], rows: Sequence[Tuple[CommandResult, int, int
                 shown(" ".join(result.reason.split())),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*cells)]
+    widths = [max(map(width_of, column)) for column in zip(*cells)]
     return "".join(_line(row, widths) for row in cells)
 
 
@@ -149,7 +149,7 @@ def as_objects(outcome: FleetOutcome) -> Dict[str, object]:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0])]
+    cells = [fitted(row[0], widths[0])]
     cells += [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5])]
     return "  ".join(cells + [row[5]]).rstrip() + "\n"
 

@@ -1,19 +1,17 @@
 """Nodes for people: columns that fit the terminal. And for programs: plain values."""
 
 import os
-import re
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence
 
-from ..display import encoded, shown
+from ..display import encoded, fitted, shown, width_of
 from .node import Node
 
 HEAD = ("ID", "NAME", "PLATFORM", "AGENT", "ADDRESS", "STATUS", "SEEN")
 _GAP = "  "
-_CUT = ".."
 
 # What is done where the terminal is narrow, in this order: a column is cut to so much, or left out.
-_NAME, _PLATFORM, _AGENT, _ADDRESS, _STATUS = range(1, 6)
+_NAME, _PLATFORM, _AGENT, _ADDRESS, _STATUS, _SEEN = range(1, 7)
 _NARROWER = (
     (_PLATFORM, 10),
     (_NAME, 16),
@@ -21,6 +19,7 @@ _NARROWER = (
     (_AGENT, 0),
     (_ADDRESS, 0),
     (_NAME, 6),
+    (_SEEN, 0),
     (_STATUS, 14),
 )
 
@@ -56,7 +55,7 @@ def table(
     if width is not None:
         _narrow(widths, width - len(numbers[-1]))
     lines = [
-        number + _GAP.join(_fitted(cell, room) for cell, room in zip(row, widths) if room)
+        number + _GAP.join(fitted(cell, room) for cell, room in zip(row, widths) if room)
         for number, row in zip(numbers, rows)
     ]
     return "".join(line.rstrip() + "\n" for line in lines)
@@ -86,18 +85,6 @@ def age(moment: Optional[float], now: float) -> str:
     return "%d d" % min(seconds // 86400, 9999)
 
 
-def width_of(text: str) -> int:
-    """The columns that a terminal gives it: letters of East Asia take two, accents none."""
-    if re.match(r"[ -~]*\Z", text):
-        return len(text)
-    import unicodedata  # most names are ASCII
-
-    return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
-        for one in text
-    )
-
-
 def _written(text: str) -> str:
     """The text as it is printed: a letter that the locale cannot write becomes an escape, which is
     longer."""
@@ -105,19 +92,18 @@ def _written(text: str) -> str:
 
 
 def _narrow(widths: List[int], room: int) -> None:
-    """Cut where it does the least harm. The ids stay whole: they are there to be copied."""
+    """Cut where it does the least harm. The ids stay whole: they are there to be copied. What a
+    column leaves that goes is the name's."""
+    wanted = widths[_NAME]
     for column, least in _NARROWER:
-        excess = sum(widths) + len(_GAP) * (sum(map(bool, widths)) - 1) - room
+        excess = _excess(widths, room)
         if excess > 0 and widths[column] > least:
             widths[column] = max(least, widths[column] - excess) if least else 0
+    widths[_NAME] = min(wanted, widths[_NAME] + max(0, -_excess(widths, room)))
 
 
-def _fitted(text: str, room: int) -> str:
-    if width_of(text) > room:
-        while text and width_of(text) > room - len(_CUT):
-            text = text[:-1]
-        text += _CUT
-    return text + " " * (room - width_of(text))
+def _excess(widths: Sequence[int], room: int) -> int:
+    return sum(widths) + len(_GAP) * (sum(map(bool, widths)) - 1) - room
 
 
 def _iso(seconds: Optional[float]) -> Optional[str]:

@@ -12,6 +12,7 @@ from ..terminal.escapes import HELP_TEXT
 from ..terminal.input import InputReader
 from ..terminal.signals import Signalled
 from ..terminal.tty import RawMode, raw_mode, window_size
+from ..terminal.wake import writable
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner
@@ -38,6 +39,7 @@ class ShellRunner(BuiltInRunner):
         self._raw: Optional[RawMode] = None
         self._reader: Optional[InputReader] = None
         self._pump: Optional[InputPump] = None
+        self._is_state_shown = False
         self._repeat = _FIRST_REPEAT
         self._repetition = session.new_timer(lambda: self._end_input(False))
 
@@ -87,6 +89,9 @@ class ShellRunner(BuiltInRunner):
         if self._raw:
             self._raw.restore()
             self.session.notices.raw = False
+        # Lost for good: what follows is on a line of its own. It may be the output that is stuck.
+        if self._is_state_shown and writable(2):
+            self._show_state("", b"\n")
 
     def _standard_input(self) -> Optional[Read]:
         if self._streams.stdin is None:
@@ -116,11 +121,12 @@ class ShellRunner(BuiltInRunner):
         self._repetition.set(self._repeat)
         self._repeat = min(2 * self._repeat, _LONGEST_REPEAT)
 
-    def _show_state(self, text: str) -> None:
+    def _show_state(self, text: str, behind: bytes = b"") -> None:
         """A short notice on the terminal's last line, or its removal; the cursor stays."""
         if self._interactive and not self.session.environment.silent and os.isatty(2):
-            shown = "\x1b[7m%s\x1b[0m" % text if text else ""
-            self._streams.error(("\x1b7\x1b[999;1H\x1b[2K%s\x1b8" % shown).encode("ascii"))
+            self._is_state_shown = bool(text)
+            shown = b"\x1b[7m%s\x1b[0m" % text.encode("ascii") if text else b""
+            self._streams.error(b"\x1b7\x1b[999;1H\x1b[2K%s\x1b8" % shown + behind)
 
 
 class ShellPlugin(BuiltInPlugin):

@@ -3,7 +3,7 @@
 import os
 from typing import Callable
 
-from ..display import encoded, shown
+from ..display import cut, encoded, shown, width_of
 from .tty import window_size
 from .wake import writable
 
@@ -25,10 +25,11 @@ class StatusLine:
         """``text``, cut where it is longer than the line. The ``hint`` behind it goes first."""
         # One that reaches the edge would begin a second line, as would the ``^C`` behind it.
         room = window_size((self._fd,)).cols - 3
-        if len(text + hint) <= room:
+        text, hint = shown(text), shown(hint)
+        if width_of(text + hint) <= room:
             text += hint
         self._is_there = True
-        self._write(_ERASE + encoded(shown(text)[:room]))
+        self._write(_ERASE + encoded(cut(text, room)))
 
     def wipe(self) -> None:
         """Does nothing where no line is."""

@@ -8,6 +8,7 @@ from ssm_plugin.copying.progress import (
     size_text,
     time_text,
 )
+from ssm_plugin.display import width_of
 from tests.support.clock import Clock
 
 MIB = 1 << 20
@@ -53,8 +54,36 @@ def test_a_display_keeps_to_one_line_of_a_narrow_terminal(columns):
     for done in range(3):
         display.tell(progress(done * MIB))
         clock.now += INTERVAL
-    assert [len(one) for one in written] == [1 + max(0, columns - 1)] * 3
+    assert max(len(one) for one in written) == 1 + max(0, columns - 1)
     assert b"\n" not in b"".join(written)
+
+
+def test_a_name_gives_way_to_the_figures_on_a_narrow_terminal():
+    clock, written = Clock(), []
+    display = ProgressDisplay(written.append, lambda: 60, clock)
+    for _ in range(2):
+        display.tell(progress(25 * MIB, source="/x/" + "long" * 9))
+        clock.now += 1
+    display.finish(True)
+    lines = [one.decode().strip() for one in written]
+    assert all(len(line) < 60 and line.startswith("longlong") for line in lines)
+    assert [line[-5:] for line in lines[1:]] == ["00:03", "00:02"]
+
+
+def test_a_name_in_wide_letters_takes_the_columns_of_any_other():
+    lines = [progress_line(progress(MIB, source=name), 1.0, False)
+             for name in ("abc", "\u65e5\u672c", "\u65e5" * 30, "e\u0301")]
+    assert {width_of(line) for line in lines} == {len(lines[0])}
+
+
+@pytest.mark.parametrize("columns", [10, 40])
+def test_a_name_in_wide_letters_keeps_to_one_line_of_a_narrow_terminal(columns):
+    clock, written = Clock(), []
+    display = ProgressDisplay(written.append, lambda: columns, clock)
+    for source in ("\u65e5" * 30, "a" * 60, "\u65e5" * 30):
+        display.tell(progress(MIB, source=source))
+        clock.now += INTERVAL
+    assert all(width_of(one.decode().strip("\r")) < columns for one in written)
 
 
 def test_a_display_writes_five_times_a_second_and_once_at_the_end():

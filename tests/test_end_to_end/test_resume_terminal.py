@@ -98,6 +98,14 @@ def test_a_refusal_says_why(service, terminal):
     assert b"ssm:ResumeSession" in line
 
 
+def test_a_refusal_stands_on_a_line_of_its_own_and_the_notice_is_gone(service, terminal):
+    service.answer_with("ResumeSession", "AccessDeniedException", "not for you")
+    service.session().drop_connection()
+    assert terminal.wait() == 255
+    before = terminal.output[:terminal.output.rindex(b"ssm-plugin: ")]
+    assert before.endswith(GONE + b"\r\n")
+
+
 def test_the_session_can_be_left_while_it_resumes(service, terminal):
     service.session().misbehave("refuse-upgrade")
     service.session().drop_connection()
@@ -105,3 +113,4 @@ def test_the_session_can_be_left_while_it_resumes(service, terminal):
     terminal.send(b"\r~.")
     assert terminal.wait() == 0
     service.wait_for(lambda: service.session().is_over)
+    assert GONE in terminal.output

@@ -8,12 +8,13 @@ from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin.aws.xml_answer import XmlError, parse_xml  # noqa: E402
+from ssm_plugin.display import width_of  # noqa: E402
 from ssm_plugin.errors import UsageError  # noqa: E402
 from ssm_plugin.nodes.chooser import picked  # noqa: E402
 from ssm_plugin.nodes.directory import by_name  # noqa: E402
 from ssm_plugin.nodes.grammar import parse_target, split_targets  # noqa: E402
 from ssm_plugin.nodes.node import Node, from_information  # noqa: E402
-from ssm_plugin.nodes.table import as_object, table, width_of  # noqa: E402
+from ssm_plugin.nodes.table import as_object, table  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
 ANY_TEXT = st.text(st.characters(), max_size=40)
@@ -72,7 +73,7 @@ def test_an_entry_is_a_node_or_none(value):
     assert node is None or node.node_id.startswith(("i-", "mi-"))
 
 
-@given(st.lists(NODES, max_size=5), st.integers(50, 200))
+@given(st.lists(NODES, max_size=5), st.integers(40, 200))
 @QUICK
 def test_a_table_is_lines_that_fit_and_do_no_harm(nodes, width):
     nodes = [node._replace(status=node.status[:3]) for node in by_name(nodes)]

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from ssm_plugin.display import width_of
 from ssm_plugin.jobs.request import CommandResult, FleetOutcome, as_object, as_objects, table, worst
 
 GOOD = CommandResult("web1", 0, "", "s-1", 1600000000.0, 1600000001.5, 12, 0)
@@ -19,6 +20,11 @@ def test_the_table_has_a_line_for_each_target():
         "web1            0      1.5      12       0\n"
         "database2     255      0.2       0       3  lost for good\n"
     )
+
+
+def test_names_in_wide_letters_leave_the_columns_of_the_table_where_they_are():
+    lines = table([GOOD, GOOD._replace(name="\u65e5\u672c\u8a9e")]).splitlines()
+    assert len({width_of(line[:line.index("  1.5")]) for line in lines[1:]}) == 1
 
 
 def test_an_object_says_status_reason_session_times_and_bytes():

@@ -2,9 +2,10 @@
 
 import pytest
 
+from ssm_plugin.display import width_of
 from ssm_plugin.nodes.directory import by_name
 from ssm_plugin.nodes.node import Node, from_information
-from ssm_plugin.nodes.table import age, as_object, table, width_of
+from ssm_plugin.nodes.table import age, as_object, table
 
 NOW = 1790000000.0
 WEB = Node("i-0123456789abcdef0", "web", "Amazon Linux 2023", "3.3.1", "10.0.0.7", "Online", NOW)
@@ -26,6 +27,16 @@ def test_it_fits_the_terminal(width):
     long = WEB._replace(name="a-name-that-is-far-too-long-for-any-table", status="ConnectionLost")
     for numbered in (False, True):
         assert max(map(len, lines_of(long, width=width, numbered=numbered))) <= width
+
+
+@pytest.mark.parametrize("width", [50, 55, 60, 65, 70, 76])
+def test_a_long_name_takes_what_the_columns_leave_that_go(width):
+    long = WEB._replace(name="a-name-that-is-far-too-long-for-any-table")
+    assert len(lines_of(long, width=width)[0]) == width
+
+
+def test_when_a_node_was_seen_is_left_out_where_the_terminal_is_very_narrow():
+    assert [line.split()[-1] for line in lines_of(WEB, width=38)] == ["STATUS", "Online"]
 
 
 def test_the_id_and_the_status_stay_whole_however_narrow_it_is():
