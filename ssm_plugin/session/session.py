@@ -77,7 +77,7 @@ class Session(IRunnerSession):
         """Take another environment; before :meth:`execute`."""
         self._check_unused()
         self.environment = environment
-        self._life = self._new_life(None)
+        self._life = self._new_life(self._life.channel)
 
     # ISession
 

@@ -165,6 +165,13 @@ def test_a_session_is_executed_once():
     session.terminate_session()
 
 
+def test_another_environment_leaves_it_its_data_channel():
+    channel = OtherChannel()
+    session = other_session(channel)
+    session.use(quiet())
+    assert session.data_channel is channel
+
+
 def test_what_it_uses_cannot_be_changed_once_it_is_executed():
     session = other_session(OtherChannel())
     session.execute()
