@@ -3,10 +3,10 @@ JSON 1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed, and once with new credentials when the old ones have
-expired. But what starts a session is not sent again after anything that leaves open whether it made
-one (a fault, a lost or unreadable answer): nobody would know of that session, so nobody could end
-it. Such an error is ``uncertain``. Nor is it sent again when it was throttled: all threads that
-start sessions share a ``pacer``, and wait for their turn.
+expired or are not known. But what starts a session is not sent again after anything that leaves
+open whether it made one (a fault, a lost or unreadable answer): nobody would know of that session,
+so nobody could end it. Such an error is ``uncertain``. Nor is it sent again when it was throttled:
+all threads that start sessions share a ``pacer``, and wait for their turn.
 """
 
 import os
@@ -40,10 +40,10 @@ from .endpoints import check_region, endpoint_url, is_presigned, session_region_
 from .pacer import shared_pacer
 from .service_errors import (
     Operation,
-    is_expired,
     is_refusal,
     is_throttled,
     is_throttling_or_fault,
+    may_be_stale,
     service_error,
 )
 from .sigv4 import sign
@@ -273,7 +273,7 @@ class ServiceClient:
                     raise
                 if call.paced and is_throttled(error):
                     raise
-                if isinstance(error, ServiceError) and is_expired(error) and not renewed:
+                if isinstance(error, ServiceError) and may_be_stale(error) and not renewed:
                     renewed = True
                     self._credentials.forget()
                     continue

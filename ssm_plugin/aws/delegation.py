@@ -1,15 +1,16 @@
 """Credentials whose sources we leave to others: single sign-on, roles, web identity, login.
 
-botocore does it if it is installed beside us, else the AWS CLI (``configure export-credentials``,
-in version 2 and late versions 1). Either runs in a child process, for the sake of the time limit:
-botocore has none over all, and it reads the environment of its process.
+botocore does it if it is installed beside us, else the AWS CLI: ``configure export-credentials``,
+or for version 1, which has no such command, the botocore that it runs with. Each is a child
+process, for the sake of the time limit: botocore has none over all, and it reads the environment of
+its process.
 """
 
 import importlib
 import json
 import os
 import sys
-from typing import Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import CredentialsError
 from ..net.timing import Deadline
@@ -29,11 +30,13 @@ _LOGINS = {
     "login_session": "aws login",
 }
 _WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
-# With our own search path, as we may run from a zip file or out of an embedder's path.
-_CHILD = (
-    "import sys; sys.path[:] = sys.argv[3:]; from %s import export; "
-    "sys.stdout.write(export(sys.argv[1], sys.argv[2]))"
-) % __name__
+# With our own search path, as we may run from a zip file or out of an embedder's path. The AWS
+# CLI's Python keeps its own before ours.
+_EXPORT = "from %s import export; sys.stdout.write(export(sys.argv[1], sys.argv[2]))" % __name__
+_CHILD = "import sys; sys.path[:] = sys.argv[3:]; " + _EXPORT
+_CHILD_ELSEWHERE = "import sys; sys.path += sys.argv[3:]; " + _EXPORT
+_PLACE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_NO_SUCH_COMMAND = "nvalid choice"
 
 
 def reason(settings: Section) -> Optional[str]:
@@ -60,7 +63,7 @@ def resolve(
     from .process import run  # takes long to load
 
     failures: List[str] = []
-    for source, arguments in _ways(profile, region, environ):
+    for source, arguments in _ways(profile, region, environ, failures):
         try:
             return run(arguments, source, environ, deadline)
         except CredentialsError as error:
@@ -81,20 +84,36 @@ def resolve(
 
 
 def _ways(
-    profile: Optional[str], region: Optional[str], environ: Mapping[str, str]
+    profile: Optional[str], region: Optional[str], environ: Mapping[str, str], failures: List[str]
 ) -> Iterator[Tuple[str, List[str]]]:
+    """``failures`` holds what those said that were tried."""
     import importlib.util
     import shutil
 
+    region = region or environ.get("AWS_REGION", "")  # which botocore itself passes over
     frozen = getattr(sys, "frozen", False)  # then the executable is a program, not Python
     if sys.executable and not frozen and importlib.util.find_spec("botocore"):
-        region = region or environ.get("AWS_REGION", "")  # which botocore itself passes over
         yield "botocore", [sys.executable, "-c", _CHILD, profile or "", region] + sys.path
     aws = shutil.which("aws", path=environ.get("PATH", os.defpath))
     if aws:
         named = ["--profile", profile] if profile else []
         export = [aws, "configure", "export-credentials", "--format", "process"]
         yield "'aws configure export-credentials'", export + named
+        python = _interpreter(aws)
+        if python and failures and _NO_SUCH_COMMAND in failures[-1]:
+            failures.pop()
+            child = ["-c", _CHILD_ELSEWHERE, profile or "", region, _PLACE]
+            yield "the AWS CLI's botocore", python + child
+
+
+def _interpreter(script: str) -> List[str]:
+    """The command of the Python that runs ``script``; empty if another program does, or none."""
+    try:
+        with open(script, "rb") as file:
+            line = file.readline(1000).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return line[2:].split() if line.startswith("#!") and "python" in line else []
 
 
 def export(profile: str, region: str) -> str:
@@ -103,7 +122,7 @@ def export(profile: str, region: str) -> str:
 
     Whatever botocore raises goes through: the parent shows its last line.
     """
-    session = importlib.import_module("botocore.session").Session(profile=profile or None)
+    session = _botocore("session").Session(profile=profile or None)
     if region:
         session.set_config_variable("region", region)
     _share_cache(session)
@@ -132,6 +151,13 @@ def _share_cache(session: object) -> None:
     """Roles that the AWS CLI has assumed are in its cache: no second MFA code for those."""
     directory = os.path.expanduser("~/.aws/cli/cache")
     if os.path.isdir(directory):
-        cache = importlib.import_module("botocore.credentials").JSONFileCache(directory)
+        cache = _botocore("credentials").JSONFileCache(directory)
         chain = session.get_component("credential_provider")  # type: ignore[attr-defined]
         chain.get_provider("assume-role").cache = cache
+
+
+def _botocore(module: str) -> Any:
+    try:
+        return importlib.import_module("botocore.%s" % module)
+    except ImportError:  # newer AWS CLIs have it within them
+        return importlib.import_module("awscli.botocore.%s" % module)

@@ -86,9 +86,11 @@ def _output(
             start_new_session=True,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-        why = getattr(error, "strerror", None) or "its command line is not valid"
+        number = getattr(error, "errno", None)  # the text has the file in it, up to Python 3.7
+        why = os.strerror(number) if number else "its command line is not valid"
         raise CredentialsError(
-            "%s cannot be started: %s: %r" % (source, why, arguments[0])
+            "%s cannot be started: %s: %r; check that this is there and may be run"
+            % (source, why, arguments[0])
         ) from error
     ended = False
     _running.add(process)

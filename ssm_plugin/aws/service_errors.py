@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _THROTTLED = frozenset(
     (
         "BandwidthLimitExceeded",
+        "EC2ThrottledException",
         "PriorRequestNotComplete",
         "RequestLimitExceeded",
         "RequestThrottled",
@@ -25,11 +26,17 @@ _THROTTLED = frozenset(
         "TooManyRequestsException",
     )
 )
+# The service waited in vain for the rest of the request.
+_INCOMPLETE = frozenset(("RequestTimeout", "RequestTimeoutException"))
+_UNKNOWN_KEY = frozenset(
+    ("AuthFailure", "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException")
+)
 # The last one is EC2's, which says the same of a signature that is too old.
 _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired"))
 _LOGIN_ADVICE = "the credentials have expired: log in again, or renew them"
 _CLOCK = frozenset(
     (
+        "AuthFailure",
         "InvalidSignatureException",
         "RequestExpired",
         "RequestInTheFuture",
@@ -57,14 +64,6 @@ _ADVICE = {
     "InvalidDocument": "check the name of the session document",
     "InvalidParameters": "check the parameters that the session document takes",
     "DoesNotExistException": "the session has ended or is of another region or account",
-    "UnrecognizedClientException": (
-        "the access key is unknown: check the profile, the partition, and that temporary "
-        "credentials come with their session token"
-    ),
-    "InvalidClientTokenId": (
-        "the access key is unknown: check the profile, the partition, and that temporary "
-        "credentials come with their session token"
-    ),
     "OptInRequired": "the account is not subscribed to the service in this region",
     "NoSuchBucket": "check the name of the bucket",
     "NotFoundException": "the KMS key does not exist in this region: check the session preferences",
@@ -104,7 +103,8 @@ def service_error(operation: Operation, response: "Response", now: datetime) -> 
 
 def is_throttling_or_fault(error: ServiceError) -> bool:
     """Whether the service did not do it and may well do it a moment later."""
-    return is_throttled(error) or error.status in (500, 502, 503, 504)
+    is_fault = error.status in (500, 502, 503, 504)
+    return is_throttled(error) or is_fault or error.code in _INCOMPLETE
 
 
 def is_throttled(error: BaseException) -> bool:
@@ -121,6 +121,11 @@ def is_refusal(error: ServiceError) -> bool:
 
 def is_expired(error: ServiceError) -> bool:
     return error.code in _EXPIRED
+
+
+def may_be_stale(error: ServiceError) -> bool:
+    """Whether other credentials may be found now: these have expired, or their key is gone."""
+    return error.code in _EXPIRED or error.code in _UNKNOWN_KEY
 
 
 def is_denied(error: ServiceError) -> bool:
@@ -194,6 +199,11 @@ def _advice(operation: Operation, code: str, response: "Response", now: datetime
         return "too many requests at once: try again in a moment"
     if code in _DENIED:
         return _permission_advice(operation)
+    if code in _UNKNOWN_KEY:
+        return (
+            "the access key is unknown: check the profile, the partition, and that temporary "
+            "credentials come with their session token"
+        )
     if code in _ADVICE:
         return _ADVICE[code] + _no_id_hint(code, operation.subject)
     if response.status >= 500 and operation.action == "ssm:StartSession":

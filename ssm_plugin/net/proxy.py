@@ -74,7 +74,8 @@ def parse_proxy(url: str, source: str) -> Proxy:
     # Checked on the whole text: a bare "/" in a password would otherwise end the host part.
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(
-            "%s must be http://[user:password@]host:port, "
+            # Written so that what masks passwords leaves it alone.
+            "%s must be [USER:PASSWORD@]HOST:PORT after http:// or https://, "
             "with special characters of the password percent-encoded"
             % what
         )

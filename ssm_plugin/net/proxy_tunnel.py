@@ -12,6 +12,7 @@ from .proxy import Proxy
 from .timing import Deadline
 
 _HEAD_LIMIT = 65536
+_ENDS = (b"\r\n\r\n", b"\n\n")  # a line feed alone ends a line, too (RFC 9112, 2.2)
 
 
 def open_tunnel(
@@ -47,7 +48,7 @@ def _request(proxy: Proxy, target: str) -> bytes:
 def _read_head(sock: socket.socket, deadline: Deadline, step: str) -> bytes:
     """Up to the empty line or the end. Byte by byte, for what follows is the host's already."""
     head = bytearray()
-    while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_LIMIT:
+    while not head.endswith(_ENDS) and len(head) < _HEAD_LIMIT:
         sock.settimeout(deadline.remaining(step))
         byte = sock.recv(1)
         if not byte:
@@ -57,9 +58,9 @@ def _read_head(sock: socket.socket, deadline: Deadline, step: str) -> bytes:
 
 
 def _check(head: bytes, proxy: Proxy, target: str) -> None:
-    lines = head.decode("latin-1").split("\r\n")
+    lines = re.split("\r?\n", head.decode("latin-1"))
     found = re.match(r"HTTP/1\.[0-9] ([0-9]{3})\b ?([ -~]{0,100})", lines[0])
-    if found is None or not head.endswith(b"\r\n\r\n"):
+    if found is None or not head.endswith(_ENDS):
         raise ProxyError(
             "the %s does not answer like an HTTP proxy: check its host, port and scheme" % (proxy,)
         )

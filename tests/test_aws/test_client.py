@@ -353,13 +353,17 @@ def renewable(tmp_path):
     return CredentialProvider(environ=environ), put
 
 
-def test_an_expired_token_makes_the_credentials_be_looked_up_again(renewable):
+@pytest.mark.parametrize(
+    "code",
+    ["ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"],
+)
+def test_an_expired_token_or_a_key_that_was_replaced_is_looked_up_again(renewable, code):
     credentials, put = renewable
 
     def answer(request):
         put("NEW")
         fresh = "Credential=NEW/" in request.headers["authorization"]
-        return reply(200, STARTED) if fresh else EXPIRED
+        return reply(200, STARTED) if fresh else reply(400, {"__type": code})
 
     with HttpServer(answer) as server:
         client = ServiceClient(credentials, REGION, server.url, environ={})

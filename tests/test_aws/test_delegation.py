@@ -110,21 +110,42 @@ def test_the_time_limit_is_for_the_aws_cli_too(home):
 
 
 def test_with_neither_of_them_the_error_names_both(home):
+    home.environ["PATH"] = str(home.bin)
+    said = _without_botocore(home, "corp")
+    assert "the setting sso_account_id of the AWS profile 'corp' needs botocore" in said
+    assert "or the AWS CLI on PATH" in said
+
+
+def test_of_an_aws_cli_that_exports_nothing_its_own_botocore_is_asked(home, aws_cli):
+    home.environ["AWS_REGION"] = "eu-west-1"
+    (home.path / ".aws" / "cli" / "cache").mkdir(parents=True)
+    (home.bin / "aws").symlink_to(aws_cli)
+    with HttpServer(lambda request: reply(200, ASSUMED.encode())) as sts:
+        home.config(ROLE % sts.url)
+        said = _without_botocore(home, "role")
+        assert said == "Credentials(ASIA…ROLE, temporary)"
+        assert _without_botocore(home, "role") == said
+        assert len(sts.requests) == 1  # the AWS CLI's cache has it
+        home.config((ROLE % sts.url).replace("= base", "= gone"))
+        said = _without_botocore(home, "role")
+    assert 'The source_profile "gone"' in said and "nvalid choice" not in said
+
+
+def _without_botocore(home, profile):
+    """What comes out for who has none beside the program, as text."""
     script = (
         "import sys\n"
         "from ssm_plugin.aws.credentials import CredentialProvider\n"
         "from ssm_plugin.errors import CredentialsError\n"
         "try:\n"
-        "    CredentialProvider('corp').resolve()\n"
+        "    said = repr(CredentialProvider(sys.argv[1]).resolve())\n"
         "except CredentialsError as error:\n"
-        "    sys.stdout.write(str(error))\n"
+        "    said = str(error)\n"
+        "sys.stdout.buffer.write(said.encode('utf-8'))\n"
     )
     environ = without_site_packages(home.environ, ROOT)
-    environ["PATH"] = str(home.bin)
-    command = [sys.executable, "-S", "-c", script]
-    said = subprocess.check_output(command, env=environ).decode()
-    assert "the setting sso_account_id of the AWS profile 'corp' needs botocore" in said
-    assert "or the AWS CLI on PATH" in said
+    command = [sys.executable, "-S", "-c", script, profile]
+    return subprocess.check_output(command, env=environ).decode("utf-8")
 
 
 # --- With botocore

@@ -51,6 +51,8 @@ def test_an_error_is_one_line_with_operation_target_code_message_and_advice():
         ("AccessDenied", Operation("ssm:ResumeSession", "s-1"), "permission ssm:ResumeSession"),
         ("ExpiredTokenException", START, "the credentials have expired: log in again"),
         ("UnrecognizedClientException", START, "the access key is unknown"),
+        ("InvalidAccessKeyId", START, "the access key is unknown"),
+        ("AuthFailure", START, "check the secret access key, and the clock"),
         ("InvalidTarget", START, "check the id of the target"),
         ("ThrottlingException", START, "try again in a moment"),
         ("DisabledException", KEY, "the KMS key is disabled"),
@@ -146,6 +148,8 @@ def test_a_bare_403_is_a_lack_of_permission_and_a_bare_500_a_fault():
 def test_throttling_and_faults_are_worth_a_retry_and_others_not():
     for code, status in (("ThrottlingException", 400), ("X", 429), ("X", 500), ("X", 503)):
         assert is_throttling_or_fault(error_of(code, status=status))
+    for code in ("EC2ThrottledException", "RequestTimeout", "RequestTimeoutException"):
+        assert is_throttling_or_fault(error_of(code))
     for code, status in (("AccessDenied", 400), ("X", 403), ("X", 501)):
         assert not is_throttling_or_fault(error_of(code, status=status))
 

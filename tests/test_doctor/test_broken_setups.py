@@ -70,6 +70,21 @@ def proxy_refuses(place):
     place.aws.proxy.refuse(403)
 
 
+@row("way to ssm: the proxy in HTTPS_PROXY must be .USER:PASSWORD@.HOST:PORT after http://")
+def proxy_has_a_password_that_is_not_encoded(place):
+    place.environ["HTTPS_PROXY"] = "http://ann:pass/word@127.0.0.1:9"
+    place.environ["AWS_ENDPOINT_URL"] = "https://127.0.0.1:9"
+
+
+@row("credentials: credential_process .* No such file or directory: '/no/such'; check that this is")
+def program_for_credentials_is_missing(place):
+    path = place.folder / "config"
+    path.write_text("[default]\ncredential_process = /no/such --key x\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        place.environ.pop(name, None)
+    place.environ["AWS_CONFIG_FILE"] = str(path)
+
+
 @row("way to ssm: the certificate of 127.0.0.1 is not trusted: .*AWS_CA_BUNDLE", tls=True)
 def certificate_is_unknown(place):
     place.environ = {k: v for k, v in place.environ.items() if k != "AWS_CA_BUNDLE"}

@@ -271,3 +271,9 @@ def test_an_https_proxy_must_be_trusted_too(authority):
 def test_an_address_that_cannot_be_connected_to_fails_at_once():
     with pytest.raises(ConnectError, match=r"cannot connect to 255\.255\.255\.255:443: "):
         open_socket(plain(443, "255.255.255.255"), LIMIT)
+
+
+def test_a_proxy_may_end_its_lines_without_a_carriage_return():
+    with SilentServer(b"HTTP/1.1 200 OK\nVia: old\n\n") as server:
+        proxy = parse_proxy("http://127.0.0.1:%d" % server.port, "HTTPS_PROXY")
+        open_socket(Route("h.example", 443, False, "h.example", proxy), LIMIT).close()
