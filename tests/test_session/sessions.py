@@ -10,7 +10,7 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import ClientConfig, SessionConfig, SessionType
 from tests.support.running import NETWORK, TARGET, service_client
 
-LIMIT = 15
+LIMIT = 40
 CONFIG = SessionConfig("s-1", "wss://ssmmessages.eu-west-1.amazonaws.com/", "the-token", "i-1")
 CLIENT = ClientConfig("c-1", SessionType.STANDARD_STREAM)
 
