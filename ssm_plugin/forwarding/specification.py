@@ -70,7 +70,13 @@ def parse_forward(
     if len(fields) == 4:
         bind, local, host, remote = fields
         return _checked(text, Forward(_port(text, remote), host, _local(text, local), bind))
-    raise _wrong(text, "it has %d part%s" % (len(fields), "" if len(fields) == 1 else "s"))
+    if len(fields) > 1:
+        raise _wrong(text, "it has %d parts" % len(fields))
+    port = _port(text, text)
+    raise UsageError(
+        "forward '%d' names one port: write %d:%d for the same number at both ends, or 0:%d for "
+        "any free one here" % (port, port, port, port)
+    )
 
 
 def check_host(host: str) -> None:

@@ -64,7 +64,7 @@ class BufferedSocket:
         try:
             self._socket.sendall(data)
         except (OSError, ValueError) as error:
-            raise ConnectionLost("the connection broke while sending: %s" % error) from error
+            raise _lost("the connection broke while sending", error) from error
 
     def abort(self) -> None:
         """End both directions at once; a blocked read or write fails. The descriptor stays."""
@@ -111,7 +111,7 @@ class BufferedSocket:
                 return self._receive_within_limit(self._deadline)
             return self._take(len(self._received))
         except (OSError, ValueError) as error:
-            raise ConnectionLost("the connection broke: %s" % error) from error
+            raise _lost("the connection broke", error) from error
 
     def _receive_within_limit(self, deadline: float) -> bytes:
         if self._allowance <= 0:
@@ -130,3 +130,7 @@ class BufferedSocket:
         if size == len(self._received) < MOST_RECEIVE_SIZE:
             self._received = memoryview(bytearray(2 * size))
         return received
+
+
+def _lost(what: str, error: Exception) -> ConnectionLost:
+    return ConnectionLost("%s: %s" % (what, getattr(error, "strerror", None) or error))

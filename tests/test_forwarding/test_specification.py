@@ -84,6 +84,11 @@ def test_what_cannot_be_a_host(host):
         check_host(host)
 
 
+def test_one_port_alone_is_told_how_to_be_two():
+    with pytest.raises(UsageError, match="^forward '80' .* 80:80 .* 0:80 "):
+        parse_forward("80")
+
+
 def test_an_address_for_all_is_for_those_that_name_none():
     assert parse_forward("0:80", "0.0.0.0").bind == "0.0.0.0"
     assert parse_forward("0:db:80", "0.0.0.0").bind == "0.0.0.0"

@@ -117,6 +117,17 @@ def test_the_end_of_the_other_side_is_a_lost_connection(pair):
             stream.sendall(b"x" * 65536)
 
 
+def test_a_broken_connection_is_told_in_the_words_of_the_system_alone():
+    near, far = socket.socketpair()
+    far.close()
+    stream = BufferedSocket(near)
+    with pytest.raises(ConnectionLost, match="^the connection broke while sending: Broken pipe$"):
+        stream.sendall(b"x")
+    stream.close()
+    with pytest.raises(ConnectionLost, match="^the connection broke: Bad file descriptor$"):
+        stream.fill()
+
+
 def test_abort_wakes_a_blocked_reader(pair):
     stream, _ = pair
     thread, results = in_thread(stream.fill)
