@@ -6,7 +6,7 @@ this machine and to the link-local addresses of ECS and EKS, as credentials come
 """
 
 import os
-import time
+from threading import Event
 from typing import Dict, Mapping, Optional
 from urllib.parse import urlsplit
 
@@ -96,7 +96,7 @@ def _fetch(url: str, headers: Mapping[str, str], deadline: Deadline) -> object:
     why = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
-            time.sleep(min(_PAUSE, deadline.remaining(_WHAT)))
+            Event().wait(min(_PAUSE, deadline.remaining(_WHAT)))
         deadline.remaining(_WHAT)
         try:
             response = request("GET", url, _WHAT, headers, _SECONDS, deadline)
