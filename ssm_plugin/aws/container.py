@@ -6,6 +6,7 @@ this machine and to the link-local addresses of ECS and EKS, as credentials come
 """
 
 import os
+from threading import Event
 from typing import Dict, Mapping, Optional
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ _TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 _PLAIN_HTTP_HOSTS = ("169.254.170.2", "169.254.170.23", "fd00:ec2::23")
 _ATTEMPTS = 3
 _SECONDS = 2.0  # an attempt
+_PAUSE = 0.5  # s before the next one
 _WHAT = "the container credentials endpoint"
 
 
@@ -92,7 +94,9 @@ def _file(path: str) -> str:
 
 def _fetch(url: str, headers: Mapping[str, str], deadline: Deadline) -> object:
     why = ""
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            Event().wait(min(_PAUSE, deadline.remaining(_WHAT)))
         deadline.remaining(_WHAT)
         try:
             response = request("GET", url, _WHAT, headers, _SECONDS, deadline)

@@ -50,7 +50,6 @@ _ENDPOINTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
 # Both are 1 if nothing is set: elsewhere than on EC2 the address swallows packets.
 _SECONDS, _ATTEMPTS = "metadata_service_timeout", "metadata_service_num_attempts"
-_BUSY = (429, 500, 502, 503, 504)
 _WHAT = "the instance metadata service"
 
 
@@ -103,11 +102,11 @@ def _ask(
     path: str,
     headers: Mapping[str, str],
 ) -> Response:
-    """What the first attempt brings that meets no trouble, else what the last one brings."""
+    """The first good answer, else what the last attempt brings."""
     for left in reversed(range(attempts)):
         try:
             response = request(method, service + path, _WHAT, headers, seconds, deadline)
-            if response.status not in _BUSY:
+            if response.status == 200:  # an instance that has just started may lack its role yet
                 break
         except NetworkError:
             if not left:

@@ -212,7 +212,7 @@ def _services(profile: str, file: _File, settings: Section) -> Mapping[str, Mapp
     section = _named_section(file, "services", name) if isinstance(name, str) else None
     if name and section is None:  # else we would go to other endpoints than those that are meant
         raise CredentialsError(
-            "the AWS profile %r names the services %r, and %s has no such section: "
+            "the AWS profile %r names the services %r, and %s has no such section; "
             "check the spelling" % (profile, name, file.path)
         )
     found = _section(file, section)

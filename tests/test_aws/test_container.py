@@ -132,6 +132,17 @@ def test_one_failure_is_survived():
         assert _found({FULL: server.url}) == KEYS
 
 
+def test_an_agent_that_is_busy_for_a_moment_is_given_time():
+    started = time.monotonic()
+
+    def answer(request):
+        return reply(503) if time.monotonic() - started < 0.4 else reply(200, ANSWER)
+
+    with HttpServer(answer) as server:
+        assert _found({FULL: server.url}) == KEYS
+    assert len(server.requests) <= 3
+
+
 @pytest.mark.parametrize("body", [SECRET.encode(), b"\xff", b"[]"])
 def test_an_answer_that_is_no_json_object_is_not_shown(body):
     with HttpServer(lambda request: reply(200, body)) as server:

@@ -103,7 +103,7 @@ def test_a_service_that_says_nothing_costs_a_second():
     ],
 )
 def test_a_service_that_is_busy_is_asked_as_often_as_it_is_set(environ, settings):
-    with _service(busy=[503, 429]) as server:
+    with _service(busy=[503, 404]) as server:
         assert _found(dict(environ, **{ENDPOINT: server.url}), settings) == KEYS
     assert [request.path for request in server.requests].count(ROLES) == 3
 

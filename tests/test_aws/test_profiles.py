@@ -110,6 +110,7 @@ def test_services_that_the_file_lacks_are_an_error_as_in_the_aws_cli(home):
     path = home.config("[default]\nservices = locla\n[services local]\nssm =\n  endpoint_url = x\n")
     message = _refused(None, home.environ)
     assert "'default' names the services 'locla'" in message and str(path) in message
+    assert message.endswith("; check the spelling")
 
 
 def test_an_endpoint_of_one_service_is_of_the_services_alone(home):
