@@ -89,9 +89,13 @@ def test_an_address_of_another_machine_is_an_error(host, reason):
         bind_tcp(0, host)
 
 
+@pytest.mark.may_skip
 def test_an_address_of_one_link_keeps_its_zone():
-    with open("/proc/net/if_inet6") as file:
-        links = [line.split() for line in file if line.startswith("fe80")]
+    try:
+        with open("/proc/net/if_inet6") as file:
+            links = [line.split() for line in file if line.startswith("fe80")]
+    except FileNotFoundError:  # another system, or no IPv6
+        links = []
     if not links:
         pytest.skip("no interface here has a link-local address")
     number = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(links[0][0]))
