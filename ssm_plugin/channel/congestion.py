@@ -3,8 +3,9 @@
 The window doubles each round trip until a timeout or a pause asked for by the service. Then it is
 halved, and grows by an eighth each round trip. While it is small, it doubles twice in a round where
 most acknowledgements come as soon as the first one. On a narrow path they come one after the other.
-A single loss that later acknowledgements reveal is
-repaired without touching the window: the way is lossy, not full.
+A single loss that later acknowledgements reveal is repaired without touching the window: the way is
+lossy, not full. A new connection begins with a small window, which doubles each round trip up to
+what the old one had.
 
 More messages than the path can hold only fill a queue on the way, and keystrokes and
 acknowledgements wait behind them. A queue shows in the round trips: where even the quickest of a
@@ -79,6 +80,17 @@ class Window:
             self._until_doubled -= 1
             if self._until_doubled == 0:
                 self.size = min(self.size * 2, float(self.ceiling))
+
+    def restart(self) -> None:
+        """Begin small, on a new path. What the old one could hold is reached quickly."""
+        self._soon = _NEVER
+        self._threshold = max(self._threshold, self.size)
+        self.size = min(self.size, float(min(INITIAL_WINDOW, self.ceiling)))
+
+    def replayed(self) -> None:
+        """A message that had to be sent again over a new path has been acknowledged."""
+        if self.size < self._threshold:
+            self.size += 1
 
     def halve(self, sent_at: float, now: float) -> None:
         """A message sent at ``sent_at`` timed out. Those sent before the last halving count as one

@@ -1,13 +1,18 @@
 """What we send: numbered, kept until acknowledged, sent again when it seems lost.
 
-A message is kept before it is sent. It leaves only by its acknowledgement, and after a reconnection
-everything kept is sent again. Three things tell of a loss:
+A message is kept before it is sent, and leaves only by its acknowledgement. Three things tell of a
+loss:
 
 - a message sent later has been acknowledged, and a quarter of a round trip has passed between the
   two sendings (each message has its own acknowledgement, so order tells);
 - nothing at all was acknowledged for the retransmission timeout, which is doubled each time, until
   a message that was sent only once is acknowledged;
 - the connection was lost.
+
+After a reconnection everything kept is sent again, before anything new. It goes by a window that
+begins small: the new path may be slower, and a connection that breaks early takes along the
+acknowledgements of a burst. By Karn's rule such a message gives no sample, but its time to the
+acknowledgement is at most the round trip, so a long one still shows a queue.
 
 The agent resends only its oldest message, and never doubles its timeout; ``patient`` gives that
 behaviour to its stand-in.
@@ -20,6 +25,7 @@ from .congestion import (
     AGENTS_WINDOW,
     CEILING,
     INITIAL_WINDOW,
+    LONG_QUEUE,
     MAXIMUM_TIMEOUT,
     RoundTripEstimator,
     Window,
@@ -70,7 +76,10 @@ class Outbound:
         self._most_bytes = window * _LONGEST_DATA + _MOST_BESIDES
         self.rtt = RoundTripEstimator()
         self.window = Window(window, AGENTS_WINDOW if patient else INITIAL_WINDOW)
-        self._unacknowledged: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
+        self._in_flight: "OrderedDict[int, Sent]" = OrderedDict()  # by time of last sending
+        self._waiting: "OrderedDict[int, Sent]" = OrderedDict()  # not sent on this connection yet
+        self._shortest = 0.0  # round trip of the connection before, in seconds
+        self._longest = 0.0  # what a replayed message takes that was in no long queue; 0: not known
         self._oldest = 0
         self._round_began = _LONG_AGO
         self._quickest = float("inf")  # round trip since then
@@ -84,7 +93,7 @@ class Outbound:
         self._patient = patient
 
     def __len__(self) -> int:
-        return len(self._unacknowledged)
+        return len(self._in_flight) + len(self._waiting)
 
     @property
     def is_overfull(self) -> bool:
@@ -95,7 +104,7 @@ class Outbound:
         """How many new messages may be sent now."""
         if now < self._paused_until:
             return 0
-        room = int(self.window.size) - len(self._unacknowledged)
+        room = int(self.window.size) - len(self)
         if self._pace:
             room = min(room, self._pace.allowance(now))
         return max(room, 0)
@@ -111,7 +120,7 @@ class Outbound:
     def keep(self, frame: bytes, now: float) -> None:
         """Take the message numbered ``next_sequence``, which is about to be sent."""
         sequence = self.next_sequence
-        self._unacknowledged[sequence] = Sent(sequence, frame, now)
+        self._in_flight[sequence] = Sent(sequence, frame, now)
         self._kept_bytes += len(frame)
         self.next_sequence = sequence + 1
         if self._pace:
@@ -119,9 +128,9 @@ class Outbound:
 
     def acknowledge(self, sequence: int, now: float) -> bool:
         """Retire a message, which ends a pause too. False if it was not waiting."""
-        sent = self._unacknowledged.pop(sequence, None)
+        sent = self._in_flight.pop(sequence, None)
         if sent is None:
-            return False
+            return self._retire_waiting(sequence)
         self._kept_bytes -= len(sent.frame)
         sent_at = sent.sent_at
         elapsed = now - sent_at
@@ -133,6 +142,8 @@ class Outbound:
                 self._end_round(elapsed, now)
             else:
                 self.window.acknowledged(elapsed)
+        elif self._waiting:
+            self._replay_acknowledged(elapsed)
         # What comes faster than any round trip is the answer to an earlier sending.
         if sent_at > self._newest_acknowledged and elapsed >= self.rtt.minimum:
             self._newest_acknowledged = sent_at
@@ -146,6 +157,15 @@ class Outbound:
             return []
         reordering = max(self.rtt.minimum, 0.001) / 4
         return self._resend(self._newest_acknowledged - reordering, now)
+
+    def released(self, now: float) -> List[bytes]:
+        """Messages that waited for a new connection's window, and for which there is room now."""
+        frames: List[bytes] = []
+        while self._waiting and (self._patient or len(self._in_flight) < int(self.window.size)):
+            sequence, sent = self._waiting.popitem(last=False)
+            self._in_flight[sequence] = sent
+            frames.append(self._again(sent, now))
+        return frames
 
     def overdue(self, now: float) -> List[bytes]:
         """Messages whose timeout has passed, to be sent again."""
@@ -162,13 +182,21 @@ class Outbound:
         return frames
 
     def replay(self, now: float) -> List[bytes]:
-        """Everything kept, in order, for a new connection."""
+        """Everything kept is to be sent again, in order, over a new connection: what of it may go
+        at once. The rest follows by :meth:`released`."""
         self._alive_since = now
         self._backoff = 1
         self.end_pause()
+        kept = sorted(list(self._in_flight.items()) + list(self._waiting.items()))
+        self._in_flight.clear()
+        self._waiting = OrderedDict(kept)
+        if not self._patient:
+            self.window.restart()
+        self._longest = 0.0
+        if self.rtt.minimum < float("inf"):
+            self._shortest = self.rtt.minimum
         self.rtt.forget_path()
-        waiting = sorted(self._unacknowledged)
-        return [self._again(self._unacknowledged[sequence], now) for sequence in waiting]
+        return self.released(now)
 
     def forget_round_trips(self) -> None:
         """The path has changed: earlier round trips say nothing about later ones."""
@@ -194,12 +222,30 @@ class Outbound:
 
     def stalled_at(self) -> Optional[float]:
         """When the oldest message will have waited too long on a living connection."""
-        if not self._unacknowledged:
+        if not len(self):
             return None
-        while self._oldest not in self._unacknowledged:
+        while True:
+            oldest = self._in_flight.get(self._oldest) or self._waiting.get(self._oldest)
+            if oldest is not None:
+                break
             self._oldest += 1
-        oldest = self._unacknowledged[self._oldest]
         return max(oldest.first_sent_at, self._alive_since) + STALL_LIMIT
+
+    def _retire_waiting(self, sequence: int) -> bool:
+        """The other end had got it before the connection was lost, and says so now."""
+        sent = self._waiting.pop(sequence, None)
+        if sent is None:
+            return False
+        self._kept_bytes -= len(sent.frame)
+        return True
+
+    def _replay_acknowledged(self, elapsed: float) -> None:
+        """One of a new connection's first messages is acknowledged: the window grows by it, unless
+        it has waited in a long queue. The first of them may show a longer way than before."""
+        if not self._longest:
+            self._longest = max(self._shortest, elapsed) + LONG_QUEUE
+        if elapsed <= self._longest:
+            self.window.replayed()
 
     def _end_round(self, elapsed: float, now: float) -> None:
         """What was sent since the last round ended is being acknowledged: a round trip has passed.
@@ -210,7 +256,7 @@ class Outbound:
         self.rtt.sample(elapsed)
         self.rtt.minimum = min(self.rtt.minimum, self._quickest)
         self.window.round_passed(
-            len(self._unacknowledged), elapsed, self._quickest, self.rtt.minimum
+            len(self._in_flight), elapsed, self._quickest, self.rtt.minimum
         )
         self._round_began = now
         self._quickest = float("inf")
@@ -218,8 +264,8 @@ class Outbound:
     def _head(self) -> Optional[Sent]:
         if self._patient:
             self.stalled_at()
-            return self._unacknowledged.get(self._oldest)
-        return next(iter(self._unacknowledged.values()), None)
+            return self._in_flight.get(self._oldest)
+        return next(iter(self._in_flight.values()), None)
 
     def _timeout(self) -> float:
         return min(self.rtt.timeout * self._backoff, MAXIMUM_TIMEOUT)
@@ -242,7 +288,7 @@ class Outbound:
         return frames
 
     def _again(self, sent: Sent, now: float) -> bytes:
-        self._unacknowledged.move_to_end(sent.sequence)
+        self._in_flight.move_to_end(sent.sequence)
         sent.sent_at = now
         sent.resends += 1
         self.resends += 1

@@ -89,6 +89,7 @@ class ChannelProtocol:
                 log.warning("dropped a message: %s", error)
         if retired:
             self._data.extend(self._outbound.lost(now))
+            self._data.extend(self._outbound.released(now))
         self._deliver(now)
 
     def events(self) -> List[Event]:
@@ -180,7 +181,7 @@ class ChannelProtocol:
         return self._outbound.paced_until(now)
 
     def connection_made(self, now: float) -> None:
-        """A connection is open and its first message sent: everything kept goes out again."""
+        """A connection is open and its first message sent: what is kept goes out again."""
         self._connected = True
         self._control = []
         self._data = self._outbound.replay(now)

@@ -31,12 +31,12 @@ from .service import local_service
 
 KINDS = ("shell", "encrypted shell", "interactive", "command", "stdio", "mux", "basic")
 
-# Seconds. Silence is noticed after three pings. What is unacknowledged goes out again on each new
-# connection, all at once: a connection must live longer than that, or nothing ever gets through.
-NETWORK = NetworkSettings(
-    connect_timeout=5.0, ping_interval=0.4, reconnect_timeout=30.0, window=32
-)
-LEAST_LIFE = 80  # messages
+# Seconds. Silence is noticed after three pings.
+NETWORK = NetworkSettings(connect_timeout=5.0, ping_interval=0.4, reconnect_timeout=30.0)
+
+# Messages. A connection must live longer than the first that go out again on it need, with their
+# acknowledgements, or nothing ever gets through.
+LEAST_LIFE = 60
 
 # A node sends again only its oldest message, some six a second: a hundred lost ones take a while.
 TIME_LIMIT = 150.0

@@ -1,6 +1,6 @@
 import pytest
 
-from ssm_plugin.channel.congestion import INITIAL_WINDOW, Window
+from ssm_plugin.channel.congestion import INITIAL_WINDOW, LONG_QUEUE, Window
 from ssm_plugin.channel.outbound import LONGEST_PAUSE, RESEND_BURST, STALL_LIMIT, Outbound
 
 
@@ -270,13 +270,92 @@ def test_a_pause_whose_end_was_lost_ends_by_itself_and_the_producer_knows_when()
 # --- Connections
 
 
+def replayed(outbound, now):
+    """All that a new connection gets where each message is acknowledged at once, in its order."""
+    frames = outbound.replay(now)
+    for frame in frames:
+        outbound.acknowledge(int(frame), now + 0.01)
+        frames += outbound.released(now + 0.01)
+    return frames
+
+
 def test_a_new_connection_gets_everything_again_in_order():
     frames = [b"%d" % number for number in range(200)]
     outbound = sending(*frames)
     outbound.acknowledge(7, 0.1)
     outbound.overdue(0.5)
-    assert outbound.replay(9.0) == frames[:7] + frames[8:]
+    assert replayed(outbound, 9.0) == frames[:7] + frames[8:]
+    assert len(outbound) == 0
+
+
+def test_a_new_connection_begins_with_few_messages_and_each_acknowledged_one_makes_room_for_two():
+    frames = [b"%d" % number for number in range(200)]
+    outbound = sending(*frames)
+    assert outbound.replay(9.0) == frames[:INITIAL_WINDOW]
     assert outbound.due_at() > 9.0
+    assert outbound.released(9.0) == []
+    outbound.acknowledge(0, 9.1)
+    assert outbound.released(9.1) == frames[INITIAL_WINDOW:INITIAL_WINDOW + 2]
+    assert len(outbound) == 199
+
+
+def test_nothing_new_goes_before_what_waits_for_a_new_connection():
+    outbound = sending(*[b"%d" % number for number in range(3 * INITIAL_WINDOW)])
+    outbound.replay(9.0)
+    for sequence in range(INITIAL_WINDOW):
+        assert outbound.room(9.1) == 0
+        outbound.acknowledge(sequence, 9.1)
+    assert len(outbound.released(9.1)) == 2 * INITIAL_WINDOW
+    assert outbound.room(9.1) == 0
+    outbound.acknowledge(INITIAL_WINDOW, 9.2)
+    assert outbound.room(9.2) == 1
+
+
+def test_what_the_other_end_had_before_the_loss_is_not_sent_again():
+    frames = [b"%d" % number for number in range(20)]
+    outbound = sending(*frames)
+    outbound.replay(9.0)
+    assert outbound.acknowledge(19, 9.0)
+    outbound.acknowledge(0, 9.1)
+    outbound.acknowledge(1, 9.1)
+    assert outbound.released(9.1) == frames[INITIAL_WINDOW:19]
+    assert not outbound.acknowledge(19, 9.2)
+
+
+def test_a_second_loss_begins_again_with_all_that_is_kept():
+    frames = [b"%d" % number for number in range(200)]
+    outbound = sending(*frames)
+    outbound.replay(9.0)
+    outbound.acknowledge(3, 9.1)
+    outbound.released(9.1)
+    assert replayed(outbound, 10.0) == frames[:3] + frames[4:]
+
+
+def test_a_long_queue_on_a_new_connection_stops_the_growth():
+    outbound = sending(*[b"%d" % number for number in range(200)])
+    outbound.replay(9.0)
+    outbound.acknowledge(0, 9.02)
+    outbound.released(9.02)
+    outbound.acknowledge(1, 9.02 + LONG_QUEUE + 0.01)
+    assert len(outbound.released(9.3)) == 1
+
+
+def test_the_first_acknowledgement_may_show_that_a_new_path_is_longer():
+    outbound = sending(*[b"%d" % number for number in range(200)])
+    outbound.replay(9.0)
+    for sequence in range(INITIAL_WINDOW):
+        outbound.acknowledge(sequence, 9.6)
+    assert len(outbound.released(9.6)) == 2 * INITIAL_WINDOW
+
+
+def test_what_waits_for_a_new_connection_counts_for_a_stall():
+    outbound = sending(*[b"%d" % number for number in range(20)])
+    outbound.replay(9.0)
+    assert outbound.acknowledge(19, 9.0)
+    for sequence in range(19):
+        assert outbound.stalled_at() == 9.0 + STALL_LIMIT
+        outbound.acknowledge(sequence, 9.1)
+    assert outbound.stalled_at() is None
 
 
 def test_what_was_replayed_gives_no_sample():
