@@ -51,7 +51,7 @@ class Termination:
 
     Attributes:
         confirmed: the service has agreed
-        fell_short: it could not be asked, for want of threads, descriptors or memory
+        fell_short: it could not be asked, for want of threads, descriptors or memory, as it seems
     """
 
     def __init__(self, service: ServiceClient, session_id: str) -> None:
@@ -80,7 +80,7 @@ class Termination:
             self.once_more(seconds)
         elif not self._worker.join(seconds):
             log.warning("the service did not confirm the end of the session in time")
-        elif explain(self._error):
+        elif self._error is not None and _seems_short(self._error):
             self.once_more(seconds)
         elif self._error is not None:
             log.warning("the session could not be ended at the service: %s", self._error)
@@ -91,9 +91,8 @@ class Termination:
         try:
             self._service.terminate_session(self._session_id, max(0.5, seconds))
             self.confirmed = True
-        # The session's own error is the one to report, whatever this one is.
-        except (SsmPluginError, OSError, ImportError, MemoryError) as error:
-            self.fell_short = explain(error) is not None
+        except Exception as error:  # a safety net: the session's own error is the one to report
+            self.fell_short = _seems_short(error)
             log.warning("the session could not be ended at the service: %s", error)
 
     def _terminate(self) -> None:
@@ -102,6 +101,12 @@ class Termination:
 
     def _failed(self, event: WorkerFailed) -> None:
         self._error = event.error
+
+
+def _seems_short(error: BaseException) -> bool:
+    """Whether ``error`` may be a shortage. A module that was half loaded for want of descriptors
+    fails in ways that nobody can list, but never as one of ours."""
+    return explain(error) is not None or not isinstance(error, SsmPluginError)
 
 
 def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
