@@ -104,11 +104,13 @@ class Termination:
         self._error = event.error
 
 
-def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
+def terminate_unwanted(
+    service: ServiceClient, session_id: str, seconds: float = _UNWANTED_LIMIT
+) -> None:
     """Of a session that was started and will not be used."""
     termination = Termination(service, session_id)
     termination.begin()
-    termination.finish(_UNWANTED_LIMIT)
+    termination.finish(seconds)
 
 
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:
