@@ -1,6 +1,7 @@
 """The built file: what is in it, and that it starts on every Python that this machine has."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -58,6 +59,19 @@ def entries(zipapp: Path) -> List[str]:
 def test_every_python_builds_the_same_bytes(zipapp: Path, tmp_path: Path, python: str) -> None:
     subprocess.check_call([python, str(ROOT / "scripts" / "build_zipapp"), str(tmp_path)])
     assert (tmp_path / zipapp.name).read_bytes() == zipapp.read_bytes()
+
+
+def test_of_two_builds_at_once_one_fetches_what_is_inside(zipapp: Path, tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(str(ROOT / "scripts" / "build_zipapp"), str(tmp_path / "scripts"))
+    (tmp_path / "ssm_plugin").symlink_to(ROOT / "ssm_plugin")
+    links = dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(ROOT / ".cache" / "wheels"))
+    folders = [tmp_path / name for name in "ab"]
+    builds = [
+        subprocess.Popen([sys.executable, script, str(folder)], env=links) for folder in folders
+    ]
+    assert [build.wait(TIME_LIMIT) for build in builds] == [0, 0]
+    assert {(one / zipapp.name).read_bytes() for one in folders} == {zipapp.read_bytes()}
 
 
 def test_nothing_is_compressed_as_each_zlib_would_do_it_differently(zipapp: Path) -> None:
