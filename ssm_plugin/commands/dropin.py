@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from .. import config, logs
 from ..aws.endpoints import check_region, session_region_of
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
-from ..errors import ConfigurationError, SessionInterrupted, SsmPluginError, UsageError
+from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
@@ -139,7 +139,6 @@ def run(arguments: List[str]) -> int:
             if mistake is not None:
                 raise mistake
             check_status_setting(os.environ)
-            logs.configure(settings.log, os.environ)
             session = _session(invocation, environment, stack)
         except SsmPluginError:
             _end_unused(invocation, environment)
@@ -158,12 +157,16 @@ def run(arguments: List[str]) -> int:
             return 0
 
 
-def _settings() -> Tuple[config.Settings, Optional[ConfigurationError]]:
-    """Those of our configuration, or else the defaults and what is wrong with it."""
+def _settings() -> Tuple[config.Settings, Optional[SsmPluginError]]:
+    """Those of our configuration, or else the defaults and what is wrong with it, or with the
+    log."""
+    settings = config.Settings()
     try:
-        return config.load(), None
-    except ConfigurationError as error:
-        return config.Settings(), error
+        settings = config.load()
+        logs.configure(settings.log, os.environ)
+    except SsmPluginError as error:
+        return settings, error
+    return settings, None
 
 
 def _environment(invocation: Invocation, settings: config.Settings) -> Environment:
