@@ -70,7 +70,9 @@ class NetworkError(SsmPluginError):
 
 
 class NameResolutionError(NetworkError):
-    pass
+    """``temporary``: nobody said that there is no such name; the next attempt may find it."""
+
+    temporary = False
 
 
 class ConnectError(NetworkError):

@@ -12,6 +12,11 @@ def shortened(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
+def counted(number: int, what: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return "%d %s%s" % (number, what, "" if number == 1 else "s")
+
+
 def check_seconds(**given: object) -> None:
     """Of arguments in a program. :raises UsageError: if one is no number"""
     for name, value in given.items():

@@ -2,11 +2,11 @@
 JSON 1.1), EC2's (Query, XML).
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
-has a fault, when the connection failed, and once with new credentials when the old ones have
-expired or are not known. But what starts a session is not sent again after anything that leaves
-open whether it made one (a fault, a lost or unreadable answer): nobody would know of that session,
-so nobody could end it. Such an error is ``uncertain``. Nor is it sent again when it was throttled:
-all threads that start sessions share a ``pacer``, and wait for their turn.
+has a fault, when the connection failed or no name server answered, and once with new credentials
+when the old ones have expired or are not known. But what starts a session is not sent again after
+anything that leaves open whether it made one (a fault, a lost or unreadable answer): nobody would
+know of that session, so nobody could end it. Such an error is ``uncertain``. Nor is it sent again
+when it was throttled: all threads that start sessions share a ``pacer``, and wait for their turn.
 """
 
 import os
@@ -23,6 +23,7 @@ from ..errors import (
     ConnectError,
     ConnectionLost,
     CredentialsError,
+    NameResolutionError,
     NetworkError,
     ServiceError,
     SsmPluginError,
@@ -268,7 +269,7 @@ class ServiceClient:
         while True:
             try:
                 return self._attempt(call, deadline)
-            except (ConnectError, ConnectionLost, ServiceError) as error:
+            except (ConnectError, ConnectionLost, NameResolutionError, ServiceError) as error:
                 if error.uncertain and not call.repeatable:
                     raise
                 if call.paced and is_throttled(error):
@@ -277,7 +278,10 @@ class ServiceClient:
                     renewed = True
                     self._credentials.forget()
                     continue
-                final = isinstance(error, ServiceError) and not is_throttling_or_fault(error)
+                if isinstance(error, ServiceError):
+                    final = not is_throttling_or_fault(error)
+                else:
+                    final = isinstance(error, NameResolutionError) and not error.temporary
                 if final or not self._wait(next(delays, None), deadline):
                     raise
 

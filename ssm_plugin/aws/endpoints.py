@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
 from ..net.address import Address, is_loopback, parse, split_host
+from .profiles import CONFIG_FILE, file_path
 
 
 class Partition(NamedTuple):
@@ -185,6 +186,11 @@ def _configured_url(
     for name in ("AWS_ENDPOINT_URL_%s" % service.upper(), "AWS_ENDPOINT_URL"):
         if environ.get(name):
             return environ[name], name
+    if "services" in profile:  # else we would go to other endpoints than those that are meant
+        raise UsageError(
+            "the AWS profile names the services %r, and %s has no such section; check the spelling"
+            % (profile["services"], file_path(CONFIG_FILE, environ))
+        )
     url = profile.get("endpoint_url_%s" % service) or profile.get("endpoint_url", "")
     return url, "the AWS profile"
 

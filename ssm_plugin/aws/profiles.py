@@ -33,14 +33,15 @@ class Profile(NamedTuple):
     """One profile. ``settings`` is both files together; ``config`` and ``credentials`` each alone.
 
     ``services`` is the ``[services X]`` section that the setting ``services = X`` names: service id
-    (``ssm``, ``kms``) to settings such as ``endpoint_url``. ``repr`` shows none of the values.
+    (``ssm``, ``kms``) to settings such as ``endpoint_url``; None if the file has no such section.
+    ``repr`` shows none of the values.
     """
 
     name: str
     settings: Section = {}
     config: Section = {}
     credentials: Section = {}
-    services: Mapping[str, Mapping[str, str]] = {}
+    services: Optional[Mapping[str, Mapping[str, str]]] = {}
 
     def __repr__(self) -> str:
         return "Profile(%r, settings: %s)" % (self.name, ", ".join(sorted(self.settings)))
@@ -52,16 +53,19 @@ class Profile(NamedTuple):
 
     def plain(self) -> Dict[str, str]:
         """The settings that are text, keys left out. ``endpoint_url_ssm`` and its like are from
-        ``services``, and go before ``endpoint_url``, which is for all services.
+        ``services``, and go before ``endpoint_url``, which is for all services. ``services`` is
+        there only if the file has no such section.
         """
         found = {
             key: value
             for key, value in self.settings.items()
             if isinstance(value, str) and not key.startswith("endpoint_url_")
         }
-        for service, values in self.services.items():
+        for service, values in (self.services or {}).items():
             if values.get("endpoint_url"):
                 found["endpoint_url_%s" % service] = values["endpoint_url"]
+        if self.services is not None:
+            found.pop("services", None)
         return {key: value for key, value in found.items() if key not in _SECRET_KEYS}
 
 
@@ -95,7 +99,7 @@ def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ
     credentials = _section(credentials_file, in_credentials)
     settings = dict(config)
     settings.update(credentials)
-    services = _services(name, config_file, settings)
+    services = _services(config_file, settings.get("services"))
     return Profile(name, settings, config, credentials, services)
 
 
@@ -207,14 +211,12 @@ def _nested(file: _File, key: str, block: str) -> Dict[str, str]:
     return values
 
 
-def _services(profile: str, file: _File, settings: Section) -> Mapping[str, Mapping[str, str]]:
-    name = settings.get("services")
-    section = _named_section(file, "services", name) if isinstance(name, str) else None
-    if name and section is None:  # else we would go to other endpoints than those that are meant
-        raise CredentialsError(
-            "the AWS profile %r names the services %r, and %s has no such section; "
-            "check the spelling" % (profile, name, file.path)
-        )
+def _services(file: _File, name: Optional[Setting]) -> Optional[Mapping[str, Mapping[str, str]]]:
+    if not name or not isinstance(name, str):
+        return {}
+    section = _named_section(file, "services", name)
+    if section is None:
+        return None
     found = _section(file, section)
     return {key: value for key, value in found.items() if not isinstance(value, str)}
 

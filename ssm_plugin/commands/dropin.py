@@ -17,13 +17,15 @@ from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .. import config, logs
+from ..aws.endpoints import check_region, session_region_of
 from ..aws.profiles import ProfileNotFound, read_profile, without_profiles
-from ..errors import ConfigurationError, SessionInterrupted, SsmPluginError, UsageError
+from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
 from ..session.streams import write_all
+from ..session.termination import TERMINATE_LIMIT, terminate_unwanted
 from ..session.types import SessionType
 from .exit_status import check_status_setting
 from .foreground import run_in_foreground
@@ -68,43 +70,47 @@ _LARGEST = 8 << 20  # bytes; the kernel's own limit for both is below that
 
 
 class Invocation(NamedTuple):
-    """What the arguments say. It has no ``repr`` of its fields, which hold the token.
-
-    ``names_nothing``: the caller has said neither what it asked for nor that it was a shell.
-    """
+    """What the arguments say. It has no ``repr`` of its fields, which hold the token."""
 
     response: Dict[str, object]
     region: str
     profile: Optional[str]
-    request: Dict[str, object]
-    endpoint_url: Optional[str]
-    names_nothing: bool = False
+    request_text: str
+    called_url: str
 
     def __repr__(self) -> str:
         return "Invocation(%s)" % self.region
+
+    @property
+    def request(self) -> Dict[str, object]:
+        """:raises UsageError: if it cannot be read"""
+        text = self.request_text
+        return {} if text.strip() in ("", "null") else _object(text, "the request")
+
+    @property
+    def names_nothing(self) -> bool:
+        """The caller has said neither what it asked for nor that it was a shell."""
+        asked = self.request
+        is_ecsta = _POLL_ENDPOINT.match(self.called_url) and not asked.get("DocumentName")
+        return not asked or bool(is_ecsta)
+
+    @property
+    def endpoint_url(self) -> Optional[str]:
+        url = self.called_url
+        return url if _HTTP.match(url) and not _ECS_ENDPOINT.match(url) else None
 
 
 def parse(arguments: List[str], environ: MutableMapping[str, str]) -> Invocation:
     """Read the arguments, and take the response out of the environment."""
     if not 3 <= len(arguments) <= 6:
         raise UsageError("wanted 3 to 6 arguments, not %d: %s" % (len(arguments), USAGE))
-    response, region, operation, profile, request, endpoint_url = (
+    response, region, operation, profile, request, called_url = (
         arguments + [""] * (6 - len(arguments))
     )
     if operation != "StartSession":
         raise UsageError("operation %r is not StartSession: %s" % (operation[:50], USAGE))
-    # Done first: the token must leave the environment even if the rest is wrong.
     answer = _object(_response_text(response, environ), "the response")
-    asked = {} if request.strip() in ("", "null") else _object(request, "the request")
-    is_ecsta = bool(_POLL_ENDPOINT.match(endpoint_url)) and not asked.get("DocumentName")
-    return Invocation(
-        answer,
-        region,
-        profile or None,
-        asked,
-        _endpoint(endpoint_url),
-        not asked or is_ecsta,
-    )
+    return Invocation(answer, region, profile or None, request, called_url)
 
 
 def session_arguments(invocation: Invocation) -> Dict[str, Any]:
@@ -126,16 +132,18 @@ def run(arguments: List[str]) -> int:
     spelled = _token_as_written(os.environ.get(arguments[0], arguments[0]) if arguments else "")
     invocation = parse(arguments, os.environ)
     overwrite(spelled)
-    given = session_arguments(invocation)
     settings, mistake = _settings()
-    environment = _environment(invocation, given["documentName"], settings)
-    session = SessionHandler(environment=environment).create_session(given)
-    assert isinstance(session, Session)
-    _check_settings(session, mistake)
-    command = session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS
+    environment = _environment(invocation, settings)
     with ExitStack() as stack:
-        if _forwards(given["documentName"]):
-            _bind_first(session, stack)
+        try:
+            if mistake is not None:
+                raise mistake
+            check_status_setting(os.environ)
+            session = _session(invocation, environment, stack)
+        except SsmPluginError:
+            _end_unused(invocation, environment)
+            raise
+        command = session.client_config.session_type is SessionType.NON_INTERACTIVE_COMMANDS
         # An AWS CLI that is killed cannot end us, and the session must not go on without it.
         from .parent import parent_watch
 
@@ -149,32 +157,59 @@ def run(arguments: List[str]) -> int:
             return 0
 
 
-def _settings() -> Tuple[config.Settings, Optional[ConfigurationError]]:
-    """Those of our configuration, or else the defaults and what is wrong with it."""
+def _settings() -> Tuple[config.Settings, Optional[SsmPluginError]]:
+    """Those of our configuration, or else the defaults and what is wrong with it, or with the
+    log."""
+    settings = config.Settings()
     try:
-        return config.load(), None
-    except ConfigurationError as error:
-        return config.Settings(), error
+        settings = config.load()
+        logs.configure(settings.log, os.environ)
+    except SsmPluginError as error:
+        return settings, error
+    return settings, None
 
 
-def _environment(
-    invocation: Invocation, document: Optional[str], settings: config.Settings
-) -> Environment:
+def _environment(invocation: Invocation, settings: config.Settings) -> Environment:
     profile, environ = _identity(invocation.profile)
     # The AWS CLI has chosen the identity and the region: defaults of our own configuration could be
     # another identity's.
     settings = settings._replace(
         profile=profile, region=invocation.region or None, endpoint_url=invocation.endpoint_url
     )
-    logs.configure(settings.log, os.environ)
+    try:
+        return make_environment(settings, environ=environ)
+    except UsageError:  # the region is none: the session can be ended all the same, in its own
+        region = _stream_region(invocation.response)
+        if region is None:
+            raise
+        return make_environment(settings._replace(region=region), environ=environ)
+
+
+def _session(invocation: Invocation, environment: Environment, stack: ExitStack) -> Session:
+    if invocation.region:
+        check_region(invocation.region)
+    given = session_arguments(invocation)
+    document = given["documentName"]
     known = document in _DOCUMENT_TYPES
-    return make_environment(settings, environ=environ)._replace(
+    environment = environment._replace(
         # The AWS CLI turns any other status into ten lines, with the session's token.
         port_signal_status=0,
         # What a document of the user's own opens, only the node can say.
         may_listen=not known if document else invocation.names_nothing,
         start_line_first=os.isatty(1) or (known and document != _SSH_DOCUMENT),
     )
+    session = SessionHandler(environment=environment).create_session(given)
+    assert isinstance(session, Session)
+    if _forwards(document):
+        _bind_first(session, stack)
+    return session
+
+
+def _end_unused(invocation: Invocation, environment: Environment) -> None:
+    """End the session, which the AWS CLI has started already."""
+    session_id = _session_id(invocation.response)
+    if environment.service is not None and session_id and isinstance(session_id, str):
+        terminate_unwanted(environment.service, session_id, TERMINATE_LIMIT)
 
 
 def _identity(profile: Optional[str]) -> Tuple[Optional[str], Mapping[str, str]]:
@@ -198,32 +233,16 @@ def _forwards(document: Optional[str]) -> bool:
     return document != _SSH_DOCUMENT and _DOCUMENT_TYPES.get(document or "") is SessionType.PORT
 
 
-def _check_settings(session: Session, mistake: Optional[ConfigurationError]) -> None:
-    """A wrong setting ends the session, which the AWS CLI has started already."""
-    try:
-        if mistake is not None:
-            raise mistake
-        check_status_setting(os.environ)
-    except UsageError:
-        session.terminate_session()
-        raise
-
-
 def _bind_first(session: Session, stack: ExitStack) -> None:
-    """Bind the local port before connecting. If that fails, end the session, which the AWS CLI has
-    started already."""
+    """Bind the local port before connecting."""
     from ..net.local_end import bind_local_end, exposure_warnings, names_local_end
 
     parameters, host = session.config.parameters, session.environment.network.local_host
-    try:
-        if names_local_end(parameters):
-            listener = stack.enter_context(bind_local_end(parameters, host))
-            session.use(session.environment._replace(listener=listener))
-            for line in exposure_warnings(listener):
-                session.notices.warn(line)
-    except SsmPluginError:
-        session.terminate_session()
-        raise
+    if names_local_end(parameters):
+        listener = stack.enter_context(bind_local_end(parameters, host))
+        session.use(session.environment._replace(listener=listener))
+        for line in exposure_warnings(listener):
+            session.notices.warn(line)
 
 
 def _response_text(argument: str, environ: MutableMapping[str, str]) -> str:
@@ -269,15 +288,18 @@ def _session_id(response: Dict[str, object]) -> object:
         return None  # no URL at all, which is told where it is read
 
 
+def _stream_region(response: Dict[str, object]) -> Optional[str]:
+    try:
+        return session_region_of(_either(response, "StreamUrl"))
+    except (UsageError, TypeError):
+        return None
+
+
 def _text(request: Dict[str, object], name: str) -> Optional[str]:
     value = request.get(name)
     if value is not None and not isinstance(value, str):
         raise UsageError("%s in the request is not text: %s" % (name, USAGE))
     return value or None
-
-
-def _endpoint(url: str) -> Optional[str]:
-    return url if _HTTP.match(url) and not _ECS_ENDPOINT.match(url) else None
 
 
 def overwrite(secret: str) -> bool:

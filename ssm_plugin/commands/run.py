@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import List, Mapping, Optional
 
 from ..config import JobSettings, Settings, default_files
-from ..display import shown
+from ..display import fitted, shown, width_of
 from ..errors import UsageError
 from ..jobs.fleet import FleetEvent
 from ..jobs.fleet_progress import FleetProgress
@@ -23,6 +23,7 @@ from ..nodes.grammar import ID, as_typed
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import write_all
+from ..units import counted
 from .fleet_options import prepare_for, signals_and_parent
 from .run_command import check_engine_of, engine_of, signals_and_parent_end
 from .waiting import add_wait_option, with_waiting
@@ -109,10 +110,13 @@ def _chosen(
 
 
 def _listed(jobs: List[JobSettings]) -> str:
-    width = max((len(job.name) for job in jobs), default=0)
+    names = [shown(job.name) for job in jobs]
+    width = max(map(width_of, names), default=0)
     return "".join(
-        shown("%s  %s: %s" % (job.name.ljust(width), ", ".join(job.targets), _shown(job))) + "\n"
-        for job in jobs
+        "%s  %s\n" % (
+            fitted(name, width), shown("%s: %s" % (", ".join(job.targets), _shown(job)))
+        )
+        for name, job in zip(names, jobs)
     )
 
 
@@ -121,8 +125,8 @@ def _checked(jobs: List[JobSettings], settings: Settings, environ: Mapping[str, 
     for job in jobs:
         check_job(job, settings, environ, datetime.now())
         check_engine_of(job, settings)
-    return "%s: %d job%s, no mistakes found\n" % (
-        shown(settings.source or _no_file(environ)), len(jobs), "" if len(jobs) == 1 else "s"
+    return "%s: %s, no mistakes found\n" % (
+        shown(settings.source or _no_file(environ)), counted(len(jobs), "job")
     )
 
 

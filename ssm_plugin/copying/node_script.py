@@ -58,6 +58,8 @@ _DOWN = _COMMON + """\
 path "$1"; f=$r o=$3 z=-
 ls -d "$f" >/dev/null || exit 1
 if [ -d "$f" ]; then k=d; [ "$2" ] || say "it is a directory, which is copied with -r"
+case $(stat -f -c %T -- "$f" 2>/dev/null) in proc|cgroup*|debugfs|tracefs)
+say "tar takes the kernel's files in it for empty ones: copy them one by one"; esac
 need tar; emit() { tar -cf - -C "$f" .; }
 elif [ -f "$f" ]; then k=f; emit() { cat <"$f"; }
 else say "it is neither a file nor a directory"; fi

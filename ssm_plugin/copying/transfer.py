@@ -47,9 +47,8 @@ Listed = Callable[[Iterable[Dict[str, object]]], object]
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
 
-# What a shell puts before its words: our scripts have no lines that anybody knows, and the one that
-# input needs is in a file of its own.
-_SHELL = re.compile(r"^(?:\S*/)?ssm-plugin(?:-[0-9a-f]{32}/i)?: (?:line )?[0-9]+: (?:exec: )?")
+# What a shell puts before its words: our scripts have no lines that anybody knows.
+_SHELL = re.compile(r"^(?:\S*/)?(?:ssm-plugin|(?:ba)?sh): (?:line )?[0-9]+: (?:exec: )?")
 
 
 def nodes_of(

@@ -16,6 +16,7 @@ from ..aws.profiles import profile_name, read_profile
 from ..config import Settings
 from ..errors import CredentialsError, NetworkError, ServiceError, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
+from ..units import counted
 from .finding import NOTE, OK, PROBLEM, Finding, Findings, from_error
 
 CONFIGURATION, PROFILE, REGION = "configuration", "profile", "region"
@@ -50,9 +51,8 @@ def _configuration(load: Callable[[], Settings]) -> Tuple[Settings, Findings]:
         return Settings(), [finding._replace(remedy=remedy)]
     if settings.source is None:
         return settings, [Finding(CONFIGURATION, OK, "no configuration file, and none is needed")]
-    text = "%s: %d targets, %d jobs" % (
-        settings.source, len(settings.targets), len(settings.jobs)
-    )
+    targets, jobs = counted(len(settings.targets), "target"), counted(len(settings.jobs), "job")
+    text = "%s: %s, %s" % (settings.source, targets, jobs)
     return settings, [Finding(CONFIGURATION, OK, text)]
 
 

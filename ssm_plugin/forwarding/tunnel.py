@@ -25,6 +25,7 @@ from ..session.lifecycle import EXIT_LOST, Outcome
 from ..session.session_thread import TIMED_OUT
 from ..session.starting import SessionRequest, make_session, start_session
 from ..transport.worker import Worker
+from ..units import counted
 from .doorkeeper import Doorkeeper
 from .fast import SharedRelay, TunnelRelayRunner, target_of, way_up
 from .reports import ENDED, ERROR, READY, RECONNECTED, Report, ReportedTunnel, local_address
@@ -111,24 +112,24 @@ class Tunnel(ReportedTunnel):
         """The state in words. ``now`` as of ``time.monotonic``."""
         current = self._current
         if current is None or current.ready_at is None:
-            return "%s: no session%s; %d connections so far" % (
+            return "%s: no session%s; %s so far" % (
                 self,
                 self._trouble and ", as " + self._trouble,
-                self._accepted,
+                counted(self._accepted, "connection"),
             )
         if current.lost_at is not None:
-            return "%s: lost for %d s and being resumed, session %s; %d connections open" % (
+            return "%s: lost for %d s and being resumed, session %s; %s open" % (
                 self,
                 now - current.lost_at,
                 current.opening.session_id,
-                current.open_connections,
+                counted(current.open_connections, "connection"),
             )
-        return "%s: open for %d s, session %s, number %d; %d connections open, %d so far" % (
+        return "%s: open for %d s, session %s, number %d; %s open, %d so far" % (
             self,
             now - current.ready_at,
             current.opening.session_id,
             self._opened + 1,
-            current.open_connections,
+            counted(current.open_connections, "connection"),
             self._accepted + current.accepted,
         )
 

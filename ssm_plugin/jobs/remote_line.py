@@ -31,9 +31,11 @@ from ..named_tuple import NamedTuple
 # What the service takes as one parameter, in characters.
 MAXIMUM = 65535
 
-_LAUNCH = 's=sh; command -v bash >/dev/null && s=bash; exec "$s" -c "$0" ssm-plugin "$@"'
+_LAUNCH = 's=sh; command -v bash >/dev/null && s=bash; exec "$s" -c "$0" "$s" "$@"'
 
 # $1 $2: the marker's halves, the second one first. $3: a directory for the input, or nothing.
+# A shell tells the line of a command that is not there. So that it is not one of ours, ``bash -c``
+# begins anew for it, and others take it from ``eval``.
 _SCRIPT = """\
 m=$2$1 d=$3; shift 3
 p= g= x= o=
@@ -53,16 +55,16 @@ while [ $n -lt 10 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done
 kill -KILL "$g"; }) <&0 3>&- 4>&- &)'
 set -m; o=$!
 (echo "-${BASHPID:-$(exec sh -c 'echo "$PPID"')}" >&9
-exec 2>&4 3>&- 4>&- 9>&-; exec -- "$@") & p=$! g=-$p
+exec 2>&4 3>&- 4>&- 9>&-; exec "$BASH" -c 'exec -- "$@"' "$0" "$@") & p=$! g=-$p
 elif command -v setsid >/dev/null; then
-setsid sh -c '(setsid sh -c "$3" ssm-plugin "$$" "$1" "$2" >/dev/null 3>&- 4>&- &)
-shift 3; exec 2>&4 3>&- 4>&-; exec "$@"' ssm-plugin "$$" "$d" 'trap "" INT QUIT TERM HUP
+setsid sh -c '(setsid sh -c "$3" ssm-plugin "$$" "$1" "$2" >/dev/null 3>&- 4>&- &); \
+shift 3; exec 2>&4 3>&- 4>&-; exec "$@"' sh "$$" "$d" 'trap "" INT QUIT TERM HUP
 while q=; while read -r k v; do [ "$k" != PPid: ] || q=$v; done <"/proc/$1/status"
 [ "$q" = "$2" ]; do sleep .5 || sleep 1; done; [ "$q" ] || exit
 kill -TERM "-$1"; [ "$3" ] && rm -rf "$3"; n=0
 while [ $n -lt 10 ] && kill -0 "-$1"; do sleep .1 || sleep 1; n=$((n+1)); done
 kill -KILL "-$1"' "$@" & p=$! g=-$p
-else (exec 2>&4 3>&- 4>&-; exec "$@") & p=$! g=$p; fi
+else (exec 2>&4 3>&- 4>&-; eval 'exec "$@"') & p=$! g=$p; fi
 wait "$p"; s=$?
 [ -z "$x" ] || { wait "$p"; s=$?; }
 [ -z "$d" ] || rm -rf "$d"
@@ -80,13 +82,13 @@ sleep 1 >/dev/null 3>&- 4>&- 9>&- & z=$!; wait "$z"; n=$((n+1)); done; exit "$s\
 # before its input does writes that line itself: a shell waits for all parts of a pipeline. It may
 # come into the middle of another one, which is then wrong, and nobody's concern any more.
 _DECODE = """\
-command -v base64 >/dev/null || echo "there is no base64 to decode the input" >&2
-sed -n "/^[.]/q;p" <"$0" | base64 -d 2>/dev/null | { (exec "$@"); s=$?
-(printf "\\n.\\n.\\n" >"$0") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
+command -v base64 >/dev/null || echo "there is no base64 to decode the input" >&2; \
+i=$1; shift; sed -n "/^[.]/q;p" <"$i" | base64 -d 2>/dev/null | { (exec "$@"); s=$?
+(printf "\\n.\\n.\\n" >"$i") </dev/null >/dev/null 2>&1 & exit "$s"; }"""
 
 
 # The input comes as it is, and has no end.
-_PASS = 'exec "$@" <"$0"'
+_PASS = 'i=$1; shift; exec "$@" <"$i"'
 
 
 class RemoteLine(NamedTuple):
@@ -109,7 +111,7 @@ def remote_line(
     halves = [os.urandom(10).hex() for _ in range(2)]
     words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
     if input_directory:
-        words += ["sh", "-c", _PASS if raw_input else _DECODE, input_directory + "/i"]
+        words += ["sh", "-c", _PASS if raw_input else _DECODE, "sh", input_directory + "/i"]
     return RemoteLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
 
 

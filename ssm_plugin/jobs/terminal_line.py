@@ -37,7 +37,7 @@ frame() { trap "" INT QUIT
 command -v dd >/dev/null || exec cat >&5
 while r=$({ { printf "%s<" "$m"; dd bs=65536 count=1 2>&4; printf "%s>" "$m"; } |
 dd obs=131072 2>/dev/null >&5; } 4>&1); do case $r in 0+0*) break; esac; done; }
-run() { trap : INT QUIT; (exec 2>&3 3>&- 5>&-; exec "$@"); printf "%s:%d\\n" "$m" "$?" >&5; }
+run() { trap : INT QUIT; (exec 2>&3 3>&- 5>&-; eval 'exec "$@"'); printf "%s:%d\\n" "$m" "$?" >&5; }
 { { if [ "$d" ]; then sed -n "/^[.]/q;p" | base64 -d | run "$@"
 else run "$@" </dev/null; fi; } | (trap "" INT QUIT; exec cat >&5 3>&-); } 3>&1 | frame
 [ -z "$d" ] || cat <&5 >/dev/null &
@@ -60,7 +60,7 @@ def terminal_line(argv: Sequence[str], has_input: bool = False) -> TerminalLine:
     """:raises UsageError: for what no command line of a session can hold"""
     check_words(argv)
     halves = [os.urandom(10).hex() for _ in range(2)]
-    words = ["sh", "-c", _SCRIPT, "ssm-plugin", halves[1], halves[0], "i" if has_input else ""]
+    words = ["sh", "-c", _SCRIPT, "sh", halves[1], halves[0], "i" if has_input else ""]
     return TerminalLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
 
 

@@ -42,11 +42,13 @@ def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[Addres
         raise deadline.error(step) from None
     if isinstance(answer, Exception):
         why = getattr(answer, "strerror", None) or "it is not a valid name"
-        raise NameResolutionError(
+        error = NameResolutionError(
             "the name of %s, %s, does not resolve: %s; check its spelling, the region "
             "and the DNS settings"
             % (role, host, why)
-        ) from answer
+        )
+        error.temporary = getattr(answer, "errno", None) == socket.EAI_AGAIN
+        raise error from answer
     return answer
 
 

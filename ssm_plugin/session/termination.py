@@ -109,11 +109,13 @@ def _seems_short(error: BaseException) -> bool:
     return explain(error) is not None or not isinstance(error, SsmPluginError)
 
 
-def terminate_unwanted(service: ServiceClient, session_id: str) -> None:
+def terminate_unwanted(
+    service: ServiceClient, session_id: str, seconds: float = _UNWANTED_LIMIT
+) -> None:
     """Of a session that was started and will not be used."""
     termination = Termination(service, session_id)
     termination.begin()
-    termination.finish(_UNWANTED_LIMIT)
+    termination.finish(seconds)
 
 
 def do_all(steps: Iterable[Callable[[], object]]) -> Optional[BaseException]:

@@ -1,5 +1,8 @@
 import base64
 import json
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -305,6 +308,37 @@ def test_a_start_that_did_not_get_through_is_tried_again(make_client):
         ).start_session("i-1")
     assert proxy.heads.qsize() == 4
     assert not caught.value.uncertain
+
+
+_LOOK_UP = """
+from ssm_plugin.aws.client import ServiceClient
+from ssm_plugin.aws.credentials import CredentialProvider
+from ssm_plugin.errors import NameResolutionError
+
+waits = []
+client = ServiceClient(
+    CredentialProvider(environ={keys!r}), "eu-west-1", "https://{host}",
+    environ={{}}, jitter=lambda: waits.append(1) or -1.0,
+)
+try:
+    client.start_session("i-1")
+except NameResolutionError as error:
+    print(len(waits), error)
+"""
+_WITHOUT_NETWORK = ["unshare", "-r", "-n"]
+_NO_NAME = "-no-name.invalid"  # glibc says so without asking anybody
+
+
+@pytest.mark.parametrize(
+    "prefix, host, waits",
+    [(_WITHOUT_NETWORK, "no-such-host.invalid", "3"), ([], _NO_NAME, "0")],
+)
+def test_the_name_service_is_asked_again_if_it_did_not_answer(prefix, host, waits):
+    if prefix and (not shutil.which("unshare") or subprocess.call(prefix + ["true"]) != 0):
+        pytest.skip("needs unshare, and the right to use it")
+    program = [sys.executable, "-c", _LOOK_UP.format(keys=KEYS, host=host)]
+    said = subprocess.check_output(prefix + program).decode()
+    assert said.startswith("%s the name of the host, %s, does not resolve: " % (waits, host))
 
 
 def test_the_time_limit_is_for_the_whole_call(make_client):

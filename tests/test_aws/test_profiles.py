@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from ssm_plugin.aws.endpoints import endpoint_url
 from ssm_plugin.aws.profiles import CONFIG_FILE, Profile, file_path, profile_name, read_profile
-from ssm_plugin.errors import CredentialsError
+from ssm_plugin.errors import CredentialsError, UsageError
 from tests.support.aws_home import AwsHome
 
 CONFIG = """\
@@ -108,9 +109,27 @@ def test_services_are_those_that_the_profile_names(home):
 
 def test_services_that_the_file_lacks_are_an_error_as_in_the_aws_cli(home):
     path = home.config("[default]\nservices = locla\n[services local]\nssm =\n  endpoint_url = x\n")
-    message = _refused(None, home.environ)
-    assert "'default' names the services 'locla'" in message and str(path) in message
+    plain = read_profile(None, home.environ).plain()
+    with pytest.raises(UsageError) as caught:
+        endpoint_url("ssm", "eu-west-1", None, home.environ, plain)
+    message = str(caught.value)
+    assert "names the services 'locla'" in message and str(path) in message
     assert message.endswith("; check the spelling")
+
+
+@pytest.mark.parametrize(
+    "given, more",
+    [
+        ("https://x.example", {}),
+        (None, {"AWS_ENDPOINT_URL": "https://x.example"}),
+        (None, {"AWS_ENDPOINT_URL_SSM": "https://x.example"}),
+    ],
+)
+def test_an_endpoint_that_was_given_needs_no_services(home, given, more):
+    home.config("[default]\nservices = locla\n")
+    plain = read_profile(None, home.environ).plain()
+    environ = dict(home.environ, **more)
+    assert endpoint_url("ssm", "eu-west-1", given, environ, plain) == "https://x.example"
 
 
 def test_an_endpoint_of_one_service_is_of_the_services_alone(home):

@@ -14,7 +14,7 @@ from ssm_plugin.commands.dropin import parse, session_arguments
 from ssm_plugin.errors import UsageError
 from ssm_plugin.session.types import SessionType
 from tests.support.commands import wait_until_gone
-from tests.support.drop_in import VARIABLE, DropIn
+from tests.support.drop_in import REGION, VARIABLE, DropIn
 from tests.support.service import local_service
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
@@ -87,7 +87,7 @@ def test_any_other_endpoint_is_used(endpoint):
 )
 def test_wrong_arguments_are_named_and_never_repeated(arguments, said):
     with pytest.raises(UsageError) as caught:
-        parse(arguments, {})
+        session_arguments(parse(arguments, {}))
     assert (said % VARIABLE if "%s" in said else said) in str(caught.value)
     assert "session-manager-plugin RESPONSE REGION StartSession" in str(caught.value)
     assert "secret-token" not in str(caught.value)
@@ -276,6 +276,28 @@ def test_a_wrong_response_is_one_line_without_the_token(drop_in, response, said)
     assert said.encode("ascii") in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert b"secret-token" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "place, wrong, said",
+    [
+        (1, "eu west", b"'eu west' is not an AWS region"),
+        (4, "{", b"the request is not JSON"),
+        (4, "[]", b"the request is not a JSON object"),
+        (4, '{"DocumentName": 5}', b"DocumentName in the request is not text"),
+        (4, '{"Parameters": 5}', b"parameters must be a mapping"),
+    ],
+)
+def test_what_was_called_wrongly_leaves_no_session_behind(drop_in, place, wrong, said):
+    started = drop_in.start()
+    stream = "wss://ssmmessages.%s.amazonaws.com/v1/data-channel/x" % REGION
+    started.response["StreamUrl"] = stream
+    argv = drop_in.argv(started)
+    argv[len(drop_in.program) + place] = wrong
+    done = drop_in.call(argv, environ=drop_in.variables(started))
+    assert (done.status, done.stdout, done.stderr.count(b"\n")) == (255, b"", 1)
+    assert said in done.stderr
+    assert started.session.is_over
 
 
 @pytest.mark.parametrize("wrong", [5, True, 1.5, [], ["x"], {}, {"x": 1}])

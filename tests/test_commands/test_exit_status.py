@@ -98,6 +98,14 @@ def test_nor_does_a_configuration_that_cannot_be_read(drop_in):
     assert started.session.connections == 0
 
 
+def test_nor_does_a_log_that_cannot_be_written(drop_in):
+    started = drop_in.start()
+    done = drop_in.run(started, SSM_PLUGIN_LOG_FILE="/dev/full/log", SSM_PLUGIN_LOG_LEVEL="debug")
+    assert (done.status, done.stdout, done.stderr.count(b"\n")) == (255, b"", 1)
+    assert b"/dev/full/log" in done.stderr
+    assert started.session.is_over
+
+
 @pytest.mark.parametrize("value, status", [("", 255), ("legacy", 0)])
 def test_the_exit_status_settings_that_are_known(tmp_path, value, status):
     drop_in = DropIn(tmp_path)

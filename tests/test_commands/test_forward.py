@@ -93,7 +93,7 @@ def test_people_are_told_on_stderr_and_stdout_stays_empty(forward, echo):
         command.said(b"Connection accepted for session [")
         command.process.send_signal(signal.SIGUSR1)
         command.said(b"open for")
-        assert b"number 1; 1 connections open, 1 so far" in command.stderr or (
+        assert b"number 1; 1 connection open, 1 so far" in command.stderr or (
             b"number 1; 0 connections open, 1 so far" in command.stderr
         )
         assert command.finish(signal.SIGINT) == 128 + signal.SIGINT

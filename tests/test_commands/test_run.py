@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from ssm_plugin.display import width_of
 from tests.support import program
 from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
 from tests.support.copies import wait_until
@@ -63,6 +64,14 @@ def test_jobs_are_listed_without_the_values_of_their_variables(cli):
     assert [line.split()[0] for line in stdout.splitlines()] == [b"bad", b"good", b"slow"]
     assert b"secret" not in stdout
     assert "é".encode() in stdout
+
+
+def test_a_list_stays_in_columns_whatever_the_letters_of_a_name(cli):
+    names = ["plain", "\u591c\u306e\u4ed5\u4e8b", "o\u0308l", "a\u202eb"]
+    jobs = ", ".join("'%s': {target: db1, command: x}" % name for name in names)
+    cli.configure("jobs: {%s}\n" % jobs)
+    lines = cli.run("run", "--list")[1].decode().splitlines()
+    assert {width_of(line.split("db1:")[0]) for line in lines} == {10}
 
 
 def test_a_check_starts_nothing(cli, service):

@@ -59,6 +59,13 @@ def test_a_directory_of_them_comes_to_the_node(service, there):
     assert content(there / "random" / "boot_id") == content("/proc/sys/kernel/random/boot_id")
 
 
+def test_a_directory_of_them_does_not_come_from_the_node_as_empty_files(service, tmp_path):
+    report = Copies(service).cp(node("/proc/sys/kernel/random"), tmp_path / "got", recursive=True)
+    assert report.result.status == 1
+    assert "tar takes the kernel's files in it for empty ones" in report.files[0].reason
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_a_part_of_one_is_gone_on_from(service, there):
     whole = content("/proc/version")
     (there / "version.ssm-plugin-0a1b2c3d.part").write_bytes(whole[:20])

@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from ssm_plugin.config import Settings
 from ssm_plugin.doctor import examination
 from ssm_plugin.doctor.finding import OK, PROBLEM, Finding, as_text, clean, from_error, next_step
 from ssm_plugin.doctor.installation import check_path
+from ssm_plugin.doctor.settings import check_settings
 from ssm_plugin.errors import ConnectError
 from ssm_plugin.masking import register_secret
 
@@ -57,6 +59,12 @@ def test_an_error_is_taken_apart_into_what_failed_and_what_to_do():
     one = from_error("target", ConnectError("cannot connect; check the network"))
     assert (one.text, one.remedy) == ("cannot connect", "check the network")
     assert next_step([one], "i-1") == "To do: target: cannot connect; check the network"
+
+
+def test_one_target_and_two_jobs_are_counted_as_people_say_it():
+    settings = Settings(source="here", targets={"db1": ["i-1"]}, jobs={"a": None, "b": None})
+    _, findings = check_settings(lambda: settings, {})
+    assert findings[0].text == "here: 1 target, 2 jobs"
 
 
 @pytest.mark.parametrize(

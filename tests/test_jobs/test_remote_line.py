@@ -30,6 +30,11 @@ AWKWARD = [
 ]
 SHOW = [sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))"]
 TRAILER = re.compile(br"(BBAA|[0-9a-f]{40}):[0-9]+[+]?\n\Z")
+ABSENT = {
+    "bash": rb"\S+: line 1: exec: no-such-command: not found\n",
+    "dash": rb"\S+: 1: exec: no-such-command: not found\n",
+    "busybox": rb"\S+: (1: exec|exec: line [01]): no-such-command: not found\n",
+}
 SHELLS = [shell for shell in ("bash", "dash", "busybox") if shutil.which(shell)]
 
 
@@ -131,7 +136,17 @@ def test_the_wrapper_reports_in_every_shell(shell, script, status, output, error
 def test_a_command_that_is_not_there_gives_127_and_says_so(shell):
     status, output, errors = run(wrapped(shell, ["no-such-command"]))
     assert (status, output) == (127, b"BBAA:127+\n")
-    assert b"no-such-command" in errors
+    assert re.match(ABSENT[shell], errors)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_same_is_said_of_one_that_gets_input(shell, raw, tmp_path):
+    """Not with the name of the FIFO that the input comes through."""
+    (tmp_path / "i").write_text(".\n.\n")
+    words = shlex.split(remote_line(["no-such-command"], str(tmp_path), raw).text)
+    start = [shell, "sh"] if shell == "busybox" else [shell]
+    assert re.match(ABSENT[shell], run(start + words[8:])[2])
 
 
 @pytest.mark.parametrize("shell", SHELLS)
