@@ -121,7 +121,11 @@ class DownDecoder:
 
 def hello(stream: int, secret: bytes, port: int, host: str = "") -> bytes:
     """Begins a stream. ``port`` 0: one that leads nowhere. ``host`` empty: the node itself."""
-    return frame(HELLO, _HELLO.pack(stream, secret, port) + host.encode("idna"))
+    try:
+        name = host.encode("idna")
+    except UnicodeError:
+        name = host.encode("utf-8", "replace")  # it can be no host: the node refuses it
+    return frame(HELLO, _HELLO.pack(stream, secret, port) + name)
 
 
 def frame(kind: int, data: Buffer = b"") -> bytes:
