@@ -139,7 +139,7 @@ def fill(sock):
     return sent
 
 
-@pytest.mark.parametrize("host", ["", "no..host:"])
+@pytest.mark.parametrize("host", ["", "no..host:", 40 * "too-long." + "host:"])
 def test_a_target_that_refuses_is_told_and_its_connection_reset(service, host):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
