@@ -76,8 +76,12 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     if options.key and options.push_key is None:
         raise UsageError("--key names the key for --push-key USER, which is missing")
     environment = make_environment(settings, aside=True, environ=environ)
+    # OpenSSH gives names of hosts without their capitals.
+    target = find_one(
+        options.target, settings, environment.service, ask=not settings.quiet, any_case=True
+    )
     request = SessionRequest(
-        find_one(options.target, settings, environment.service, ask=not settings.quiet),
+        target,
         SessionType.PORT,
         settings.document_name or DOCUMENT,
         {"portNumber": [port]},

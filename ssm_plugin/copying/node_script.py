@@ -121,8 +121,8 @@ echo "have $o $g $z"
 read -r w z m || exit 1
 [ "$w" = "$o" ] || shorten "$w"
 case $z in gz) gzip -dc;; raw) head -c "$m";; *) cat;; esac >>"$p" || exit 1
-[ $z != raw ] || [ "$(size <"$p")" = $((w+m)) ] || say "not all of it came"
 [ -f "$p" ] || say "another copy to the same place has begun"
+[ $z != raw ] || [ "$(size <"$p")" = $((w+m)) ] || say "not all of it came"
 n=$(($(size <"$p")-@TRAILER@))
 [ $n -ge 0 ] || say "not all of it came"
 w=$(tail -c @TRAILER@ "$p"); shorten $n

@@ -38,10 +38,15 @@ def check_target(word: str, settings: Settings) -> Target:
 
 
 def find_one(
-    word: str, settings: Settings, service: Optional[ServiceClient], ask: bool = False
+    word: str,
+    settings: Settings,
+    service: Optional[ServiceClient],
+    ask: bool = False,
+    any_case: bool = False,
 ) -> str:
     """The node that a word means, as the service knows it. Of several, the person at the terminal
-    says which, if there is one who may be asked.
+    says which, if there is one who may be asked. With ``any_case`` a name that nobody has may mean
+    the only one that differs from it in capitals alone.
 
     :raises UsageError: if there is none; if there are several, and nobody to ask
     """
@@ -53,7 +58,14 @@ def find_one(
 
         return one_container(_needed(service), target, ask)
     directory = _directory(service)
-    found = nodes_of(directory, target, settings, names=False)
+    found = _looked_up(directory, target, names=False)
+    if not found:
+        known = _known(directory, target, settings)
+        wanted = target.value.casefold() if any_case else None
+        same = {name for name in known if name.casefold() == wanted}
+        if len(same) != 1:
+            raise _none(target, settings, known)
+        return find_one(same.pop(), settings, service, ask)
     if len(found) == 1:
         return found[0].node_id
     from .chooser import choose, somebody_is_there
@@ -128,23 +140,31 @@ def nodes_of(
     """All nodes that a target means, sorted by name.
 
     :raises UsageError: if there is none; its text suggests similar names"""
-    try:
-        found = directory.of(target, names)
-    except ServiceError as error:
-        text = "cannot look up the target %r: %s" % (target.written[:200], error)
-        raise ServiceError(text, error.code, error.status) from error
+    found = _looked_up(directory, target, names)
     if not found:
-        raise _none(directory, target, settings)
+        raise _none(target, settings, _known(directory, target, settings))
     return found
 
 
-def _none(directory: "NodeDirectory", target: Target, settings: Settings) -> UsageError:
+def _looked_up(directory: "NodeDirectory", target: Target, names: bool) -> "List[Node]":
+    try:
+        return directory.of(target, names)
+    except ServiceError as error:
+        text = "cannot look up the target %r: %s" % (target.written[:200], error)
+        raise ServiceError(text, error.code, error.status) from error
+
+
+def _known(directory: "NodeDirectory", target: Target, settings: Settings) -> List[str]:
+    """The names that one which nobody has may stand for."""
+    return list(settings.targets) + directory.names() if target.kind == NAME else []
+
+
+def _none(target: Target, settings: Settings, known: Sequence[str]) -> UsageError:
     text = "no node is found for the target %r" % target.written[:200]
     meaning = settings.targets.get(target.written)
     if meaning is not None:
         text += ", which means %r in the configuration" % meaning[:200]
-    if target.kind == NAME:
-        text += near_names(target.value, list(settings.targets) + directory.names())
+    text += near_names(target.value, known)
     return UsageError(text + "; 'ssm-plugin list' shows those that are there")
 
 

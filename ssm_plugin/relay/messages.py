@@ -43,6 +43,9 @@ WINDOW = 1 << 20
 # What has been taken is told in portions: each costs a message.
 PORTION = WINDOW // 4
 
+# Bytes of a host's name. A relay takes no frame that is much longer from somebody unknown.
+LONGEST_HOST = 255
+
 # Longer than any line of a relay: its pieces have 32 KiB.
 LINE_LIMIT = 65536
 
@@ -121,7 +124,13 @@ class DownDecoder:
 
 def hello(stream: int, secret: bytes, port: int, host: str = "") -> bytes:
     """Begins a stream. ``port`` 0: one that leads nowhere. ``host`` empty: the node itself."""
-    return frame(HELLO, _HELLO.pack(stream, secret, port) + host.encode("idna"))
+    try:
+        name = host.encode("idna")
+    except UnicodeError:
+        name = b""
+    if host and not 0 < len(name) <= LONGEST_HOST:
+        name = b"."  # it can be no host: the node refuses this one, too
+    return frame(HELLO, _HELLO.pack(stream, secret, port) + name)
 
 
 def frame(kind: int, data: Buffer = b"") -> bytes:

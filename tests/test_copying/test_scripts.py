@@ -11,7 +11,7 @@ from ssm_plugin.copying.options import CopyFailed, CopyOptions
 from ssm_plugin.copying.places import PART, PREFIX, SUFFIX
 from ssm_plugin.copying.upload import Upload
 from ssm_plugin.errors import RemoteError
-from tests.support.copies import ScriptNode, tree_state
+from tests.support.copies import ScriptNode, tree_state, wait_until
 
 TARGET = "i-demo"
 SHELLS = [
@@ -250,6 +250,27 @@ def test_what_an_earlier_copy_at_the_node_still_writes_is_not_in_the_file(script
         earlier.write(b"late")
     assert copied.resumed == 1000
     assert read(there + "/a") == DATA and os.listdir(there) == ["a"]
+
+
+def test_a_copy_whose_part_another_one_at_the_node_has_removed_says_so(places):
+    here, there = places
+    write(here + "/a")
+    work = Upload(TARGET, here + "/a", there, PLAIN)
+    read_input, pieces = work.read_input, []
+
+    def parts():
+        return [there + "/" + name for name in os.listdir(there)]
+
+    def feed():
+        pieces.append(read_input())
+        if len(pieces) == 3:  # the first one says what comes
+            wait_until(lambda: os.path.getsize(parts()[0]))
+            os.unlink(parts()[0])
+        return pieces[-1]
+
+    work.read_input = feed
+    status, said = ScriptNode().run(work)
+    assert status and b"another copy to the same place" in said
 
 
 def test_only_one_copy_here_writes_to_a_part(places):

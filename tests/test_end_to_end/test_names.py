@@ -10,7 +10,7 @@ import pytest
 
 import ssm_plugin
 from ssm_plugin.errors import UsageError
-from ssm_plugin.loopback.nodes import LocalNodes
+from ssm_plugin.loopback.nodes import LocalNode, LocalNodes
 from tests.support.commands import Cli
 from tests.support.nodes import FLEET, ODD, OFF, TWINS, WEB, many, service_with
 from tests.support.pty import PtyProcess
@@ -112,6 +112,16 @@ def test_openssh_by_name(tmp_path):
         done = client.run("ssh", "true")
         assert done.returncode == 255
         assert b"did you mean 'web-7'" in done.stderr
+
+
+@pytest.mark.e2e
+def test_openssh_by_a_name_with_capitals_which_it_makes_small(tmp_path):
+    node = LocalNode("i-0000000000000cafe", "Prod-DB")
+    with ssh_through_a_session(tmp_path, nodes=LocalNodes([node])) as client:
+        client.host = "Prod-DB"
+        assert check(client.run("ssh", "echo $((6*7))")) == b"42\n"
+        [session] = client.service.sessions()
+        assert session.request.target == node.node_id
 
 
 def test_a_job_runs_on_all_nodes_of_a_tag(cli, service, tmp_path):

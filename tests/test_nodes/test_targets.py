@@ -7,6 +7,7 @@ import pytest
 
 from ssm_plugin.config import Settings
 from ssm_plugin.errors import ServiceError, UsageError
+from ssm_plugin.loopback.nodes import LocalNode
 from ssm_plugin.nodes.targets import Found, find_all, find_one, near_names
 from tests.support.nodes import FLEET, TWINS, WEB, service_with
 from tests.support.pty import ROOT
@@ -92,6 +93,18 @@ def test_a_name_that_nobody_has_is_answered_with_the_nearest(client, word, near)
     with pytest.raises(UsageError, match="no node is found for the target") as caught:
         find_one(word, SETTINGS, client)
     assert near in str(caught.value)
+
+
+def test_a_name_without_its_capitals_is_one_only_where_that_is_wanted():
+    nodes = [LocalNode("i-%d" % at, name) for at, name in enumerate(("Prod", "Dup", "DUP", "low"))]
+    settings = Settings(targets={"DB1": "i-7"})
+    with service_with(*nodes) as service:
+        client = service_client(service)
+        assert find_one("prod", settings, client, any_case=True) == "i-0"
+        assert find_one("db1", settings, client, any_case=True) == "i-7"
+        for word, any_case in (("prod", False), ("dup", True), ("tag:a=prod", True)):
+            with pytest.raises(UsageError, match="no node is found"):
+                find_one(word, settings, client, any_case=any_case)
 
 
 def test_who_may_not_look_up_is_told_for_which_target():

@@ -139,10 +139,11 @@ def fill(sock):
     return sent
 
 
-def test_a_target_that_refuses_is_told_and_its_connection_reset(service):
+@pytest.mark.parametrize("host", ["", "no..host:", 40 * "too-long." + "host:"])
+def test_a_target_that_refuses_is_told_and_its_connection_reset(service, host):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with fast_tunnel(service, "0:%d" % closed.getsockname()[1]) as running:
+        with fast_tunnel(service, "0:%s%d" % (host, closed.getsockname()[1])) as running:
             with connect(running) as sock, pytest.raises(ConnectionResetError):
                 sock.recv(1)
             assert "could not connect" in running.wait_for(ERROR).message
