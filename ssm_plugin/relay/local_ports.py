@@ -152,6 +152,5 @@ class RelayMuxRunner(ListeningRunner):
         raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
 
     def _ping(self) -> None:
-        assert self._control is not None
-        self._streams.ping(self._control)
+        self._streams.ping()
         self._ping_timer.set(self._relay.lease / 4)

@@ -24,8 +24,8 @@ from ..errors import RemoteError
 from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 
-# Up.
-HELLO, DATA, FIN, CREDIT, RESET = range(5)
+# Up. ``MORE`` asks for one secret more: the relay replaces those only that it has been shown.
+HELLO, DATA, FIN, CREDIT, RESET, MORE = range(6)
 
 # Down.
 SECRET = b"s"  # data: 16 bytes; the stream is the one that it is good for

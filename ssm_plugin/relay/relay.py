@@ -25,7 +25,7 @@ from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
 from . import messages
 from .choice import LoggingCheck, check_target
-from .launch import Launch
+from .launch import SPARE_SECRETS, Launch
 from .pace import RelayPace
 
 log = logs.logger(__name__)
@@ -168,6 +168,11 @@ class Relay:
         """The number of a stream and its secret; None while all are used up."""
         with self._changed:
             return self._secrets.popitem() if self._secrets else None
+
+    @property
+    def has_few_secrets(self) -> bool:
+        """Fewer than half of those that it began with."""
+        return len(self._secrets) < SPARE_SECRETS // 2
 
     def give_back(self, number: int, secret: bytes) -> None:
         """Return a secret that was not used."""

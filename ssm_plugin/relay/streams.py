@@ -62,6 +62,7 @@ class RelayStreams(MuxStreams):
         self._host, self._port = target
         self._refused = refused
         self._reserved: Optional[Tuple[int, bytes]] = None
+        self._control: Optional[RelayConnection] = None
         self._inbox: Optional[Inbox[Optional[Connection]]] = None
         self._writer: Optional[LocalWriter] = None
 
@@ -75,11 +76,15 @@ class RelayStreams(MuxStreams):
         there is no secret."""
         if not self.reserve():
             return None
-        return self._open(None, ("", 0), lambda connection: lambda kind, data: opened(kind))
+        self._control = self._open(
+            None, ("", 0), lambda connection: lambda kind, data: opened(kind)
+        )
+        return self._control
 
-    def ping(self, connection: RelayConnection) -> None:
+    def ping(self) -> None:
         """The relay knows that we live."""
-        self._send_room(connection, 0)
+        assert self._control is not None
+        self._send_room(self._control, 0)
 
     # The thread that reads local sockets
 
@@ -109,7 +114,7 @@ class RelayStreams(MuxStreams):
 
     def closed(self, connection: Connection) -> None:
         assert isinstance(connection, RelayConnection)
-        self._relay.forget(connection.number)
+        self._forget(connection)
         super().closed(connection)
 
     def stop(self) -> None:
@@ -128,10 +133,18 @@ class RelayStreams(MuxStreams):
         received = super().receive(data)
         for connection in received.ended:
             assert isinstance(connection, RelayConnection)
-            self._relay.forget(connection.number)
+            self._forget(connection)
         return received
 
     # Inside
+
+    def _forget(self, connection: RelayConnection) -> None:
+        """It has ended. If the relay had not said a word of it, it may not have been shown the
+        secret, which is lost then: it hangs up on whoever has brought none in time."""
+        self._relay.forget(connection.number)
+        is_known = connection.opened or connection.broken
+        if not is_known and self._control is not None and self._relay.has_few_secrets:
+            self._send_frame(self._control, messages.frame(messages.MORE))
 
     def _open(
         self,

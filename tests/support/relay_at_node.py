@@ -159,6 +159,9 @@ class StreamAtNode:
     def reset(self):
         self.sock.sendall(messages.frame(messages.RESET))
 
+    def ask_for_more(self):
+        self.sock.sendall(messages.frame(messages.MORE))
+
     def expect(self, kind):
         """Wait for a message of that kind; its data."""
         self._relay.wait_for(lambda: self._of(kind))

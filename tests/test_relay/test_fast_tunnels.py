@@ -233,6 +233,32 @@ def test_idle_for_longer_than_a_relay_waits_for_us_nothing_dies(service, echo):
         assert [one for one in running.seen if getattr(one, "kind", "") == ERROR] == []
 
 
+def test_secrets_that_were_lost_are_replaced(tunnel):
+    """As those of connections that the relay hung up on before they had shown theirs."""
+    relay = tunnel.shared._relay
+    lose_secrets(relay)
+    assert is_answered(tunnel)  # by the one that was reserved; a wrong one is now
+    lose_secrets(relay)
+    assert not is_answered(tunnel)
+    assert any(is_answered(tunnel) for _ in range(4))
+
+
+def is_answered(tunnel):
+    """False if the connection is reset."""
+    with connect(tunnel) as sock:
+        sock.sendall(b"hello")
+        try:
+            return sock.recv(5) == b"hello"
+        except ConnectionResetError:
+            return False
+
+
+def lose_secrets(relay):
+    """Have three instead that the relay does not know."""
+    with relay._changed:
+        relay._secrets = {1000 + number: bytes(16) for number in range(3)}
+
+
 @pytest.mark.parametrize("speed", ["plain", "fast"])
 def test_an_agent_that_wants_keep_alives_gets_them(quick_python, echo, monkeypatch, speed):
     monkeypatch.setattr(mux, "KEEP_ALIVE_INTERVAL", 1.0)  # it ends the session after three

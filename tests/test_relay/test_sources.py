@@ -152,6 +152,16 @@ def test_a_stream_that_leads_nowhere_is_taken(argv):
         stream.expect(messages.OPENED)
 
 
+def test_more_secrets_can_be_had_by_whoever_has_brought_one(argv):
+    with RelayAtNode(argv, spare=1) as relay:
+        stream = relay.open(0)
+        relay.wait_for(lambda: len(relay.secrets) == 1)
+        for number in (2, 3):
+            stream.ask_for_more()
+            relay.wait_for(lambda number=number: len(relay.secrets) == number)
+        relay.open(0).expect(messages.OPENED)
+
+
 def test_a_hundred_streams_at_once(argv):
     with EchoServer() as target, RelayAtNode(argv) as relay:
         streams = [relay.open(target.port) for _ in range(100)]
