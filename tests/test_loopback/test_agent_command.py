@@ -90,10 +90,36 @@ def test_all_of_a_large_output_arrives(service, separate):
     assert client.output == b"".join(b"%d\n" % number for number in range(1, 300001))
 
 
-def test_the_output_of_a_child_that_lives_on_is_not_waited_for(service):
+def test_a_child_that_holds_an_output_is_waited_for_where_they_are_apart(service):
     began = time.monotonic()
-    client = run(service, shell("echo out; sleep 40 >&2 &"))
-    assert (client.output, client.exit_code) == (b"out\n", 0)
+    client = run(service, shell("echo out; (sleep 1.5; echo late) & exit 3"))
+    assert (client.output, client.exit_code) == (b"out\nlate\n", 3)
+    assert time.monotonic() - began >= 1.5
+
+
+def test_an_interrupt_ends_the_waiting_for_such_a_child(service):
+    began = time.monotonic()
+    with command(service, shell("sleep 40 >&2 & echo out; exit 3")) as client:
+        client.expect(b"out\n")
+        client.send(b"\x03")
+        assert client.wait_closed() == ""
+    assert client.exit_code == 1
+    assert time.monotonic() - began < 30
+
+
+def test_so_does_the_end_of_the_session(service, tmp_path):
+    mark = "mark-" + tmp_path.name
+    with command(service, shell("sleep 40 & echo out") + " " + mark) as client:
+        client.expect(b"out\n")
+        assert wait_until_gone(mark, 10)
+        client.session.terminate()
+        assert client.wait_closed() == ""
+        assert client.exit_code is None
+
+
+def test_such_a_child_is_not_waited_for_otherwise(service):
+    began = time.monotonic()
+    assert run(service, shell("echo out; sleep 40 &"), separate=False).output == b"out\n"
     assert time.monotonic() - began < 30
 
 
@@ -123,7 +149,7 @@ def test_keys_signal_the_command(service, key, name):
         client.expect(b"ready")
         client.send(b"ignored " + key + b" ignored")
         assert client.wait_closed() == ""
-        assert client.exit_code == -1
+        assert client.exit_code == 1
 
 
 def test_an_interrupt_reaches_the_command_but_not_its_children(service):
@@ -137,7 +163,7 @@ def test_an_interrupt_reaches_the_command_but_not_its_children(service):
         child = int(client.expect(b"\n"))
         client.send(b"\x03")
         assert client.wait_closed() == ""
-        assert client.exit_code == 7
+        assert client.exit_code == 1  # whatever the command's own is
     os.kill(child, 9)
 
 
