@@ -1,7 +1,7 @@
 """Threads that carry bytes between a descriptor and the channel.
 
-A program's output ends when nobody can write it any more, or when the program itself has ended:
-what its children write later is not waited for, as at a real agent.
+A program's output ends when nobody can write it any more: a child that lives on is waited for, as
+at a real agent.
 """
 
 import os
@@ -20,7 +20,7 @@ from ..wire.message import Buffer
 
 PIECE = 65536
 
-# What a pipe or a terminal may still hold when its program has ended, in bytes, at the most.
+# What a pipe or a terminal may still hold when nothing more is waited for, in bytes, at the most.
 REMAINDER = 1024 * 1024
 
 
