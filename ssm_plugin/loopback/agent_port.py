@@ -1,7 +1,8 @@
 """Port sessions at the node: the kinds, and the two that have one connection to their target.
 
-The habits of a real agent: it connects when the session starts, writes into its target before it
-acknowledges, closes both directions at once, and refuses its own addresses as a remote host.
+The habits of a real agent: it looks its host up, and but for many connections connects, when the
+session starts, writes into its target before it acknowledges, closes both directions at once, and
+refuses its own addresses as a remote host.
 """
 
 from typing import Callable, Optional

@@ -278,12 +278,17 @@ def test_a_refused_connection_is_a_flag_and_a_fin(service):
         assert frames_of(client) == [(FIN, 3, b"")]
 
 
-def test_a_forbidden_host_is_a_flag_and_a_fin(service):
+@pytest.mark.parametrize(
+    "host, reason",
+    [
+        ("127.0.0.1", "Forwarding to IP address 127.0.0.1 is forbidden."),
+        ("no.such.host.invalid", "lookup no.such.host.invalid: no such host"),
+    ],
+)
+def test_a_host_that_cannot_be_used_is_the_reason_of_the_end(service, host, reason):
     with TargetServer(echo) as target:
-        with open_port(service, target, REMOTE_FORWARDING, host="127.0.0.1") as client:
-            client.send(encode_frame(SYN, 3))
-            wait_for_frames(client, (FIN, 3))
-            assert client.flags == [payloads.CONNECT_TO_PORT_ERROR]
+        with open_port(service, target, REMOTE_FORWARDING, host=host) as client:
+            assert client.wait_closed() == reason
     assert target.connections == []
 
 
@@ -321,6 +326,10 @@ def test_what_is_no_smux_ends_the_session_with_the_reason(service):
 # Targets
 
 
+def target_of(host, port=80):
+    return Target.of({"host": host, "portNumber": str(port)})
+
+
 def test_another_host_may_be_reached():
     name = socket.gethostname()
     try:
@@ -330,7 +339,7 @@ def test_another_host_may_be_reached():
     for address in addresses:
         if not address.startswith("127."):
             with TargetServer(echo, address) as target:
-                open_target(Target(address, target.port)).close()
+                open_target(target_of(address, target.port)).close()
     assert str(Target("db.example", 5432)) == "db.example port 5432"
 
 
@@ -340,11 +349,11 @@ def test_another_host_may_be_reached():
      "224.0.0.1"],
 )
 def test_addresses_of_the_node_itself_are_forbidden(host):
-    with pytest.raises(LocalError, match="is not allowed as a remote host"):
-        open_target(Target(host, 80))
+    with pytest.raises(LocalError, match="is forbidden"):
+        target_of(host)
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 300 + ".example"])
 def test_a_host_that_does_not_resolve_is_an_error(host):
-    with pytest.raises(LocalError, match="unable to connect to"):
-        open_target(Target(host, 80))
+    with pytest.raises(LocalError, match="no such host"):
+        target_of(host)
