@@ -35,7 +35,9 @@ class CommandWork(Work):
     command line cannot be split into words, if it cannot.
 
     Where outputs are apart, the end of both is waited for, and so are children that hold one of
-    them: until the client interrupts the command, or the session ends.
+    them: until the client interrupts the command, or the session ends. An output that has something
+    to send while the service tells the agent to pause is given up: its rest is lost, and a command
+    that writes much more waits for ever. The exit code is not sent in a pause.
 
     The end of the session kills the command itself, and nobody else: what it has started lives on,
     as at a real node. The local service ends that too, but only with itself."""
@@ -70,6 +72,7 @@ class CommandWork(Work):
             return
         # A real agent comes back from an interrupt only when the command has ended.
         self.agent.link.unanswered = bytes(INTERRUPTS)
+        self.agent.link.stops_in_pauses = not self._separate
         self._start_pumps(self._process)
         self._waiter.start()
 
@@ -128,7 +131,12 @@ class CommandWork(Work):
                 self._streams.append(stream)
                 text = _Text(self.agent, payload_type)
                 pump = OutputPump(
-                    "command output", stream.fileno(), self._ended, text.send, self.agent.events.put
+                    "command output",
+                    stream.fileno(),
+                    self._ended,
+                    text.send,
+                    self.agent.events.put,
+                    lambda: self.agent.link.is_paused,
                 )
                 self._pumps.append(pump)
                 pump.start()
@@ -150,6 +158,8 @@ class CommandWork(Work):
 
     def _report(self, status: int) -> None:
         send = self.agent.channel.send_input_data
+        if self._separate and self.agent.link.is_paused:
+            return
         if self._separate:
             code = EXIT_BY_SIGNAL if status < 0 else status
             code = EXIT_INTERRUPTED if self._interrupted else code

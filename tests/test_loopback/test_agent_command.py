@@ -123,6 +123,24 @@ def test_such_a_child_is_not_waited_for_otherwise(service):
     assert time.monotonic() - began < 30
 
 
+def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(service, tmp_path):
+    wait = "; until test -e %s/%%d; do sleep .05; done; " % tmp_path
+    script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3
+    with command(service, shell(script + "echo four; exit 4")) as client:
+        client.expect(b"one\n")
+        client.session.drop_connection()
+        service.wait_for(lambda: client.session.state == "Disconnected")
+        (tmp_path / "1").write_text("")
+        service.wait_for(lambda: client.session.agent_pauses)
+        (tmp_path / "2").write_text("")
+        assert client.session._agent._work._pumps[0].join(3)
+        client.reconnect()
+        client.expect(b"three\n")
+        (tmp_path / "3").write_text("")
+        assert client.wait_closed() == ""
+        assert (client.output, client.exit_code) == (b"one\ntwo\nthree\n", 4)
+
+
 def test_a_command_ended_by_a_signal_gives_minus_one(service):
     assert run(service, shell("kill -9 $$")).exit_code == -1
 
