@@ -2,7 +2,7 @@
 
 The client may come, go and come again; a newer connection displaces an older one, and what the
 agent sends while there is none is lost, as at the real service, which tells the agent to pause
-then. The agent starts when the first
+then: here with the fault ``pause-away``. The agent starts when the first
 client has opened the session, and its end, or ``terminate``, is the end of the session.
 """
 
@@ -309,7 +309,7 @@ class GatewaySession:
     def _to_client(self, messages: List[bytes]) -> None:
         client = self._client
         if client is None:
-            if any(one[_TYPE] == _OUTPUT for one in messages):
+            if self.plan.pause_away and any(one[_TYPE] == _OUTPUT for one in messages):
                 self._pause_agent()
             return
         passed, ending = self._pass(client, messages)

@@ -20,7 +20,7 @@ FAULTS = "lose=2%,double=2%,reorder=2%"
 # What may end a command's output early. The numbers are drawn from the seed.
 ENDINGS = {
     "loss": "down.lose=5%,seed={0}",
-    "drops": "drop-every={1},seed={0}",
+    "drops": "drop-every={1},seed={0},pause-away",
     "pause": "seed={0}",
 }
 

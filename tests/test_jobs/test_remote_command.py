@@ -180,7 +180,7 @@ def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
     thread.start()
     assert seen.wait(10)
     session = service.session(command.session_id)
-    session.misbehave("refuse-upgrade")
+    session.misbehave("refuse-upgrade,pause-away")
     session.drop_connection()
     service.wait_for(lambda: session.state == "Disconnected")
     (tmp_path / "1").write_text("")

@@ -128,6 +128,7 @@ def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(se
     script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3
     with command(service, shell(script + "echo four; exit 4")) as client:
         client.expect(b"one\n")
+        client.session.misbehave("pause-away")
         client.session.drop_connection()
         service.wait_for(lambda: client.session.state == "Disconnected")
         (tmp_path / "1").write_text("")
