@@ -184,7 +184,20 @@ class TrailerRunner(RecordedRunner):
         record.missing = BuiltInRunner.missing(self, reason)
         if not record.missing and not reason and record.lacks_code:
             record.missing = "the node's exit code, which ends both outputs, never came"
+        record.missing = record.missing or self._cut()
         return record.missing
+
+    def silent_loss(self) -> str:
+        record = self._record
+        record.missing = super().silent_loss() or self._cut()
+        return record.missing
+
+    def _cut(self) -> str:
+        """An agent that was told to pause, as nobody was connected, gives up what has something to
+        say then. It tells the exit code all the same."""
+        if self._was_resumed and self.code_came and self._record.trailer.status is None:
+            return "the output is cut: its end was lost with the connection"
+        return ""
 
     def stop(self) -> None:
         if self._is_writing:

@@ -212,8 +212,9 @@ class Agent(WorkingAgent):
     def _input(self, payload_type: int, data: bytes) -> bool:
         assert self._work is not None
         self.link.hand_over(len(data))
-        if payload_type == payloads.FLAG and _flag(data) == payloads.TERMINATE_SESSION:
-            return False
+        if payload_type == payloads.FLAG and self.assignment.session_type == PORT:
+            if _flag(data) == payloads.TERMINATE_SESSION:
+                return False
         self._work.output(payload_type, data)
         return True
 

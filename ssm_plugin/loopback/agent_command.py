@@ -23,6 +23,7 @@ INTERRUPTS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
 
 EXIT_NOT_STARTED = 1
 EXIT_BY_SIGNAL = -1
+EXIT_INTERRUPTED = 1  # whatever the command's own is
 
 # Seconds until a real agent tells why a command did not start, and why its line cannot be split.
 ERROR_DELAY = 1.0
@@ -32,6 +33,11 @@ SPLIT_ERROR_DELAY = 3.0
 class CommandWork(Work):
     """``separate``: output and errors live and apart, then the exit code. ``mistake``: why the
     command line cannot be split into words, if it cannot.
+
+    Where outputs are apart, the end of both is waited for, and so are children that hold one of
+    them: until the client interrupts the command, or the session ends. An output that has something
+    to send while the service tells the agent to pause is given up: its rest is lost, and a command
+    that writes much more waits for ever. The exit code is not sent in a pause.
 
     The end of the session kills the command itself, and nobody else: what it has started lives on,
     as at a real node. The local service ends that too, but only with itself."""
@@ -66,6 +72,7 @@ class CommandWork(Work):
             return
         # A real agent comes back from an interrupt only when the command has ended.
         self.agent.link.unanswered = bytes(INTERRUPTS)
+        self.agent.link.stops_in_pauses = not self._separate
         self._start_pumps(self._process)
         self._waiter.start()
 
@@ -87,6 +94,7 @@ class CommandWork(Work):
         if process is not None and process.poll() is None:
             self._killed = True
             process.kill()
+        self._ended.set()
 
     def sweep(self) -> None:
         if self._process is not None and self._killed:
@@ -123,7 +131,12 @@ class CommandWork(Work):
                 self._streams.append(stream)
                 text = _Text(self.agent, payload_type)
                 pump = OutputPump(
-                    "command output", stream.fileno(), self._ended, text.send, self.agent.events.put
+                    "command output",
+                    stream.fileno(),
+                    self._ended,
+                    text.send,
+                    self.agent.events.put,
+                    lambda: self.agent.link.is_paused,
                 )
                 self._pumps.append(pump)
                 pump.start()
@@ -131,10 +144,12 @@ class CommandWork(Work):
     def _wait(self) -> None:
         assert self._process is not None
         status = self._process.wait()
-        self._ended.set()
+        if self._interrupted:
+            self._ended.set()
         self.agent.link.listen()
         for pump in self._pumps:
             pump.join()
+        self._ended.set()
         try:
             self._report(status)
         except SessionLost:
@@ -143,8 +158,11 @@ class CommandWork(Work):
 
     def _report(self, status: int) -> None:
         send = self.agent.channel.send_input_data
+        if self._separate and self.agent.link.is_paused:
+            return
         if self._separate:
             code = EXIT_BY_SIGNAL if status < 0 else status
+            code = EXIT_INTERRUPTED if self._interrupted else code
             send(payloads.build_exit_code(code), payloads.EXIT_CODE)
             return
         text = _Text(self.agent, payloads.OUTPUT)
@@ -170,12 +188,15 @@ class CommandWork(Work):
     def _interrupt(self, number: int) -> None:
         """A real agent waits for the command's end then, in the thread that takes messages."""
         process = self._process
-        if process is not None and process.poll() is None:
-            self._interrupted = True
+        if process is None:
+            return
+        self._interrupted = True
+        if process.poll() is None:
             self.agent.link.go_deaf()
             process.send_signal(number)
-            if self._ended.is_set:
-                self.agent.link.listen()  # it ended at the same moment
+        if process.returncode is not None:  # it had ended, or did at the same moment
+            self._ended.set()
+            self.agent.link.listen()
 
 
 class _Text:

@@ -20,6 +20,7 @@ TERMINATING = "Terminating"
 LIMIT = 256 * 1024
 
 _ACKNOWLEDGE = message.PADDED[message.ACKNOWLEDGE]
+_PAUSE = message.PADDED[message.PAUSE_PUBLICATION]
 _DATA = message.PADDED[message.INPUT_STREAM_DATA]
 _TYPE = slice(4, 36)
 _PAYLOAD = slice(message.PREFIX.size, None)
@@ -28,11 +29,14 @@ _PAYLOAD = slice(message.PREFIX.size, None)
 class AgentLink:
     """``reason`` is what the service tells the client when the link ends. ``unanswered`` are bytes
     in the client's data after which acknowledgements are held back; sealed data is not looked
-    into. ``is_idle`` tells whether no event waits for the agent."""
+    into. ``is_idle`` tells whether no event waits for the agent. ``is_paused``: the service has
+    told the agent to pause, and nothing came since; the core is to know if ``stops_in_pauses``."""
 
     def __init__(self, link: PipeEnd, session_id: str, is_idle: Callable[[], bool]) -> None:
         self.reason = ""
         self.unanswered = b""
+        self.is_paused = False
+        self.stops_in_pauses = True
         self._link = link
         self._session_id = session_id
         self._is_idle = is_idle
@@ -55,6 +59,10 @@ class AgentLink:
         self._hearing.wait()
         messages = self._link.receive()
         self._hearing.wait()
+        if messages:
+            self.is_paused = messages[-1][_TYPE] == _PAUSE
+            if not self.stops_in_pauses:
+                messages = [one for one in messages if one[_TYPE] != _PAUSE]
         if self.unanswered and any(map(self._is_unanswered, messages)):
             self._answering = True
         return messages

@@ -1,11 +1,13 @@
 """Port sessions at the node: the kinds, and the two that have one connection to their target.
 
-The habits of a real agent: it connects when the session starts, writes into its target before it
-acknowledges, closes both directions at once, and refuses its own addresses as a remote host.
+The habits of a real agent: it looks its host up, and but for many connections connects, when the
+session starts, writes into its target before it acknowledges, closes both directions at once, and
+refuses its own addresses as a remote host.
 """
 
 from typing import Callable, Optional
 
+from .. import logs
 from ..errors import LocalError, MessageError
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader, Uplink
@@ -16,6 +18,8 @@ from ..wire import payloads
 from .agent_port_mux import MuxWork
 from .agent_port_target import Target, connection_to
 from .agent_work import Work, WorkDone, WorkingAgent
+
+log = logs.logger(__name__)
 
 # Clients from 1.1.70 on speak smux.
 _MULTIPLEXED_CLIENTS_AFTER = "1.1.69.999999999"
@@ -118,24 +122,30 @@ class StdioWork(Work):
 
 
 class BasicWork(StdioWork):
-    """A connection after the other: the next one when the client says so."""
+    """A connection after the other: the next one only when the client sends data for it, be it
+    none at all. A target that speaks first is not heard before."""
 
     def target_ended(self) -> None:
         """The client is not told: there is no message for it."""
+        self._current.connection = None
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        if payload_type == payloads.OUTPUT and self._current.connection is None:
+            try:
+                self._connect()
+            except LocalError as error:
+                log.info("the session ends: %s", error)  # a real agent does not say why
+                self.agent.events.put(WorkDone())
+        super().output(payload_type, data)
 
     def flagged(self, data: bytes) -> None:
         try:
             if payloads.parse_flag(data) == payloads.DISCONNECT_TO_PORT:
-                self._reconnect()
+                self._disconnect()
         except MessageError:
             pass  # no flag at all
 
-    def _reconnect(self) -> None:
+    def _disconnect(self) -> None:
         previous, self._current.connection = self._current.connection, None
         if previous is not None:
             self._writer.drop(previous)
-        try:
-            self._connect()
-        except LocalError:
-            flag = payloads.build_flag(payloads.CONNECT_TO_PORT_ERROR)
-            self.agent.channel.send_control(payloads.FLAG, flag)

@@ -17,18 +17,20 @@ _AWS_SERVICES = ipaddress.ip_network("fd00:ec2::/32")
 
 
 class Target(NamedTuple):
-    """``host`` is empty for the node itself."""
+    """``host`` is empty for the node itself; ``addresses`` are what it meant at the start."""
 
     host: str
     port: int
+    addresses: Tuple[str, ...] = (OWN_HOST,)
 
     @classmethod
     def of(cls, properties: Mapping[str, object]) -> "Target":
-        """The target in a session's properties. LocalError if the port is not a valid number."""
-        text = str(properties.get("portNumber") or "")
+        """The target in a session's properties. Blocks. LocalError if the port is not a valid
+        number, or the host is not found, or not allowed."""
+        host, text = str(properties.get("host") or ""), str(properties.get("portNumber") or "")
         if not text.isdigit() or not 0 < int(text) < 65536:
             raise LocalError("portNumber %r is not a port" % text)
-        return cls(str(properties.get("host") or ""), int(text))
+        return cls(host, int(text), _allowed_addresses(host) if host else (OWN_HOST,))
 
     def __str__(self) -> str:
         return "%s port %d" % (self.host or "the node's", self.port)
@@ -42,8 +44,8 @@ def connection_to(target: Target) -> Connection:
 def open_target(target: Target) -> socket.socket:
     """Connect, and wait for it; the socket is non-blocking then. LocalError says why it failed."""
     try:
-        sock = _first_that_answers(_allowed_addresses(target))
-    except (OSError, UnicodeError) as error:
+        sock = _first_that_answers([(address, target.port) for address in target.addresses])
+    except OSError as error:
         raise LocalError("unable to connect to %s: %s" % (target, error)) from error
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -59,15 +61,16 @@ def _first_that_answers(addresses: List[Tuple[str, int]]) -> socket.socket:
     return socket.create_connection(addresses[-1], CONNECT_LIMIT)
 
 
-def _allowed_addresses(target: Target) -> List[Tuple[str, int]]:
-    if not target.host:
-        return [(OWN_HOST, target.port)]
-    found = socket.getaddrinfo(target.host, target.port, 0, socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    for address in addresses:
-        if _is_forbidden(address):
-            raise LocalError("%s is not allowed as a remote host" % target.host)
-    return [(address, target.port) for address in addresses]
+def _allowed_addresses(host: str) -> Tuple[str, ...]:
+    """Looked up once for the whole session."""
+    try:
+        found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise LocalError("lookup %s: no such host" % host) from error
+    addresses = tuple(str(entry[4][0]) for entry in found)
+    if any(map(_is_forbidden, addresses)):
+        raise LocalError("Forwarding to IP address %s is forbidden." % host)
+    return addresses
 
 
 def _is_forbidden(address: str) -> bool:

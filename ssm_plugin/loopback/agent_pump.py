@@ -1,7 +1,7 @@
 """Threads that carry bytes between a descriptor and the channel.
 
-A program's output ends when nobody can write it any more, or when the program itself has ended:
-what its children write later is not waited for, as at a real agent.
+A program's output ends when nobody can write it any more: a child that lives on is waited for, as
+at a real agent.
 """
 
 import os
@@ -20,7 +20,7 @@ from ..wire.message import Buffer
 
 PIECE = 65536
 
-# What a pipe or a terminal may still hold when its program has ended, in bytes, at the most.
+# What a pipe or a terminal may still hold when nothing more is waited for, in bytes, at the most.
 REMAINDER = 1024 * 1024
 
 
@@ -59,7 +59,8 @@ class Signal:
 
 
 class OutputPump:
-    """Reads ``fd``, which becomes non-blocking, to its end, or to what is left once ``ended``."""
+    """Reads ``fd``, which becomes non-blocking, to its end, or to what is left once ``ended``. If
+    ``is_paused``, what it has just read is the last."""
 
     def __init__(
         self,
@@ -68,11 +69,13 @@ class OutputPump:
         ended: Signal,
         send: Callable[[bytes], None],
         failed: Callable[[WorkerFailed], object],
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
         self._ended = ended
         self._send = send
+        self._is_paused = is_paused
         self._over = False
         self._worker = Worker(name, self._run, failed)
 
@@ -89,7 +92,10 @@ class OutputPump:
                 selector.register(self._ended.reader, selectors.EVENT_READ)
                 while not self._ended.is_set and not self._over:
                     selector.select()
+                    paused = self._is_paused()
                     self._pass_on()
+                    if paused or self._is_paused():
+                        return
             left = REMAINDER
             while left > 0 and not self._over:
                 size = self._pass_on()

@@ -29,7 +29,8 @@ _TAKE_TERMINAL = ': <"$0"; exec "$@"'
 
 
 class PtyWork(Work):
-    """``argv`` on a pty, as the leader of a session of its own."""
+    """``argv`` on a pty, as the leader of a session of its own. A child that keeps the pty when
+    the leader has ended is waited for."""
 
     def __init__(self, agent: WorkingAgent, argv: Sequence[str]) -> None:
         super().__init__(agent)
@@ -109,8 +110,8 @@ class PtyWork(Work):
 
     def _wait(self) -> None:
         self._process.wait()
-        self._ended.set()
         self._output.join()
+        self._ended.set()
         self.agent.events.put(WorkDone())
 
     def _signal(self, number: int) -> None:

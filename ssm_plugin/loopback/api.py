@@ -1,6 +1,6 @@
 """The SSM API: what sessions need (start, resume, terminate, describe), and what others add."""
 
-from typing import Any, Callable, Container, List, Mapping, Optional
+from typing import Any, Callable, Container, List, Mapping, Optional, Tuple
 
 from .diagnosis_api import Diagnosis
 from .gateway import Gateway
@@ -11,10 +11,17 @@ from .nodes import LocalNodes
 from .run_command import RunCommand
 from .signatures import SignatureCheck
 
+# By what DescribeSessions can choose. AWS knows more: times, owners, kinds of access.
+_FILTERS: Mapping[str, Callable[[GatewaySession], str]] = {
+    "SessionId": lambda session: session.session_id,
+    "Status": lambda session: session.state,
+    "Target": lambda session: session.request.target,
+}
+
 
 class SsmApi(JsonApi):
     """``targets`` are the nodes that are connected; None: any name is one. ``nodes`` are those that
-    can be looked up."""
+    can be looked up. ``documents`` are those that exist; None: any name may be one."""
 
     def __init__(
         self,
@@ -24,6 +31,7 @@ class SsmApi(JsonApi):
         nodes: Optional[LocalNodes] = None,
         run_command: Optional[RunCommand] = None,
         fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
+        documents: Optional[Container[str]] = None,
     ) -> None:
         known = nodes or LocalNodes([])
         operations = {
@@ -40,15 +48,20 @@ class SsmApi(JsonApi):
         super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets
+        self._documents = documents
 
     def _start_session(self, fields: Fields) -> Fields:
         target = field(fields, "Target")
         if not target or (self._targets is not None and target not in self._targets):
             raise ApiError("TargetNotConnected", "%s is not connected." % target)
+        document = field(fields, "DocumentName", str, "")
+        if self._documents is not None and document not in self._documents:
+            text = "Document with name %s does not exist." % document
+            raise ApiError("InvalidDocument", text)
         session = self._gateway.start_session(
             StartRequest(
                 target,
-                field(fields, "DocumentName", str, ""),
+                document,
                 _parameters(field(fields, "Parameters", dict, {})),
                 field(fields, "Reason", str, ""),
             )
@@ -71,12 +84,13 @@ class SsmApi(JsonApi):
         wanted = field(fields, "State")
         if wanted not in ("Active", "History"):
             raise ApiError("ValidationException", "State is Active or History")
-        sessions = self._gateway.sessions()
+        filters = _filters(field(fields, "Filters", list, []))
         return {
             "Sessions": [
                 _description(session)
-                for session in sessions
+                for session in self._gateway.sessions()
                 if session.is_over == (wanted == "History")
+                and all(_FILTERS[key](session) == value for key, value in filters)
             ]
         }
 
@@ -105,6 +119,16 @@ def _description(session: GatewaySession) -> Fields:
         "DocumentName": session.request.document_name,
         "Reason": session.request.reason,
     }
+
+
+def _filters(given: List[Any]) -> List[Tuple[str, str]]:
+    """Their names are in lower case, unlike those of most filters of SSM."""
+    if not all(isinstance(one, dict) for one in given):
+        raise ApiError("ValidationException", "a filter is not an object")
+    filters = [(field(one, "key"), field(one, "value")) for one in given]
+    if not all(key in _FILTERS for key, _ in filters):
+        raise ApiError("InvalidFilterKey", "The specified key isn't valid.")
+    return filters
 
 
 def _parameters(fields: Mapping[str, Any]) -> Mapping[str, List[str]]:

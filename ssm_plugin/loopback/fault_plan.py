@@ -36,6 +36,7 @@ FAULTS = """\
   skip-handshake       the agent begins without its handshake
   force-handshake      the agent begins with it, whatever the session
   lose-channel-closed  the end of the session is not told
+  pause-away           the node is told to pause when the client is away
   pace=D               rest for D after each message, commands apart; try 1.2ms
   throttle=[N:]A       look-ups of nodes are throttled, after N of them
   calls=N[:CALL+CALL]  only N calls a second, of all or of these; throttle more
@@ -119,6 +120,7 @@ class FaultPlan(NamedTuple):
     skip_handshake: bool = False
     force_handshake: bool = False
     lose_channel_closed: bool = False
+    pause_away: bool = False
     pace: float = 0.0  # seconds
     throttle: Throttle = Throttle()
     calls: Optional[CallRate] = None
@@ -287,6 +289,7 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "skip-handshake": _field("skip_handshake", _flag),
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
+    "pause-away": _field("pause_away", _flag),
     "pace": _field("pace", _pause),
     "throttle": _field("throttle", _throttle),
     "calls": _field("calls", _call_rate),

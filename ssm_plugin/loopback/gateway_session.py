@@ -1,7 +1,8 @@
 """One session at the gateway: who may open it, its client's connection, its agent, its end.
 
 The client may come, go and come again; a newer connection displaces an older one, and what the
-agent sends while there is none is lost, as at the real service. The agent starts when the first
+agent sends while there is none is lost, as at the real service, which tells the agent to pause
+then: here with the fault ``pause-away``. The agent starts when the first
 client has opened the session, and its end, or ``terminate``, is the end of the session.
 """
 
@@ -15,12 +16,16 @@ from typing import Callable, List, Mapping, Optional, Sequence
 from ..errors import ConnectionLost, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..transport.worker import Worker, WorkerFailed
+from ..wire import message
 from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
 from .pipe import PipeEnd, link_pair
 from .throttle import Throttle, ThrottledFaults
 from .websocket_server import NORMAL, ServerWebSocket
+
+_OUTPUT = message.PADDED[message.OUTPUT_STREAM_DATA]
+_TYPE = slice(4, 36)
 
 CONNECTING = "Connecting"
 CONNECTED = "Connected"
@@ -80,6 +85,8 @@ class GatewaySession:
         self._relay: Optional[Worker] = None
         self._reason: Optional[str] = None
         self._over = False
+        self._pausing = threading.Lock()
+        self._agent_pauses = False
         self.renew_token()
 
     @property
@@ -211,6 +218,7 @@ class GatewaySession:
                 self._relay = Worker(name, self._relay_down, self._failures.put)
         if older is not None:
             older.abort()
+        self._let_agent_go_on()
         if over:
             self._tell_client(client)
         elif first:
@@ -274,9 +282,35 @@ class GatewaySession:
             self.session_id, self.request.target, self._reason or ""
         )
 
+    @property
+    def agent_pauses(self) -> bool:
+        """Whether the agent was told to pause: what it sent had nobody to go to."""
+        return self._agent_pauses
+
+    def _pause_agent(self) -> None:
+        with self._pausing:
+            if self._client is None and not self._agent_pauses:
+                self._agent_pauses = True
+                self._tell_agent(control.pause_publication())
+        self._notify()
+
+    def _let_agent_go_on(self) -> None:
+        with self._pausing:
+            if self._agent_pauses:
+                self._agent_pauses = False
+                self._tell_agent(control.start_publication())
+
+    def _tell_agent(self, one: bytes) -> None:
+        try:
+            self._link.send([one])
+        except ConnectionLost:
+            pass  # the agent is gone, and the client is being told
+
     def _to_client(self, messages: List[bytes]) -> None:
         client = self._client
         if client is None:
+            if self.plan.pause_away and any(one[_TYPE] == _OUTPUT for one in messages):
+                self._pause_agent()
             return
         passed, ending = self._pass(client, messages)
         try:

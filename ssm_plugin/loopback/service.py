@@ -18,6 +18,7 @@ from ..aws.keys import Credentials
 from ..errors import DeadlineError, UsageError
 from ..transport.worker import WorkerFailed
 from .agent import agent_factory
+from .agent_documents import DOCUMENTS
 from .agent_handshake import Encryption
 from .agent_work import AgentOptions
 from .api import SsmApi
@@ -53,7 +54,8 @@ class LocalService:
     by access key make it verify signatures. ``resumed_url`` is one of ``gateway.RESUMED_URLS``.
     With ``own_host_only`` a request with another Host than the service's address, or with any
     Origin, is refused: it comes from a browser. ``port`` 0 is any. ``nodes`` are those that can be
-    looked up; given, there are no others (unless ``targets`` says so).
+    looked up; given, there are no others (unless ``targets`` says so). ``documents`` are those that
+    a session can be started with; None: what the agent makes of a name is up to it.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class LocalService:
         own_host_only: bool = False,
         port: int = 0,
         nodes: Optional[LocalNodes] = None,
+        documents: Optional[Container[str]] = None,
     ) -> None:
         if resumed_url not in RESUMED_URLS:
             raise UsageError("resumed_url is one of %s" % ", ".join(RESUMED_URLS))
@@ -98,7 +101,7 @@ class LocalService:
         )
         self.s3 = S3Api(self.buckets, self.signatures, fault)
         self.ssm = SsmApi(
-            self.gateway, self.signatures, targets, nodes, self.run_command, fault
+            self.gateway, self.signatures, targets, nodes, self.run_command, fault, documents
         )
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self.ecs = EcsApi(self.gateway, self.signatures, fault)
@@ -232,6 +235,7 @@ def demo_service(
 
         encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
         chosen = chosen._replace(encryption=encryption)
+    service.setdefault("documents", frozenset(DOCUMENTS).union(chosen.documents))
     local = LocalService(agent_factory(chosen), faults, **service)
     if kms_key_id:
         local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}

@@ -130,18 +130,24 @@ class CommandRunner(BuiltInRunner):
     def missing(self, reason: str) -> str:
         """Without the exit code nobody knows whether the last output was lost. A document that
         separates the outputs sends the code last, and a parameter says whether this one does. A
-        document that decides by itself counts as the plain form, which sends no code."""
+        document that decides by itself counts as the plain form, which sends no code.
+
+        Nor is the code a proof after a resumption: while nobody is connected the service tells the
+        agent to pause, and one that separates the outputs then reads no more of what has something
+        to say; the numbers of its messages show no hole."""
         if self.ended_by is not None:
             return ""
         gap = super().missing(reason)
-        if gap or reason or self.code_came:
+        if gap or reason:
             return gap
-        if _separates(self.session.config.parameters):
+        if not self.code_came and _separates(self.session.config.parameters):
             return "the output may be incomplete: the command's exit code never came"
         if self._was_resumed:
             self.session.notices.warn(
-                "the connection was lost meanwhile, and this session document reports no exit "
-                "code: nothing tells whether the output is complete"
+                "the connection was lost meanwhile, and %s: nothing tells whether the output is "
+                "complete"
+                % ("agents may give up output then" if self.code_came else
+                   "this session document reports no exit code")
             )
         return ""
 

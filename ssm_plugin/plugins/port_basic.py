@@ -1,8 +1,10 @@
 """Port forwarding with one connection at a time (agents up to 3.0.196.0).
 
-The stream of the session is the stream of the one connection. The node is told of its end by
-DisconnectToPort, and connects to its port again for the next one; it never tells of an end at its
-own side.
+The stream of the session is the stream of the one connection. The node connects to its port when
+the session starts. It is told of the connection's end by DisconnectToPort, and connects again only
+when data comes for the next one: so a local peer that waits for its server to speak first would
+wait for ever, if the node did not get a message without data in its place. The node never tells of
+an end at its own side.
 """
 
 import socket
@@ -24,11 +26,14 @@ from .port_runner import ListeningRunner
 # What it sent before belongs to the connection that ended, and must not reach the next one.
 _DISCONNECT_LIMIT = 5.0
 
+# Seconds. Most local peers speak first, and at once.
+_SILENCE = 0.5
+
 
 class _OneConnection(Uplink):
-    """``current`` takes the node's data. It exists before a local client connects: the node has
-    connected to its port already, and that side may speak first. It is None while the node may
-    still send data of a connection that has ended. ``limit`` (s) is for the acknowledgement of
+    """``current`` takes the node's data. It exists before a local client connects: at the start the
+    node connects to its port, and that side may speak first. It is None while the node may still
+    send data of a connection that has ended. ``limit`` (s) is for the acknowledgement of
     DisconnectToPort."""
 
     def __init__(
@@ -42,16 +47,25 @@ class _OneConnection(Uplink):
         self._awaited: Optional[int] = None  # the sequence number of the latest DisconnectToPort
         self._told = threading.Event()
         self._stopped = False
+        self._is_mute = False  # a local peer is there and has sent nothing
 
     def opened(self, sock: socket.socket) -> Connection:
         assert self.current is not None
+        self._is_mute = True
         self._writer.connected(self.current, sock)
         return self.current
 
     def send(self, connection: Connection, data: bytes) -> None:
+        self._is_mute = False
         self._channel.send_input_data(data)
 
+    def make_node_connect(self) -> None:
+        """If nothing from the local peer has. From any thread; once too often does no harm."""
+        if self._is_mute:
+            self._channel.send_control(payloads.OUTPUT, b"")
+
     def closed(self, connection: Connection) -> None:
+        self._is_mute = False
         self.current = None
         self._told.clear()
         flag = payloads.build_flag(payloads.DISCONNECT_TO_PORT)
@@ -104,6 +118,7 @@ class BasicRunner(ListeningRunner):
     def __init__(self, session: IRunnerSession, started: Started) -> None:
         super().__init__(session, started)
         self._connection: Optional[_OneConnection] = None
+        self._silence = session.new_timer(self._end_silence)
 
     def uplink(self) -> Uplink:
         self._connection = _OneConnection(self.session.channel, self.writer)
@@ -117,6 +132,12 @@ class BasicRunner(ListeningRunner):
     def accepted(self, number: int) -> None:
         if number == 1:
             self.session.notices.show(notices.CONNECTION_ACCEPTED_BASIC)
+        else:
+            self._silence.set(_SILENCE)
+
+    def _end_silence(self) -> None:
+        if self._connection:
+            self._connection.make_node_connect()
 
     def acknowledged(self, event: Acknowledged) -> None:
         if self._connection:

@@ -20,12 +20,16 @@ FAULTS = "lose=2%,double=2%,reorder=2%"
 # What may end a command's output early. The numbers are drawn from the seed.
 ENDINGS = {
     "loss": "down.lose=5%,seed={0}",
-    "drops": "drop-every={1},seed={0}",
+    "drops": "drop-every={1},seed={0},pause-away",
     "pause": "seed={0}",
 }
 
 # Seconds that a command without output may take in all.
 SETTLE_LIMIT = 1.5
+
+# Seconds that a command may take whose output ends early.
+TIME_LIMIT = 60.0
+UNKNOWN = "nothing tells whether the output is complete"
 
 
 class Outcome(NamedTuple):
@@ -74,7 +78,10 @@ class Proof:
 
 def truth(service, seed, kind, size, drop_in=False, pause=0.0):
     """Let a command print ``size`` bytes under the faults of that kind. What is wrong, or nothing:
-    it is complete with its status, or 255 and says so; and which of the two."""
+    it is complete with its status, or 255 and says so; and which of the two.
+
+    While nobody is connected an agent may give its output up. It may then print for ever to nobody,
+    until the time limit; and a command of the drop-in ends with its status and a warning."""
     faults = ENDINGS[kind].format(seed, 150 + 17 * seed)
     script = "yes 0123456789abcde | head -c %d; exit 7" % size
     got, waiting = [0], [pause]
@@ -88,12 +95,14 @@ def truth(service, seed, kind, size, drop_in=False, pause=0.0):
         status, said = _as_drop_in(service, faults, script, take)
     else:
         node = Node(service)
-        command, _ = node.misbehaving(service, faults, "sh", "-c", script, on_output=take)
+        command, _ = node.misbehaving(
+            service, faults, "sh", "-c", script, on_output=take, timeout=TIME_LIMIT
+        )
         result = command.run()
         status, said = result.status, result.reason
     if status == 7 and got[0] == size:
         return "", "complete"
-    if status == 255 and said:
+    if (status in (124, 255) or (drop_in and UNKNOWN in said)) and said:
         return "", "said: " + said
     return "%s, seed %d: status %s, %d bytes, %r" % (kind, seed, status, got[0], said), ""
 
@@ -103,7 +112,10 @@ def _as_drop_in(service, faults, script, take):
     kind = SessionType.NON_INTERACTIVE_COMMANDS
     document = "AWS-StartNonInteractiveCommand"
     with RunningSession(service, document, parameters, kind, faults, on_output=take) as running:
-        status = running.finish(120)
+        limit = threading.Timer(TIME_LIMIT, running.session.end, (124,))
+        limit.start()
+        status = running.finish(2 * TIME_LIMIT)
+        limit.cancel()
     notices = running.errors + running.notices[running.notices.find(b"Session: "):]
     return status, bytes(notices).decode()
 

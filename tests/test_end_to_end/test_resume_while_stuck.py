@@ -72,6 +72,7 @@ def test_a_command_may_end_meanwhile(service, tmp_path):
         try:
             assert reader.stuck.wait(TIME_LIMIT)
             running.at_service.drop_connection()
+            service.wait_for(lambda: running.at_service.connections == 2)
             with open(fifo, "w") as file:
                 file.write("now\n")
             service.wait_for(lambda: running.at_service.is_over)

@@ -165,6 +165,36 @@ def test_a_session_that_ends_before_the_status_came_is_an_error(node, service):
     assert "never arrived: ended by an administrator" in results[0].reason
 
 
+def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
+    node, service, tmp_path, monkeypatch
+):
+    # The wrapper waits for us fifteen minutes, a second each time.
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "sleep").chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    wait = "; until test -e %s/%%d; do :; done; " % tmp_path
+    script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3 + "echo four"
+    seen, results = threading.Event(), []
+    command, _ = node.command("sh", "-c", script, on_output=lambda data: seen.set())
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert seen.wait(10)
+    session = service.session(command.session_id)
+    session.misbehave("refuse-upgrade,pause-away")
+    session.drop_connection()
+    service.wait_for(lambda: session.state == "Disconnected")
+    (tmp_path / "1").write_text("")
+    service.wait_for(lambda: session.agent_pauses)
+    (tmp_path / "2").write_text("")
+    assert session._agent._work._pumps[0].join(10)
+    session.misbehave("")
+    service.wait_for(lambda: session.connections == 2, 30)
+    (tmp_path / "3").write_text("")
+    thread.join(60)
+    assert results[0].status == 255
+    assert "the output is cut: its end was lost with the connection" in results[0].reason
+
+
 def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):
     result, _, _ = node.run("sh", "-c", "kill -KILL $PPID")
     assert result.status == 255

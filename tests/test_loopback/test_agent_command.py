@@ -90,11 +90,56 @@ def test_all_of_a_large_output_arrives(service, separate):
     assert client.output == b"".join(b"%d\n" % number for number in range(1, 300001))
 
 
-def test_the_output_of_a_child_that_lives_on_is_not_waited_for(service):
+def test_a_child_that_holds_an_output_is_waited_for_where_they_are_apart(service):
     began = time.monotonic()
-    client = run(service, shell("echo out; sleep 40 >&2 &"))
-    assert (client.output, client.exit_code) == (b"out\n", 0)
+    client = run(service, shell("echo out; (sleep 1.5; echo late) & exit 3"))
+    assert (client.output, client.exit_code) == (b"out\nlate\n", 3)
+    assert time.monotonic() - began >= 1.5
+
+
+def test_an_interrupt_ends_the_waiting_for_such_a_child(service):
+    began = time.monotonic()
+    with command(service, shell("sleep 40 >&2 & echo out; exit 3")) as client:
+        client.expect(b"out\n")
+        client.send(b"\x03")
+        assert client.wait_closed() == ""
+    assert client.exit_code == 1
     assert time.monotonic() - began < 30
+
+
+def test_so_does_the_end_of_the_session(service, tmp_path):
+    mark = "mark-" + tmp_path.name
+    with command(service, shell("sleep 40 & echo out") + " " + mark) as client:
+        client.expect(b"out\n")
+        assert wait_until_gone(mark, 10)
+        client.session.terminate()
+        assert client.wait_closed() == ""
+        assert client.exit_code is None
+
+
+def test_such_a_child_is_not_waited_for_otherwise(service):
+    began = time.monotonic()
+    assert run(service, shell("echo out; sleep 40 &"), separate=False).output == b"out\n"
+    assert time.monotonic() - began < 30
+
+
+def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(service, tmp_path):
+    wait = "; until test -e %s/%%d; do sleep .05; done; " % tmp_path
+    script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3
+    with command(service, shell(script + "echo four; exit 4")) as client:
+        client.expect(b"one\n")
+        client.session.misbehave("pause-away")
+        client.session.drop_connection()
+        service.wait_for(lambda: client.session.state == "Disconnected")
+        (tmp_path / "1").write_text("")
+        service.wait_for(lambda: client.session.agent_pauses)
+        (tmp_path / "2").write_text("")
+        assert client.session._agent._work._pumps[0].join(3)
+        client.reconnect()
+        client.expect(b"three\n")
+        (tmp_path / "3").write_text("")
+        assert client.wait_closed() == ""
+        assert (client.output, client.exit_code) == (b"one\ntwo\nthree\n", 4)
 
 
 def test_a_command_ended_by_a_signal_gives_minus_one(service):
@@ -123,7 +168,7 @@ def test_keys_signal_the_command(service, key, name):
         client.expect(b"ready")
         client.send(b"ignored " + key + b" ignored")
         assert client.wait_closed() == ""
-        assert client.exit_code == -1
+        assert client.exit_code == 1
 
 
 def test_an_interrupt_reaches_the_command_but_not_its_children(service):
@@ -137,7 +182,7 @@ def test_an_interrupt_reaches_the_command_but_not_its_children(service):
         child = int(client.expect(b"\n"))
         client.send(b"\x03")
         assert client.wait_closed() == ""
-        assert client.exit_code == 7
+        assert client.exit_code == 1  # whatever the command's own is
     os.kill(child, 9)
 
 

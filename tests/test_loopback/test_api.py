@@ -8,7 +8,7 @@ import websocket
 from ssm_plugin.aws import sigv4
 from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.loopback.gateway_session import StartRequest
-from ssm_plugin.loopback.service import LocalService
+from ssm_plugin.loopback.service import LocalService, demo_service
 from ssm_plugin.loopback.signatures import SIGNED, UNSIGNED, VERIFIED, WRONG
 
 from .helpers import Agents, Client, call, data, resume, start
@@ -45,6 +45,16 @@ def test_starting_gives_what_a_client_needs(service):
         ("TerminateSession", {}, "ValidationException"),
         ("TerminateSession", {"SessionId": "s-1"}, "DoesNotExistException"),
         ("DescribeSessions", {"State": "Some"}, "ValidationException"),
+        (
+            "DescribeSessions",
+            {"State": "Active", "Filters": [{"Key": "SessionId", "Value": "x"}]},
+            "ValidationException",
+        ),
+        (
+            "DescribeSessions",
+            {"State": "Active", "Filters": [{"key": "Session", "value": "x"}]},
+            "InvalidFilterKey",
+        ),
         ("PutParameter", {}, "UnknownOperationException"),
     ],
 )
@@ -91,6 +101,27 @@ def test_sessions_are_described_while_they_go_on_and_after(service):
     assert (active["SessionId"], active["Status"]) == (second["SessionId"], "Connecting")
     assert (active["Target"], active["Reason"]) == ("i-2", "why")
     assert (ended["SessionId"], ended["Status"]) == (first["SessionId"], "Terminated")
+
+
+def test_sessions_are_described_by_what_is_asked_for(service):
+    opening, _ = start(service), start(service, target="i-00000000000000001")
+
+    def described(key, value):
+        fields = {"State": "Active", "Filters": [{"key": key, "value": value}]}
+        sessions = call(service, "DescribeSessions", fields)[1]["Sessions"]
+        return [one["SessionId"] for one in sessions]
+
+    assert described("SessionId", opening["SessionId"]) == [opening["SessionId"]]
+    assert described("Target", "i-0123456789abcdef0") == [opening["SessionId"]]
+    assert len(described("Status", "Connecting")) == 2
+    assert described("SessionId", "another") == []
+
+
+def test_a_document_that_does_not_exist_is_refused():
+    with demo_service() as service:
+        status, answer = call(service, "StartSession", {"Target": "i-1", "DocumentName": "Own"})
+        assert (status, answer["__type"]) == (400, "InvalidDocument")
+        assert service.sessions() == []
 
 
 def test_another_path_is_not_found(service):

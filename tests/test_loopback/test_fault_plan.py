@@ -51,7 +51,7 @@ def test_the_later_of_two_items_counts():
 def test_faults_of_the_session():
     plan = parse_faults(
         "drop-after=1,drop-every=2,bye-after=3,bye-every=4,silent=5:2m,refuse-token,"
-        "refuse-upgrade=2,skip-handshake,force-handshake,lose-channel-closed,seed=9"
+        "refuse-upgrade=2,skip-handshake,force-handshake,lose-channel-closed,pause-away,seed=9"
     )
     assert plan == FaultPlan(
         drop_after=1,
@@ -64,6 +64,7 @@ def test_faults_of_the_session():
         skip_handshake=True,
         force_handshake=True,
         lose_channel_closed=True,
+        pause_away=True,
         seed=9,
     )
 

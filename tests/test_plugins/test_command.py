@@ -173,10 +173,14 @@ def test_the_command_gets_no_input(command):
     assert running.output == b""
 
 
-def test_a_command_outlives_its_connection(command):
-    with command("sh -c 'echo one; sleep .5; echo two; exit 4'") as running:
+def test_a_command_outlives_its_connection(service, command, tmp_path):
+    path = tmp_path / "go"
+    line = "sh -c 'echo one; until test -e %s; do sleep .05; done; echo two; exit 4'" % path
+    with command(line) as running:
         running.expect(b"one\n")
         running.at_service.drop_connection()
+        service.wait_for(lambda: running.at_service.connections == 2)
+        path.write_text("")
         assert running.finish() == 4
     assert running.output == b"one\ntwo\n"
 
@@ -231,11 +235,12 @@ def test_separate_output_without_the_exit_code_gives_255_and_says_so(command):
     assert running.errors == b"the output may be incomplete: the command's exit code never came\n"
 
 
+@pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("resumed", [False, True])
-def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resumed, tmp_path):
+def test_a_resumption_is_followed_by_a_warning(service, command, resumed, separate, tmp_path):
     path = tmp_path / "go"
     line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
-    with command(line, separate=False) as running:
+    with command(line, separate) as running:
         running.wait_for(lambda: b"Starting session" in running.notices)
         if resumed:
             running.at_service.drop_connection()

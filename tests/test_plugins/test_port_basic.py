@@ -140,8 +140,6 @@ def test_what_comes_after_the_local_end_reaches_nobody(service):
 
 def test_a_client_that_has_finished_sending_gets_its_answer(service):
     def serve(connection):
-        if not connection.recv(1, socket.MSG_PEEK):
-            return  # it is the one for the next client
         assert read_exactly(connection, 5) == b"query"
         threading.Event().wait(0.3)
         connection.sendall(b"answer")
@@ -154,7 +152,7 @@ def test_a_client_that_has_finished_sending_gets_its_answer(service):
                 assert read_exactly(connection, 6) == b"answer"
 
 
-def test_a_port_that_nobody_listens_at_any_more_is_told(service):
+def test_a_port_that_nobody_listens_at_any_more_ends_the_session_with_the_next_data(service):
     with TargetServer(echo) as target:
         session = RunningSession(service, portNumber=str(target.port))
         with session.connect() as connection:
@@ -166,9 +164,12 @@ def test_a_port_that_nobody_listens_at_any_more_is_told(service):
             target._listener = socket.socket()
             target._listener.bind(("127.0.0.1", 0))
             target._listener.listen(1)
-        session.notices.wait_for(b"Connection to destination port failed")
-        session.session.terminate_session()
-        session.join()
+        with session.connect() as connection:
+            connection.sendall(b"x")
+            session.join()
+    assert session.error is None and session.notices.data.endswith(
+        b"\n\nExiting session with sessionId: %s.\n\n" % session.id.encode()
+    )
 
 
 def test_a_port_that_never_had_a_listener_ends_the_session_with_the_reason(service):
@@ -193,8 +194,7 @@ def test_nothing_is_lost_or_changed_on_a_bad_network():
     faults = "lose=2%,double=2%,reorder=2%,corrupt=2%,no-acknowledge=2%,delay=2%,seed=4"
 
     def serve(connection):
-        if connection.recv(1, socket.MSG_PEEK):  # else it is the one for the next client
-            connection.sendall(digest(read_exactly(connection, len(data))).encode() + data)
+        connection.sendall(digest(read_exactly(connection, len(data))).encode() + data)
 
     with local_service(agent_version=OLD, faults=faults) as service, TargetServer(serve) as target:
         with RunningSession(service, portNumber=str(target.port)) as session:
@@ -202,6 +202,20 @@ def test_nothing_is_lost_or_changed_on_a_bad_network():
                 connection.sendall(data)
                 assert read_exactly(connection, 64) == digest(data).encode()
                 assert digest(read_exactly(connection, len(data))) == digest(data)
+
+
+def test_a_target_that_speaks_first_is_heard_by_the_next_connection_as_well(service):
+    def serve(connection):
+        connection.sendall(b"welcome")
+        echo(connection)
+
+    with TargetServer(serve) as target:
+        with RunningSession(service, portNumber=str(target.port)) as session:
+            for _ in range(3):
+                with session.connect() as connection:
+                    assert read_exactly(connection, 7) == b"welcome"
+                    connection.sendall(b"thanks")
+                    assert read_exactly(connection, 6) == b"thanks"
 
 
 def test_the_agent_does_not_tell_of_the_targets_end(service):

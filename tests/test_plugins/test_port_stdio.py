@@ -184,7 +184,7 @@ def test_a_target_that_cannot_be_reached_is_told_with_the_reason(service, stdin,
         session = RunningSession(service, SSH, stdin.reader, **parameters)
         session.join()
     told = session.stderr.data.decode() + str(session.error)
-    assert "unable to connect to" in told or "is not allowed as a remote host" in told
+    assert "unable to connect to" in told or "is forbidden" in told
     assert session.notices.data == b""
     stdin.end()
 
