@@ -16,6 +16,7 @@ from ..terminal.wake import Inbox
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from . import messages
+from .liveness import Liveness
 from .reader import RelayReader
 from .relay import Relay
 from .streams import RelayConnection, RelayStreams
@@ -31,7 +32,14 @@ class UpOpened(RunnerEvent):
 
 
 class RelayChanged(RunnerEvent):
-    """The relay has new secrets, or has ended."""
+    """The relay has new secrets, was resumed, or has ended."""
+
+
+class RelayEchoed(RunnerEvent):
+    """The relay has answered with the ``data`` that it was asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Retired(RunnerEvent):
@@ -70,6 +78,7 @@ class RelayMuxRunner(ListeningRunner):
             lambda reason: self.session.tell(RelayRefused(reason)),
         )
         self._keep_alive = MuxKeepAlive(self.session, self._streams)
+        self._liveness = Liveness(session, relay, self._streams.send_control_frame)
         self._control: Optional[RelayConnection] = None
         self._relay_reader: Optional[RelayReader] = None
         self.is_up = False
@@ -110,13 +119,18 @@ class RelayMuxRunner(ListeningRunner):
             super().start()
             self._keep_alive.begin()
             self._ping_timer.set(self._relay.lease / 4)
+            self._liveness.relay_changed()
         elif isinstance(event, RelayChanged):
             if self._relay.failure is not None:
                 raise self._relay.failure
+            if self.is_up:
+                self._liveness.relay_changed()
             if self._relay_reader is not None:
                 self._relay_reader.look_again()
                 if self._relay.is_slow and self._may_retire:
                     self._relay_reader.retire(lambda: self.session.tell(Retired()))
+        elif isinstance(event, RelayEchoed):
+            self._liveness.answered(event.data)
         elif isinstance(event, Retired):
             self.retired()
             self.session.end(0)
@@ -128,9 +142,11 @@ class RelayMuxRunner(ListeningRunner):
 
     def paused(self) -> None:
         self._keep_alive.pause()
+        self._liveness.paused()
 
     def resumed(self) -> None:
         self._keep_alive.go_on()
+        self._liveness.resumed()
 
     def retired(self) -> None:
         """The runner ends now, because the relay is no faster."""
@@ -140,10 +156,12 @@ class RelayMuxRunner(ListeningRunner):
         self._streams.stop()
         super().stop()
 
-    def _control_told(self, kind: bytes) -> None:
+    def _control_told(self, kind: bytes, data: bytes) -> None:
         """Called in the thread of the relay's session."""
         if kind == messages.OPENED:
             self.session.tell(UpOpened())
+        elif kind == messages.ECHOED:
+            self.session.tell(RelayEchoed(data))
 
     def _relay_changed(self) -> None:
         self.session.tell(RelayChanged())

@@ -24,8 +24,9 @@ from ..errors import RemoteError
 from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 
-# Up. ``MORE`` asks for one secret more: the relay replaces those only that it has been shown.
-HELLO, DATA, FIN, CREDIT, RESET, MORE = range(6)
+# Up. ``MORE`` asks for one secret more: the relay replaces those only that it has been shown. The
+# data of ``ECHO`` comes down again.
+HELLO, DATA, FIN, CREDIT, RESET, MORE, ECHO = range(7)
 
 # Down.
 SECRET = b"s"  # data: 16 bytes; the stream is the one that it is good for
@@ -35,6 +36,7 @@ OUTPUT = b"d"
 ENDED = b"f"  # the target sends no more
 BROKEN = b"r"  # the connection to the target is gone; nothing comes any more
 WAITING = b"w"  # of no stream: more waits to go down; once a second while it does
+ECHOED = b"e"
 ROOM = b"c"  # data: so many bytes more may be sent up, in digits
 
 # Bytes of data that either side may have under way in a stream before it is told of room.

@@ -13,7 +13,7 @@ use MIME::Base64 qw(encode_base64);
 use POSIX ();
 use Socket qw(:DEFAULT :addrinfo IPPROTO_TCP IPPROTO_IPV6 IPV6_V6ONLY TCP_NODELAY);
 my ($token, $lease, $spare, $wanted) = @ARGV;
-my ($HELLO, $DATA, $FIN, $CREDIT, $RESET, $MORE) = 0 .. 5;
+my ($HELLO, $DATA, $FIN, $CREDIT, $RESET, $MORE, $ECHO) = 0 .. 6;
 my ($WINDOW, $PIECE, $FULL, $STRANGERS, $SILENCE) = (1 << 20, 32768, 1 << 18, 64, 5);
 my $GONE = POLLERR | POLLHUP | POLLNVAL;
 my $ticks = POSIX::sysconf(POSIX::_SC_CLK_TCK());
@@ -112,6 +112,8 @@ sub take {
         close_target($s, 1);
     } elsif ($kind == $MORE) {
         issue();
+    } elsif ($kind == $ECHO) {
+        report($s->{id}, "e", $data);
     }
 }
 sub dial {

@@ -12,7 +12,7 @@ try:
 except ImportError:
     os.execvp("perl", ["perl", "-e", sys.argv[5]] + sys.argv[1:5])
 TOKEN, LEASE, SPARE, PORT = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-HELLO, DATA, FIN, CREDIT, RESET, MORE = range(6)
+HELLO, DATA, FIN, CREDIT, RESET, MORE, ECHO = range(7)
 WINDOW, PIECE, FULL, STRANGERS, SILENCE = 1 << 20, 32768, 1 << 18, 64, 5
 IN, OUT, GONE = select.POLLIN, select.POLLOUT, select.POLLERR | select.POLLHUP | select.POLLNVAL
 LATER = (errno.EAGAIN, errno.EINTR)
@@ -120,6 +120,8 @@ class Stream(object):
             self.close_target(True)
         elif kind == MORE:
             issue()
+        elif kind == ECHO:
+            tell(self.id, "e", data)
 
     def dial(self, host, port):
         sock, why = None, ""

@@ -56,7 +56,8 @@ class Relay:
     """``may_log``: whether it may run although its output may be logged; ``warning`` says why it
     may be. ``connecting`` is called in a thread of the relay's, before its session connects: the
     relay may still fail to start, and will listen at ``wanted_port`` if that is free.
-    ``has_served`` is set by whoever has reached it.
+    ``has_served`` is set by whoever has reached it. ``heard`` counts what its session brought,
+    ``resumptions`` how often that was resumed; it ``is_paused`` until then.
 
     :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time."""
 
@@ -73,6 +74,9 @@ class Relay:
         self.is_slow = False  # no faster than a plain tunnel; it ends with the last that uses it
         self._pace = RelayPace(slow_after)
         self.has_served = False
+        self.heard = 0
+        self.resumptions = 0
+        self.is_paused = False
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
         self._request = SessionRequest(
             target, SessionType.NON_INTERACTIVE_COMMANDS, DEFAULT_DOCUMENT, {}, reason
@@ -191,6 +195,12 @@ class Relay:
         """A thread of the relay broke, or one of its early start."""
         self._settle(event.as_error())
 
+    def give_up(self, failure: SsmPluginError) -> None:
+        """It is of no use any more."""
+        self._settle(failure)
+        self._notify()
+        self.close()
+
     # Its own thread
 
     def _run(self) -> None:
@@ -280,6 +290,7 @@ class Relay:
             self._errors = (self._errors + data)[-_ERRORS_KEPT:]
         if payload_type != payloads.OUTPUT:
             return
+        self.heard += 1
         greeted = self._decoder.port is not None
         fresh = False
         self._pace.came(len(data))
@@ -301,6 +312,14 @@ class Relay:
         if self._pace.waits(time.monotonic()) and not self.is_slow:
             self.is_slow = True
             self._notify()
+
+    def paused(self) -> None:
+        self.is_paused = True
+
+    def resumed(self) -> None:
+        self.is_paused = False
+        self.resumptions += 1
+        self._notify()
 
     def stopped(self, reason: str) -> None:
         """Its session is over."""
@@ -326,6 +345,12 @@ class _RelayRunner(BuiltInRunner):
 
     def output(self, payload_type: int, data: bytes) -> None:
         self._relay.take(payload_type, data)
+
+    def paused(self) -> None:
+        self._relay.paused()
+
+    def resumed(self) -> None:
+        self._relay.resumed()
 
     def closed(self, reason: str) -> int:
         self._reason = reason

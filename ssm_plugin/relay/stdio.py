@@ -12,6 +12,7 @@ from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..wire import payloads
 from . import messages
+from .liveness import Liveness
 from .local_ports import UP_LIMIT, RelayChanged
 from .relay import Relay
 
@@ -56,6 +57,7 @@ class RelayStdioRunner(StdioRunner):
         self._credit = messages.Credit()
         self._room = threading.Condition()
         self._stopped = False
+        self._liveness = Liveness(session, relay, self._send)
         self._up_timer = session.new_timer(self._not_up)
         self._ping_timer = session.new_timer(self._ping)
 
@@ -80,10 +82,19 @@ class RelayStdioRunner(StdioRunner):
         elif isinstance(event, RelayChanged):
             if self._relay.failure is not None and not self._has_ended:
                 raise self._relay.failure
+            self._liveness.relay_changed()
         elif isinstance(event, OutputFailed):
             raise event.error
         else:
             super().event(event)
+
+    def paused(self) -> None:
+        super().paused()
+        self._liveness.paused()
+
+    def resumed(self) -> None:
+        super().resumed()
+        self._liveness.resumed()
 
     def missing(self, reason: str) -> str:
         if self._has_ended:
@@ -133,6 +144,8 @@ class RelayStdioRunner(StdioRunner):
                 "the node could not connect to port %d: %s"
                 % (self._port, data.decode("utf-8", "replace"))
             )
+        elif kind == messages.ECHOED:
+            self._liveness.answered(data)
         elif kind in (messages.ENDED, messages.BROKEN):
             self._has_ended = True
             self.session.end(0 if kind == messages.ENDED else EXIT_RESET)

@@ -71,20 +71,22 @@ class RelayStreams(MuxStreams):
         self._inbox = inbox
         self._writer = writer
 
-    def open_control(self, opened: Callable[[bytes], None]) -> Optional[RelayConnection]:
-        """A stream that leads nowhere. ``opened`` is called once the relay has taken it. None if
-        there is no secret."""
+    def open_control(self, told: Callable[[bytes, bytes], None]) -> Optional[RelayConnection]:
+        """A stream that leads nowhere. ``told`` gets the kind and the data of what the relay says
+        of it. None if there is no secret."""
         if not self.reserve():
             return None
-        self._control = self._open(
-            None, ("", 0), lambda connection: lambda kind, data: opened(kind)
-        )
+        self._control = self._open(None, ("", 0), lambda connection: told)
         return self._control
+
+    def send_control_frame(self, frame: bytes) -> None:
+        """In the stream that leads nowhere, which is open."""
+        assert self._control is not None
+        self._send_frame(self._control, frame)
 
     def ping(self) -> None:
         """The relay knows that we live."""
-        assert self._control is not None
-        self._send_room(self._control, 0)
+        self.send_control_frame(messages.credit(0))
 
     # The thread that reads local sockets
 

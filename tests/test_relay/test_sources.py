@@ -162,6 +162,14 @@ def test_more_secrets_can_be_had_by_whoever_has_brought_one(argv):
         relay.open(0).expect(messages.OPENED)
 
 
+def test_it_answers_whoever_asks_whether_it_is_heard(argv):
+    with RelayAtNode(argv) as relay:
+        stream = relay.open(0)
+        stream.expect(messages.OPENED)
+        stream.sock.sendall(messages.frame(messages.ECHO, b"17"))
+        assert stream.expect(messages.ECHOED) == b"17"
+
+
 def test_a_hundred_streams_at_once(argv):
     with EchoServer() as target, RelayAtNode(argv) as relay:
         streams = [relay.open(target.port) for _ in range(100)]

@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from ssm_plugin.relay.messages import WINDOW
+from ssm_plugin.forwarding.reports import RECONNECTED
+from ssm_plugin.relay import liveness
+from ssm_plugin.relay.messages import ECHOED, WINDOW
 from tests.support.fast_tunnels import fast_tunnel
 from tests.support.service import local_service
 from tests.support.target import Target
@@ -62,6 +64,75 @@ def test_who_still_sends_is_told_when_a_target_that_has_ended_goes(service):
             assert peer.recv(1) == b"\0"
             peer.close()
             assert is_told_of_a_reset(sock)
+
+
+# --- The node gives up what the relay says.
+
+
+def lose_relay_session(service):
+    """Its connection is lost, and no other one is to be had until it behaves again."""
+    (found,) = [
+        one for one in service.open_sessions()
+        if one.request.document_name == "AWS-StartNonInteractiveCommand"
+    ]
+    found.misbehave("refuse-upgrade,pause-away")
+    found.drop_connection()
+    service.wait_for(lambda: found.state == "Disconnected")
+    return found
+
+
+def test_a_relay_that_the_node_hears_no_more_is_noticed_and_another_one_takes_its_place(
+    service, monkeypatch
+):
+    monkeypatch.setattr(liveness, "QUIET_LIMIT", 0.5)
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        with connect(running) as sock, target.accept() as peer:
+            session = lose_relay_session(service)
+            sender = threading.Thread(target=send_until_broken, args=(peer,), daemon=True)
+            sender.start()
+            service.wait_for(lambda: session.agent_pauses)
+            session.misbehave("")
+            with pytest.raises(ConnectionResetError):
+                while sock.recv(65536):
+                    pass
+            sender.join(TIME_LIMIT)
+        running.wait_for(RECONNECTED)
+        is_of_use(running, target)
+
+
+def test_a_relay_that_had_nothing_to_say_meanwhile_answers_and_goes_on(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        relay, answered = running.shared._relay, threading.Event()
+        ((number, sink),) = relay._sinks.items()
+
+        def told(kind, data):
+            sink(kind, data)
+            if kind == ECHOED:
+                answered.set()
+
+        relay.listen_to(number, told)
+        with connect(running) as sock, target.accept() as peer:
+            lose_relay_session(service).misbehave("")
+            assert answered.wait(TIME_LIMIT)
+            peer.sendall(b"still here")
+            with sock.makefile("rb") as incoming:
+                assert incoming.read(10) == b"still here"
+        assert running.shared._relay is relay
+
+
+def send_until_broken(peer):
+    try:
+        while True:
+            peer.sendall(bytes(65536))
+    except OSError:
+        pass
+
+
+def is_of_use(running, target):
+    with connect(running) as sock, target.accept() as peer:
+        peer.sendall(b"hello")
+        with sock.makefile("rb") as incoming:
+            assert incoming.read(5) == b"hello"
 
 
 # --- The target breaks off a download.
