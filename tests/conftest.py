@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Generator
+from typing import Any, Generator, List
 
 import pytest
 
@@ -108,9 +108,13 @@ def small_zipapp(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return small_file(zipapp, tmp_path_factory.mktemp("small"))
 
 
-@pytest.fixture(scope="module")
-def moto() -> Generator[Any, None, None]:
-    """AWS's services as others wrote them: see ``support.moto``."""
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """What needs moto comes first and stays together: one worker starts it, once."""
+    items.sort(key=lambda item: "moto" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Generator[Any, None, None]:
     program = os.environ.get("SSM_TEST_MOTO") or shutil.which("moto_server")
     if not program:
         pytest.skip("no moto_server: scripts/test installs one")
@@ -118,6 +122,13 @@ def moto() -> Generator[Any, None, None]:
 
     with MotoServer(program) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def moto(moto_server: Any) -> Generator[Any, None, None]:
+    """AWS's services as others wrote them: see ``support.moto``."""
+    yield moto_server
+    moto_server.reset()
 
 
 @pytest.fixture(scope="session")
