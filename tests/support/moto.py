@@ -58,6 +58,11 @@ class MotoServer:
         [instance] = self.client.query("ec2:RunInstances", request).items("instancesSet")
         return instance.value("instanceId")
 
+    def reset(self):
+        """Forget all that was made."""
+        url = self.endpoint_url + "/moto-api/reset"
+        urllib.request.urlopen(url, b"", timeout=TIME_LIMIT).close()
+
     def hold(self, kind):
         """Without this, each look at a thing of this kind takes it one state on."""
         rule = {"model_name": kind, "transition": {"progression": "manual", "times": 1000}}

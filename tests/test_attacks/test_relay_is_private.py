@@ -7,11 +7,10 @@ import sys
 
 import pytest
 
-from ssm_plugin.relay import messages
 from tests.support.echo import EchoServer
-from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
+from tests.support.relay_at_node import RelayAtNode, relay_runners
 
-GUESSES = 1000
+GUESSES = 200
 
 # As another user: guess so many secrets, for streams that there are and for others; print how many
 # connections were not hung up on, and what came from them.
@@ -74,7 +73,7 @@ def relay(request):
         yield running
 
 
-def test_a_thousand_guesses_gain_nothing_and_cost_nothing(relay):
+def test_two_hundred_guesses_gain_nothing_and_cost_nothing(relay):
     with EchoServer() as target:
         came = as_nobody(_GUESSING, relay.decoder.port, GUESSES, target.port)
         assert came.strip() == b"b''"
@@ -89,10 +88,3 @@ def test_neither_ps_nor_proc_shows_a_secret(relay):
     assert b"def issue" in shown or b"sub issue" in shown  # its source is no secret
     for secret in relay.secrets.values():
         assert secret not in shown and secret.hex().encode() not in shown
-
-
-def test_a_silent_connection_is_dropped_after_five_seconds(relay):
-    sock = relay.connect()
-    sock.settimeout(TIME_LIMIT)
-    sock.sendall(messages.hello(1, bytes(16), 22)[:10])  # and not one byte more
-    assert sock.recv(1) == b""

@@ -116,6 +116,7 @@ def test_with_neither_of_them_the_error_names_both(home):
     assert "or the AWS CLI on PATH" in said
 
 
+@pytest.mark.e2e
 def test_of_an_aws_cli_that_exports_nothing_its_own_botocore_is_asked(home, aws_cli):
     home.environ["AWS_REGION"] = "eu-west-1"
     (home.path / ".aws" / "cli" / "cache").mkdir(parents=True)

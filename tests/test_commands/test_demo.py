@@ -259,13 +259,6 @@ def test_the_aws_cli_needs_no_more_than_the_three_lines(caller, tmp_path, aws_cl
         argv = [aws_cli, "ssm", "describe-sessions", "--state", "Active", "--output", "text"]
         done = caller.call(argv, b"", environ)
         assert (done.status, done.stderr) == (0, b"")
-        for name, value, said in (
-            ("AWS_SECRET_ACCESS_KEY", "another", b"(InvalidSignatureException)"),
-            ("AWS_ACCESS_KEY_ID", "AKIAOTHER", b"(UnrecognizedClientException)"),
-        ):
-            done = caller.call(argv, b"", dict(environ, **{name: value}))
-            assert done.status != 0
-            assert said in done.stderr
 
 
 NODES = """\

@@ -13,7 +13,7 @@ def test_many_files_over_many_connections(tmp_path):
 
 @pytest.mark.volume
 def test_connections_that_end_leave_nothing_behind(tmp_path):
-    assert "no stream left" in tunnels.churn(str(tmp_path), 100, 200)
+    assert "no stream left" in tunnels.churn(str(tmp_path), 100, 40)
 
 
 @pytest.mark.volume

@@ -1,5 +1,6 @@
 """The relay's sources, under each interpreter that a node may have."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -20,6 +21,15 @@ LONG = bytes(range(256)) * 8192  # 2 MiB: two windows
 @pytest.fixture(params=sorted(RUNNERS))
 def argv(request):
     return RUNNERS[request.param]
+
+
+@pytest.fixture
+def each():
+    """A relay of each, one after the other, to the test's end: for what waits for seconds."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: (
+            stack.enter_context(RelayAtNode(RUNNERS[name], **options)) for name in sorted(RUNNERS)
+        )
 
 
 def test_there_is_an_old_python_a_new_one_and_perl():
@@ -221,31 +231,34 @@ def test_a_secret_serves_one_connection(argv):
         assert is_hung_up_on(again)
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        messages.hello(1, b"\0" * 16, 22),
-        messages.hello(999, b"\0" * 16, 22),
-        messages.frame(messages.HELLO),
-        messages.frame(messages.DATA, b"x"),
-        messages.frame(messages.HELLO, b"x" * 301),
-        b"GET / HTTP/1.0\r\n\r\n",
-    ],
-)
-def test_who_brings_no_secret_is_hung_up_on(argv, said):
-    with RelayAtNode(argv) as relay:
-        stranger = relay.connect()
-        stranger.sendall(said)
-        assert is_hung_up_on(stranger)
-        relay.open(0).expect(messages.OPENED)
+NO_SECRETS = [
+    messages.hello(1, b"\0" * 16, 22),
+    messages.hello(999, b"\0" * 16, 22),
+    messages.frame(messages.HELLO),
+    messages.frame(messages.DATA, b"x"),
+    messages.frame(messages.HELLO, b"x" * 301),
+    b"GET / HTTP/1.0\r\n\r\n",
+]
 
 
-def test_a_crowd_of_silent_strangers_shuts_nobody_out(argv):
+def test_who_brings_no_secret_is_hung_up_on(argv):
     with RelayAtNode(argv) as relay:
-        crowd = [relay.connect() for _ in range(80)]
+        for said in NO_SECRETS:
+            stranger = relay.connect()
+            stranger.sendall(said)
+            assert is_hung_up_on(stranger), said
+            relay.open(0).expect(messages.OPENED)
+
+
+def test_a_crowd_of_silent_strangers_shuts_nobody_out(each):
+    crowds = []
+    for relay in each():
+        crowds.append([relay.connect() for _ in range(80)])
+        crowds[-1][-1].sendall(messages.hello(1, bytes(16), 22)[:10])  # and not one byte more
         relay.open(0).expect(messages.OPENED)
-        assert is_hung_up_on(crowd[0])
-        assert is_hung_up_on(crowd[-1])  # after five seconds of silence
+        assert is_hung_up_on(crowds[-1][0])
+    for crowd in crowds:  # after five seconds of silence
+        assert is_hung_up_on(crowd[-1]) and is_hung_up_on(crowd[-2])
 
 
 # --- Its end.
@@ -267,10 +280,12 @@ def test_it_ends_with_its_parent(argv):
             socket.create_connection(("127.0.0.1", relay.decoder.port), TIME_LIMIT)
 
 
-def test_it_ends_after_it_has_heard_nothing_for_its_lease(argv):
-    with RelayAtNode(argv, lease=2) as relay:
+def test_it_ends_after_it_has_heard_nothing_for_its_lease(each):
+    relays = []
+    for relay in each(lease=2):
         relay.open(0).expect(messages.OPENED)
-        assert relay.process.wait(TIME_LIMIT) == 0
+        relays.append(relay)
+    assert [relay.process.wait(TIME_LIMIT) for relay in relays] == [0] * len(RUNNERS)
 
 
 def test_nobody_else_can_have_the_other_address_of_its_port(argv):
