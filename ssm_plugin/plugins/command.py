@@ -128,26 +128,21 @@ class CommandRunner(BuiltInRunner):
         self._was_resumed = True
 
     def missing(self, reason: str) -> str:
-        """Without the exit code nobody knows whether the last output was lost. A document that
+        """Without the exit code nobody knows whether the last output was lost. With it, one of a
+        node that was told to pause may be lost all the same, which nothing shows. A document that
         separates the outputs sends the code last, and a parameter says whether this one does. A
-        document that decides by itself counts as the plain form, which sends no code.
-
-        Nor is the code a proof after a resumption: while nobody is connected the service tells the
-        agent to pause, and one that separates the outputs then reads no more of what has something
-        to say; the numbers of its messages show no hole."""
+        document that decides by itself counts as the plain form, which sends no code."""
         if self.ended_by is not None:
             return ""
         gap = super().missing(reason)
-        if gap or reason:
+        if gap or reason or self.code_came:
             return gap
-        if not self.code_came and _separates(self.session.config.parameters):
+        if _separates(self.session.config.parameters):
             return "the output may be incomplete: the command's exit code never came"
         if self._was_resumed:
             self.session.notices.warn(
-                "the connection was lost meanwhile, and %s: nothing tells whether the output is "
-                "complete"
-                % ("agents may give up output then" if self.code_came else
-                   "this session document reports no exit code")
+                "the connection was lost meanwhile, and this session document reports no exit "
+                "code: nothing tells whether the output is complete"
             )
         return ""
 

@@ -235,12 +235,11 @@ def test_separate_output_without_the_exit_code_gives_255_and_says_so(command):
     assert running.errors == b"the output may be incomplete: the command's exit code never came\n"
 
 
-@pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_resumption_is_followed_by_a_warning(service, command, resumed, separate, tmp_path):
+def test_the_plain_form_gets_a_warning_after_a_resumption(service, command, resumed, tmp_path):
     path = tmp_path / "go"
     line = "sh -c 'until test -e %s; do sleep .05; done; echo done'" % path
-    with command(line, separate) as running:
+    with command(line, separate=False) as running:
         running.wait_for(lambda: b"Starting session" in running.notices)
         if resumed:
             running.at_service.drop_connection()
