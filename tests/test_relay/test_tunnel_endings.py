@@ -1,6 +1,8 @@
 """How the connections of a fast tunnel end where not all goes well, as its two ends see it."""
 
+import contextlib
 import os
+import queue
 import socket
 import struct
 import threading
@@ -10,7 +12,14 @@ import pytest
 from ssm_plugin.forwarding.reports import RECONNECTED
 from ssm_plugin.relay import liveness
 from ssm_plugin.relay.messages import ECHOED, WINDOW
+from ssm_plugin.relay.relay import Relay
+from ssm_plugin.relay.stdio import RelayStdioRunner
+from ssm_plugin.session.environment import Environment
+from ssm_plugin.session.starting import SessionRequest, make_session, start_session
+from ssm_plugin.session.streams import CallableStreams
+from ssm_plugin.session.types import SessionType
 from tests.support.fast_tunnels import fast_tunnel
+from tests.support.running import NETWORK, TARGET, service_client
 from tests.support.service import local_service
 from tests.support.target import Target
 from tests.support.tunnels import TIME_LIMIT
@@ -118,6 +127,52 @@ def test_a_relay_that_had_nothing_to_say_meanwhile_answers_and_goes_on(service):
             with sock.makefile("rb") as incoming:
                 assert incoming.read(10) == b"still here"
         assert running.shared._relay is relay
+
+
+def test_nor_does_the_one_connection_of_ssh_wait_for_a_relay_that_the_node_hears_no_more(
+    service, monkeypatch
+):
+    monkeypatch.setattr(liveness, "QUIET_LIMIT", 0.5)
+    came = threading.Event()
+    with Target() as target, stdio_session(service, target, lambda data: came.set()) as session:
+        with target.accept() as peer:
+            peer.sendall(b"SSH-2.0")
+            assert came.wait(TIME_LIMIT)
+            command = lose_relay_session(service)
+            sender = threading.Thread(target=send_until_broken, args=(peer,), daemon=True)
+            sender.start()
+            service.wait_for(lambda: command.agent_pauses)
+            command.misbehave("")
+            outcome = session.wait(TIME_LIMIT)
+            assert "gave up the relay's output" in str(outcome.error)
+        sender.join(TIME_LIMIT)
+
+
+@contextlib.contextmanager
+def stdio_session(service, target, output):
+    """Of one that has no input."""
+    environment = Environment(
+        service_client(service), NETWORK, environ={}, silent=True,
+        streams=CallableStreams(output, output),
+    )
+    relay, events = Relay(TARGET, environment, may_log=True), queue.Queue()
+    relay.begin()
+    relay.wait(events)
+    kind, port = SessionType.PORT, {"portNumber": [str(relay.port)]}
+    request = SessionRequest(TARGET, kind, "AWS-StartSSHSession", port)
+    started = start_session(environment.service, request, events)
+    way = "", target.port
+    session = make_session(
+        request, started, environment, events,
+        lambda session, started: RelayStdioRunner(session, started, relay, way, bool),
+    )
+    session.execute()
+    try:
+        yield session
+    finally:
+        session.terminate_session()
+        relay.close()
+        relay.join()
 
 
 def send_until_broken(peer):
