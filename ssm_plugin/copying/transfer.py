@@ -44,6 +44,9 @@ FAST_FROM = 4 << 20
 # Gets an object for each file of a directory.
 Listed = Callable[[Iterable[Dict[str, object]]], object]
 
+# Seconds. A download may be silent for so long after a resumption.
+SILENCE_LIMIT = 60.0
+
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
 
@@ -235,6 +238,7 @@ class TargetCopy(FleetMember):
             read_input=None if is_fast else work.read_input,
             reason=self._options.reason,
             raw_input=is_raw,
+            silence_limit=None if isinstance(work, Upload) else SILENCE_LIMIT,
         )
         streams = CallableStreams(work.output, words.add)
         command = RemoteCommand(request, self._environment, streams)

@@ -259,7 +259,7 @@ class RemoteCommand(FleetMember):
             return _start_command(service, self.request, text)
 
         def runner(session: IRunnerSession, started: Started) -> TrailerRunner:
-            return TrailerRunner(session, started, record)
+            return TrailerRunner(session, started, record, self.request.silence_limit)
 
         return self._begin(start, SessionType.NON_INTERACTIVE_COMMANDS, runner)
 

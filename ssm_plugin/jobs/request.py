@@ -17,7 +17,9 @@ ReadInput = Callable[[], Optional[bytes]]
 class CommandRequest(NamedTuple):
     """``target`` is what the service knows; ``name`` what the user calls it. ``timeout`` is in
     seconds, over all. ``retries`` count for starting only: a command that ran is not run again.
-    ``raw_input``: the command knows by itself where its input ends, so it may come as it is."""
+    ``raw_input``: the command knows by itself where its input ends, so it may come as it is. After
+    a resumption ``silence_limit`` seconds without output mean that the node has given it up; None
+    where a command may be silent."""
 
     target: str
     argv: Tuple[str, ...]
@@ -28,6 +30,7 @@ class CommandRequest(NamedTuple):
     read_input: Optional[ReadInput] = None
     reason: Optional[str] = None
     raw_input: bool = False
+    silence_limit: Optional[float] = None
 
 
 class CommandResult(NamedTuple):

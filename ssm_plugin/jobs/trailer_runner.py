@@ -5,7 +5,7 @@ import re
 from typing import Optional
 
 from ..channel.events import Started
-from ..errors import SsmPluginError
+from ..errors import SessionLost, SsmPluginError
 from ..plugins.base import BuiltInRunner
 from ..plugins.command import INTERRUPT, CommandRunner, status_of
 from ..session.events import RunnerEvent
@@ -140,10 +140,17 @@ class RecordedRunner(CommandRunner):
 
 class TrailerRunner(RecordedRunner):
     def __init__(
-        self, session: IRunnerSession, started: Started, record: CommandRecord
+        self,
+        session: IRunnerSession,
+        started: Started,
+        record: CommandRecord,
+        silence_limit: Optional[float] = None,
     ) -> None:
         super().__init__(session, started, record)
         self._is_writing = False
+        self._silence_limit = silence_limit
+        self._heard = 0
+        self._silence_timer = session.new_timer(self._on_silence)
         self._no_input_timer = session.new_timer(self._end_without_input)
 
     def start(self) -> None:
@@ -175,6 +182,26 @@ class TrailerRunner(RecordedRunner):
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, InputFailed):
             self._miss_input()
+
+    def resumed(self) -> None:
+        super().resumed()
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._silence_limit is not None:
+            self._heard = self.session.channel.progress
+            self._silence_timer.set(self._silence_limit)
+
+    def _on_silence(self) -> None:
+        """Unless it is being resumed again. An agent that was told to pause, as nobody was
+        connected, reads no more of what had something to say then, and the command waits."""
+        if self.session.channel.progress != self._heard:
+            self._listen()
+        elif self.session.status is not SessionStatus.RESUMING and not self.code_came:
+            raise SessionLost(
+                "nothing has come for %g s since the lost connection was resumed: the node has "
+                "given up the command's output" % (self._silence_limit or 0.0)
+            )
 
     def missing(self, reason: str) -> str:
         """The trailer of live output ends stdout alone; the exit code ends both."""

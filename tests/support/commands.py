@@ -18,11 +18,26 @@ from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.streams import CallableStreams
 
 from . import program
+from .copies import wait_until
 from .pty import ROOT
 from .running import KEYS, NETWORK, TARGET, service_client
 
 REGION = "us-east-1"
 TIME_LIMIT = 40.0
+
+
+def give_up_output(service, session, say):
+    """Let the agent give up the output of a command, as its client is away and it is told to pause.
+    ``say`` lets the command print a little each time that it is called."""
+    session.misbehave("refuse-upgrade,pause-away")
+    session.drop_connection()
+    service.wait_for(lambda: session.state == "Disconnected")
+    say()
+    service.wait_for(lambda: session.agent_pauses)
+    wait_until(lambda: session._agent.link.is_paused)
+    say()
+    assert session._agent._work._pumps[0].join(TIME_LIMIT)
+    session.misbehave("")
 
 
 class Node:

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import queue
 import re
 import signal
 import threading
@@ -11,7 +12,7 @@ from ssm_plugin.errors import ServiceError, SessionInterrupted, SessionLost, Usa
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_STREAM, Document
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
-from tests.support.commands import Node, processes_with, wait_until_gone
+from tests.support.commands import Node, give_up_output, processes_with, wait_until_gone
 from tests.support.copies import wait_until
 from tests.support.service import local_service
 
@@ -174,25 +175,58 @@ def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
     monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
     wait = "; until test -e %s/%%d; do :; done; " % tmp_path
     script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3 + "echo four"
-    seen, results = threading.Event(), []
+    seen, results, numbers = threading.Event(), [], iter("123")
     command, _ = node.command("sh", "-c", script, on_output=lambda data: seen.set())
     thread = threading.Thread(target=lambda: results.append(command.run()))
     thread.start()
     assert seen.wait(10)
     session = service.session(command.session_id)
-    session.misbehave("refuse-upgrade,pause-away")
-    session.drop_connection()
-    service.wait_for(lambda: session.state == "Disconnected")
-    (tmp_path / "1").write_text("")
-    service.wait_for(lambda: session.agent_pauses)
-    (tmp_path / "2").write_text("")
-    assert session._agent._work._pumps[0].join(10)
-    session.misbehave("")
+    give_up_output(service, session, lambda: (tmp_path / next(numbers)).write_text(""))
     service.wait_for(lambda: session.connections == 2, 30)
-    (tmp_path / "3").write_text("")
+    (tmp_path / next(numbers)).write_text("")
     thread.join(60)
     assert results[0].status == 255
     assert "the output is cut: its end was lost with the connection" in results[0].reason
+
+
+def test_where_a_command_is_never_silent_its_lost_output_is_noticed_while_it_runs(
+    node, service, tmp_path
+):
+    fifo = str(tmp_path / "words")
+    os.mkfifo(fifo)
+    script = 'echo one; while read -r word; do echo "$word"; done <"$0"'
+    seen, results = threading.Event(), []
+    command, _ = node.command(
+        "sh", "-c", script, fifo, on_output=lambda data: seen.set(), silence_limit=0.5
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert seen.wait(10)
+    with open(fifo, "w", buffering=1) as words:
+        session = service.session(command.session_id)
+        give_up_output(service, session, lambda: words.write("word\n"))
+        thread.join(60)
+    assert results[0].status == 255
+    assert "the node has given up the command's output" in results[0].reason
+
+
+def test_a_command_that_is_never_silent_outlives_a_loss_that_cost_nothing(node, service, tmp_path):
+    results, pieces = [], queue.Queue()
+    script = 'echo one; until test -e "$0"; do echo more; sleep .1; done; exit 7'
+    command, _ = node.command(
+        "sh", "-c", script, str(tmp_path / "go"), on_output=pieces.put, silence_limit=2.5
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    pieces.get(timeout=10)
+    session = service.session(command.session_id)
+    session.drop_connection()
+    service.wait_for(lambda: session.connections == 2, 30)
+    for _ in range(28):  # for longer than the limit
+        pieces.get(timeout=10)
+    (tmp_path / "go").write_text("")
+    thread.join(60)
+    assert results[0].status == 7
 
 
 def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):

@@ -10,6 +10,7 @@ import pytest
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from tests.support.channel_client import ChannelClient
 from tests.support.commands import processes_with, wait_until_gone
+from tests.support.copies import wait_until
 from tests.support.service import local_service
 
 DOCUMENT = "AWS-StartNonInteractiveCommand"
@@ -133,6 +134,7 @@ def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(se
         service.wait_for(lambda: client.session.state == "Disconnected")
         (tmp_path / "1").write_text("")
         service.wait_for(lambda: client.session.agent_pauses)
+        wait_until(lambda: client.session._agent.link.is_paused)
         (tmp_path / "2").write_text("")
         assert client.session._agent._work._pumps[0].join(3)
         client.reconnect()

@@ -18,6 +18,7 @@ from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.starting import SessionRequest, make_session, start_session
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
+from tests.support.commands import give_up_output
 from tests.support.fast_tunnels import fast_tunnel
 from tests.support.running import NETWORK, TARGET, service_client
 from tests.support.service import local_service
@@ -78,15 +79,11 @@ def test_who_still_sends_is_told_when_a_target_that_has_ended_goes(service):
 # --- The node gives up what the relay says.
 
 
-def lose_relay_session(service):
-    """Its connection is lost, and no other one is to be had until it behaves again."""
+def session_of_relay(service):
     (found,) = [
         one for one in service.open_sessions()
         if one.request.document_name == "AWS-StartNonInteractiveCommand"
     ]
-    found.misbehave("refuse-upgrade,pause-away")
-    found.drop_connection()
-    service.wait_for(lambda: found.state == "Disconnected")
     return found
 
 
@@ -96,15 +93,10 @@ def test_a_relay_that_the_node_hears_no_more_is_noticed_and_another_one_takes_it
     monkeypatch.setattr(liveness, "QUIET_LIMIT", 0.5)
     with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
         with connect(running) as sock, target.accept() as peer:
-            session = lose_relay_session(service)
-            sender = threading.Thread(target=send_until_broken, args=(peer,), daemon=True)
-            sender.start()
-            service.wait_for(lambda: session.agent_pauses)
-            session.misbehave("")
+            give_up_output(service, session_of_relay(service), lambda: peer.sendall(b"word"))
             with pytest.raises(ConnectionResetError):
                 while sock.recv(65536):
                     pass
-            sender.join(TIME_LIMIT)
         running.wait_for(RECONNECTED)
         is_of_use(running, target)
 
@@ -121,7 +113,7 @@ def test_a_relay_that_had_nothing_to_say_meanwhile_answers_and_goes_on(service):
 
         relay.listen_to(number, told)
         with connect(running) as sock, target.accept() as peer:
-            lose_relay_session(service).misbehave("")
+            session_of_relay(service).drop_connection()
             assert answered.wait(TIME_LIMIT)
             peer.sendall(b"still here")
             with sock.makefile("rb") as incoming:
@@ -138,14 +130,9 @@ def test_nor_does_the_one_connection_of_ssh_wait_for_a_relay_that_the_node_hears
         with target.accept() as peer:
             peer.sendall(b"SSH-2.0")
             assert came.wait(TIME_LIMIT)
-            command = lose_relay_session(service)
-            sender = threading.Thread(target=send_until_broken, args=(peer,), daemon=True)
-            sender.start()
-            service.wait_for(lambda: command.agent_pauses)
-            command.misbehave("")
+            give_up_output(service, session_of_relay(service), lambda: peer.sendall(b"word"))
             outcome = session.wait(TIME_LIMIT)
             assert "gave up the relay's output" in str(outcome.error)
-        sender.join(TIME_LIMIT)
 
 
 @contextlib.contextmanager
@@ -173,14 +160,6 @@ def stdio_session(service, target, output):
         session.terminate_session()
         relay.close()
         relay.join()
-
-
-def send_until_broken(peer):
-    try:
-        while True:
-            peer.sendall(bytes(65536))
-    except OSError:
-        pass
 
 
 def is_of_use(running, target):
