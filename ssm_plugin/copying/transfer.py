@@ -44,8 +44,8 @@ FAST_FROM = 4 << 20
 # Gets an object for each file of a directory.
 Listed = Callable[[Iterable[Dict[str, object]]], object]
 
-# Seconds. A download may be silent for so long after a resumption.
-SILENCE_LIMIT = 60.0
+# Seconds. A download may be silent for so long once a connection was lost: longer than a slow disk.
+SILENCE_LIMIT = 120.0
 
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
