@@ -41,6 +41,9 @@ CLOSE_LIMIT = 3.0
 
 _ERRORS_KEPT = 300  # bytes
 
+# A relay has as many ready as it began with, and some more for those that were lost.
+MOST_SECRETS = 10000
+
 # Ports below those that systems give to clients, and above those of most services.
 _LOWEST, _HIGHEST = 20000, 32000
 
@@ -297,6 +300,8 @@ class Relay:
         for message in self._decoder.feed(data):
             if message.kind == messages.SECRET:
                 fresh = True
+                if len(self._secrets) >= MOST_SECRETS:
+                    raise RemoteError("the relay at the node makes more secrets than are wanted")
                 with self._changed:
                     self._secrets[message.stream] = message.data
             elif message.kind == messages.WAITING:

@@ -7,6 +7,7 @@ of room, and that of the relay's session, which brings what comes down.
 import socket
 from typing import Callable, List, Optional, Tuple
 
+from ..errors import RemoteError
 from ..plugins.local_connection import Connection
 from ..plugins.local_writer import LocalWriter
 from ..plugins.mux_streams import MuxStreams, Received
@@ -171,6 +172,8 @@ class RelayStreams(MuxStreams):
         assert writer is not None and inbox is not None
         if kind == messages.OUTPUT:
             writer.put(connection, data)
+            if connection.held > messages.WINDOW:
+                raise RemoteError("the relay at the node sends more than there is room for")
         elif kind == messages.ROOM:
             connection.credit.grant(int(data))
             inbox.put(connection)

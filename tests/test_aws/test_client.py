@@ -329,6 +329,7 @@ _WITHOUT_NETWORK = ["unshare", "-r", "-n"]
 _NO_NAME = "-no-name.invalid"  # glibc says so without asking anybody
 
 
+@pytest.mark.may_skip
 @pytest.mark.parametrize(
     "prefix, host, waits",
     [(_WITHOUT_NETWORK, "no-such-host.invalid", "3"), ([], _NO_NAME, "0")],

@@ -9,15 +9,17 @@ import threading
 
 import pytest
 
+from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import RECONNECTED
 from ssm_plugin.relay import liveness
-from ssm_plugin.relay.messages import ECHOED, WINDOW
-from ssm_plugin.relay.relay import Relay
+from ssm_plugin.relay.messages import ECHOED, OUTPUT, WINDOW
+from ssm_plugin.relay.relay import MOST_SECRETS, Relay
 from ssm_plugin.relay.stdio import RelayStdioRunner
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.starting import SessionRequest, make_session, start_session
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
+from ssm_plugin.wire import payloads
 from tests.support.commands import give_up_output
 from tests.support.fast_tunnels import fast_tunnel
 from tests.support.running import NETWORK, TARGET, service_client
@@ -74,6 +76,31 @@ def test_who_still_sends_is_told_when_a_target_that_has_ended_goes(service):
             assert peer.recv(1) == b"\0"
             peer.close()
             assert is_told_of_a_reset(sock)
+
+
+# --- A relay that does not keep to what was agreed.
+
+
+def test_a_relay_that_sends_more_than_a_window_is_not_kept_in_memory(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        relay = running.shared._relay
+        known = set(relay._sinks)
+        with connect(running), target.accept():  # of which nobody reads
+            (number,) = set(relay._sinks) - known
+            with pytest.raises(RemoteError, match="more than there is room for"):
+                for _ in range(4096):
+                    relay._sinks[number](OUTPUT, bytes(32768))
+            assert only_connection(running).held <= WINDOW + 32768
+
+
+def test_a_relay_that_makes_secrets_without_end_is_not_kept_in_memory():
+    relay = Relay(TARGET, Environment(None, NETWORK, environ={}), may_log=True)
+    relay.take(payloads.OUTPUT, b"@%s 22222\n" % relay._launch.token.encode())
+    secret = b"~%d %d s 16 AAAAAAAAAAAAAAAAAAAAAA==\n"
+    with pytest.raises(RemoteError, match="more secrets"):
+        for number in range(1, 2 * MOST_SECRETS):
+            relay.take(payloads.OUTPUT, secret % (number, number))
+    assert len(relay._secrets) <= MOST_SECRETS
 
 
 # --- The node gives up what the relay says.
