@@ -10,9 +10,9 @@ when it was throttled: all threads that start sessions share a ``pacer``, and wa
 """
 
 import os
+import time
 from base64 import b64decode
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from threading import Event
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
@@ -92,10 +92,6 @@ class DataKey(NamedTuple):
         return "DataKey(...)"
 
 
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class ServiceClient:
     """Calls for one identity in one region; threads may share it.
 
@@ -114,7 +110,7 @@ class ServiceClient:
         profile: Mapping[str, str] = {},
         kms_endpoint_url: Optional[str] = None,
         timeout: float = CALL_TIMEOUT,
-        now: Callable[[], datetime] = utc_now,
+        now: Callable[[], float] = time.time,
         jitter: Optional[Callable[[], float]] = None,
     ) -> None:
         check_region(region)

@@ -4,7 +4,6 @@ No secret may show: ``repr`` hides it, and errors name the field and the source,
 """
 
 import re
-from datetime import datetime, timedelta, timezone
 from typing import Optional
 
 from ..errors import CredentialsError
@@ -67,6 +66,8 @@ def from_document(source: str, document: object, token_name: str) -> Credentials
 
 def parse_time(text: str) -> float:
     """ISO 8601 to seconds since the epoch. ValueError if it is something else."""
+    from datetime import datetime, timedelta, timezone  # take long to load
+
     match = re.match(_TIME, text.strip())
     if match is None:
         raise ValueError("not an ISO 8601 time")

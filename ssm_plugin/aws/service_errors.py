@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Dict, Optional
 
 from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
@@ -90,8 +89,8 @@ class Operation(NamedTuple):
         return "%s on %s" % (self.action, self.subject) if self.subject else self.action
 
 
-def service_error(operation: Operation, response: "Response", now: datetime) -> ServiceError:
-    """The error that an answer other than 2xx stands for. ``now`` is this machine's time (UTC)."""
+def service_error(operation: Operation, response: "Response", now: float) -> ServiceError:
+    """The error that an answer other than 2xx stands for. ``now`` is this machine's time."""
     body = _json_object(response.body) or _xml_error(response.body)
     code = _code(response, body)
     said = _said(code, body)
@@ -133,9 +132,10 @@ def is_denied(error: ServiceError) -> bool:
     return error.code in _DENIED
 
 
-def clock_skew(response: "Response", now: datetime) -> Optional[float]:
+def clock_skew(response: "Response", now: float) -> Optional[float]:
     """Seconds by which this machine's clock is ahead of the service's, None if unknown."""
-    from email.utils import parsedate_to_datetime  # takes long to load
+    from datetime import timezone  # take long to load
+    from email.utils import parsedate_to_datetime
 
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", ""))
@@ -143,7 +143,7 @@ def clock_skew(response: "Response", now: datetime) -> Optional[float]:
         return None
     if theirs.tzinfo is None:
         theirs = theirs.replace(tzinfo=timezone.utc)
-    return (now - theirs).total_seconds()
+    return now - theirs.timestamp()
 
 
 def _json_object(body: bytes) -> Dict[str, object]:
@@ -190,7 +190,7 @@ def _said(code: str, body: Dict[str, object]) -> str:
     return " ".join(text.split())[:400].rstrip(".")
 
 
-def _advice(operation: Operation, code: str, response: "Response", now: datetime) -> str:
+def _advice(operation: Operation, code: str, response: "Response", now: float) -> str:
     if code in _CLOCK:
         return _clock_advice(code, clock_skew(response, now))
     if code in _EXPIRED:

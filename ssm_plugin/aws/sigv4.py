@@ -7,7 +7,7 @@ The key is derived from the secret key through date, region, service and ``aws4_
 
 import hashlib
 import hmac
-from datetime import datetime, timezone
+import time
 from typing import Dict, Iterable, List, Mapping, Tuple, Union
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit, urlunsplit
 
@@ -49,16 +49,16 @@ def sign(
     credentials: Credentials,
     region: str,
     service: str,
-    now: datetime,
+    now: float,
 ) -> Dict[str, str]:
     """The headers to add: Authorization, X-Amz-Date and, with a token, X-Amz-Security-Token.
 
     ``headers`` are the ones that will be sent, pairs if one comes twice. Without a ``Host`` among
     them, the URL's is signed. ``X-Amz-Content-SHA256`` stands for the body's hash if it is there.
-    A naive ``now`` is UTC. UsageError if the URL cannot be split.
+    ``now`` is in seconds since the epoch. UsageError if the URL cannot be split.
     """
     parts = _split(url)
-    timestamp = _utc(now).strftime(TIME_FORMAT)
+    timestamp = time.strftime(TIME_FORMAT, time.gmtime(now))
     added = {"X-Amz-Date": timestamp}
     if credentials.token:
         added["X-Amz-Security-Token"] = credentials.token
@@ -177,7 +177,3 @@ def _canonical_query(query: str) -> str:
 
 def _hmac(key: bytes, text: str) -> "hmac.HMAC":
     return hmac.new(key, text.encode("utf-8"), hashlib.sha256)
-
-
-def _utc(now: datetime) -> datetime:
-    return now.astimezone(timezone.utc) if now.tzinfo else now

@@ -4,9 +4,10 @@ ServiceError with the codes that AWS gives: MissingAuthenticationToken, Incomple
 SignatureDoesNotMatch, RequestExpired, all HTTP 403.
 """
 
+import calendar
 import hmac
 import re
-from datetime import datetime, timezone
+import time
 from typing import Tuple
 
 from ..errors import ServiceError
@@ -61,13 +62,14 @@ def verify(
     headers: Headers,
     body_hash: str,
     secret_key: str,
-    now: datetime,
+    now: float,
     tolerance: float = 300.0,
 ) -> None:
     """Raises ServiceError unless the request was signed with ``secret_key`` about now.
 
     ``target`` is path and query as received, ``body_hash`` the body's SHA-256 in hex, ``now``
-    UTC, ``tolerance`` in seconds either way. Compare region and service with ``authorization``.
+    in seconds since the epoch, ``tolerance`` in seconds either way. Compare region and service
+    with ``authorization``.
     """
     claim = authorization(headers)
     received = canonical_headers(headers)
@@ -91,14 +93,12 @@ def verify(
         )
 
 
-def _check_time(timestamp: str, scope: Scope, now: datetime, tolerance: float) -> None:
+def _check_time(timestamp: str, scope: Scope, now: float, tolerance: float) -> None:
     try:
-        signed_at = datetime.strptime(timestamp, TIME_FORMAT)
+        signed_at = calendar.timegm(time.strptime(timestamp, TIME_FORMAT))
     except ValueError as error:
         raise _refusal("IncompleteSignature", "X-Amz-Date is not a time") from error
-    if now.tzinfo:
-        now = now.astimezone(timezone.utc).replace(tzinfo=None)
-    age = (now - signed_at).total_seconds()
+    age = now - signed_at
     if scope.date != timestamp[:8] or abs(age) > tolerance:
         raise _refusal(
             "RequestExpired", "the request was signed %+.0f s ago: check the clock" % age

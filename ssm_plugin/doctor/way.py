@@ -5,7 +5,6 @@ import socket
 import time
 from typing import Any, List, Mapping, Optional, cast
 
-from ..aws.client import utc_now
 from ..aws.endpoints import endpoint_url
 from ..aws.service_errors import clock_skew
 from ..errors import NetworkError, SsmPluginError
@@ -141,7 +140,7 @@ def _clock(sock: socket.socket, address: Address, deadline: Deadline) -> Finding
         response = exchange(sock, "GET", "/", address, {}, b"", deadline, _ANSWER_LIMIT)
     except NetworkError as error:
         return [from_error("way to ssm", error)]
-    skew = clock_skew(response, utc_now())
+    skew = clock_skew(response, time.time())
     if skew is None:
         return [Finding(CLOCK, NOTE, "the answer of %s has no date" % address.authority)]
     if abs(skew) <= _SKEW_NOTE:

@@ -5,8 +5,8 @@ Refusals have the codes and the messages of AWS, so that errors in credentials c
 
 import hashlib
 import threading
+import time
 from collections import Counter
-from datetime import datetime, timedelta, timezone
 from typing import Dict, Mapping, Optional, Tuple
 
 from ..errors import ServiceError
@@ -83,7 +83,7 @@ class SignatureCheck:
     def _refusal(self, request: Request, service: str) -> Optional[Tuple[str, str]]:
         from ..aws import verify  # only a service that was given keys needs it
 
-        now = datetime.now(timezone.utc)
+        now = time.time()
         try:
             claim = verify.authorization(request.headers)
             secret_key = self._secret_keys.get(claim.access_key)
@@ -112,7 +112,7 @@ def _body_hash(request: Request, service: str) -> str:
     return hashlib.sha256(request.body).hexdigest()
 
 
-def _as_aws_says(code: str, headers: Mapping[str, str], now: datetime) -> Tuple[str, str]:
+def _as_aws_says(code: str, headers: Mapping[str, str], now: float) -> Tuple[str, str]:
     if code == "SignatureDoesNotMatch":
         return _INVALID, _DOES_NOT_MATCH
     if code == "RequestExpired":
@@ -120,9 +120,8 @@ def _as_aws_says(code: str, headers: Mapping[str, str], now: datetime) -> Tuple[
     return _INCOMPLETE
 
 
-def _about_time(signed_at: str, now: datetime) -> str:
-    tolerance = timedelta(seconds=TOLERANCE)
-    earliest, present, latest = map(_timestamp, (now - tolerance, now, now + tolerance))
+def _about_time(signed_at: str, now: float) -> str:
+    earliest, present, latest = map(_timestamp, (now - TOLERANCE, now, now + TOLERANCE))
     minutes = TOLERANCE // 60
     # Timestamps of this form are in the order of time.
     if signed_at < earliest:
@@ -134,5 +133,5 @@ def _about_time(signed_at: str, now: datetime) -> str:
     return "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of the date"
 
 
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y%m%dT%H%M%SZ")
+def _timestamp(moment: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))

@@ -1,6 +1,5 @@
 """One session, as its owner sees it. What it does by itself is in ``session_thread.py``."""
 
-import datetime
 import queue
 import threading
 import time
@@ -65,7 +64,7 @@ class Session(IRunnerSession):
         self.events: "queue.Queue[SessionEvent]" = queue.Queue() if events is None else events
         self._registry = registry or get_session_registry()
         self._factory = runner
-        self._created_at = datetime.datetime.now(datetime.timezone.utc)
+        self._created_at = time.time()
         self._changed = threading.Condition()
         self._leave_by: Optional[float] = None
         self._worker: Optional[Worker] = None
@@ -107,12 +106,14 @@ class Session(IRunnerSession):
         self._life = self._new_life(data_channel)
 
     def get_session_properties(self) -> Dict[str, Any]:
+        from datetime import datetime, timezone  # takes much memory; hardly anybody asks
+
         channel = self.data_channel
         return {
             "session_id": self.session_id,
             "status": self.status.value,
             "session_type": self.client_config.session_type.value,
-            "created_at": self._created_at.isoformat(),
+            "created_at": datetime.fromtimestamp(self._created_at, timezone.utc).isoformat(),
             "client_id": self.client_config.client_id,
             "stream_url": self.stream_url,
             "has_data_channel": channel is not None,

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
+from email.utils import formatdate
 
 import pytest
 
@@ -30,7 +31,7 @@ from tests.support.certificates import Authority
 from tests.support.http_server import ConnectProxy, HttpServer, SilentServer, reply
 
 REGION = "eu-west-1"
-NOW = datetime(2026, 10, 1, 12, 0, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 10, 1, 12, 0, 0, tzinfo=timezone.utc).timestamp()
 URL = "wss://ssmmessages.us-east-2.amazonaws.com/v1/data-channel/s-1?role=publish_subscribe"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush-secret"}
 STARTED = {"SessionId": "s-1", "StreamUrl": URL, "TokenValue": "hush-token"}
@@ -416,8 +417,8 @@ def test_credentials_are_looked_up_again_only_once(renewable):
 
 def test_a_wrong_clock_is_told(make_client):
     answer = reply(403, {"__type": "InvalidSignatureException"}, {"Date": "x"})
-    late = datetime.now(timezone.utc)
-    date = (late - timedelta(minutes=30)).strftime("%a, %d %b %Y %H:%M:%S GMT").encode()
+    late = time.time()
+    date = formatdate(late - 30 * 60, usegmt=True).encode()
     with always(answer.replace(b"Date: x", b"Date: " + date)) as server:
         with pytest.raises(ServiceError, match="30 minutes ahead of the service's"):
             make_client(server, now=lambda: late).start_session("i-1")

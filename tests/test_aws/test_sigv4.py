@@ -1,7 +1,8 @@
 """Signatures: AWS's published test vectors, and a thousand random requests beside botocore."""
 
 import random
-from datetime import datetime, timedelta, timezone
+import time
+from datetime import datetime, timezone
 from hashlib import sha256
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from ssm_plugin.aws.sigv4 import (
 )
 from ssm_plugin.errors import UsageError
 
-NOW = datetime(2015, 8, 30, 12, 36, tzinfo=timezone.utc)
+NOW = datetime(2015, 8, 30, 12, 36, tzinfo=timezone.utc).timestamp()
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 KEYS = Credentials("AKIDEXAMPLE", SECRET)
 TOKEN = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"
@@ -245,15 +246,6 @@ def test_the_pieces_give_the_same_signature_as_the_whole():
 
 
 @pytest.mark.parametrize(
-    "now", [NOW.replace(tzinfo=None), NOW.astimezone(timezone(timedelta(hours=-7)))]
-)
-def test_a_naive_time_is_utc_and_any_other_is_converted(now):
-    url = "https://example.amazonaws.com/"
-    expected = sign("GET", url, {}, b"", KEYS, "us-east-1", "service", NOW)
-    assert sign("GET", url, {}, b"", KEYS, "us-east-1", "service", now) == expected
-
-
-@pytest.mark.parametrize(
     "url, host",
     [
         ("https://Example.COM/", "example.com"),
@@ -381,7 +373,7 @@ def _request(rnd):
     body = bytes(bytearray(rnd.randrange(256) for _ in range(rnd.choice([0, 0, 1, 200]))))
     token = rnd.choice([None, TOKEN, LONG_TOKEN])
     keys = Credentials("AKID%d" % rnd.randrange(1000), SECRET[rnd.randrange(20) :], token)
-    now = datetime(2000, 1, 1) + timedelta(seconds=rnd.randrange(10**9))
+    now = 946684800 + rnd.randrange(10**9)
     method = rnd.choice(["GET", "POST", "PUT", "get"])
     return method, url, headers, body, keys, rnd.choice(["us-east-1", "cn-north-1"]), "ssm", now
 
@@ -394,7 +386,7 @@ def _signed_by_botocore(method, url, headers, body, keys, region, service, now):
     signer = auth.SigV4Auth(frozen, service, region)
     request = requests.AWSRequest(method=method, url=url, data=body, headers=dict(headers))
     # What add_auth() does, but for its reading of the clock.
-    request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
+    request.context["timestamp"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     signer._modify_request_before_signing(request)
     to_sign = signer.string_to_sign(request, signer.canonical_request(request))
     signer._inject_signature_to_request(request, signer.signature(to_sign, request))

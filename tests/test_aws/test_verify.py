@@ -1,6 +1,6 @@
 """The service's side: what we sign is accepted, and nothing else is."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from hashlib import sha256
 
 import pytest
@@ -10,7 +10,7 @@ from ssm_plugin.aws.sigv4 import Scope, encoded_query, sign
 from ssm_plugin.aws.verify import authorization, verify
 from ssm_plugin.errors import ServiceError
 
-NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc).timestamp()
 KEYS = Credentials("AKIDEXAMPLE", "top/secret", "the+token==")
 BODY = b'{"Target": "i-1"}'
 TARGET = "/v1/data-channel/s%201?role=publish_subscribe&cell-number=AA%2BB%3D"
@@ -95,11 +95,11 @@ def test_a_token_must_be_signed_with_the_rest():
 
 @pytest.mark.parametrize("seconds", [-301, 301, 86400])
 def test_an_old_or_early_request_is_refused(seconds):
-    headers = _received(now=NOW + timedelta(seconds=seconds))
+    headers = _received(now=NOW + seconds)
     assert _code(headers) == "RequestExpired"
 
 
-@pytest.mark.parametrize("now", [NOW + timedelta(seconds=299), NOW.replace(tzinfo=None)])
+@pytest.mark.parametrize("now", [NOW + 299, NOW - 299])
 def test_some_difference_of_the_clocks_is_allowed(now):
     assert _verify(_received(), now=now) is None
 

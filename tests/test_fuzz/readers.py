@@ -115,7 +115,7 @@ HEADERS = (
     b"A: " + b"x" * 70000 + b"\r\n", b" folded\r\n",
 )
 CHUNKS = (b"5\r\nhello\r\n", b"-5\r\nx\r\n", b"f" * 17 + b"\r\n", b"3\r\nhello\r\n", b"0\r\n\r\n")
-NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 1, tzinfo=timezone.utc).timestamp()
 
 
 def argument_json(source):

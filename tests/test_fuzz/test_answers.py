@@ -25,7 +25,7 @@ from ssm_plugin.net.proxy_tunnel import open_tunnel  # noqa: E402
 from ssm_plugin.net.timing import Deadline  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
-NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 1, tzinfo=timezone.utc).timestamp()
 LIMIT = 4096
 HEADS = st.builds(
     "{} {}\r\n{}\r\n".format,
