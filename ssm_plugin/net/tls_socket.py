@@ -8,10 +8,13 @@ waited for. It also nests, which ``ssl.SSLSocket`` cannot: TLS to a host inside 
 
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from errno import ECONNRESET
 from threading import Lock
 from typing import Any, Callable, Optional, Union, cast
+
+from .lookup import without_alphabets
 
 _CHUNK = 65536  # bytes that are sealed at a time
 
@@ -39,7 +42,7 @@ class TlsSocket:
             self._incoming,
             self._outgoing,
             server_side=server_name is None,
-            server_hostname=server_name,
+            server_hostname=server_name and _as_ssl_takes_it(server_name),
         )
         self._records = memoryview(bytearray(_LEAST_RECORDS))  # of the receiving thread alone
         self._ended = False  # the peer has said that nothing more comes
@@ -179,3 +182,8 @@ class TlsSocket:
         if count == len(self._records) < _MOST_RECORDS:
             self._records = memoryview(bytearray(2 * count))
         return count > 0
+
+
+def _as_ssl_takes_it(server_name: str) -> Union[str, bytes]:
+    # Python 3.6 compares the name with the certificate's itself, and finds bytes unlike any.
+    return server_name if sys.version_info < (3, 7) else without_alphabets(server_name)

@@ -1,5 +1,7 @@
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,6 +13,7 @@ from ssm_plugin.net.route import Route
 from ssm_plugin.net.tls_socket import TlsSocket
 from tests.support.certificates import Authority
 from tests.support.http_server import ConnectProxy, EchoServer, SilentServer
+from tests.support.pty import ROOT
 
 LIMIT = 10
 
@@ -174,3 +177,19 @@ class Closing(EchoServer):
 
     def _serve(self, sock):
         sock.recv(10)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 7), reason="Python 3.6 takes a name as text only")
+def test_a_session_loads_neither_the_alphabets_nor_the_calendar():
+    program = (
+        "import socket, ssl, sys\n"
+        "import ssm_plugin.commands.dropin, ssm_plugin.session.starting\n"
+        "import ssm_plugin.plugins.port_mux, ssm_plugin.transport.websocket\n"
+        "from ssm_plugin.net.tls import client_context\n"
+        "from ssm_plugin.net.tls_socket import TlsSocket\n"
+        "with socket.socket() as sock:\n"
+        "    TlsSocket(sock, client_context(None), 'ssm.us-east-1.amazonaws.com')\n"
+        "loaded = {'datetime', 'encodings.idna', 'unicodedata'} & set(sys.modules)\n"
+        "sys.exit(' '.join(loaded) or 0)\n"
+    )
+    assert subprocess.call([sys.executable, "-c", program], cwd=ROOT) == 0
