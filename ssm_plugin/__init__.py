@@ -21,6 +21,8 @@ if MYPY:
 
 __all__ = ["__version__", "copy", "forward", "run", "run_many"]
 
+# Each of these looks at ``locals()`` first of all: then they are its arguments, and nothing else.
+
 
 def run(
     target: str,
@@ -42,23 +44,10 @@ def run(
 
     Arguments and errors are those of :func:`ssm_plugin.library.run`.
     """
+    given = dict(locals())
     from . import library
 
-    return library.run(
-        target,
-        argv,
-        stdin=stdin,
-        timeout=timeout,
-        check=check,
-        stdout=stdout,
-        stderr=stderr,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        document_name=document_name,
-        reason=reason,
-        config_file=config_file,
-    )
+    return library.run(**given)
 
 
 def run_many(
@@ -82,24 +71,10 @@ def run_many(
 
     Arguments and errors are those of :func:`ssm_plugin.many.run_many`.
     """
+    given = dict(locals())
     from . import many
 
-    return many.run_many(
-        targets,
-        argv,
-        parallel=parallel,
-        max_errors=max_errors,
-        rolling=rolling,
-        pause=pause,
-        timeout=timeout,
-        via=via,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        document_name=document_name,
-        reason=reason,
-        config_file=config_file,
-    )
+    return many.run_many(**given)
 
 
 def copy(
@@ -125,26 +100,10 @@ def copy(
 
     Arguments and errors are those of :func:`ssm_plugin.copying.python_call.copy`.
     """
+    given = dict(locals())
     from .copying import python_call
 
-    return python_call.copy(
-        source,
-        destination,
-        recursive=recursive,
-        preserve=preserve,
-        resume=resume,
-        compress=compress,
-        sudo=sudo,
-        timeout=timeout,
-        progress=progress,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        document_name=document_name,
-        reason=reason,
-        speed=speed,
-        config_file=config_file,
-    )
+    return python_call.copy(**given)
 
 
 def forward(
@@ -168,20 +127,7 @@ def forward(
     It yields the local address. Arguments and errors are those of
     :func:`ssm_plugin.forwarding.with_block.forward`.
     """
+    given = dict(locals())
     from .forwarding import with_block
 
-    return with_block.forward(
-        target,
-        remote_port,
-        local_port=local_port,
-        host=host,
-        bind=bind,
-        unix_socket=unix_socket,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-        document_name=document_name,
-        reason=reason,
-        speed=speed,
-        config_file=config_file,
-    )
+    return with_block.forward(**given)
