@@ -85,7 +85,8 @@ class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
 
     def shouldRollover(self, record: logging.LogRecord) -> Any:
         if self.stream and self._moved(self.stream.fileno()):
-            self.stream.close()
+            with suppress(OSError):  # it holds what a full disk did not take, and is closed now
+                self.stream.close()
             self.stream = self._open()
         return super().shouldRollover(record)
 

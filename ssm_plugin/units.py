@@ -18,10 +18,13 @@ def counted(number: int, what: str) -> str:
 
 
 def check_seconds(**given: object) -> None:
-    """Of arguments in a program. :raises UsageError: if one is no number"""
+    """Of arguments in a program. :raises UsageError: if one is no number, or beyond
+    ``MAX_DURATION``"""
     for name, value in given.items():
         if value is not None and not isinstance(value, (int, float)):
             raise UsageError("%s is a number of seconds, not %r" % (name, value))
+        if value is not None and not value <= MAX_DURATION:  # which is so for NaN, too
+            raise UsageError("%s is at most %d seconds, not %r" % (name, MAX_DURATION, value))
 
 
 def parse_duration(text: str) -> float:

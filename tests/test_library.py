@@ -64,6 +64,14 @@ def test_a_duration_is_a_number(run):
         ssm_plugin.copy("a", "web-1:b", timeout="1m")
 
 
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e12])
+def test_a_duration_that_no_clock_can_wait_for_is_refused(run, service, seconds):
+    calls = len(service.ssm.calls())
+    with pytest.raises(UsageError, match="timeout is at most 1728000 seconds, not %r" % seconds):
+        run("true", timeout=seconds)
+    assert len(service.ssm.calls()) == calls
+
+
 @pytest.mark.parametrize("stdin", [b"\x00\xff input", io.BytesIO(b"\x00\xff input")])
 def test_input_is_bytes_or_a_file(run, stdin):
     assert run("od", "-An", "-tx1", "-N2", stdin=stdin).stdout.split() == [b"00", b"ff"]

@@ -278,6 +278,21 @@ def test_a_full_disk_disturbs_nothing():
     assert "Traceback" not in err
 
 
+def test_a_file_that_is_renamed_while_the_disk_is_full_is_followed_all_the_same(tmp_path):
+    script = (
+        "import os, resource\n"
+        "logs.configure(('info', sys.argv[1], 100000, 1)); log = logs.logger('ssm_plugin.x')\n"
+        "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, most))\n"
+        "log.info('a' * 60); log.info('b' * 60); os.rename(sys.argv[1], sys.argv[1] + '.1')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, most)); log.info('c')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)); log.info('there is room')"
+    )
+    out, err = run(script, str(tmp_path / "log"))
+    assert err.startswith("ssm-plugin: a log record was lost: OSError: ") and err.count("\n") == 1
+    assert (tmp_path / "log").read_text().endswith("there is room\n")
+
+
 def test_a_stderr_that_is_closed_disturbs_nothing():
     script = (
         "sys.stderr.close(); logs.configure(('info', None, 0, 1))\n"

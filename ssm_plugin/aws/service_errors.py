@@ -4,7 +4,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Dict, Optional
 
-from ..errors import ConfigurationError, NoCredentialsError, ServiceError, UsageError
+from ..errors import NoCredentialsError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -266,4 +266,4 @@ def may_heal(error: Optional[BaseException]) -> bool:
     whose login has expired, may work again; where there is none, none will come."""
     if isinstance(error, ServiceError):
         return error.code.split(":")[0] not in _FINAL_CODES
-    return not isinstance(error, (NoCredentialsError, UsageError, ConfigurationError))
+    return not isinstance(error, (NoCredentialsError, UsageError))

@@ -12,7 +12,6 @@ from ..errors import UsageError
 from ..named_tuple import NamedTuple
 
 DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
-SECURE_SCHEMES = ("https", "wss")
 
 _PLAIN = re.compile(r"[!-\[\]-~]+\Z")  # printable ASCII, no space, no backslash
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\Z")
@@ -27,7 +26,7 @@ class Address(NamedTuple):
 
     @property
     def tls(self) -> bool:
-        return self.scheme in SECURE_SCHEMES
+        return self.scheme in ("https", "wss")
 
     @property
     def authority(self) -> str:

@@ -29,9 +29,7 @@ class EndedEarly(EOFError):
     """The connection ended within the answer."""
 
 
-def read_answer(
-    receive: Callable[[int], bytes], method: str, limit: int
-) -> Tuple[int, Headers, bytes]:
+def read_answer(receive: Callable[[int], bytes], limit: int) -> Tuple[int, Headers, bytes]:
     """Status, headers with names in lower case, and body of at most ``limit`` bytes.
 
     ``receive`` returns up to so many bytes, none at the end. What it raises passes through.
@@ -40,7 +38,7 @@ def read_answer(
     status, headers = _head(source)
     while status < 200:  # an interim answer, such as 100
         status, headers = _head(source)
-    if method == "HEAD" or status in _NO_BODY:
+    if status in _NO_BODY:
         return status, headers, b""
     return status, headers, _body(source, headers, limit)
 

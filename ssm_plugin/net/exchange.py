@@ -48,7 +48,7 @@ def exchange(
     try:
         sock.settimeout(deadline.remaining(step))
         sock.sendall(_head(method, target, address, headers, body) + body)
-        return Response(*read_answer(receive, method, limit))
+        return Response(*read_answer(receive, limit))
     except socket.timeout as error:
         raise deadline.error(step) from error
     except TooLarge as error:

@@ -20,13 +20,13 @@ def addresses(host: str, port: int, role: str, deadline: Deadline) -> List[Addre
     """
     try:
         return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
+    except socket.gaierror:
         return _interleaved(_look_up(host, port, role, deadline))
 
 
 def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[AddressInfo]:
     step = "looking up the name %s" % host
-    answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], Exception]]
+    answers = queue.Queue()  # type: queue.Queue[Union[List[AddressInfo], OSError]]
     # getaddrinfo cannot be interrupted, so this thread cannot be joined under a time limit. It is a
     # daemon that ends by itself, and not one of the workers, which are always joined.
     thread = threading.Thread(
@@ -40,40 +40,30 @@ def _look_up(host: str, port: int, role: str, deadline: Deadline) -> List[Addres
         answer = answers.get(timeout=deadline.remaining(step))
     except queue.Empty:
         raise deadline.error(step) from None
-    if isinstance(answer, Exception):
-        why = getattr(answer, "strerror", None) or "it is not a valid name"
+    if isinstance(answer, OSError):
         error = NameResolutionError(
             "the name of %s, %s, does not resolve: %s; check its spelling, the region "
             "and the DNS settings"
-            % (role, host, why)
+            % (role, host, answer.strerror)
         )
-        error.temporary = getattr(answer, "errno", None) == socket.EAI_AGAIN
+        error.temporary = answer.errno == socket.EAI_AGAIN
         raise error from answer
     return answer
 
 
 def _answer(
-    host: str, port: int, answers: "queue.Queue[Union[List[AddressInfo], Exception]]"
+    host: str, port: int, answers: "queue.Queue[Union[List[AddressInfo], OSError]]"
 ) -> None:
     try:
         answers.put(_getaddrinfo(host, port, 0))
-    except (OSError, UnicodeError) as error:  # UnicodeError: a label too long for a name
+    except OSError as error:
         answers.put(error)
 
 
 def _getaddrinfo(host: str, port: int, flags: int) -> List[AddressInfo]:
-    name = without_alphabets(host)
+    # Bytes: for text, Python loads its tables of all alphabets first. Hosts of URLs are ASCII.
+    name = host.encode("ascii")
     return list(socket.getaddrinfo(name, port, 0, socket.SOCK_STREAM, 0, flags))
-
-
-def without_alphabets(host: str) -> Union[str, bytes]:
-    """The host as bytes where ``socket`` and ``ssl`` take both to say the same.
-
-    For text they load Python's tables of all alphabets first: a millisecond, and 0.4 MiB.
-    """
-    if len(host) < 64 and all(character < "\x80" for character in host):
-        return host.encode("ascii")
-    return host
 
 
 def _interleaved(found: List[AddressInfo]) -> List[AddressInfo]:

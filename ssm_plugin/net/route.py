@@ -6,7 +6,7 @@ from typing import Mapping, Optional
 from ..config import NetworkSettings
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
-from .address import SECURE_SCHEMES, Address, join, parse, split_host
+from .address import Address, join, parse, split_host
 from .proxy import Proxy, choose_proxy
 
 
@@ -63,12 +63,11 @@ def _route(
     profile_ca_bundle: Optional[str],
 ) -> Route:
     proxy = choose_proxy(address.scheme, address.host, address.port, environ, network)
-    tls = address.scheme in SECURE_SCHEMES
     # A broken CA setting is no reason to fail where no certificate will be checked.
     ca_bundle = None
-    if tls or (proxy is not None and proxy.tls):
+    if address.tls or (proxy is not None and proxy.tls):
         ca_bundle = ca_bundle_path(network, environ, profile_ca_bundle)
-    return Route(address.host, address.port, tls, server_name, proxy, ca_bundle)
+    return Route(address.host, address.port, address.tls, server_name, proxy, ca_bundle)
 
 
 def ca_bundle_path(

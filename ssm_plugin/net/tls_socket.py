@@ -14,8 +14,6 @@ from errno import ECONNRESET
 from threading import Lock
 from typing import Any, Callable, Optional, Union, cast
 
-from .lookup import without_alphabets
-
 _CHUNK = 65536  # bytes that are sealed at a time
 
 # Bytes of records that are received at a time. Few connections ever need the most.
@@ -185,5 +183,6 @@ class TlsSocket:
 
 
 def _as_ssl_takes_it(server_name: str) -> Union[str, bytes]:
-    # Python 3.6 compares the name with the certificate's itself, and finds bytes unlike any.
-    return server_name if sys.version_info < (3, 7) else without_alphabets(server_name)
+    # Bytes, as in ``lookup``: it saves 0.4 MiB and a millisecond. But Python 3.6 compares the name
+    # with the certificate's itself, and finds bytes unlike any.
+    return server_name if sys.version_info < (3, 7) else server_name.encode("ascii")

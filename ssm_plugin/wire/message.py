@@ -164,15 +164,6 @@ def uuid_text(high: int, low: int) -> str:
     )
 
 
-def uuid_halves(text: str) -> Tuple[int, int]:
-    """The two halves, high and low, of a UUID in text form. ValueError for any other text."""
-    raw = bytes.fromhex(text.replace("-", ""))
-    if len(raw) != 16:
-        raise ValueError("a UUID has 16 bytes, not %d" % len(raw))
-    high, low = struct.unpack(">QQ", raw)
-    return high, low
-
-
 def _unpadded(padded: bytes) -> str:
     name = padded.strip(b" \0")
     if not name:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import MessageError
 from ..named_tuple import NamedTuple
-from .message import Buffer, uuid_halves
+from .message import Buffer
 
 OUTPUT = 1
 ERROR = 2
@@ -72,13 +72,6 @@ class HandshakeComplete(NamedTuple):
     customer_message: str
 
 
-class Acknowledgement(NamedTuple):
-    message_type: str
-    id_high: int
-    id_low: int
-    sequence: int
-
-
 def open_message(
     request_id: str, token_value: str, client_id: str, client_version: str
 ) -> str:
@@ -125,22 +118,7 @@ def acknowledged_sequence(payload: Buffer) -> int:
     usual = _USUAL_ACKNOWLEDGEMENT(payload)
     if usual and usual.group(1):
         return int(usual.group(1))
-    return parse_acknowledgement(payload).sequence
-
-
-def parse_acknowledgement(payload: Buffer) -> Acknowledgement:
-    fields = _object(payload)
-    text = _field(fields, "AcknowledgedMessageId", str, "")
-    try:
-        high, low = uuid_halves(text) if text else (0, 0)
-    except ValueError as error:
-        raise MessageError("an acknowledgement names a malformed message id") from error
-    return Acknowledgement(
-        _field(fields, "AcknowledgedMessageType", str, ""),
-        high,
-        low,
-        _field(fields, "AcknowledgedMessageSequenceNumber", int),
-    )
+    return int(_field(_object(payload), "AcknowledgedMessageSequenceNumber", int))
 
 
 def parse_channel_closed(payload: Buffer) -> str:

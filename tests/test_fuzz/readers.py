@@ -236,7 +236,7 @@ PAYLOADS = (
     {"cols": 80, "rows": 24},
 )
 PARSERS = (
-    payloads.parse_acknowledgement, payloads.acknowledged_sequence, payloads.parse_channel_closed,
+    payloads.acknowledged_sequence, payloads.parse_channel_closed,
     payloads.parse_handshake_request, payloads.parse_handshake_response,
     payloads.parse_handshake_complete, payloads.parse_challenge, payloads.parse_size,
     payloads.parse_flag, payloads.parse_exit_code,
