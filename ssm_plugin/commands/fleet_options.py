@@ -2,7 +2,7 @@
 
 import argparse
 from contextlib import contextmanager
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Optional
 
 from ..display import encoded
 from ..errors import UsageError
@@ -30,11 +30,15 @@ def positive(text: str) -> int:
 
 @contextmanager
 def signals_and_parent(
-    tell: Callable[[Signalled], object], failed: Callable[[WorkerFailed], object]
+    tell: Callable[[Signalled], object],
+    failed: Callable[[WorkerFailed], object],
+    parent_ended: Optional[Callable[[Signalled], object]] = None,
 ) -> Iterator[None]:
-    """``tell`` gets the signals while commands run. The handlers are restored before the results
-    are written: a signal then ends the program as usual."""
-    with signals_into(tell, failed), parent_watch(tell, failed):
+    """``tell`` gets the signals while commands run, and the end of our parent, unless
+    ``parent_ended`` does. The handlers are restored before the results are written: a signal then
+    ends the program as usual."""
+    # The parent first: who it is shows in which signals were ignored when we started.
+    with parent_watch(parent_ended or tell, failed), signals_into(tell, failed):
         yield
 
 

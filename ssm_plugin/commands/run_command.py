@@ -4,8 +4,7 @@ import argparse
 import os
 import queue
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, ContextManager, Optional, Sequence, Tuple
 
 from ..config import ENGINES, JobSettings, Settings
 from ..errors import UsageError
@@ -16,8 +15,7 @@ from ..nodes.grammar import CONTAINER, ID
 from ..nodes.targets import Found, check_target
 from ..session.environment import Environment
 from ..terminal.signals import Signalled
-from .foreground import signals_into
-from .parent import parent_watch
+from .fleet_options import signals_and_parent
 
 # What Run Command needs is loaded where it is used: most commands go by sessions.
 if TYPE_CHECKING:
@@ -141,8 +139,7 @@ def attached_to(
     return RunCommandEngine(environment, attached=attached, quiet=settings.quiet), order
 
 
-@contextmanager
-def signals_and_parent_end(events: "queue.Queue[FleetEvent]") -> Iterator[None]:
+def signals_and_parent_end(events: "queue.Queue[FleetEvent]") -> ContextManager[None]:
     """``events`` gets the signals. The end of our parent counts as SIGTERM, which cancels: nobody
     waits for the results. But a terminal that is lost takes the parent along, and is SIGHUP."""
     had_terminal = _has_terminal()
@@ -151,8 +148,7 @@ def signals_and_parent_end(events: "queue.Queue[FleetEvent]") -> Iterator[None]:
         lost = had_terminal and not _has_terminal()
         events.put(event if lost else Signalled(signal.SIGTERM))
 
-    with signals_into(events.put, events.put), parent_watch(parent_ended, events.put):
-        yield
+    return signals_and_parent(events.put, events.put, parent_ended)
 
 
 def _has_terminal() -> bool:

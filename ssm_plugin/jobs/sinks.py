@@ -12,6 +12,7 @@ from ..errors import LocalError
 from ..files import as_path, make_private_directories, open_unbuffered
 from ..nodes.targets import Found
 from ..session.streams import Streams, write_all
+from ..terminal.wake import writable
 
 # A line that is longer is cut into pieces, each with the prefix, so that memory is bounded.
 LONGEST_LINE = 65536
@@ -138,7 +139,11 @@ def _append(file: BinaryIO, data: bytes) -> None:
     left = memoryview(data)
     try:
         while left:
-            left = left[file.write(left):]
+            written = file.write(left)
+            if written is None:  # inherited non-blocking, and full
+                writable(file.fileno(), None)
+            else:
+                left = left[written:]
     except OSError as error:
         raise LocalError("cannot write to %s: %s" % (file.name, error.strerror)) from error
 

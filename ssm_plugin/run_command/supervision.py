@@ -359,6 +359,8 @@ class Supervision:
                 self._results.judged(node, not_sent(node.name, self._signal, self._stop_reason))
 
     def _take_signal(self, event: Signalled) -> None:
+        if event.signum == signal.SIGHUP and self._is_detached:
+            return  # the kernel, the shell and the end of our parent tell of one lost terminal
         if event.signum == signal.SIGHUP and self._signal is None:
             self._signal, self._is_detached = event.signum, True
             # What there is room for is sent all the same.

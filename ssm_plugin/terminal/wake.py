@@ -26,11 +26,11 @@ def readable(fds: Sequence[int], timeout: Optional[float] = None) -> Set[int]:
         return {key.fd for key, _ in selector.select(timeout)}
 
 
-def writable(fd: int) -> bool:
-    """Whether a short write would not wait, now."""
+def writable(fd: int, timeout: Optional[float] = 0.0) -> bool:
+    """Whether a short write would not wait; seconds to wait for that, None: without end."""
     with Selector() as selector:
         selector.register(fd, selectors.EVENT_WRITE)
-        return bool(selector.select(0))
+        return bool(selector.select(timeout))
 
 
 class WakePipe:

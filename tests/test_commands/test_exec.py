@@ -426,6 +426,26 @@ def test_what_was_sent_to_the_background_outlives_its_shell(cli, tmp_path, servi
     wait_until((tmp_path / "done").exists)
 
 
+@pytest.mark.parametrize("via", ["sessions", "run-command"])
+def test_what_a_script_left_in_the_background_outlives_it(cli, tmp_path, via):
+    """The shell of a script has it ignore SIGINT, and is its parent until the script ends."""
+    mark, began, gate = "mark-" + tmp_path.name, str(tmp_path / "began"), str(tmp_path / "gate")
+    os.mkfifo(began)
+    os.mkfifo(gate)
+    line = 'echo on >"$1"; read -r word <"$2"; echo "$word"'
+    argv = cli.argv("exec", TARGET, "--via", via, "--", "sh", "-c", line, mark, began, gate)
+    script = '"$@" >out 2>err & read -r word <began'
+    subprocess.check_call(
+        ["sh", "-c", script, "sh"] + argv, env=cli.environ, cwd=str(tmp_path), timeout=TIME_LIMIT
+    )
+    assert not wait_until_gone(mark, 0.7)
+    opened = os.open(gate, os.O_RDWR)
+    os.write(opened, b"done\n")
+    assert wait_until_gone(mark, TIME_LIMIT)
+    os.close(opened)
+    assert (tmp_path / "out").read_bytes() == b"done\n"
+
+
 @pytest.mark.e2e
 @pytest.mark.usefixtures("measured_starts")
 def test_the_aws_cli_ends_with_255_when_the_command_fails(cli, service, zipapp, aws_cli):

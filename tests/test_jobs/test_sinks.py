@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from datetime import datetime
 
 import pytest
@@ -69,6 +70,27 @@ def test_a_line_without_end_is_cut_so_that_memory_stays_bounded(pipe):
         seen += written()
     thread.join()
     assert seen == b"a: " + b"x" * LONGEST_LINE + b"\n"
+
+
+def test_a_file_that_cannot_take_more_now_is_waited_for_without_work(pipe):
+    """``output: /dev/stdout`` may be a pipe that somebody else has made non-blocking."""
+    fd, written = pipe
+    os.set_blocking(fd, False)
+    file = open_fresh("/dev/fd/%d" % fd)
+    streams, taken = FileStreams(file, file), []
+
+    def read():
+        threading.Event().wait(0.5)
+        while sum(taken) < 200000:
+            taken.append(len(written()))
+
+    thread = threading.Thread(target=read)
+    began = time.process_time()
+    thread.start()
+    streams.output(b"x" * 200000)
+    assert time.process_time() - began < 0.25
+    thread.join()
+    streams.finish()
 
 
 def test_output_and_errors_go_to_files_as_they_come(tmp_path):

@@ -46,11 +46,11 @@ class AfterAnEnd(queue.Queue):
 
 
 class SignalBefore(queue.Queue):
-    """The signal comes right before the first event of that kind."""
+    """The signal comes right before the first event of that kind, once or more often."""
 
-    def __init__(self, signum, kind):
+    def __init__(self, signum, kind, times=1):
         super().__init__()
-        self._to_come, self._kind = [Signalled(signum)], kind
+        self._to_come, self._kind = [Signalled(signum)] * times, kind
 
     def put(self, event, *options):
         if is_told(event, self._kind):
@@ -145,9 +145,11 @@ def test_what_was_throttled_is_not_sent_once_too_many_have_failed():
         assert ran.reasons[50] == "not begun: 1 had failed"
 
 
-def test_a_lost_terminal_keeps_nothing_from_being_sent_that_there_is_room_for():
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_lost_terminal_keeps_nothing_from_being_sent_that_there_is_room_for(times):
+    """It is told by the kernel, by the shell, and by the end of our parent."""
     with service_with(*many(151)) as service:
-        events, plan = SignalBefore(signal.SIGHUP, Sent), FleetPlan(3)
+        events, plan = SignalBefore(signal.SIGHUP, Sent, times), FleetPlan(3)
         ran = Ran(run_command(service), many(151), "sleep", "100.875", events=events, plan=plan)
         assert sent_to(service) == [50, 50, 50]
         assert "goes on at AWS" in ran.reasons[149]
