@@ -6,11 +6,11 @@ import os
 import stat
 from typing import BinaryIO, Optional
 
-from ..errors import SsmPluginError
 from ..files import open_private
 from .node_script import Existing
 from .options import CopyFailed
 from .places import base_name, part_of
+from .source import cannot
 from .tree import MODE, current_umask, write_whole
 
 _PIECE = 1 << 20
@@ -50,7 +50,7 @@ class PartFile:
             if resume:
                 self._read_existing()
         except OSError as error:
-            raise self._unusable(error) from error
+            raise cannot("write", self.destination, error) from error
 
     @property
     def existing(self) -> Existing:
@@ -69,13 +69,13 @@ class PartFile:
             self._file.truncate(self.size)
             self._file.seek(self.size)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise cannot("write", self.destination, error) from error
 
     def write(self, data: bytes) -> None:
         try:
             write_whole(self._file, data)  # type: ignore[arg-type]
         except OSError as error:
-            raise self._unusable(error) from error
+            raise cannot("write", self.destination, error) from error
         self._sha.update(data)
         self.size += len(data)
 
@@ -103,8 +103,8 @@ class PartFile:
             if os.path.isdir(self.destination):
                 raise CopyFailed("%s is a directory" % self.destination)
             os.replace(self.path, self.destination)
-        except OSError as error:
-            raise self._unusable(error) from error
+        except (OSError, OverflowError) as error:
+            raise cannot("write", self.destination, error) from error
 
     def remove(self) -> None:
         try:
@@ -113,19 +113,19 @@ class PartFile:
             pass
 
     def close(self) -> None:
-        """An empty one is worth nothing."""
-        self._file.close()
+        """An empty one is worth nothing. That of another copy, which came later, stays."""
         state = _state(self.path)
-        if state and not state.st_size:
+        if state and not state.st_size and self._is_at(state):
             self.remove()
+        self._file.close()
+
+    def _is_at(self, state: os.stat_result) -> bool:
+        return os.path.samestat(state, os.fstat(self._file.fileno()))
 
     def _read_existing(self) -> None:
         for piece in iter(lambda: self._file.read(_PIECE), b""):
             self._sha.update(piece)
             self.size += len(piece)
-
-    def _unusable(self, error: OSError) -> SsmPluginError:
-        return CopyFailed("cannot write %s: %s" % (self.destination, error.strerror or error))
 
 
 def _open(path: str) -> BinaryIO:

@@ -12,6 +12,7 @@ from typing import Callable, List, Optional, Sequence, Union
 from .. import config
 from ..config import SPEEDS
 from ..errors import UsageError
+from ..files import as_path
 from ..jobs.fleet import Fleet, FleetEvent
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult
 from ..nodes.targets import Found
@@ -131,4 +132,5 @@ def _all_of(files: List[CopiedFile], results: List[CommandResult]) -> List[Copie
 
 
 def _place(word: Path) -> Place:
-    return parse_place(word) if isinstance(word, str) else Place(None, os.fsdecode(word))
+    text = as_path(os.fsdecode(word))
+    return parse_place(text) if isinstance(word, str) else Place(None, text)

@@ -50,7 +50,7 @@ def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
         elif stat.S_ISREG(status.st_mode):
             yield from _tar_of_file(path, info, skipped)
         elif stat.S_ISLNK(status.st_mode):
-            link = os.fsencode(os.readlink(path))
+            link = _link(path)
             if stays_inside(parts_of(os.fsencode(name)), link):
                 info.type = tarfile.SYMTYPE
                 info.linkname = link.decode("utf-8", "surrogateescape")
@@ -76,6 +76,13 @@ def _walk(root: str) -> Iterator[Tuple[str, str, os.stat_result]]:
                     waiting.append((os.path.join(path, entry), name + "/" + entry))
         except OSError as error:
             raise cannot("read", path, error) from error
+
+
+def _link(path: str) -> bytes:
+    try:
+        return os.fsencode(os.readlink(path))
+    except OSError as error:
+        raise cannot("read", path, error) from error
 
 
 def _tar_of_file(path: str, info: tarfile.TarInfo, skipped: Skipped) -> Iterator[bytes]:
@@ -123,7 +130,7 @@ class Unpacking:
                 self._add(member, file)
             for path, member in reversed(self._directories):
                 self._finish(path, member)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             at = os.fsdecode(self._root)
             raise cannot("unpack into", at, error) from error
 

@@ -41,6 +41,9 @@ PIECE = 57 * 1024
 
 _LONGEST_LINE = 4096
 
+# Of the year 9999: touch -t knows no later one.
+_LAST_SECOND = 253402300799
+
 # Compressed it must have less than this part of its size, or it is not worth the time.
 _WORTH = 0.9
 
@@ -104,7 +107,7 @@ class Upload:
             content.mode,
             options.preserve and content.can_restart,
             content.mtime,
-            time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, content.mtime))),
+            time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, min(content.mtime, _LAST_SECOND)))),
         )
         return upload_argv(words, options.sudo, self.is_fast)
 

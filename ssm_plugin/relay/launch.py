@@ -12,8 +12,9 @@ SPARE_SECRETS = 64
 
 # $0 $1: the sources for Python and for perl. $2 to $5: their arguments. Each interpreter must show
 # that it starts before it takes the place of this shell: the end of the session kills nobody else.
-# A Python that lacks a module leaves its place to perl.
+# A Python that lacks a module leaves its place to perl. A connection takes two descriptors.
 _LAUNCH = """\
+ulimit -S -n "$(ulimit -H -n)" 2>/dev/null
 for p in python3 /usr/libexec/platform-python python2.7 python2 python; do
 "$p" -V >/dev/null 2>&1 && exec "$p" -ESs -c "$0" "$2" "$3" "$4" "$5" "$1" </dev/null; done
 perl -e "use IO::Poll; use MIME::Base64; use Socket qw(getaddrinfo)" </dev/null >/dev/null 2>&1 &&

@@ -283,7 +283,8 @@ sub listen_at_both {
 }
 sub accept_one {
     my ($listener) = @_;
-    accept(my $up, $listener) or return;
+    # Out of descriptors, it stays readable.
+    accept(my $up, $listener) or return select(undef, undef, undef, 0.01);
     nonblocking($up);
     my %fields = (id => 0, since => now(), got => "", waiting => "", taken => 0);
     my $s = {%fields, up => $up, credit => $WINDOW};

@@ -290,7 +290,8 @@ def accept(listener):
     try:
         stream = Stream(listener.accept()[0])
     except EnvironmentError:
-        return
+        # Out of descriptors, it stays readable.
+        return select.select([], [], [], 0.01)
     if len(strangers) >= STRANGERS:
         strangers[0].drop()
     streams.add(stream)

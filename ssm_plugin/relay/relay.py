@@ -15,6 +15,7 @@ from ..jobs.request import DEFAULT_DOCUMENT
 from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
+from ..session.lifecycle import Outcome
 from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
 from ..session.starting import SessionRequest, call_start, ending_status, make_session
@@ -94,7 +95,7 @@ class Relay:
         self.wanted_port = _LOWEST + int.from_bytes(os.urandom(2), "big") % (_HIGHEST - _LOWEST)
         self._launch = Launch(os.urandom(8).hex(), self.lease, self.wanted_port)
         self._decoder = messages.DownDecoder(self._launch.token)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._session: Optional[Session] = None
         self._secrets: Dict[int, bytes] = {}
         self._sinks: Dict[int, Sink] = {}
@@ -112,7 +113,7 @@ class Relay:
     def wait(self, events: "queue.Queue[SessionEvent]") -> None:
         """Wait until the relay works; raises why it does not. Takes events meanwhile:
         SessionInterrupted if one of them ends the waiting."""
-        with self._changed:
+        with self._lock:
             self._told_when_settled.append(events.put)
             if self._settled:
                 events.put(RelaySettled())
@@ -130,10 +131,9 @@ class Relay:
 
     def close(self) -> None:
         """End it; returns at once."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             session = self._session
-            self._changed.notify_all()
         if session is not None:
             session.leave_soon(0)
             session.end(0)
@@ -152,19 +152,15 @@ class Relay:
         """Why it does not work, or not any more."""
         return self._failure
 
-    @property
-    def session_id(self) -> str:
-        return self._session.session_id if self._session else ""
-
     # For those who use it
 
     def watch(self, changed: Callable[[], object]) -> None:
         """Have this called whenever there are new secrets, and when it has ended."""
-        with self._changed:
+        with self._lock:
             self._watchers.append(changed)
 
     def unwatch(self, changed: Callable[[], object]) -> None:
-        with self._changed:
+        with self._lock:
             if changed in self._watchers:
                 self._watchers.remove(changed)
             unused = self.is_slow and not self._watchers
@@ -173,7 +169,7 @@ class Relay:
 
     def take_secret(self) -> Optional[Tuple[int, bytes]]:
         """The number of a stream and its secret; None while all are used up."""
-        with self._changed:
+        with self._lock:
             return self._secrets.popitem() if self._secrets else None
 
     @property
@@ -183,15 +179,15 @@ class Relay:
 
     def give_back(self, number: int, secret: bytes) -> None:
         """Return a secret that was not used."""
-        with self._changed:
+        with self._lock:
             self._secrets[number] = secret
 
     def listen_to(self, number: int, sink: Sink) -> None:
-        with self._changed:
+        with self._lock:
             self._sinks[number] = sink
 
     def forget(self, number: int) -> None:
-        with self._changed:
+        with self._lock:
             self._sinks.pop(number, None)
 
     def failed(self, event: WorkerFailed) -> None:
@@ -208,10 +204,7 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            session = self._start()
-            self._await_greeting()
-            self._settle(None)
-            session.wait()
+            self.stopped(self._start().wait())
         except SsmPluginError as error:
             self._settle(error)
         finally:
@@ -228,7 +221,7 @@ class Relay:
         start = partial(call_start, service, request)
         started = start_in_turn(service, start, patience=CALL_TIMEOUT)
         session = make_session(request, started, self._environment, None, self._make_runner)
-        with self._changed:
+        with self._lock:
             self._session = session
         # Until the session is connected nothing runs at the node.
         self.warning = logging.reason()
@@ -242,26 +235,8 @@ class Relay:
     def _make_runner(self, session: IRunnerSession, started: Started) -> IRunner:
         return _RelayRunner(session, started, self)
 
-    def _await_greeting(self) -> None:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._decoder.port is not None or self._failure or self._closing,
-                GREETING_LIMIT,
-            )
-        if self._failure is not None:
-            raise self._failure
-        if not self._decoder.port:
-            raise RemoteError(self._why_no_greeting())
-
-    def _why_no_greeting(self) -> str:
-        if self._closing:
-            return "it was not wanted any more"
-        if self._decoder.port == 0:
-            return "the node has neither Python 3, nor Python 2.7, nor perl to run the relay"
-        return "the relay at the node said nothing for %g s" % GREETING_LIMIT
-
     def _settle(self, failure: Optional[SsmPluginError]) -> None:
-        with self._changed:
+        with self._lock:
             self._failure = self._failure or failure
             self._settled = True
             told, self._told_when_settled = self._told_when_settled, []
@@ -280,8 +255,7 @@ class Relay:
         return "the relay at the node has ended%s" % (text and ": " + text.splitlines()[-1])
 
     def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
             watchers = list(self._watchers)
         for changed in watchers:
             changed()
@@ -294,7 +268,6 @@ class Relay:
         if payload_type != payloads.OUTPUT:
             return
         self.heard += 1
-        greeted = self._decoder.port is not None
         fresh = False
         self._pace.came(len(data))
         for message in self._decoder.feed(data):
@@ -302,7 +275,7 @@ class Relay:
                 fresh = True
                 if len(self._secrets) >= MOST_SECRETS:
                     raise RemoteError("the relay at the node makes more secrets than are wanted")
-                with self._changed:
+                with self._lock:
                     self._secrets[message.stream] = message.data
             elif message.kind == messages.WAITING:
                 self._judge_pace()
@@ -310,8 +283,22 @@ class Relay:
                 sink = self._sinks.get(message.stream)
                 if sink is not None:
                     sink(message.kind, message.data)
-        if fresh or greeted != (self._decoder.port is not None):
+        if self._decoder.port is not None and not self._settled:
+            self._greeted()
+        if fresh:
             self._notify()
+
+    def _greeted(self) -> None:
+        if not self.port:
+            raise RemoteError(
+                "the node has neither Python 3, nor Python 2.7, nor perl to run the relay"
+            )
+        self._settle(None)
+
+    def check_greeting(self) -> None:
+        """It has had its time to say where it listens."""
+        if self._decoder.port is None:
+            raise RemoteError("the relay at the node said nothing for %g s" % GREETING_LIMIT)
 
     def _judge_pace(self) -> None:
         if self._pace.waits(time.monotonic()) and not self.is_slow:
@@ -326,12 +313,16 @@ class Relay:
         self.resumptions += 1
         self._notify()
 
-    def stopped(self, reason: str) -> None:
-        """Its session is over."""
-        with self._changed:
-            if self._failure is None and not self._closing:
-                why = self._why_ended() + (reason and ": " + reason)
-                self._failure = SessionLost(why)
+    def stopped(self, outcome: Optional[Outcome]) -> None:
+        """Its session is over, or will be in a moment."""
+        assert outcome is not None, "it is known by then"
+        if self._closing:
+            return
+        failure = outcome.error
+        if not isinstance(failure, SsmPluginError):
+            reason = outcome.reason and ": " + outcome.reason
+            failure = SessionLost(self._why_ended() + reason)
+        self._settle(failure)
         self._notify()
 
 
@@ -343,10 +334,9 @@ class _RelayRunner(BuiltInRunner):
     def __init__(self, session: IRunnerSession, started: Started, relay: Relay) -> None:
         super().__init__(session, started)
         self._relay = relay
-        self._reason = ""
 
     def start(self) -> None:
-        pass  # a command has no input
+        self.session.new_timer(self._relay.check_greeting).set(GREETING_LIMIT)
 
     def output(self, payload_type: int, data: bytes) -> None:
         self._relay.take(payload_type, data)
@@ -357,9 +347,5 @@ class _RelayRunner(BuiltInRunner):
     def resumed(self) -> None:
         self._relay.resumed()
 
-    def closed(self, reason: str) -> int:
-        self._reason = reason
-        return super().closed(reason)
-
     def stop(self) -> None:
-        self._relay.stopped(self._reason)
+        self._relay.stopped(self.session.outcome)

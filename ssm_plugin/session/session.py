@@ -245,6 +245,11 @@ class Session(IRunnerSession):
         return channel
 
     @property
+    def outcome(self) -> Optional[Outcome]:
+        """How it ends, from when that is decided on."""
+        return self._lifecycle.outcome
+
+    @property
     def loss(self) -> Optional[BaseException]:
         """Why the connection was lost, or the latest attempt to resume it failed."""
         return self._lifecycle.last_error

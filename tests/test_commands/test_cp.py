@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -262,6 +264,14 @@ def test_a_program_learns_what_was_not_copied(copy, tmp_path, there):
         copy(node(there / "a"), tmp_path / "b", timeout=0.001)
     with pytest.raises(SsmPluginError, match="No-Such does not exist"):
         copy(node(there / "a"), tmp_path / "b", document_name="No-Such")
+
+
+def test_a_program_without_a_locale_copies_names_with_any_letters(cli, there):
+    program = "import ssm_plugin; ssm_plugin.copy('i-demo:%s/\\u00e4', '\\u00fc')" % there
+    (there / "\u00e4").write_text("x")
+    environ = dict(cli.environ, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    subprocess.check_call([sys.executable, "-c", program], env=environ, cwd=str(cli.folder))
+    assert (cli.folder / "\u00fc").read_text() == "x"
 
 
 def test_a_copy_that_was_too_late_to_begin_lets_go_of_its_part(copy, tmp_path, there):

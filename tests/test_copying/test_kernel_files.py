@@ -4,11 +4,13 @@ What is in them is copied.
 """
 
 import os
+import subprocess
 
 import pytest
 
-from ssm_plugin.copying.options import CopyFailed
+from ssm_plugin.copying.options import CopyFailed, Skipped
 from ssm_plugin.copying.source import size_of
+from ssm_plugin.copying.tree import tar_of
 from tests.support.copies import Copies, node
 from tests.support.service import local_service
 
@@ -82,6 +84,14 @@ def test_only_they_have_no_size(tmp_path):
         os.truncate(str(tmp_path / "hole"), size)
         assert size_of(str(tmp_path / "hole")) == size
     assert [size_of(path) for path in FILES] == [None, None]
+
+
+def test_a_link_that_cannot_be_read_is_named():
+    """A process that has ended, of which nobody has heard yet, has no name spaces any more."""
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(CopyFailed, match="cannot read /proc/[0-9]+/ns/.*: "):
+            list(tar_of("/proc/%d/ns" % ended.pid, Skipped()))
 
 
 def test_one_that_cannot_be_read_is_named():

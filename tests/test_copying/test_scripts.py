@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 
 import pytest
 
@@ -283,6 +284,31 @@ def test_only_one_copy_here_writes_to_a_part(places):
     work.finish()
     work.close()
     assert read(here + "/a") == DATA and os.listdir(here) == ["a"]
+
+
+def test_a_copy_that_has_ended_leaves_the_part_of_the_next_one_alone(places):
+    here, there = places
+    write(there + "/a")
+    first = Download(TARGET, there + "/a", here + "/a", PLAIN)
+    assert ScriptNode().run(first) == (0, b"")
+    first.finish()
+    second = Download(TARGET, there + "/a", here + "/a", PLAIN)
+    first.close()
+    assert ScriptNode().run(second) == (0, b"")
+    assert second.finish().status == 0
+    second.close()
+    assert os.listdir(here) == ["a"]
+
+
+@pytest.mark.may_skip
+def test_a_time_beyond_the_calendar_is_no_hindrance(places):
+    if not os.path.isdir("/dev/shm"):
+        pytest.skip("needs a file system that knows such times")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as here:
+        write(here + "/a")
+        os.utime(here + "/a", (4e18, 4e18))
+        up(ScriptNode(), here + "/a", places[1] + "/a")
+    assert read(places[1] + "/a") == DATA
 
 
 def test_a_part_of_a_tree_is_gone_on_from(script_node, places):

@@ -102,6 +102,15 @@ def test_a_tar_that_ends_in_a_file_is_refused(unpack):
         unpack(io.BytesIO(tar(entry("a", size=600)).getvalue()[:700]))
 
 
+@pytest.mark.parametrize(
+    "fields", [{"mtime": 1 << 70}, {"size": 1 << 70, "type": tarfile.SYMTYPE, "linkname": "b"}]
+)
+def test_numbers_that_no_system_knows_end_it(tmp_path, fields):
+    file = io.BytesIO(entry("a", **fields).tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(CopyFailed, match="cannot unpack"):
+        Unpacking(str(tmp_path / "new"), True, Skipped(), lambda: None).run(file)
+
+
 def test_many_things_left_out_are_counted(unpack):
     skipped = unpack(tar(*[entry("f%d" % n, type=tarfile.FIFOTYPE) for n in range(30)]))
     assert len(skipped) == 11 and skipped[-1] == "and 20 more"

@@ -255,7 +255,7 @@ def is_answered(tunnel):
 
 def lose_secrets(relay):
     """Have three instead that the relay does not know."""
-    with relay._changed:
+    with relay._lock:
         relay._secrets = {1000 + number: bytes(16) for number in range(3)}
 
 

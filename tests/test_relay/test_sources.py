@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from ssm_plugin.relay import messages
+from ssm_plugin.relay import launch, messages, node_python
 from tests.support.echo import EchoServer
+from tests.support.measure import usage
 from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
 from tests.support.target import Target
 
@@ -259,6 +260,31 @@ def test_a_crowd_of_silent_strangers_shuts_nobody_out(each):
         assert is_hung_up_on(crowds[-1][0])
     for crowd in crowds:  # after five seconds of silence
         assert is_hung_up_on(crowd[-1]) and is_hung_up_on(crowd[-2])
+
+
+# --- Out of descriptors.
+
+
+def test_where_no_more_can_be_accepted_it_rests():
+    limited = ["sh", "-c", 'ulimit -n 24; exec "$@"', "sh"]
+    with contextlib.ExitStack() as stack:
+        relays = [stack.enter_context(RelayAtNode(limited + argv)) for argv in RUNNERS.values()]
+        for relay in relays:
+            for _ in range(40):
+                relay.connect()
+        before = [usage(relay.process.pid).cpu for relay in relays]
+        with pytest.raises(subprocess.TimeoutExpired):
+            relays[0].process.wait(1.0)
+        for relay, cpu in zip(relays, before):
+            assert usage(relay.process.pid).cpu - cpu < 0.15
+
+
+def test_it_takes_as_many_as_the_node_lets_it_have():
+    source = launch.compact(node_python.SOURCE)
+    limited = ["sh", "-c", "ulimit -S -n 24; " + launch._LAUNCH, source, ""]
+    with EchoServer() as target, RelayAtNode(limited) as relay:
+        for _ in range(40):
+            relay.open(target.port).expect(messages.OPENED)
 
 
 # --- Its end.

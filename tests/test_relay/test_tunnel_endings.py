@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from ssm_plugin.errors import RemoteError
-from ssm_plugin.forwarding.reports import RECONNECTED
+from ssm_plugin.errors import RemoteError, SessionLost
+from ssm_plugin.forwarding.reports import ENDED, RECONNECTED
+from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.relay import liveness
 from ssm_plugin.relay.messages import ECHOED, OUTPUT, WINDOW
 from ssm_plugin.relay.relay import MOST_SECRETS, Relay
@@ -101,6 +102,28 @@ def test_a_relay_that_makes_secrets_without_end_is_not_kept_in_memory():
         for number in range(1, 2 * MOST_SECRETS):
             relay.take(payloads.OUTPUT, secret % (number, number))
     assert len(relay._secrets) <= MOST_SECRETS
+
+
+def test_why_a_relay_is_of_no_use_is_told(tmp_path, monkeypatch):
+    """Here something writes lines between its own that look like them."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$1" = -V ] || printf "@%s 22222\\n~7 1 s 0 \\n" "$4"; cat')
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    with local_service() as service, fast_tunnel(service, "0:22", ready=False) as running:
+        error = running.wait_for(ENDED).error
+    assert isinstance(error, RemoteError) and "writes to its standard output" in str(error)
+
+
+def test_why_its_session_does_not_open_is_told_at_once():
+    with local_service(encryption=Encryption("key-1", lambda text, context: b"")) as service:
+        client = service_client(service, NETWORK, kms_endpoint_url=service.endpoint_url)
+        relay = Relay(TARGET, Environment(client, NETWORK, environ={}), may_log=True)
+        relay.begin()
+        with pytest.raises(SessionLost, match="a data key has 64 bytes"):
+            relay.wait(queue.Queue())
+        relay.close()
+        assert relay.join()
 
 
 # --- The node gives up what the relay says.
