@@ -93,17 +93,6 @@ class Pair:
             assert self.now < end, "not finished after %d s" % limit
             self.step()
 
-    def run_for(self, seconds):
-        """Let so much time pass."""
-        end = self.now + seconds
-        self.settle()
-        while True:
-            at = self._next_time()
-            if at is None or at > end:
-                break
-            self.step()
-        self.clock.now = end
-
     def step(self):
         """Go to the next moment at which something happens, and let it happen."""
         at = self._next_time()

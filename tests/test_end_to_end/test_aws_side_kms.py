@@ -64,7 +64,7 @@ def test_a_shell_is_encrypted(tmp_path, client, challenge):
         assert aws.calls() == ["StartSession", "GenerateDataKey"]
         assert aws.verdicts() == {"verified": 3}
         sent = [bytes(one.payload) for one in aws.sent if one.payload_type == payloads.OUTPUT]
-        assert sent and not any(b"ready" in payload or b"42" in payload for payload in sent)
+        assert sent and not any(b"ready" in payload or b"42 is it" in payload for payload in sent)
 
 
 def test_an_encrypted_shell_survives_a_lost_connection(tmp_path, client):
