@@ -1,7 +1,6 @@
 """SSM's Run Command: SendCommand, the look-ups of what became of it, and CancelCommand."""
 
 import json
-import re
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
@@ -126,8 +125,8 @@ class RunCommand:
             return dict(rest, CommandInvocations=[self._listed(one, details) for one in page])
 
     def _invocations(self, commands: Sequence[Command], instance_id: str) -> List[Invocation]:
-        seen_before = time.time() - self._lag
-        visible = [one for one in commands if one.requested <= seen_before]
+        seen_before = time.monotonic() - self._lag
+        visible = [one for one in commands if one.requested_at <= seen_before]
         if instance_id:
             return [one.by_id[instance_id] for one in visible if instance_id in one.by_id]
         if len(visible) == 1:
@@ -326,9 +325,11 @@ def _fits(key: str, value: Any, command: Command, status: str, details: str) -> 
 
 
 def _moment(text: str) -> float:
-    if not re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", text):
-        raise ApiError("ValidationException", "a time is written 2024-07-07T00:00:00Z")
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError as error:
+        text = "a time is written 2024-07-07T00:00:00Z"
+        raise ApiError("ValidationException", text) from error
     return moment.replace(tzinfo=timezone.utc).timestamp()
 
 
