@@ -35,13 +35,17 @@ class PtyWork(Work):
     def __init__(self, agent: WorkingAgent, argv: Sequence[str]) -> None:
         super().__init__(agent)
         self._argv = argv
-        self._ended = Signal()
         self._hung_up = threading.Event()
-        self._master, slave = os.openpty()
+        self._ended = Signal()
+        try:
+            self._master, slave = os.openpty()
+        except OSError:
+            self._ended.close()
+            raise
         self.resize(COLUMNS, ROWS)
         try:
             self._process = self._spawn(slave)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             os.close(self._master)
             self._ended.close()
             raise LocalError("cannot run %s on a terminal: %s" % (argv[0], error)) from error
