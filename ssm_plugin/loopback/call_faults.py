@@ -5,12 +5,12 @@ import threading
 import time
 from typing import Optional
 
+from .diagnosis_api import USER
 from .fault_plan import CallRate, FaultPlan
 from .faults import Dice
 from .json_api import ApiError
 
 _LOOK_UPS = ("DescribeInstanceInformation", "DescribeInstances")
-_EC2 = "DescribeInstances"
 
 
 class CallFaults:
@@ -23,14 +23,14 @@ class CallFaults:
         self._rate = _Rate(plan.calls) if plan.calls else None
         self._lock = threading.Lock()
 
-    def fault(self, operation: str) -> Optional[ApiError]:
+    def fault(self, service: str, operation: str) -> Optional[ApiError]:
         """What this call is to fail with."""
         if operation in self._denied:
-            return _denied(operation)
+            return _denied(service, operation)
         if operation in _LOOK_UPS and self._throttles():
-            return _throttled(operation)
+            return ApiError("ThrottlingException", "Rate exceeded")
         if self._rate is not None and not self._takes(operation, self._rate):
-            return _throttled(operation)
+            return ApiError("ThrottlingException", "Rate exceeded")
         return None
 
     def _takes(self, operation: str, rate: "_Rate") -> bool:
@@ -66,15 +66,9 @@ class _Rate:
         return True
 
 
-def _denied(operation: str) -> ApiError:
-    if operation == _EC2:
+def _denied(service: str, operation: str) -> ApiError:
+    if service == "ec2":
         text = "You are not authorized to perform this operation. Encoded authorization failure "
-        return ApiError("UnauthorizedOperation", text + "message: " + "x" * 900, 403)
-    text = "User: arn:aws:iam::000000000000:user/demo is not authorized to perform: ssm:%s"
-    return ApiError("AccessDeniedException", text % operation)
-
-
-def _throttled(operation: str) -> ApiError:
-    if operation == _EC2:
-        return ApiError("RequestLimitExceeded", "Request limit exceeded.", 503)
-    return ApiError("ThrottlingException", "Rate exceeded")
+        return ApiError("AccessDeniedException", text + "message: " + "x" * 900)
+    text = "User: %s is not authorized to perform: %s:%s"
+    return ApiError("AccessDeniedException", text % (USER, service, operation))

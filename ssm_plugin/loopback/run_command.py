@@ -3,7 +3,7 @@
 import json
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..transport.worker import WorkerFailed
 from .buckets import LocalBuckets
@@ -30,6 +30,8 @@ STEP = "0.awsrunShellScript"
 
 _FILTERS = ("InvokedAfter", "InvokedBefore", "Status", "DocumentName")
 _STAGES = ("Executing", "Complete")
+
+T = TypeVar("T")
 
 
 class RunCommand:
@@ -286,7 +288,7 @@ def _command_id(fields: Fields) -> str:
     return text
 
 
-def _page(found: Sequence[Any], fields: Fields) -> Any:
+def _page(found: Sequence[T], fields: Fields) -> Tuple[List[T], Fields]:
     size = field(fields, "MaxResults", int, DEFAULT)
     if not 1 <= size <= MOST:
         raise invalid("maxResults", str(size), "Member must have value between 1 and %d" % MOST)
@@ -294,8 +296,7 @@ def _page(found: Sequence[Any], fields: Fields) -> Any:
         [fields.get(name) for name in ("CommandId", "InstanceId", "Filters")], sort_keys=True
     )
     token = fields.get("NextToken") or None
-    page, following = page_of(found, size, token, question, "InvalidNextToken")
-    return page, {"NextToken": following} if following else {}
+    return page_of(found, size, token, question)
 
 
 def _filter(fields: Fields, keys: Iterable[str]) -> Callable[[Command, str, str], bool]:

@@ -24,7 +24,7 @@ from .agent_work import AgentOptions
 from .api import SsmApi
 from .buckets import LocalBuckets
 from .call_faults import CallFaults
-from .diagnosis_api import StsApi
+from .diagnosis_api import get_caller_identity
 from .ec2_api import Ec2Api
 from .ecs_api import PREFIX as ECS
 from .ecs_api import EcsApi
@@ -36,7 +36,7 @@ from .instance_connect import InstanceConnectApi
 from .json_api import JsonApi
 from .kms import KmsApi
 from .nodes import LocalNodes
-from .query_api import action_of
+from .query_api import StsApi, action_of
 from .run_command import RunCommand
 from .s3_api import S3Api
 from .signatures import SignatureCheck
@@ -89,10 +89,10 @@ class LocalService:
         self.gateway = Gateway(
             bases, agent_factory, self.signatures, plan, resumed_url, self.failures
         )
-        fault = CallFaults(plan).fault
+        self.fault = fault = CallFaults(plan).fault
         if targets is None:
             targets = nodes
-        self.instance_connect = InstanceConnectApi(self.signatures, nodes)
+        self.instance_connect = InstanceConnectApi(self.signatures, nodes, fault)
         self.buckets = LocalBuckets()
         any_name = nodes is None and targets is None
         self.nodes = nodes = nodes or LocalNodes([])
@@ -110,7 +110,8 @@ class LocalService:
             "AWSEC2InstanceConnectService": self.instance_connect,
             ECS: self.ecs,
         }
-        self.sts = StsApi(self.signatures)
+        identity = {"GetCallerIdentity": get_caller_identity}
+        self.sts = StsApi("sts", self.signatures, identity, fault)
         self._queries: Dict[str, JsonApi] = {
             "DescribeInstances": self.ec2,
             "GetCallerIdentity": self.sts,
@@ -239,7 +240,7 @@ def demo_service(
     local = LocalService(agent_factory(chosen), faults, **service)
     if kms_key_id:
         local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}
-    keys = KmsApi(local.signatures)
+    keys = KmsApi(local.signatures, local.fault)
     local.serve_also("TrentService", keys)
     return local
 
