@@ -10,7 +10,6 @@ the client's input, the end of the program, the end of the link. ::
 import os
 import queue
 import time
-from importlib import import_module
 from typing import Callable, Optional
 
 from .. import logs
@@ -186,9 +185,9 @@ class Agent(WorkingAgent):
                 self, assignment.argv, assignment.separate_output, assignment.mistake
             )
         if assignment.session_type == PORT:
-            # Only a port session pays for what it needs.
-            work: Work = import_module(".agent_port", __package__).PortWork(self)
-            return work
+            from .agent_port import port_work  # only a port session pays for what it needs
+
+            return port_work(self)
         raise UsageError("there is no session type %s" % assignment.session_type)
 
     def _handle(self, event: AgentEvent) -> bool:

@@ -9,6 +9,7 @@ from .diagnosis_api import USER
 from .fault_plan import CallRate, FaultPlan
 from .faults import Dice
 from .json_api import ApiError
+from .throttle import TokenBucket
 
 _LOOK_UPS = ("DescribeInstanceInformation", "DescribeInstances")
 
@@ -20,7 +21,9 @@ class CallFaults:
         self._denied = plan.deny
         self._left = plan.throttle.after
         self._dice = Dice(plan.throttle.amount, random.Random("%d throttle" % plan.seed))
-        self._rate = _Rate(plan.calls) if plan.calls else None
+        self._limited = plan.calls
+        rate = plan.calls.rate if plan.calls else 0.0
+        self._bucket = TokenBucket(rate, rate)  # it holds as many as a second brings
         self._lock = threading.Lock()
 
     def fault(self, service: str, operation: str) -> Optional[ApiError]:
@@ -29,13 +32,19 @@ class CallFaults:
             return _denied(service, operation)
         if operation in _LOOK_UPS and self._throttles():
             return ApiError("ThrottlingException", "Rate exceeded")
-        if self._rate is not None and not self._takes(operation, self._rate):
+        if self._limited is not None and self._exceeds(operation, self._limited):
             return ApiError("ThrottlingException", "Rate exceeded")
         return None
 
-    def _takes(self, operation: str, rate: "_Rate") -> bool:
+    def _exceeds(self, operation: str, limited: CallRate) -> bool:
+        if limited.names and operation not in limited.names:
+            return False
         with self._lock:
-            return rate.takes(operation, time.monotonic())
+            self._bucket.earn(time.monotonic())
+            if self._bucket.tokens < 1.0:
+                return True
+            self._bucket.tokens -= 1.0
+            return False
 
     def _throttles(self) -> bool:
         with self._lock:
@@ -43,27 +52,6 @@ class CallFaults:
                 self._left -= 1
                 return False
             return self._dice.roll()
-
-
-class _Rate:
-    """A bucket of tokens, which holds as many as a second brings. Times are given."""
-
-    def __init__(self, plan: CallRate) -> None:
-        self._plan = plan
-        self._tokens = float(plan.rate)
-        self._counted_at: Optional[float] = None
-
-    def takes(self, operation: str, now: float) -> bool:
-        if self._plan.names and operation not in self._plan.names:
-            return True
-        if self._counted_at is not None:
-            earned = (now - self._counted_at) * self._plan.rate
-            self._tokens = min(float(self._plan.rate), self._tokens + earned)
-        self._counted_at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
 
 def _denied(service: str, operation: str) -> ApiError:

@@ -200,8 +200,8 @@ def test_without_a_shell_of_its_own_the_service_takes_the_users():
         client.wait_closed()
 
 
-def test_the_pace_of_a_real_node_is_slow(service):
-    with local_service(realistic_pace=True) as slow, ChannelClient(slow) as client:
+def test_the_pace_of_a_real_node_is_slow():
+    with local_service(faults="pace=1ms") as slow, ChannelClient(slow) as client:
         client.send(b"stty -echo; head -c 200000 /dev/zero | tr '\\0' x; exit\n")
         began = time.monotonic()
         client.wait_closed()
