@@ -209,13 +209,12 @@ class GatewaySession:
             older, self._client = self._client, client
             self.connections += 1
             self._faults.connected()
-            self._faults.relay([], time.monotonic())  # a silence may begin at once
-            client.stay_quiet(self._faults.quiet_until)
             over = self._over
             first = self._relay is None and self._reason is None and not over
             if first:
                 name = self.session_id + " down"
                 self._relay = Worker(name, self._relay_down, self.failures.put)
+        self._pass(client, [])  # a silence may begin at once
         if older is not None:
             older.abort()
         self._let_agent_go_on()

@@ -37,10 +37,6 @@ class ApiError(Exception):
 Fault = Callable[[str, str], Optional[ApiError]]
 
 
-def no_fault(service: str, operation: str) -> Optional[ApiError]:
-    return None
-
-
 class Call(NamedTuple):
     """``signature`` is one of the verdicts in :mod:`signatures`; ``error`` is empty on success."""
 
@@ -63,7 +59,7 @@ class JsonApi:
         service: str,
         signatures: SignatureCheck,
         operations: Mapping[str, Callable[[Fields], Fields]],
-        fault: Fault = no_fault,
+        fault: Fault,
     ) -> None:
         self._service = service
         self._signatures = signatures

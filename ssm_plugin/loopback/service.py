@@ -89,7 +89,7 @@ class LocalService:
         self.gateway = Gateway(
             bases, agent_factory, self.signatures, plan, resumed_url, self.failures
         )
-        self.fault = fault = CallFaults(plan).fault
+        fault = CallFaults(plan).fault
         if targets is None:
             targets = nodes
         self.instance_connect = InstanceConnectApi(self.signatures, nodes, fault)
@@ -105,10 +105,12 @@ class LocalService:
         )
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self.ecs = EcsApi(self.gateway, self.signatures, fault)
+        self.kms = KmsApi(self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {
             "AmazonSSM": self.ssm,
             "AWSEC2InstanceConnectService": self.instance_connect,
             ECS: self.ecs,
+            "TrentService": self.kms,
         }
         identity = {"GetCallerIdentity": get_caller_identity}
         self.sts = StsApi("sts", self.signatures, identity, fault)
@@ -158,10 +160,6 @@ class LocalService:
         except queue.Empty:
             return
         raise failed.error
-
-    def serve_also(self, prefix: str, api: JsonApi) -> None:
-        """Answer calls whose ``X-Amz-Target`` begins with ``prefix`` by another API."""
-        self._apis[prefix] = api
 
     def answer_with(
         self, operation: str, code: str, message: str = "", status: int = 400, times: int = 1
@@ -226,22 +224,19 @@ def demo_service(
     **service: Any
 ) -> LocalService:
     """A service that is not started yet. With ``kms_key_id`` every session is encrypted, except of
-    ports; the key service listens where the SSM API does. ``service`` are further arguments of
-    :class:`LocalService`."""
+    ports. ``service`` are further arguments of :class:`LocalService`."""
     chosen = options or AgentOptions()
     if kms_key_id:
-
-        def decrypt(ciphertext: str, context: Mapping[str, str]) -> bytes:
-            return keys.decrypt(ciphertext, context)
-
-        encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
+        encryption = Encryption(
+            kms_key_id,
+            lambda ciphertext, context: local.kms.decrypt(ciphertext, context),
+            require_challenge=require_challenge,
+        )
         chosen = chosen._replace(encryption=encryption)
     service.setdefault("documents", frozenset(DOCUMENTS).union(chosen.documents))
     local = LocalService(agent_factory(chosen), faults, **service)
     if kms_key_id:
         local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}
-    keys = KmsApi(local.signatures, local.fault)
-    local.serve_also("TrentService", keys)
     return local
 
 
