@@ -1,5 +1,4 @@
-"""What is asked before a session, to see why it would fail: SSM's connection status and session
-preferences, and whose the credentials are (STS)."""
+"""What is asked before a session, to see why it would fail: connection status and preferences."""
 
 import json
 from typing import Any, Callable, Container, Dict, Optional
@@ -60,7 +59,3 @@ def _answer(name: str, content: Dict[str, Any]) -> Fields:
         "DocumentFormat": "JSON",
         "Content": json.dumps(content),
     }
-
-
-def get_caller_identity(fields: Fields) -> Fields:
-    return {"Arn": USER, "UserId": "AIDADEMO", "Account": ACCOUNT}

@@ -8,8 +8,10 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from ..wire.message import random_id
+from .diagnosis_api import ACCOUNT, USER
 from .http import HttpResponse, Request
-from .json_api import Fields, JsonApi
+from .json_api import Fault, Fields, JsonApi
+from .signatures import SignatureCheck
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
@@ -47,9 +49,15 @@ class QueryApi(JsonApi):
 
 
 class StsApi(QueryApi):
-    """A Query API as STS has it."""
+    """GetCallerIdentity, in the spelling of STS."""
 
     namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+    def __init__(self, signatures: SignatureCheck, fault: Fault) -> None:
+        super().__init__("sts", signatures, {"GetCallerIdentity": self._identity}, fault)
+
+    def _identity(self, fields: Fields) -> Fields:
+        return {"Arn": USER, "UserId": "AIDADEMO", "Account": ACCOUNT}
 
     def _answer(self, operation: str, fields: Fields) -> HttpResponse:
         told = {operation + "Result": fields, "ResponseMetadata": {"RequestId": random_id()}}

@@ -24,7 +24,6 @@ from .agent_work import AgentOptions
 from .api import SsmApi
 from .buckets import LocalBuckets
 from .call_faults import CallFaults
-from .diagnosis_api import get_caller_identity
 from .ec2_api import Ec2Api
 from .ecs_api import PREFIX as ECS
 from .ecs_api import EcsApi
@@ -112,8 +111,7 @@ class LocalService:
             ECS: self.ecs,
             "TrentService": self.kms,
         }
-        identity = {"GetCallerIdentity": get_caller_identity}
-        self.sts = StsApi("sts", self.signatures, identity, fault)
+        self.sts = StsApi(self.signatures, fault)
         self._queries: Dict[str, JsonApi] = {
             "DescribeInstances": self.ec2,
             "GetCallerIdentity": self.sts,
