@@ -10,13 +10,13 @@ the client's input, the end of the program, the end of the link. ::
 import os
 import queue
 import time
-from importlib import import_module
 from typing import Callable, Optional
 
 from .. import logs
 from ..channel.events import ChannelClosed, Failed, Output
 from ..channel.protocol import ChannelProtocol
 from ..errors import HandshakeError, MessageError, SsmPluginError, UsageError
+from ..shortage import explain
 from ..transport.data_channel import Disconnected
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
@@ -84,21 +84,17 @@ class Agent(WorkingAgent):
         )
         self.channel.pace = session.plan.pace if paced else 0.0
         self._work: Optional[Work] = None
-        self._failure: Optional[BaseException] = None
-        self._failures: "queue.Queue[WorkerFailed]" = queue.Queue()
-        self._worker = Worker("agent " + session.session_id, self._run, self._failures.put)
+        self._worker = Worker("agent " + session.session_id, self._run, session.failures.put)
 
     def start(self) -> None:
         self._worker.start()
 
     def close(self, seconds: float) -> None:
-        """End the session, and raise what failed in a thread of it unexpectedly."""
+        """End the session."""
         self.events.put(WorkDone())
         self._worker.join(seconds)
         if self._work is not None:
             self._work.sweep()
-        if not self._failures.empty():
-            raise self._failures.get().error
 
     def taken(self, size: int) -> None:
         """``size`` bytes of input have arrived at their target. From any thread."""
@@ -112,8 +108,8 @@ class Agent(WorkingAgent):
             self._session()
         except HandshakeError as error:
             self.link.reason = HANDSHAKE_FAILED + str(error)
-        except SsmPluginError as error:
-            self.link.reason = str(error)
+        except (SsmPluginError, OSError) as error:
+            self.link.reason = str(explain(error) or error)
         finally:
             self._leave()
 
@@ -189,9 +185,9 @@ class Agent(WorkingAgent):
                 self, assignment.argv, assignment.separate_output, assignment.mistake
             )
         if assignment.session_type == PORT:
-            # Only a port session pays for what it needs.
-            work: Work = import_module(".agent_port", __package__).PortWork(self)
-            return work
+            from .agent_port import port_work  # only a port session pays for what it needs
+
+            return port_work(self)
         raise UsageError("there is no session type %s" % assignment.session_type)
 
     def _handle(self, event: AgentEvent) -> bool:

@@ -6,11 +6,11 @@ out, while the target is behind. Nothing else waits: what the client acknowledge
 """
 
 import threading
-import time
 from typing import Callable, List, Sequence
 
 from ..errors import ConnectionLost
-from ..wire import message, payloads
+from ..wire import message
+from . import control
 from .pipe import PipeEnd
 
 CONNECTED = "Connected"
@@ -93,13 +93,7 @@ class AgentLink:
 
     def tell_state(self, state: str) -> None:
         """Send ``agent_session_state``, which neither end numbers or acknowledges."""
-        payload = payloads.build_session_state(self._session_id, state)
-        high, low = message.random_uuid()
-        flags = message.FLAG_SYN | message.FLAG_FIN
-        now = int(time.time() * 1000)
-        self._link.send(
-            [message.build(message.AGENT_SESSION_STATE, 0, flags, high, low, 0, payload, now)]
-        )
+        self._link.send([control.session_state(self._session_id, state)])
 
     def hand_over(self, size: int) -> None:
         """``size`` bytes of input are on their way to the target."""

@@ -25,27 +25,8 @@ log = logs.logger(__name__)
 _MULTIPLEXED_CLIENTS_AFTER = "1.1.69.999999999"
 
 
-class PortWork(Work):
+def port_work(agent: WorkingAgent) -> Work:
     """The kind that type and versions ask for."""
-
-    def __init__(self, agent: WorkingAgent) -> None:
-        super().__init__(agent)
-        self._work = _choose(agent)
-
-    def start(self) -> None:
-        self._work.start()
-
-    def output(self, payload_type: int, data: bytes) -> None:
-        self._work.output(payload_type, data)
-
-    def stop(self) -> None:
-        self._work.stop()
-
-    def join(self, seconds: float) -> None:
-        self._work.join(seconds)
-
-
-def _choose(agent: WorkingAgent) -> Work:
     properties = agent.assignment.properties or {}
     target = Target.of(properties)
     if properties.get("type") != "LocalPortForwarding":

@@ -1,6 +1,7 @@
 """Where a port session leads to, and the connection to it."""
 
 import ipaddress
+import re
 import socket
 import time
 from typing import List, Mapping, Tuple
@@ -28,7 +29,7 @@ class Target(NamedTuple):
         """The target in a session's properties. Blocks. LocalError if the port is not a valid
         number, or the host is not found, or not allowed."""
         host, text = str(properties.get("host") or ""), str(properties.get("portNumber") or "")
-        if not text.isdigit() or not 0 < int(text) < 65536:
+        if not re.match(r"[0-9]{1,5}\Z", text) or not 0 < int(text) < 65536:
             raise LocalError("portNumber %r is not a port" % text)
         return cls(host, int(text), _allowed_addresses(host) if host else (OWN_HOST,))
 

@@ -6,11 +6,9 @@ import signal
 import struct
 import subprocess
 import termios
-import threading
 from typing import Sequence
 
 from .. import logs
-from ..channel.protocol import MAXIMUM_PAYLOAD
 from ..errors import LocalError, MessageError
 from ..transport.worker import Worker
 from ..wire import payloads
@@ -21,8 +19,6 @@ log = logs.logger(__name__)
 
 COLUMNS, ROWS = 80, 24  # until the client tells its own
 LANG = "C.UTF-8"  # where the agent itself has none
-
-REALISTIC_DELAY = 0.001
 
 # The first terminal that a session's leader opens becomes the one that controls the session.
 _TAKE_TERMINAL = ': <"$0"; exec "$@"'
@@ -36,12 +32,15 @@ class PtyWork(Work):
         super().__init__(agent)
         self._argv = argv
         self._ended = Signal()
-        self._hung_up = threading.Event()
-        self._master, slave = os.openpty()
+        try:
+            self._master, slave = os.openpty()
+        except OSError:
+            self._ended.close()
+            raise
         self.resize(COLUMNS, ROWS)
         try:
             self._process = self._spawn(slave)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             os.close(self._master)
             self._ended.close()
             raise LocalError("cannot run %s on a terminal: %s" % (argv[0], error)) from error
@@ -49,7 +48,7 @@ class PtyWork(Work):
             os.close(slave)
         failures = agent.events
         self._output = OutputPump(
-            "pty output", self._master, self._ended, self._send, failures.put
+            "pty output", self._master, self._ended, agent.channel.send_input_data, failures.put
         )
         self._input = TargetPump("pty input", self._master, self._ended, agent.taken, failures.put)
         self._waiter = Worker("pty program", self._wait, failures.put)
@@ -78,7 +77,6 @@ class PtyWork(Work):
         self._signal(signal.SIGHUP)
         self._signal(signal.SIGCONT)
         self._ended.set()
-        self._hung_up.set()
         self._input.stop()
 
     def join(self, seconds: float) -> None:
@@ -98,15 +96,6 @@ class PtyWork(Work):
             env=environment(TERM=self.agent.options.term, LANG=os.environ.get("LANG") or LANG),
             start_new_session=True,
         )
-
-    def _send(self, data: bytes) -> None:
-        """Send data at once, or as slowly as a real agent."""
-        send = self.agent.channel.send_input_data
-        step = MAXIMUM_PAYLOAD if self.agent.options.realistic_pace else len(data) or 1
-        for start in range(0, len(data), step):
-            send(data[start:start + step])
-            if step == MAXIMUM_PAYLOAD:
-                self._hung_up.wait(REALISTIC_DELAY)
 
     def _wait(self) -> None:
         self._process.wait()

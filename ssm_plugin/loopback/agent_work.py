@@ -31,16 +31,15 @@ _NOT_PASSED_ON = ("COLUMNS", "LINES", "AWS_SSM_START_SESSION_RESPONSE")
 
 class AgentOptions(NamedTuple):
     """``shell`` is an argv, else ``$SHELL`` or ``/bin/sh``. ``documents`` are known besides AWS's
-    own. ``handshake_limit`` is in seconds. ``realistic_pace``: at most 1024 bytes each millisecond
-    from a terminal, as at a real node. ``paces_commands``: as all else, which no real node does.
-    ``term`` is the kind of terminal that programs are told."""
+    own. ``handshake_limit`` is in seconds. ``paces_commands``: the
+    fault ``pace`` is for them too, which no real node does. ``term`` is the kind of terminal that
+    programs are told."""
 
     shell: Optional[Tuple[str, ...]] = None
     documents: Mapping[str, Document] = {}
     encryption: Optional[Encryption] = None
     agent_version: str = "3.3.0.0"
     handshake_limit: float = 15.0
-    realistic_pace: bool = False
     paces_commands: bool = False
     term: str = TERM
 

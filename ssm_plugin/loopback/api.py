@@ -1,11 +1,12 @@
 """The SSM API: what sessions need (start, resume, terminate, describe), and what others add."""
 
-from typing import Any, Callable, Container, List, Mapping, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Tuple
 
 from .diagnosis_api import Diagnosis
 from .gateway import Gateway
 from .gateway_session import GatewaySession, StartRequest
-from .json_api import ApiError, Fields, JsonApi, field
+from .json_api import ApiError, Fault, Fields, JsonApi, field
 from .node_api import describe_instance_information
 from .nodes import LocalNodes
 from .run_command import RunCommand
@@ -27,24 +28,22 @@ class SsmApi(JsonApi):
         self,
         gateway: Gateway,
         signatures: SignatureCheck,
-        targets: Optional[Container[str]] = None,
-        nodes: Optional[LocalNodes] = None,
-        run_command: Optional[RunCommand] = None,
-        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
-        documents: Optional[Container[str]] = None,
+        targets: Optional[Container[str]],
+        nodes: LocalNodes,
+        run_command: RunCommand,
+        fault: Fault,
+        documents: Optional[Container[str]],
     ) -> None:
-        known = nodes or LocalNodes([])
-        operations = {
+        operations: Dict[str, Callable[[Fields], Fields]] = {
             "StartSession": self._start_session,
             "ResumeSession": self._resume_session,
             "TerminateSession": self._terminate_session,
             "DescribeSessions": self._describe_sessions,
-            "DescribeInstanceInformation": lambda f: describe_instance_information(known, f),
+            "DescribeInstanceInformation": partial(describe_instance_information, nodes),
         }
         self.diagnosis = Diagnosis(targets)
         operations.update(self.diagnosis.operations)
-        if run_command:
-            operations.update(run_command.operations)
+        operations.update(run_command.operations)
         super().__init__("ssm", signatures, operations, fault)
         self._gateway = gateway
         self._targets = targets

@@ -11,7 +11,10 @@ import threading
 import time
 from typing import IO, Dict, List, Optional, Tuple
 
+from .. import logs
 from ..named_tuple import NamedTuple
+
+log = logs.logger(__name__)
 
 MISSING = "missing"
 FORBIDDEN = "forbidden"
@@ -82,7 +85,8 @@ class LocalBuckets:
 
 class Uploads:
     """What an agent puts below ``folder``: a file for each stream that is not empty. A bucket that
-    it may not use gets nothing, and nobody is told. One thread."""
+    it may not use, or for which the disk is too small, gets nothing; the log alone says so. One
+    thread."""
 
     def __init__(self, buckets: LocalBuckets, bucket: str, folder: str) -> None:
         self._buckets = buckets
@@ -92,15 +96,28 @@ class Uploads:
         self._is_refused = bucket in (MISSING, FORBIDDEN)
 
     def write(self, name: str, data: bytes) -> None:
-        if not self._is_refused:
-            if name not in self._streams:
-                self._streams[name] = _Upload(self._buckets)
+        if self._is_refused:
+            return
+        if name not in self._streams:
+            self._streams[name] = _Upload(self._buckets)
+        try:
             self._streams[name].write(data)
+        except OSError as error:
+            self._refuse(error)
 
     def finish(self) -> None:
         """The objects can be seen from now on."""
         for name, upload in self._streams.items():
-            self._buckets.put(self._bucket, "%s/%s" % (self._folder, name), upload.stored())
+            try:
+                stored = upload.stored()
+            except OSError as error:
+                self._refuse(error)
+            if not self._is_refused:
+                self._buckets.put(self._bucket, "%s/%s" % (self._folder, name), stored)
+
+    def _refuse(self, error: OSError) -> None:
+        self._is_refused = True
+        log.warning("output is not kept for the bucket %s: %s", self._bucket, error)
 
 
 class _Upload:

@@ -5,12 +5,13 @@ import threading
 import time
 from typing import Optional
 
+from .diagnosis_api import USER
 from .fault_plan import CallRate, FaultPlan
 from .faults import Dice
 from .json_api import ApiError
+from .throttle import TokenBucket
 
 _LOOK_UPS = ("DescribeInstanceInformation", "DescribeInstances")
-_EC2 = "DescribeInstances"
 
 
 class CallFaults:
@@ -20,22 +21,30 @@ class CallFaults:
         self._denied = plan.deny
         self._left = plan.throttle.after
         self._dice = Dice(plan.throttle.amount, random.Random("%d throttle" % plan.seed))
-        self._rate = _Rate(plan.calls) if plan.calls else None
+        self._limited = plan.calls
+        rate = plan.calls.rate if plan.calls else 0.0
+        self._bucket = TokenBucket(rate, rate)  # it holds as many as a second brings
         self._lock = threading.Lock()
 
-    def fault(self, operation: str) -> Optional[ApiError]:
+    def fault(self, service: str, operation: str) -> Optional[ApiError]:
         """What this call is to fail with."""
         if operation in self._denied:
-            return _denied(operation)
+            return _denied(service, operation)
         if operation in _LOOK_UPS and self._throttles():
-            return _throttled(operation)
-        if self._rate is not None and not self._takes(operation, self._rate):
-            return _throttled(operation)
+            return ApiError("ThrottlingException", "Rate exceeded")
+        if self._limited is not None and self._exceeds(operation, self._limited):
+            return ApiError("ThrottlingException", "Rate exceeded")
         return None
 
-    def _takes(self, operation: str, rate: "_Rate") -> bool:
+    def _exceeds(self, operation: str, limited: CallRate) -> bool:
+        if limited.names and operation not in limited.names:
+            return False
         with self._lock:
-            return rate.takes(operation, time.monotonic())
+            self._bucket.earn(time.monotonic())
+            if self._bucket.tokens < 1.0:
+                return True
+            self._bucket.tokens -= 1.0
+            return False
 
     def _throttles(self) -> bool:
         with self._lock:
@@ -45,36 +54,9 @@ class CallFaults:
             return self._dice.roll()
 
 
-class _Rate:
-    """A bucket of tokens, which holds as many as a second brings. Times are given."""
-
-    def __init__(self, plan: CallRate) -> None:
-        self._plan = plan
-        self._tokens = float(plan.rate)
-        self._counted_at: Optional[float] = None
-
-    def takes(self, operation: str, now: float) -> bool:
-        if self._plan.names and operation not in self._plan.names:
-            return True
-        if self._counted_at is not None:
-            earned = (now - self._counted_at) * self._plan.rate
-            self._tokens = min(float(self._plan.rate), self._tokens + earned)
-        self._counted_at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
-
-
-def _denied(operation: str) -> ApiError:
-    if operation == _EC2:
+def _denied(service: str, operation: str) -> ApiError:
+    if service == "ec2":
         text = "You are not authorized to perform this operation. Encoded authorization failure "
-        return ApiError("UnauthorizedOperation", text + "message: " + "x" * 900, 403)
-    text = "User: arn:aws:iam::000000000000:user/demo is not authorized to perform: ssm:%s"
-    return ApiError("AccessDeniedException", text % operation)
-
-
-def _throttled(operation: str) -> ApiError:
-    if operation == _EC2:
-        return ApiError("RequestLimitExceeded", "Request limit exceeded.", 503)
-    return ApiError("ThrottlingException", "Rate exceeded")
+        return ApiError("AccessDeniedException", text + "message: " + "x" * 900)
+    text = "User: %s is not authorized to perform: %s:%s"
+    return ApiError("AccessDeniedException", text % (USER, service, operation))

@@ -1,4 +1,4 @@
-"""The few messages that the service itself sends, in place of relaying them."""
+"""The messages between the service and one of the two ends, which nobody numbers."""
 
 import time
 
@@ -15,18 +15,25 @@ def channel_closed(session_id: str, destination: str, reason: str) -> bytes:
     return message.build(message.CHANNEL_CLOSED, 0, 0, high, low, 0, payload, created)
 
 
+def session_state(session_id: str, state: str) -> bytes:
+    """The agent tells the service ``Connected`` or ``Terminating``."""
+    payload = payloads.build_session_state(session_id, state)
+    flags = message.FLAG_SYN | message.FLAG_FIN
+    return _without_number(message.AGENT_SESSION_STATE, flags, payload)
+
+
 def pause_publication() -> bytes:
     """Asks the client to read no new input for now."""
-    return _without_payload(message.PAUSE_PUBLICATION)
+    return _without_number(message.PAUSE_PUBLICATION)
 
 
 def start_publication() -> bytes:
-    return _without_payload(message.START_PUBLICATION)
+    return _without_number(message.START_PUBLICATION)
 
 
-def _without_payload(message_type: str) -> bytes:
+def _without_number(message_type: str, flags: int = 0, payload: bytes = b"") -> bytes:
     high, low = message.random_uuid()
-    return message.build(message_type, 0, 0, high, low, 0, b"", _now())
+    return message.build(message_type, 0, flags, high, low, 0, payload, _now())
 
 
 def _now() -> int:

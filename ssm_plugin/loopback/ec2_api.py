@@ -4,7 +4,8 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .json_api import ApiError, Fields, page_of
+from .diagnosis_api import ACCOUNT
+from .json_api import ApiError, Fault, Fields, page_of
 from .nodes import LocalNode, LocalNodes
 from .query_api import QueryApi
 from .signatures import SignatureCheck
@@ -23,12 +24,12 @@ _KEYS: Dict[str, Callable[[LocalNode], str]] = {
 
 
 class Ec2Api(QueryApi):
-    def __init__(
-        self,
-        nodes: LocalNodes,
-        signatures: SignatureCheck,
-        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
-    ) -> None:
+    codes = {
+        "AccessDeniedException": ("UnauthorizedOperation", 403),
+        "ThrottlingException": ("RequestLimitExceeded", 503),
+    }
+
+    def __init__(self, nodes: LocalNodes, signatures: SignatureCheck, fault: Fault) -> None:
         super().__init__("ec2", signatures, {"DescribeInstances": self._describe}, fault)
         self._nodes = [node for node in nodes.nodes if not node.is_hybrid]
 
@@ -47,12 +48,8 @@ class Ec2Api(QueryApi):
         ]
         question = json.dumps({k: v for k, v in form.items() if k != "NextToken"}, sort_keys=True)
         size = _size(form.get("MaxResults"))
-        token = form.get("NextToken")
-        page, following = page_of(found, size, token, question, "InvalidNextToken")
-        answer: Fields = {"reservationSet": [_reservation(node) for node in page]}
-        if following:
-            answer["nextToken"] = following
-        return answer
+        page, following = page_of(found, size, form.get("NextToken"), question, "nextToken")
+        return dict(following, reservationSet=[_reservation(node) for node in page])
 
 
 def _size(given: object) -> int:
@@ -132,6 +129,6 @@ def _reservation(node: LocalNode) -> Fields:
     instance["tagSet"] = [{"key": key, "value": text} for key, text in node.all_tags.items()]
     return {
         "reservationId": "r-" + node.node_id.partition("-")[2],
-        "ownerId": "000000000000",
+        "ownerId": ACCOUNT,
         "instancesSet": [instance],
     }

@@ -6,13 +6,13 @@ All of it is one cluster, ``demo``. Its containers are this machine.
 import json
 import time
 import uuid
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ..named_tuple import NamedTuple
 from .diagnosis_api import ACCOUNT
 from .gateway import Gateway
 from .gateway_session import StartRequest
-from .json_api import ApiError, Fields, JsonApi, field, page_of
+from .json_api import ApiError, Fault, Fields, JsonApi, field, page_of
 from .signatures import SignatureCheck
 
 PREFIX = "AmazonEC2ContainerServiceV20141113"
@@ -65,7 +65,7 @@ class EcsApi(JsonApi):
         self,
         gateway: Gateway,
         signatures: SignatureCheck,
-        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
+        fault: Fault,
     ) -> None:
         operations = {
             "ListTasks": self._list_tasks,
@@ -96,12 +96,10 @@ class EcsApi(JsonApi):
             min(field(fields, "maxResults", int, _MOST), _MOST),
             fields.get("nextToken"),
             question,
+            "nextToken",
             "InvalidParameterException",
         )
-        answer: Fields = {"taskArns": page}
-        if following:
-            answer["nextToken"] = following
-        return answer
+        return dict(following, taskArns=page)
 
     def _describe_tasks(self, fields: Fields) -> Fields:
         _check_cluster(fields)

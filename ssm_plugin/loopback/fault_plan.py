@@ -183,9 +183,9 @@ def parse_amount(value: Optional[str]) -> Amount:
     return Amount(rate)
 
 
-def parse_interval(value: str) -> float:
+def parse_interval(value: Optional[str]) -> float:
     """``20ms``, ``1.5s``, ``2m`` in seconds."""
-    matched = re.match(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m)\Z", value)
+    matched = re.match(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m)\Z", value or "")
     if not matched:
         raise ValueError("a duration is written 20ms, 1.5s or 2m")
     return float(matched.group(1)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[matched.group(2)]
@@ -197,10 +197,6 @@ def _delay(value: Optional[str]) -> Dict[str, Any]:
     if colon:
         fields["delay_time"] = parse_interval(interval)
     return fields
-
-
-def _pause(value: Optional[str]) -> float:
-    return parse_interval(value or "")
 
 
 def _window(value: Optional[str]) -> Period:
@@ -290,11 +286,11 @@ _SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
     "force-handshake": _field("force_handshake", _flag),
     "lose-channel-closed": _field("lose_channel_closed", _flag),
     "pause-away": _field("pause_away", _flag),
-    "pace": _field("pace", _pause),
+    "pace": _field("pace", parse_interval),
     "throttle": _field("throttle", _throttle),
     "calls": _field("calls", _call_rate),
     "deny": _field("deny", _calls),
-    "delivery": _field("delivery", _pause),
-    "lag": _field("lag", _pause),
+    "delivery": _field("delivery", parse_interval),
+    "lag": _field("lag", parse_interval),
     "seed": _field("seed", _count),
 }

@@ -152,7 +152,7 @@ def _token(text: str) -> Optional[str]:
     """The token of an open message; None when it is not one."""
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not _is_open_message(fields):
         return None

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from ..errors import ConnectionLost, SsmPluginError
+from ..errors import ConnectionLost, LocalError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..transport.worker import Worker, WorkerFailed
 from ..wire import message
@@ -72,7 +72,7 @@ class GatewaySession:
         self.connections = 0
         self.token = ""
         self._agent_factory = agent_factory
-        self._failures = failures
+        self.failures = failures
         self._changed = changed
         self._lock = threading.Lock()
         self._faults = faults.ConnectionFaults(plan)
@@ -194,7 +194,7 @@ class GatewaySession:
         self, name: str, plan: FaultPlan, deliver: Callable[[List[bytes]], None]
     ) -> Conduit:
         altered = self._altered(name, plan)
-        return Conduit("%s %s" % (self.session_id, name), altered, deliver, self._failures)
+        return Conduit("%s %s" % (self.session_id, name), altered, deliver, self.failures)
 
     def _altered(self, name: str, plan: FaultPlan) -> faults.DirectionFaults:
         seed = "%d/%s" % (plan.seed, name)
@@ -209,13 +209,12 @@ class GatewaySession:
             older, self._client = self._client, client
             self.connections += 1
             self._faults.connected()
-            self._faults.relay([], time.monotonic())  # a silence may begin at once
-            client.stay_quiet(self._faults.quiet_until)
             over = self._over
             first = self._relay is None and self._reason is None and not over
             if first:
                 name = self.session_id + " down"
-                self._relay = Worker(name, self._relay_down, self._failures.put)
+                self._relay = Worker(name, self._relay_down, self.failures.put)
+        self._pass(client, [])  # a silence may begin at once
         if older is not None:
             older.abort()
         self._let_agent_go_on()
@@ -227,7 +226,11 @@ class GatewaySession:
 
     def _start_agent(self) -> None:
         assert self._relay is not None
-        self._relay.start()
+        try:
+            self._relay.start()
+        except LocalError as error:  # no thread for it: this one does its work
+            self._agent_link.abort(str(error))
+            return self._relay_down()
         agent, why = None, "the agent failed to start"
         try:
             agent = self._agent_factory(self, self._agent_link)

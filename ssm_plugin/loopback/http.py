@@ -6,7 +6,6 @@ takes the raw connection over. Limits: 64 KiB of header, 4 MiB of body; no chunk
 
 import queue
 import re
-import selectors
 import socket
 import ssl
 import threading
@@ -17,6 +16,8 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from ..errors import LocalError
 from ..named_tuple import NamedTuple
+from ..shortage import explain
+from ..terminal.wake import readable
 from ..transport.worker import Worker, WorkerFailed
 from .stream import Stream, open_stream
 
@@ -24,6 +25,7 @@ HEADER_LIMIT = 64 * 1024
 BODY_LIMIT = 4 * 1024 * 1024
 IDLE_TIMEOUT = 60.0  # seconds that a connection may wait for a request, or take to send one
 DRAIN_TIMEOUT = 1.0  # seconds for a client to notice that its request was refused
+ACCEPT_PAUSE = 0.1  # seconds before more is accepted, where descriptors or threads are short
 
 Headers = Sequence[Tuple[str, str]]
 
@@ -197,25 +199,38 @@ class HttpServer:
         self._wake.close()
 
     def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while self._woken not in [key.fileobj for key, _ in selector.select()]:
-                self._accept_one()
+        woken, listener = self._woken.fileno(), self._listener.fileno()
+        while woken not in readable((woken, listener)):
+            if not self._accept_one():
+                # The listener stays readable: without a pause this would be a loop that only burns.
+                if readable((woken,), ACCEPT_PAUSE):
+                    return
 
-    def _accept_one(self) -> None:
+    def _accept_one(self) -> bool:
+        """False if there are no descriptors or threads left for now."""
         try:
             accepted, _ = self._listener.accept()
+        except OSError as error:
+            return explain(error) is None  # else it left before it was accepted
+        try:
             connection = _Connection(open_stream(accepted, self._tls), self._handler)
         except OSError:
-            return  # it left before it was accepted
+            accepted.close()
+            return True  # it has left
         self._join_finished()
         self._accepted += 1
         name = "%s %d" % (self._name, self._accepted)
         worker = Worker(name, partial(self._run, connection), self._failures.put)
         with self._lock:
             self._open[connection] = worker
-        worker.start()
+        try:
+            worker.start()
+        except LocalError:
+            with self._lock:
+                del self._open[connection]
+            connection.stream.close()
+            return False
+        return True
 
     def _run(self, connection: _Connection) -> None:
         try:

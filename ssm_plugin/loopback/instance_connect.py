@@ -10,7 +10,7 @@ import time
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ..wire.message import random_id
-from .json_api import ApiError, Fields, JsonApi, field
+from .json_api import ApiError, Fault, Fields, JsonApi, field
 from .nodes import DEMO_TARGET, LocalNodes
 from .signatures import SignatureCheck
 
@@ -51,9 +51,11 @@ class PushedKeys:
 class InstanceConnectApi(JsonApi):
     """``nodes`` are those that there are; None: any id is one."""
 
-    def __init__(self, signatures: SignatureCheck, nodes: Optional[LocalNodes] = None) -> None:
+    def __init__(
+        self, signatures: SignatureCheck, nodes: Optional[LocalNodes], fault: Fault
+    ) -> None:
         operations = {"SendSSHPublicKey": self._send}
-        super().__init__("ec2-instance-connect", signatures, operations)
+        super().__init__("ec2-instance-connect", signatures, operations, fault)
         self.keys = PushedKeys()
         self._nodes = nodes
 

@@ -1,4 +1,5 @@
 """The calling convention of AWS's JSON 1.1 services: one POST, the operation named in a header.
+Those of other services are spelt out in subclasses.
 
 Errors are answered in AWS's shape; any call can be made to fail on request. Each call is recorded:
 its operation, how it was signed, and the error code it was answered with. Never its contents. Long
@@ -32,6 +33,10 @@ class ApiError(Exception):
         self.status = status
 
 
+# Tells for a service and an operation what the call is to fail with; None: it is not.
+Fault = Callable[[str, str], Optional[ApiError]]
+
+
 class Call(NamedTuple):
     """``signature`` is one of the verdicts in :mod:`signatures`; ``error`` is empty on success."""
 
@@ -44,15 +49,17 @@ class JsonApi:
     """``operations`` by the name that follows the dot in ``X-Amz-Target``.
 
     ``service`` is the name that signatures must be made out to. ``fault`` gives the error that a
-    call is to fail with, None for no fault.
+    call is to fail with. ``codes``: what this service calls an error of the others, and its status.
     """
+
+    codes: Mapping[str, Tuple[str, int]] = {}
 
     def __init__(
         self,
         service: str,
         signatures: SignatureCheck,
         operations: Mapping[str, Callable[[Fields], Fields]],
-        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
+        fault: Fault,
     ) -> None:
         self._service = service
         self._signatures = signatures
@@ -80,14 +87,32 @@ class JsonApi:
     def handle(self, request: Request) -> HttpResponse:
         operation = self._operation(request)
         judgement = self._signatures.check(request, self._service)
-        error = ""
+        code = ""
         try:
-            answer = self._answer(operation, self._perform(operation, judgement.error, request))
+            if judgement.error is not None:
+                raise ApiError(*judgement.error)
+            self._fail_on_request(operation)
+            answer = self._perform(operation, request)
         except ApiError as failed:
-            error, answer = failed.code, self._error(failed)
+            code, status = self.codes.get(failed.code, (failed.code, failed.status))
+            answer = self._error(code, status, str(failed), request)
         with self._lock:
-            self._calls.append(Call(operation, judgement.verdict, error))
+            self._calls.append(Call(operation, judgement.verdict, code))
         return answer
+
+    def _fail_on_request(self, operation: str) -> None:
+        with self._lock:
+            prepared = self._prepared.get(operation)
+            if prepared:
+                raise prepared.popleft()
+        error = self._fault(self._service, operation)
+        if error is not None:
+            raise error
+
+    def _perform(self, operation: str, request: Request) -> HttpResponse:
+        if request.method != "POST" or operation not in self._operations:
+            raise ApiError("UnknownOperationException", "")
+        return self._answer(operation, self._operations[operation](self._fields(request)))
 
     # How calls are written
 
@@ -100,24 +125,8 @@ class JsonApi:
     def _answer(self, operation: str, fields: Fields) -> HttpResponse:
         return _json_response(200, fields)
 
-    def _error(self, error: ApiError) -> HttpResponse:
-        return _json_response(error.status, {"__type": error.code, "message": str(error)})
-
-    def _perform(
-        self, operation: str, refusal: Optional[Tuple[str, str]], request: Request
-    ) -> Fields:
-        if refusal is not None:
-            raise ApiError(*refusal)
-        if request.method != "POST" or operation not in self._operations:
-            raise ApiError("UnknownOperationException", "")
-        with self._lock:
-            prepared = self._prepared.get(operation)
-            if prepared:
-                raise prepared.popleft()
-        error = self._fault(operation)
-        if error is not None:
-            raise error
-        return self._operations[operation](self._fields(request))
+    def _error(self, code: str, status: int, text: str, request: Request) -> HttpResponse:
+        return _json_response(status, {"__type": code, "message": text})
 
 
 def field(fields: Fields, name: str, kind: type = str, default: object = None) -> Any:
@@ -131,10 +140,15 @@ def field(fields: Fields, name: str, kind: type = str, default: object = None) -
 
 
 def page_of(
-    items: Sequence[T], size: int, token: object, question: str, invalid: str
-) -> Tuple[List[T], str]:
-    """The items of this page, and the token of the next, empty if this is the last. A token of
-    another ``question`` is refused with the error ``invalid``."""
+    items: Sequence[T],
+    size: int,
+    token: object,
+    question: str,
+    key: str = "NextToken",
+    invalid: str = "InvalidNextToken",
+) -> Tuple[List[T], Fields]:
+    """The items of this page, and by ``key`` the token of the next, unless this is the last. A
+    token of another ``question`` is refused with the error ``invalid``."""
     start = 0
     if token is not None:
         number = str(token).partition("-")[0]
@@ -142,7 +156,7 @@ def page_of(
             raise ApiError(invalid, "The specified token isn't valid.")
         start = int(number)
     end = start + size
-    return list(items[start:end]), _token(end, question) if end < len(items) else ""
+    return list(items[start:end]), {key: _token(end, question)} if end < len(items) else {}
 
 
 def _token(start: int, question: str) -> str:

@@ -13,7 +13,7 @@ from typing import Dict, Mapping, Tuple
 
 from ..channel.cipher import KEY_LENGTH, NONCE_LENGTH, new_aes_gcm
 from ..errors import EncryptionError, StateError
-from .json_api import ApiError, Fields, JsonApi, field
+from .json_api import ApiError, Fault, Fields, JsonApi, field
 from .signatures import SignatureCheck
 
 KEY_PREFIX = "arn:aws:kms:us-east-1:000000000000:key/"
@@ -23,11 +23,11 @@ _SEPARATOR = b"\0"
 
 
 class KmsApi(JsonApi):
-    """GenerateDataKey and Decrypt; for ``LocalService.serve_also("TrentService", …)``."""
+    """GenerateDataKey and Decrypt."""
 
-    def __init__(self, signatures: SignatureCheck) -> None:
+    def __init__(self, signatures: SignatureCheck, fault: Fault) -> None:
         operations = {"GenerateDataKey": self._generate_data_key, "Decrypt": self._decrypt}
-        super().__init__("kms", signatures, operations)
+        super().__init__("kms", signatures, operations, fault)
         self._making = threading.Lock()
         self._master_keys: Dict[str, bytes] = {}
 

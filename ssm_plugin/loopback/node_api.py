@@ -35,13 +35,9 @@ def describe_instance_information(nodes: LocalNodes, fields: Fields) -> Fields:
         if node.is_registered and all(matches(node) for matches in filters)
     ]
     question = json.dumps(fields.get("Filters", []), sort_keys=True)
-    token = fields.get("NextToken")
-    page, following = page_of(found, size, token, question, "InvalidNextToken")
+    page, following = page_of(found, size, fields.get("NextToken"), question)
     now = time.time()
-    answer: Fields = {"InstanceInformationList": [_information(node, now) for node in page]}
-    if following:
-        answer["NextToken"] = following
-    return answer
+    return dict(following, InstanceInformationList=[_information(node, now) for node in page])
 
 
 def _filters(given: List[Any]) -> List[Callable[[LocalNode], bool]]:

@@ -92,9 +92,6 @@ class PipeEnd:
         if messages:
             self._outgoing.put(messages)
 
-    def send_text(self, text: str) -> None:
-        """Accepted and ignored: the gateway knows whom it talks to and wants no open message."""
-
     def answer_through(self, post: Callable[[bytes], object]) -> None:
         """Pings are answered at once, by themselves."""
 

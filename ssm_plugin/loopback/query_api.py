@@ -3,13 +3,15 @@
 Calls are recorded and made to fail as those of a :class:`JsonApi` are: only the spelling differs.
 """
 
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterable, Tuple
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from ..wire.message import random_id
+from .diagnosis_api import ACCOUNT, USER
 from .http import HttpResponse, Request
-from .json_api import ApiError, Fields, JsonApi
+from .json_api import Fault, Fields, JsonApi
+from .signatures import SignatureCheck
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
@@ -37,32 +39,54 @@ class QueryApi(JsonApi):
         return dict(form_of(request.body))
 
     def _answer(self, operation: str, fields: Fields) -> HttpResponse:
-        inner = "".join(_written(dict(fields, requestId=random_id())))
-        name = operation + "Response"
-        return _xml(200, '<%s xmlns="%s">%s</%s>' % (name, self.namespace, inner, name))
+        told = dict(fields, requestId=random_id())
+        return xml_response(200, operation + "Response", told.items(), self.namespace)
 
-    def _error(self, error: ApiError) -> HttpResponse:
-        said = {"Code": error.code, "Message": str(error)}
-        fields: Fields = {"Errors": {"Error": said}, "RequestID": random_id()}
-        return _xml(error.status, "<Response>%s</Response>" % "".join(_written(fields)))
+    def _error(self, code: str, status: int, text: str, request: Request) -> HttpResponse:
+        errors = {"Error": {"Code": code, "Message": text}}
+        told = {"Errors": errors, "RequestID": random_id()}
+        return xml_response(status, "Response", told.items())
 
 
-def _written(fields: Fields) -> Iterator[str]:
-    for name, value in fields.items():
-        yield "<%s>%s</%s>" % (name, _content(value), name)
+class StsApi(QueryApi):
+    """GetCallerIdentity, in the spelling of STS."""
+
+    namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+    def __init__(self, signatures: SignatureCheck, fault: Fault) -> None:
+        super().__init__("sts", signatures, {"GetCallerIdentity": self._identity}, fault)
+
+    def _identity(self, fields: Fields) -> Fields:
+        return {"Arn": USER, "UserId": "AIDADEMO", "Account": ACCOUNT}
+
+    def _answer(self, operation: str, fields: Fields) -> HttpResponse:
+        told = {operation + "Result": fields, "ResponseMetadata": {"RequestId": random_id()}}
+        return xml_response(200, operation + "Response", told.items(), self.namespace)
+
+    def _error(self, code: str, status: int, text: str, request: Request) -> HttpResponse:
+        error = {"Type": "Sender", "Code": code, "Message": text}
+        told = {"Error": error, "RequestId": random_id()}
+        return xml_response(status, "ErrorResponse", told.items(), self.namespace)
+
+
+def xml_response(
+    status: int, name: str, told: Iterable[Tuple[str, Any]], namespace: str = ""
+) -> HttpResponse:
+    """``told`` are pairs: a name may come again."""
+    root = '%s xmlns="%s"' % (name, namespace) if namespace else name
+    text = '<?xml version="1.0" encoding="UTF-8"?>\n<%s>%s</%s>' % (root, _written(told), name)
+    headers = (("Content-Type", "text/xml;charset=UTF-8"),)
+    return HttpResponse(status, text.encode("utf-8", "replace"), headers)
+
+
+def _written(told: Iterable[Tuple[str, Any]]) -> str:
+    return "".join("<%s>%s</%s>" % (name, _content(value), name) for name, value in told)
 
 
 def _content(value: Any) -> str:
     if isinstance(value, dict):
-        return "".join(_written(value))
+        return _written(value.items())
     if isinstance(value, list):
         return "".join("<item>%s</item>" % _content(one) for one in value)
-    # What XML cannot hold, EC2 does not hold either.
-    text = str(value)
-    return escape("".join(one if one >= " " or one in "\t\n\r" else "?" for one in text))
-
-
-def _xml(status: int, text: str) -> HttpResponse:
-    data = '<?xml version="1.0" encoding="UTF-8"?>\n' + text
-    headers = (("Content-Type", "text/xml;charset=UTF-8"),)
-    return HttpResponse(status, data.encode("utf-8", "replace"), headers)
+    # What XML cannot hold, no service gives as it is.
+    return escape("".join(one if one >= " " or one in "\t\n\r" else "?" for one in str(value)))

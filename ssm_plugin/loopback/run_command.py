@@ -1,10 +1,9 @@
 """SSM's Run Command: SendCommand, the look-ups of what became of it, and CancelCommand."""
 
 import json
-import re
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..transport.worker import WorkerFailed
 from .buckets import LocalBuckets
@@ -31,6 +30,8 @@ STEP = "0.awsrunShellScript"
 
 _FILTERS = ("InvokedAfter", "InvokedBefore", "Status", "DocumentName")
 _STAGES = ("Executing", "Complete")
+
+T = TypeVar("T")
 
 
 class RunCommand:
@@ -126,8 +127,8 @@ class RunCommand:
             return dict(rest, CommandInvocations=[self._listed(one, details) for one in page])
 
     def _invocations(self, commands: Sequence[Command], instance_id: str) -> List[Invocation]:
-        seen_before = time.time() - self._lag
-        visible = [one for one in commands if one.requested <= seen_before]
+        seen_before = time.monotonic() - self._lag
+        visible = [one for one in commands if one.requested_at <= seen_before]
         if instance_id:
             return [one.by_id[instance_id] for one in visible if instance_id in one.by_id]
         if len(visible) == 1:
@@ -287,7 +288,7 @@ def _command_id(fields: Fields) -> str:
     return text
 
 
-def _page(found: Sequence[Any], fields: Fields) -> Any:
+def _page(found: Sequence[T], fields: Fields) -> Tuple[List[T], Fields]:
     size = field(fields, "MaxResults", int, DEFAULT)
     if not 1 <= size <= MOST:
         raise invalid("maxResults", str(size), "Member must have value between 1 and %d" % MOST)
@@ -295,8 +296,7 @@ def _page(found: Sequence[Any], fields: Fields) -> Any:
         [fields.get(name) for name in ("CommandId", "InstanceId", "Filters")], sort_keys=True
     )
     token = fields.get("NextToken") or None
-    page, following = page_of(found, size, token, question, "InvalidNextToken")
-    return page, {"NextToken": following} if following else {}
+    return page_of(found, size, token, question)
 
 
 def _filter(fields: Fields, keys: Iterable[str]) -> Callable[[Command, str, str], bool]:
@@ -326,9 +326,11 @@ def _fits(key: str, value: Any, command: Command, status: str, details: str) -> 
 
 
 def _moment(text: str) -> float:
-    if not re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", text):
-        raise ApiError("ValidationException", "a time is written 2024-07-07T00:00:00Z")
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError as error:
+        text = "a time is written 2024-07-07T00:00:00Z"
+        raise ApiError("ValidationException", text) from error
     return moment.replace(tzinfo=timezone.utc).timestamp()
 
 

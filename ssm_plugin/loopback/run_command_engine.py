@@ -235,9 +235,9 @@ class Engine:
                 self._most = len(self._shells)
                 invocation.details = PENDING
                 command.waiting.appendleft(invocation)
-                return
-            output = not_started(error, command.request.working_directory)
-            command.end(invocation, FAILED, output)
+            else:
+                output = not_started(error, command.request.working_directory)
+                command.end(invocation, FAILED, output)
             self.changed.notify_all()
 
     def _script(self, command: Command) -> str:
@@ -245,7 +245,7 @@ class Engine:
             if not self._folder:
                 self._folder = tempfile.mkdtemp(prefix="ssm-plugin-commands-")
             folder = os.path.join(self._folder, command.command_id)
-            os.mkdir(folder, 0o700)
+            os.makedirs(folder, 0o700, exist_ok=True)  # the file may have failed before
             script = os.path.join(folder, SCRIPT)
             with open(os.open(script, os.O_WRONLY | os.O_CREAT, 0o700), "wb") as file:
                 file.write(command.request.script.encode("utf-8", "replace"))

@@ -175,13 +175,9 @@ def _execution_timeout(values: List[str]) -> float:
 
 
 def _timeout(seconds: int) -> int:
-    for limit, bad, word in (
-        (LEAST_TIMEOUT, seconds < LEAST_TIMEOUT, "greater"),
-        (MOST_TIMEOUT, seconds > MOST_TIMEOUT, "less"),
-    ):
-        if bad:
-            text = "Member must have value %s than or equal to %d" % (word, limit)
-            raise invalid("timeoutSeconds", str(seconds), text)
+    if not LEAST_TIMEOUT <= seconds <= MOST_TIMEOUT:
+        why = "Member must have value between %d and %d" % (LEAST_TIMEOUT, MOST_TIMEOUT)
+        raise invalid("timeoutSeconds", str(seconds), why)
     return seconds
 
 

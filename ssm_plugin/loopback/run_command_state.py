@@ -96,16 +96,17 @@ class Invocation:
 
 class Command:
     """``waiting`` are the invocations that were not sent yet, ``delayed`` those whose node does not
-    answer. ``running`` counts the others that are not over. ``expires_at`` is of
-    ``time.monotonic``."""
+    answer. ``running`` counts the others that are not over. ``requested_at`` and
+    ``expires_at`` are of ``time.monotonic``."""
 
     def __init__(self, request: CommandRequest, nodes: Sequence[LocalNode]) -> None:
         self.command_id = random_id()
         self.request = request
         self.requested = time.time()
+        self.requested_at = time.monotonic()
         seconds = request.timeout + request.execution_timeout
         self.expires = self.requested + seconds
-        self.expires_at = time.monotonic() + seconds
+        self.expires_at = self.requested_at + seconds
         self.invocations = [Invocation(self, node) for node in nodes]
         self.by_id: Dict[str, Invocation] = {one.node.node_id: one for one in self.invocations}
         self.waiting: Deque[Invocation] = deque(self.invocations)

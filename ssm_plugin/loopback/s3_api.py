@@ -6,74 +6,46 @@ Nothing can be put there by a request. The service's own nodes do it.
 import base64
 import binascii
 import re
-import threading
 import time
 import uuid
-from collections import deque
 from email.utils import formatdate
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import parse_qsl, quote, unquote
-from xml.sax.saxutils import escape
 
 from .buckets import FORBIDDEN, MISSING, LocalBuckets, StoredObject
 from .http import HttpResponse, Request
-from .json_api import HISTORY, ApiError, Call
+from .json_api import ApiError, Fault, JsonApi
+from .query_api import xml_response
 from .signatures import SignatureCheck
 
 MOST_KEYS = 1000
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-# What the other services say, in S3's words.
-_CODES: Mapping[str, Tuple[str, int]] = {
-    "MissingAuthenticationTokenException": ("AccessDenied", 403),
-    "UnrecognizedClientException": ("InvalidAccessKeyId", 403),
-    "IncompleteSignatureException": ("AuthorizationHeaderMalformed", 400),
-    "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
-    "AccessDeniedException": ("AccessDenied", 403),
-    "ThrottlingException": ("SlowDown", 503),
-}
 
+class S3Api(JsonApi):
+    """Unlike the others, it has its operations in methods and paths."""
 
-class S3Api:
-    """Calls are recorded and made to fail as those of a :class:`JsonApi` are."""
+    codes = {
+        "MissingAuthenticationTokenException": ("AccessDenied", 403),
+        "UnrecognizedClientException": ("InvalidAccessKeyId", 403),
+        "IncompleteSignatureException": ("AuthorizationHeaderMalformed", 400),
+        "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
+        "AccessDeniedException": ("AccessDenied", 403),
+        "ThrottlingException": ("SlowDown", 503),
+    }
 
-    def __init__(
-        self,
-        buckets: LocalBuckets,
-        signatures: SignatureCheck,
-        fault: Callable[[str], Optional[ApiError]] = lambda operation: None,
-    ) -> None:
+    def __init__(self, buckets: LocalBuckets, signatures: SignatureCheck, fault: Fault) -> None:
+        super().__init__("s3", signatures, {}, fault)
         self._buckets = buckets
-        self._signatures = signatures
-        self._fault = fault
-        self._lock = threading.Lock()
-        self._calls: Deque[Call] = deque(maxlen=HISTORY)
 
-    def calls(self, operation: str = "") -> List[Call]:
-        """All calls so far, or those of one operation, the oldest first."""
-        with self._lock:
-            return [call for call in self._calls if operation in ("", call.operation)]
+    def _operation(self, request: Request) -> str:
+        method = request.method.capitalize()
+        if _place(request)[1]:
+            return method + "Object"
+        return "ListObjectsV2" if method == "Get" else method + "Bucket"
 
-    def handle(self, request: Request) -> HttpResponse:
-        bucket, _, key = unquote(request.path[1:]).partition("/")
-        operation = _operation(request.method, key)
-        judgement = self._signatures.check(request, "s3")
-        error = ""
-        try:
-            if judgement.error is not None:
-                raise ApiError(*judgement.error)
-            answer = self._perform(operation, bucket, key, request)
-        except ApiError as failed:
-            code, status = _CODES.get(failed.code, (failed.code, failed.status))
-            error, answer = code, _error(code, status, str(failed), bucket, key)
-        with self._lock:
-            self._calls.append(Call(operation, judgement.verdict, error))
-        return answer
-
-    def _perform(self, operation: str, bucket: str, key: str, request: Request) -> HttpResponse:
-        error = self._fault(operation)
-        if error is not None:
-            raise error
+    def _perform(self, operation: str, request: Request) -> HttpResponse:
+        bucket, key = _place(request)
         if bucket == FORBIDDEN:
             raise ApiError("AccessDenied", "Access Denied", 403)
         if bucket == MISSING:
@@ -102,29 +74,34 @@ class S3Api:
             if name.encode("utf-8") > after.encode("utf-8")
         ]
         page, is_cut = entries[:size], len(entries) > size
-        told: Dict[str, Any] = {
-            "Name": bucket,
-            "Prefix": encode(prefix),
-            "MaxKeys": size,
-            "KeyCount": len(page),
-            "IsTruncated": str(is_cut).lower(),
-            "Contents": [_listed(encode(key), one) for key, one in page if one],
-            "CommonPrefixes": [{"Prefix": encode(name)} for name, one in page if not one],
-        }
+        told: List[Tuple[str, Any]] = [
+            ("Name", bucket),
+            ("Prefix", encode(prefix)),
+            ("MaxKeys", size),
+            ("KeyCount", len(page)),
+            ("IsTruncated", str(is_cut).lower()),
+        ]
+        told += [("Contents", _listed(encode(key), one)) for key, one in page if one]
+        told += [("CommonPrefixes", {"Prefix": encode(name)}) for name, one in page if not one]
         for name, parameter in (("Delimiter", "delimiter"), ("EncodingType", "encoding-type")):
             if query.get(parameter):
-                told[name] = query[parameter]
+                told.append((name, query[parameter]))
         if is_cut and page:
             token = base64.urlsafe_b64encode(page[-1][0].encode("utf-8"))
-            told["NextContinuationToken"] = token.decode("ascii")
-        inner = "".join(_elements(told))
-        return _xml(200, '<ListBucketResult xmlns="%s">%s</ListBucketResult>' % (NAMESPACE, inner))
+            told.append(("NextContinuationToken", token.decode("ascii")))
+        return xml_response(200, "ListBucketResult", told, NAMESPACE)
+
+    def _error(self, code: str, status: int, text: str, request: Request) -> HttpResponse:
+        bucket, key = _place(request)
+        told = {"Code": code, "Message": text, "BucketName": bucket, "Key": key}
+        told.update(RequestId=uuid.uuid4().hex[:16].upper(), HostId="loopback")
+        return xml_response(status, "Error", told.items())
 
 
-def _operation(method: str, key: str) -> str:
-    if not key:
-        return "ListObjectsV2" if method == "GET" else method.capitalize() + "Bucket"
-    return method.capitalize() + "Object"
+def _place(request: Request) -> Tuple[str, str]:
+    """The bucket and the key."""
+    bucket, _, key = unquote(request.path[1:]).partition("/")
+    return bucket, key
 
 
 def _object(stored: StoredObject, wanted: str) -> HttpResponse:
@@ -185,27 +162,3 @@ def _listed(key: str, stored: StoredObject) -> Dict[str, Any]:
         "Size": stored.size,
         "StorageClass": "STANDARD",
     }
-
-
-def _elements(fields: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in fields.items():
-        for one in value if isinstance(value, list) else [value]:
-            inner = "".join(_elements(one)) if isinstance(one, dict) else _text(str(one))
-            yield "<%s>%s</%s>" % (name, inner, name)
-
-
-def _text(text: str) -> str:
-    """What XML cannot hold is asked for in URL encoding; else it becomes a question mark."""
-    return escape("".join(one if one >= " " or one in "\t\n\r" else "?" for one in text))
-
-
-def _error(code: str, status: int, message: str, bucket: str, key: str) -> HttpResponse:
-    told = {"Code": code, "Message": message, "BucketName": bucket, "Key": key}
-    told.update(RequestId=uuid.uuid4().hex[:16].upper(), HostId="loopback")
-    return _xml(status, "<Error>%s</Error>" % "".join(_elements(told)))
-
-
-def _xml(status: int, text: str) -> HttpResponse:
-    data = '<?xml version="1.0" encoding="UTF-8"?>\n' + text
-    headers = (("Content-Type", "application/xml"),)
-    return HttpResponse(status, data.encode("utf-8", "replace"), headers)

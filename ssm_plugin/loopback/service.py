@@ -24,7 +24,6 @@ from .agent_work import AgentOptions
 from .api import SsmApi
 from .buckets import LocalBuckets
 from .call_faults import CallFaults
-from .diagnosis_api import StsApi
 from .ec2_api import Ec2Api
 from .ecs_api import PREFIX as ECS
 from .ecs_api import EcsApi
@@ -36,7 +35,7 @@ from .instance_connect import InstanceConnectApi
 from .json_api import JsonApi
 from .kms import KmsApi
 from .nodes import LocalNodes
-from .query_api import action_of
+from .query_api import StsApi, action_of
 from .run_command import RunCommand
 from .s3_api import S3Api
 from .signatures import SignatureCheck
@@ -92,7 +91,7 @@ class LocalService:
         fault = CallFaults(plan).fault
         if targets is None:
             targets = nodes
-        self.instance_connect = InstanceConnectApi(self.signatures, nodes)
+        self.instance_connect = InstanceConnectApi(self.signatures, nodes, fault)
         self.buckets = LocalBuckets()
         any_name = nodes is None and targets is None
         self.nodes = nodes = nodes or LocalNodes([])
@@ -105,12 +104,14 @@ class LocalService:
         )
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self.ecs = EcsApi(self.gateway, self.signatures, fault)
+        self.kms = KmsApi(self.signatures, fault)
         self._apis: Dict[str, JsonApi] = {
             "AmazonSSM": self.ssm,
             "AWSEC2InstanceConnectService": self.instance_connect,
             ECS: self.ecs,
+            "TrentService": self.kms,
         }
-        self.sts = StsApi(self.signatures)
+        self.sts = StsApi(self.signatures, fault)
         self._queries: Dict[str, JsonApi] = {
             "DescribeInstances": self.ec2,
             "GetCallerIdentity": self.sts,
@@ -157,10 +158,6 @@ class LocalService:
         except queue.Empty:
             return
         raise failed.error
-
-    def serve_also(self, prefix: str, api: JsonApi) -> None:
-        """Answer calls whose ``X-Amz-Target`` begins with ``prefix`` by another API."""
-        self._apis[prefix] = api
 
     def answer_with(
         self, operation: str, code: str, message: str = "", status: int = 400, times: int = 1
@@ -225,22 +222,19 @@ def demo_service(
     **service: Any
 ) -> LocalService:
     """A service that is not started yet. With ``kms_key_id`` every session is encrypted, except of
-    ports; the key service listens where the SSM API does. ``service`` are further arguments of
-    :class:`LocalService`."""
+    ports. ``service`` are further arguments of :class:`LocalService`."""
     chosen = options or AgentOptions()
     if kms_key_id:
-
-        def decrypt(ciphertext: str, context: Mapping[str, str]) -> bytes:
-            return keys.decrypt(ciphertext, context)
-
-        encryption = Encryption(kms_key_id, decrypt, require_challenge=require_challenge)
+        encryption = Encryption(
+            kms_key_id,
+            lambda ciphertext, context: local.kms.decrypt(ciphertext, context),
+            require_challenge=require_challenge,
+        )
         chosen = chosen._replace(encryption=encryption)
     service.setdefault("documents", frozenset(DOCUMENTS).union(chosen.documents))
     local = LocalService(agent_factory(chosen), faults, **service)
     if kms_key_id:
         local.ssm.diagnosis.preferences = {"kmsKeyId": kms_key_id}
-    keys = KmsApi(local.signatures)
-    local.serve_also("TrentService", keys)
     return local
 
 

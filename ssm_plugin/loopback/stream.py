@@ -1,21 +1,20 @@
 """A connected server socket that one thread reads while other threads write, plain or TLS.
 
-An OpenSSL connection must not be entered by two threads at once, and a blocking read would hold it
-for ever: a TLS stream therefore keeps its socket non-blocking, takes a lock for each call into TLS
-and waits outside the lock. Errors are ``OSError``; a time limit that passes is ``socket.timeout``.
+Errors are ``OSError``; a time limit that passes is ``socket.timeout``. The socket itself has no
+time limit: it would be one for the thread that writes, too.
 """
 
 import select
 import socket
 import ssl
 import struct
-import threading
 import time
-from typing import Optional, Union
+from typing import Optional, Union, cast
+
+from ..net.tls_socket import TlsSocket
 
 _Data = Union[bytes, bytearray, memoryview]
 
-_TLS_RECORD = 16384
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -30,17 +29,24 @@ class Stream:
 
     def handshake(self, timeout: float) -> None:
         """Agree on TLS within ``timeout`` seconds; a plain connection has nothing to agree on."""
+        if isinstance(self._socket, TlsSocket):
+            deadline = time.monotonic() + timeout
+            self._socket.do_handshake(lambda: max(0.001, deadline - time.monotonic()))
+            self._socket.settimeout(None)
 
     def recv(self, size: int, timeout: Optional[float] = None) -> bytes:
-        """At most ``size`` bytes, ``b""`` at the end; waits ``timeout`` seconds, or for ever."""
+        """At most ``size`` bytes, ``b""`` at the end; waits ``timeout`` seconds, or for ever. Over
+        TLS it also waits for the rest of what has begun to come."""
         buffer = memoryview(bytearray(size))
         return bytes(buffer[:self.recv_into(buffer, size, timeout)])
 
     def recv_into(self, buffer: memoryview, size: int, timeout: Optional[float] = None) -> int:
         """As :meth:`recv`, into a buffer. Returns how many bytes."""
         timeout = self._timeout if timeout is None else timeout
-        if timeout is not None:
-            _wait(self._readable, timeout)
+        is_here = isinstance(self._socket, TlsSocket) and self._socket.pending()
+        if timeout is not None and not is_here:
+            if timeout <= 0 or not self._readable.poll(timeout * 1000):
+                raise socket.timeout("timed out")
         return self._socket.recv_into(buffer, size)
 
     def sendall(self, data: _Data) -> None:
@@ -87,65 +93,15 @@ class Stream:
 
     def _shutdown(self, how: int) -> None:
         try:
-            # Not SSLSocket's own: that would turn the connection back into a plain one.
-            socket.socket.shutdown(self._socket, how)
+            self._socket.shutdown(how)
         except OSError:
             pass  # the peer was faster
-
-
-class TlsStream(Stream):
-    def __init__(self, connection: ssl.SSLSocket) -> None:
-        super().__init__(connection)
-        connection.setblocking(False)
-        self._connection = connection
-        self._entered = threading.Lock()
-        self._writable = select.poll()
-        self._writable.register(connection, select.POLLOUT)
-
-    def handshake(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return self._connection.do_handshake()
-            except ssl.SSLWantReadError:
-                _wait(self._readable, deadline - time.monotonic())
-            except ssl.SSLWantWriteError:
-                _wait(self._writable, deadline - time.monotonic())
-
-    def recv_into(self, buffer: memoryview, size: int, timeout: Optional[float] = None) -> int:
-        timeout = self._timeout if timeout is None else timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            with self._entered:
-                try:
-                    return self._connection.recv_into(buffer, size)
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                    pass
-            _wait(self._readable, None if deadline is None else deadline - time.monotonic())
-
-    def sendall(self, data: _Data) -> None:
-        left = memoryview(data)
-        while left:
-            try:
-                with self._entered:
-                    left = left[self._connection.send(left[:_TLS_RECORD]):]
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                _wait(self._writable, None)
 
 
 def open_stream(connection: socket.socket, tls: Optional[ssl.SSLContext]) -> Stream:
     """The stream of an accepted connection. Nothing is read or written before ``handshake``."""
     connection.setblocking(True)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if tls is None:
-        return Stream(connection)
-    return TlsStream(
-        tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-    )
-
-
-def _wait(poll: "select.poll", timeout: Optional[float]) -> None:
-    if timeout is not None and timeout <= 0:
-        raise socket.timeout("timed out")
-    if not poll.poll(None if timeout is None else timeout * 1000):
-        raise socket.timeout("timed out")
+    if tls is not None:
+        connection = cast(socket.socket, TlsSocket(connection, tls, None))
+    return Stream(connection)

@@ -21,19 +21,32 @@ _DRAINED = 16  # a part of the buffer this small counts as drained
 _TICK = 0.002  # seconds; finer steps would cost more than they show
 
 
+class TokenBucket:
+    """Holds ``most`` tokens, which is what it has at first; ``rate`` are earned each second."""
+
+    def __init__(self, rate: float, most: float) -> None:
+        self.tokens = most
+        self._rate = rate
+        self._most = most
+        self._counted_at: Optional[float] = None
+
+    def earn(self, now: float) -> None:
+        if self._counted_at is not None:
+            earned = (now - self._counted_at) * self._rate
+            self.tokens = min(self._most, self.tokens + earned)
+        self._counted_at = now
+
+
 class Throttle:
     """Counts bytes of payloads. ``lost`` and ``pauses`` tell how often; ``most`` is the most that
     has waited at once."""
 
     def __init__(self, plan: GatewayPlan) -> None:
-        rate = plan.rate
         self.lost = 0
         self.pauses = 0
         self.most = 0
-        self._rate = rate
-        self._burst = max(rate * _BURST, _LEAST_BURST)
-        self._tokens = self._burst
-        self._counted_at: Optional[float] = None
+        self._rate = plan.rate
+        self._bucket = TokenBucket(plan.rate, max(plan.rate * _BURST, _LEAST_BURST))
         self._buffer = plan.buffer
         self._patience = plan.patience
         self._waiting: Deque[bytes] = deque()
@@ -60,11 +73,11 @@ class Throttle:
 
     def take(self, now: float) -> List[bytes]:
         """What the agent gets now."""
-        self._earn(now)
+        self._bucket.earn(now)
         passed: List[bytes] = []
-        while self._waiting and _size(self._waiting[0]) <= self._tokens:
+        while self._waiting and _size(self._waiting[0]) <= self._bucket.tokens:
             one = self._waiting.popleft()
-            self._tokens -= _size(one)
+            self._bucket.tokens -= _size(one)
             self._size -= _size(one)
             passed.append(one)
         # One message less is still full: a client that ignores the pause refills it at once.
@@ -83,18 +96,12 @@ class Throttle:
         """When :meth:`take` has something to give; None for never."""
         if not self._waiting:
             return None
-        missing = _size(self._waiting[0]) - self._tokens
+        missing = _size(self._waiting[0]) - self._bucket.tokens
         return now + max(_TICK, missing / self._rate)
 
     def gives_up(self, now: float) -> bool:
         """Whether the buffer was full for too long."""
         return self._full_since is not None and now - self._full_since >= self._patience
-
-    def _earn(self, now: float) -> None:
-        if self._counted_at is not None:
-            earned = (now - self._counted_at) * self._rate
-            self._tokens = min(self._burst, self._tokens + earned)
-        self._counted_at = now
 
 
 class ThrottledFaults(DirectionFaults):

@@ -21,7 +21,6 @@ from ssm_plugin.loopback.agent import agent_factory
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.gateway_session import StartRequest
-from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.service import LocalService
 from ssm_plugin.wire import message, payloads
 from tests.support.connect_proxy import ConnectProxy
@@ -80,8 +79,7 @@ class AwsSide:
         service = LocalService(self._start_agent, **self._options)
         with contextlib.ExitStack() as exits:
             self.service = exits.enter_context(service)
-            self.kms = KmsApi(self.service.signatures)
-            self.service.serve_also("TrentService", self.kms)
+            self.kms = self.service.kms
             self.proxy = exits.enter_context(ConnectProxy(password=self._login))
             self._exits = exits.pop_all()
         self.environ = self._environ()

@@ -21,7 +21,6 @@ from contextlib import ExitStack
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ServiceError, SessionLost
 from ssm_plugin.loopback.agent_handshake import Encryption
-from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.session.types import SessionType
 
@@ -133,13 +132,11 @@ class Playground:
 
     def __enter__(self):
         with ExitStack() as exits:
-            key_service = exits.enter_context(local_service())
-            self._kms = KmsApi(key_service.signatures)
-            encryption = Encryption("key-1", self._kms.decrypt)
-            self.usual = key_service
+            # There is no such service yet.
+            encryption = Encryption("key-1", lambda *sealed: self.encrypting.kms.decrypt(*sealed))
+            self.usual = exits.enter_context(local_service())
             self.old = exits.enter_context(local_service(agent_version=OLD_AGENT))
             self.encrypting = exits.enter_context(local_service(encryption=encryption))
-            self.encrypting.serve_also("TrentService", self._kms)
             self.echo = exits.enter_context(EchoServer())
             self.folder = exits.enter_context(tempfile.TemporaryDirectory())
             self._exits = exits.pop_all()

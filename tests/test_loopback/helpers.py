@@ -1,7 +1,10 @@
 """Agents that only echo or count, a client made of websocket-client, and plain API calls."""
 
+import contextlib
 import http.client
 import json
+import os
+import resource
 import socket
 import struct
 import threading
@@ -12,6 +15,7 @@ import websocket
 
 from ssm_plugin.errors import ConnectionLost
 from ssm_plugin.loopback.gateway_session import RunningAgent
+from ssm_plugin.shortage import prepare_for_ends_of_threads
 from ssm_plugin.wire import message, payloads
 
 TIMEOUT = 10
@@ -103,6 +107,24 @@ class Client:
         assert closed.message_type == message.CHANNEL_CLOSED
         assert self.receive_close()[0] == 1000
         return payloads.parse_channel_closed(closed.payload)
+
+
+@contextlib.contextmanager
+def no_descriptors_left():
+    """The process can open nothing more. Threads that end meanwhile need none."""
+    prepare_for_ends_of_threads()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[0], limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for filler in fillers:
+            os.close(filler)
 
 
 def open_message(token):

@@ -1,11 +1,18 @@
 """Sessions that begin or end in an unusual way."""
 
+import threading
+
 import pytest
+import websocket
 
 from ssm_plugin.loopback.agent_documents import Document
-from ssm_plugin.loopback.service import demo_service
+from ssm_plugin.loopback.service import LocalService, demo_service
+from ssm_plugin.shortage import OPEN_FILES, THREADS
+from ssm_plugin.wire import message, payloads
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service
+
+from .helpers import TIMEOUT, Agents, no_descriptors_left, open_message, start
 
 
 def test_an_unknown_document_ends_the_session_with_that_reason():
@@ -18,6 +25,34 @@ def test_an_unknown_session_type_is_its_reason_too():
     with local_service(documents=documents, faults="skip-handshake") as service:
         with ChannelClient(service, "Own") as client:
             assert client.wait_closed() == "there is no session type Other"
+
+
+def test_a_shell_for_which_descriptors_lack_is_the_reason_of_the_end():
+    with local_service() as service:
+        opening = start(service)
+        client = websocket.create_connection(opening["StreamUrl"], timeout=TIMEOUT)
+        with no_descriptors_left():
+            client.send(open_message(opening["TokenValue"]))
+            one = message.parse(client.recv())
+            while one.message_type != message.CHANNEL_CLOSED:
+                one = message.parse(client.recv())
+        client.shutdown()
+    assert payloads.parse_channel_closed(one.payload) == OPEN_FILES
+
+
+def test_a_session_for_which_threads_lack_ends_and_says_so():
+    with LocalService(Agents()) as service:
+        opening = start(service)
+        client = websocket.create_connection(opening["StreamUrl"], timeout=TIMEOUT)
+        size = threading.stack_size(1 << 46)
+        try:
+            client.send(open_message(opening["TokenValue"]))
+            one = message.parse(client.recv())
+        finally:
+            threading.stack_size(size)
+        client.shutdown()
+        assert payloads.parse_channel_closed(one.payload) == THREADS
+        assert service.open_sessions() == []
 
 
 def test_closing_the_service_ends_its_shells():

@@ -100,7 +100,7 @@ def test_a_target_that_refuses_is_the_reason_of_the_end(version):
     assert reason.startswith("unable to connect to the node's port %s: " % port)
 
 
-@pytest.mark.parametrize("port", ["", "0", "65536", "http"])
+@pytest.mark.parametrize("port", ["", "0", "65536", "http", "\u00b2", "655350"])
 def test_a_port_that_is_none_is_the_reason_of_the_end(service, port):
     with ChannelClient(service, FORWARDING, {"portNumber": port}) as client:
         assert "is not a port" in client.wait_closed()

@@ -188,6 +188,11 @@ def test_a_program_that_does_not_exist_says_so_on_the_terminal():
             assert client.wait_closed() == ""
 
 
+def test_a_command_that_no_program_can_be_given_is_the_reason_of_the_end(service):
+    with ChannelClient(service, INTERACTIVE, {"command": "echo a\0b"}) as client:
+        assert client.wait_closed().startswith("cannot run sh on a terminal: ")
+
+
 def test_without_a_shell_of_its_own_the_service_takes_the_users():
     with local_service(shell=None) as service, ChannelClient(service) as client:
         client.wait_for(lambda: client.output)
@@ -195,8 +200,8 @@ def test_without_a_shell_of_its_own_the_service_takes_the_users():
         client.wait_closed()
 
 
-def test_the_pace_of_a_real_node_is_slow(service):
-    with local_service(realistic_pace=True) as slow, ChannelClient(slow) as client:
+def test_the_pace_of_a_real_node_is_slow():
+    with local_service(faults="pace=1ms") as slow, ChannelClient(slow) as client:
         client.send(b"stty -echo; head -c 200000 /dev/zero | tr '\\0' x; exit\n")
         began = time.monotonic()
         client.wait_closed()

@@ -65,6 +65,23 @@ def test_errors_have_the_shape_of_awss(service, operation, fields, code):
     assert service.ssm.calls()[-1][::2] == (operation, code)
 
 
+@pytest.mark.parametrize(
+    "prefix, operation, permission",
+    [
+        ("AmazonSSM", "StartSession", "ssm"),
+        ("AmazonEC2ContainerServiceV20141113", "ListTasks", "ecs"),
+        ("AWSEC2InstanceConnectService", "SendSSHPublicKey", "ec2-instance-connect"),
+        ("TrentService", "GenerateDataKey", "kms"),
+    ],
+)
+def test_any_call_can_be_denied(prefix, operation, permission):
+    with demo_service("deny=" + operation) as service:
+        status, answer = call(service, operation, prefix=prefix)
+    assert (status, answer["__type"]) == (400, "AccessDeniedException")
+    denied = "is not authorized to perform: %s:%s" % (permission, operation)
+    assert answer["message"].endswith(denied)
+
+
 @pytest.mark.parametrize("body", ["no JSON", "[]", b"\xff"])
 def test_the_body_must_be_a_json_object(service, body):
     status, answer = call(service, "StartSession", body=body)

@@ -1,12 +1,16 @@
 import queue
 import socket
 import ssl
+import threading
+import time
 
 import pytest
 
 from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpResponse, HttpServer, Upgrade
 from tests.support.certificates import Authority
 from tests.support.threads import threads_left
+
+from .helpers import no_descriptors_left
 
 TIMEOUT = 10
 
@@ -129,6 +133,31 @@ def test_clients_that_leave_in_the_middle_harm_nobody(server, failures):
     for part in (b"", b"GET", b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"):
         with dial(server) as sock:
             sock.sendall(part)
+    assert b"200 OK" in exchange(server, b"GET / HTTP/1.0\r\n\r\n")
+    assert failures.empty()
+
+
+def test_a_client_that_finds_no_descriptor_left_waits_for_one_and_costs_nothing(server, failures):
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        with no_descriptors_left():
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            used = time.process_time()
+            with pytest.raises(socket.timeout):
+                client.recv(1)
+            assert time.process_time() - used < 0.1
+        client.settimeout(TIMEOUT)
+        assert read_all(client).startswith(b"HTTP/1.1 200 OK")
+    assert failures.empty()
+
+
+def test_a_client_that_finds_no_thread_left_is_hung_up_on_and_the_next_one_served(server, failures):
+    size = threading.stack_size(1 << 46)
+    try:
+        assert exchange(server, b"") == b""
+    finally:
+        threading.stack_size(size)
     assert b"200 OK" in exchange(server, b"GET / HTTP/1.0\r\n\r\n")
     assert failures.empty()
 

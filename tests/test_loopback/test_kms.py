@@ -4,7 +4,6 @@ import pytest
 
 from ssm_plugin.channel import cipher
 from ssm_plugin.errors import EncryptionError
-from ssm_plugin.loopback.kms import KmsApi
 from ssm_plugin.loopback.service import LocalService
 
 from .helpers import Agents, call
@@ -17,8 +16,6 @@ def service():
     if cipher.unavailable_reason() is not None:
         pytest.skip("no AES-GCM here")
     with LocalService(Agents()) as service:
-        service.kms = KmsApi(service.signatures)
-        service.serve_also("TrentService", service.kms)
         yield service
 
 

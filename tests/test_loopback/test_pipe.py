@@ -22,7 +22,6 @@ def test_what_one_end_sends_the_other_receives_in_one_batch():
 
 def test_text_pings_and_farewells_are_no_messages():
     one, other = link_pair()
-    one.send_text("open")
     one.ping()
     one.send([b"a"])
     one.farewell()

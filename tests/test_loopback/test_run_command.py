@@ -1,6 +1,7 @@
 """Run Command of the local service: what becomes of a command, with real shells."""
 
 import os
+import resource
 import select
 import threading
 
@@ -10,6 +11,8 @@ from ssm_plugin.loopback.nodes import LocalNode
 from tests.support.nodes import ALONE, FLEET, OFF, WEB, many, service_with
 from tests.support.run_command import DEMO, Sender
 from tests.support.running import TIME_LIMIT
+
+from .helpers import no_descriptors_left
 
 WINDOWS = LocalNode("i-0000000000000aaaa", "win", {"Role": "win"}, "Windows Server 2022")
 CLOSED = LocalNode("i-0000000000000bbbb", "closed", {"Role": "closed"}, allows_commands=False)
@@ -322,6 +325,11 @@ def test_filters_leave_what_they_name(sender):
         ("ListCommandInvocations", {"MaxResults": 51}, "ValidationException"),
         ("ListCommandInvocations", {"NextToken": "none"}, "InvalidNextToken"),
         ("ListCommands", {"Filters": [{"key": "Colour", "value": "red"}]}, "InvalidFilterKey"),
+        (
+            "ListCommands",
+            {"Filters": [{"key": "InvokedAfter", "value": "2026-02-30T00:00:00Z"}]},
+            "ValidationException",
+        ),
         ("CancelCommand", {"CommandId": NONE}, "InvalidCommandId"),
     ],
 )
@@ -395,6 +403,49 @@ def test_invocations_may_be_seen_late():
         assert sender.listed(command_id) == []
         looked_up = {"CommandId": command_id, "InstanceId": DEMO}
         assert sender.refusal("GetCommandInvocation", **looked_up) == "InvocationDoesNotExist"
+
+
+# --- What the machine lacks
+
+
+def begun(sender, tmp_path, script, **more):
+    """The id of a command that runs, and the file that lets it go on with ``script``."""
+    started, going_on = tmp_path / "started", tmp_path / "going-on"
+    os.mkfifo(str(started))
+    wait = "echo > %s; until test -e %s; do sleep .05; done; " % (started, going_on)
+    command_id = sender.send(wait + script, **more)
+    assert started.read_bytes() == b"\n"
+    return command_id, going_on
+
+
+def test_a_full_disk_loses_what_goes_to_a_bucket_and_nothing_else(sender, service, tmp_path):
+    bucket = dict(OutputS3BucketName="some", OutputS3KeyPrefix="full")
+    command_id, going_on = begun(sender, tmp_path, "head -c 99999 /dev/zero", **bucket)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        going_on.write_text("")
+        sender.finish(command_id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sender.got(command_id)["Status"] == "Success"
+    assert service.buckets.keys("some", "full/") == []
+    assert sender.run("echo next")["StandardOutputContent"] == "next\n"
+
+
+def test_a_script_for_which_descriptors_lack_runs_when_another_has_ended(sender, service, tmp_path):
+    _, going_on = begun(sender, tmp_path, "true")
+    send = service.run_command.operations["SendCommand"]
+    with no_descriptors_left():
+        second = send(sender.request("echo second"))["Command"]["CommandId"]
+        # Over: some connection of another test was closed just now.
+        sender.wait_for(
+            second,
+            lambda command: command.invocations[0].started and (command.waiting or command.is_over),
+        )
+    going_on.write_text("")
+    sender.finish(second)
+    assert sender.got(second)["StandardOutputContent"] == "second\n"
 
 
 # The last one, since the command needs its time.

@@ -174,6 +174,7 @@ def test_a_wrong_token_is_refused(service, agents, token):
     "text",
     [
         "no JSON",
+        pytest.param("[" * 100000, id="nested"),
         "[]",
         '{"MessageSchemaVersion": 1.0, "RequestId": "a", "ClientId": "b", "TokenValue": "%s"}',
         '{"MessageSchemaVersion": "1.0", "ClientId": "b", "TokenValue": "%s"}',
