@@ -180,11 +180,9 @@ def _run_one(
     options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
 ) -> int:
     [node] = order.nodes
-    streams = _streams_for_one(options, node)
-    command = RemoteCommand(order.request(node), environment, streams)
+    command = RemoteCommand(order.request(node), environment, _streams_for_one(options, node))
     with signals_and_parent(command.signal, command.failed):
         result = command.run()
-    streams.finish()
     return _report_one(options, result, quiet)
 
 
