@@ -160,7 +160,9 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         environment = with_waiting(environment, options, settings, progress)
         engine: FleetEngine = SessionsEngine(environment)
         if is_run_command(options):
-            engine = engine_for(words, settings, environment, options.output_s3)
+            engine = engine_for(
+                words, settings, environment, options.output_s3, settings.quiet
+            )
         elif len(nodes) == 1:
             return _run_one(options, order, environment, settings.quiet)
         return _run_by(engine, options, order, settings.quiet, progress)

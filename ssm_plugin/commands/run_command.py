@@ -52,8 +52,6 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--document-name is for sessions: --via run-command runs AWS-RunShellScript"
         )
-    if options.via == RUN_COMMAND and options.stdin is not None:
-        raise UsageError("Run Command has no standard input: leave --stdin or --via out")
     if options.attach is None:
         return
     given = {
@@ -81,14 +79,15 @@ def engine_for(
     words: Sequence[str],
     settings: Settings,
     environment: Environment,
-    bucket: "Optional[Bucket]" = None,
+    bucket: "Optional[Bucket]",
+    quiet: bool,
 ) -> "RunCommandEngine":
     """``words`` are the targets as the user wrote them."""
     from ..run_command.engine import RunCommandEngine
     from ..run_command.sending import filters_of
 
     targets = filters_of([check_target(word, settings) for word in words])
-    return RunCommandEngine(environment, targets, bucket, quiet=settings.quiet)
+    return RunCommandEngine(environment, targets, bucket, quiet=quiet)
 
 
 def check_engine_of(job: JobSettings, settings: Settings) -> None:
@@ -115,13 +114,11 @@ def engine_of(
     """The engine of a job by Run Command; None for a job by sessions."""
     if job.engine != RUN_COMMAND:
         return None
-    from ..run_command.engine import RunCommandEngine
-    from ..run_command.sending import filters_of, parse_bucket
+    from ..run_command.sending import parse_bucket
 
-    targets = filters_of([check_target(word, settings) for word in job.targets])
     bucket = parse_bucket(job.output_s3) if job.output_s3 else None
     # A job says nothing when all is well.
-    return RunCommandEngine(environment, targets, bucket, quiet=True)
+    return engine_for(job.targets, settings, environment, bucket, quiet=True)
 
 
 def attached_to(
