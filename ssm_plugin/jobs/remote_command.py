@@ -40,7 +40,7 @@ from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
-from .member import FleetMember
+from .fleet import FleetMember
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
 from .terminal_line import TerminalStream, terminal_line
@@ -140,10 +140,6 @@ class RemoteCommand(FleetMember):
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this command broke."""
         self._events.put(event)
-
-    @property
-    def target(self) -> str:
-        return self.request.target
 
     @property
     def name(self) -> str:

@@ -54,12 +54,12 @@ class Streams:
     @property
     def on_terminal(self) -> bool:
         """Whether a person types the input and sees the output."""
-        return self.stdin is not None and _is_terminal(self.stdin)
+        return self.stdin is not None and os.isatty(self.stdin)
 
     @property
     def is_watched(self) -> bool:
         """Whether a person types the input and reads standard error."""
-        return self.on_terminal and _is_terminal(2)
+        return self.on_terminal and os.isatty(2)
 
 
 class CallableStreams(Streams):
@@ -84,10 +84,3 @@ class CallableStreams(Streams):
 
     def error(self, data: bytes) -> None:
         self._error(data)
-
-
-def _is_terminal(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
