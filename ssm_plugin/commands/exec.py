@@ -38,7 +38,7 @@ from ..jobs.sinks import OutputDirectory, PrefixedStreams, make_directory
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
-from ..session.streams import CallableStreams, Streams, write_all
+from ..session.streams import CallableStreams, Streams, say, write_all
 from ..terminal.input import InputReader
 from .fleet_options import (
     add_fleet_options,
@@ -286,7 +286,7 @@ def _explain(options: argparse.Namespace, results: List[CommandResult], quiet: b
     """A path with a space may be a program; if there is none, it was a line after all."""
     line = _line_in_one_word(options)
     if line and not quiet and any(each.status == NO_PROGRAM for each in results):
-        write_all(2, ("ssm-plugin: %s\n" % _one_word(line)).encode("utf-8", "backslashreplace"))
+        say(_one_word(line))
 
 
 def _as_typed(word: str) -> str:

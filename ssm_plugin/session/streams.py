@@ -6,6 +6,7 @@ import select
 import signal
 from typing import Callable, Optional
 
+from ..display import encoded, shown
 from ..errors import LocalError
 
 EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
@@ -29,6 +30,11 @@ def write_all(fd: int, data: bytes) -> None:
                 raise OutputGone(os.strerror(error.errno)) from error
             name = {1: "to standard output", 2: "to standard error"}.get(fd, "the output")
             raise LocalError("cannot write %s: %s" % (name, error.strerror)) from error
+
+
+def say(text: str) -> None:
+    """Write a line of ours on standard error."""
+    write_all(2, encoded("ssm-plugin: %s\n" % shown(" ".join(text.split()))))
 
 
 class Streams:
