@@ -58,8 +58,13 @@ def check_options(options: argparse.Namespace) -> None:
         "a TARGET": options.target,
         "a COMMAND": options.command or options.shell is not None,
         "--targets-file": options.targets_file,
+        "--all-tasks": options.all_tasks,
         "--timeout": options.timeout,
+        "--wait": options.wait,
         "--stdin": options.stdin,
+        "--max-errors": options.max_errors,
+        "--rolling": options.rolling,
+        "--output-s3": options.output_s3,
     }
     wrong = next((name for name, value in given.items() if value), "")
     if wrong:
@@ -92,14 +97,21 @@ def engine_for(
 
 def check_engine_of(job: JobSettings, settings: Settings) -> None:
     """:raises UsageError: for what the job's engine cannot do"""
+    try:
+        _check_engine_of(job, settings)
+    except UsageError as error:
+        raise UsageError("job %s: %s" % (job.name, error)) from error
+
+
+def _check_engine_of(job: JobSettings, settings: Settings) -> None:
     if job.engine != RUN_COMMAND:
         if job.output_s3:
-            raise UsageError("job %s: output_s3 is for the engine run-command" % job.name)
+            raise UsageError("output_s3 is for the engine run-command")
         return
     from ..run_command.sending import check_order, parse_bucket
 
     if job.document_name:
-        raise UsageError("job %s: a document_name is for sessions" % job.name)
+        raise UsageError("a document_name is for sessions")
     if job.output_s3:
         parse_bucket(job.output_s3)
     check_targets(job.targets, settings)
