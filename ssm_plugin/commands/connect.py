@@ -17,9 +17,8 @@ from ..config import SPEEDS, Settings
 from ..errors import UsageError
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
-from ..openssh.client import run_client
+from ..openssh.client import ask, run_client
 from ..openssh.keys import key_for_one_run
-from ..openssh.programs import ask
 from ..openssh.push import check_takes_keys
 from ..relay.choice import PLAIN, SPEED_HELP
 from ..session.environment import make_environment

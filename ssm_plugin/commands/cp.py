@@ -30,14 +30,14 @@ from ..copying.options import (
 from ..copying.places import STREAM, parse_place, plan
 from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy, nodes_of
-from ..display import encoded, shown
+from ..display import encoded
 from ..errors import UsageError
 from ..jobs.fleet import Fleet, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import DEFAULT_DOCUMENT, FleetOutcome, ReadInput
 from ..nodes.targets import Found
 from ..session.environment import make_environment
-from ..session.streams import EXIT_OUTPUT_GONE, write_all
+from ..session.streams import EXIT_OUTPUT_GONE, say, write_all
 from ..terminal.input import InputReader
 from ..terminal.tty import window_size
 from .fleet_options import add_fleet_options, plan_of, prepare_for, signals_and_parent
@@ -188,16 +188,12 @@ class _Show:
             return
         if self._is_one:
             if outcome.status and not reports[0].files:
-                _say(reports[0].result.reason)
+                say(reports[0].result.reason)
         elif not self._quiet or outcome.status:
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:
         if copied.reason and copied.status != EXIT_OUTPUT_GONE:
-            _say(copied.reason)
+            say(copied.reason)
         for one in copied.skipped:
-            _say("not copied: %s" % one)
-
-
-def _say(text: str) -> None:
-    write_all(2, encoded("ssm-plugin: %s\n" % shown(" ".join(text.split()))))
+            say("not copied: %s" % one)

@@ -24,7 +24,7 @@ from ..named_tuple import NamedTuple
 from ..session.environment import Environment, make_environment
 from ..session.session import Session
 from ..session.session_handler import SessionHandler
-from ..session.streams import write_all
+from ..session.streams import say
 from ..session.termination import TERMINATE_LIMIT, terminate_unwanted
 from ..session.types import SessionType
 from .exit_status import check_status_setting
@@ -220,8 +220,8 @@ def _identity(profile: Optional[str]) -> Tuple[Optional[str], Mapping[str, str]]
         read_profile(profile, os.environ)
         return profile, os.environ
     except ProfileNotFound as error:
-        line = "ssm-plugin: warning: %s; going on with the environment's credentials, if any\n"
-        write_all(2, (line % str(error).partition(":")[0]).encode("utf-8", "backslashreplace"))
+        why = str(error).partition(":")[0]
+        say("warning: %s; going on with the environment's credentials, if any" % why)
     environ = without_profiles(os.environ)
     if profile != _NO_PROFILE:
         environ["AWS_EC2_METADATA_DISABLED"] = "true"

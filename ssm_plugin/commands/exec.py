@@ -38,7 +38,7 @@ from ..jobs.sinks import OutputDirectory, PrefixedStreams, make_directory
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment, make_environment
-from ..session.streams import CallableStreams, Streams, write_all
+from ..session.streams import CallableStreams, Streams, say, write_all
 from ..terminal.input import InputReader
 from .fleet_options import (
     add_fleet_options,
@@ -160,7 +160,9 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         environment = with_waiting(environment, options, settings, progress)
         engine: FleetEngine = SessionsEngine(environment)
         if is_run_command(options):
-            engine = engine_for(words, settings, environment, options.output_s3)
+            engine = engine_for(
+                words, settings, environment, options.output_s3, settings.quiet
+            )
         elif len(nodes) == 1:
             return _run_one(options, order, environment, settings.quiet)
         return _run_by(engine, options, order, settings.quiet, progress)
@@ -180,11 +182,9 @@ def _run_one(
     options: argparse.Namespace, order: FleetOrder, environment: Environment, quiet: bool
 ) -> int:
     [node] = order.nodes
-    streams = _streams_for_one(options, node)
-    command = RemoteCommand(order.request(node), environment, streams)
+    command = RemoteCommand(order.request(node), environment, _streams_for_one(options, node))
     with signals_and_parent(command.signal, command.failed):
         result = command.run()
-    streams.finish()
     return _report_one(options, result, quiet)
 
 
@@ -286,7 +286,7 @@ def _explain(options: argparse.Namespace, results: List[CommandResult], quiet: b
     """A path with a space may be a program; if there is none, it was a line after all."""
     line = _line_in_one_word(options)
     if line and not quiet and any(each.status == NO_PROGRAM for each in results):
-        write_all(2, ("ssm-plugin: %s\n" % _one_word(line)).encode("utf-8", "backslashreplace"))
+        say(_one_word(line))
 
 
 def _as_typed(word: str) -> str:

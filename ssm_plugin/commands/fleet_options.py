@@ -4,11 +4,10 @@ import argparse
 from contextlib import contextmanager
 from typing import Callable, Iterator, Optional
 
-from ..display import encoded
 from ..errors import UsageError
 from ..fleet_plan import MOST_PARALLEL, PARALLEL, ErrorLimit, FleetPlan, parse_max_errors
 from ..jobs.fleet_progress import FleetProgress
-from ..session.streams import write_all
+from ..session.streams import say
 from ..shortage import prepare_for_descriptors
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
@@ -75,9 +74,8 @@ def prepare_for(plan: FleetPlan) -> None:
 def suggest_run_command(targets: int, progress: FleetProgress) -> None:
     """Print one line of advice, if progress is shown on a terminal."""
     if targets > MANY and progress.is_drawn:
-        line = "ssm-plugin: %d sessions; --via run-command lets AWS run it on so many nodes\n"
         with progress:
-            write_all(2, encoded(line % targets))
+            say("%d sessions; --via run-command lets AWS run it on so many nodes" % targets)
 
 
 def _max_errors(text: str) -> ErrorLimit:

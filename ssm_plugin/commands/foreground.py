@@ -35,11 +35,17 @@ def run_new_session(
     ``what``, or of the session's id. ``prepare`` may change what is started, or
     start it itself; it blocks as ``start_session`` does."""
     events: "queue.Queue[SessionEvent]" = queue.Queue()
-    foreground = Foreground(events.put)
     assert environment.service is not None, "sessions are started at the service"
     session: Optional[Session] = None
+
+    def tell(event: Signalled) -> None:
+        if session is None:
+            events.put(event)
+        else:
+            session.signal(event)
+
     try:
-        with signals_into(foreground.signal, events.put):
+        with signals_into(tell, events.put):
             started: Optional[StartedSession] = None
             if prepare is not None:
                 request, runner, started = prepare(events)
@@ -47,7 +53,7 @@ def run_new_session(
                 environment.service, request, events, environment.waiting
             )
             session = make_session(request, started, environment, events, runner)
-            outcome = foreground.run(session)
+            outcome = session.run_to_end()
     # A safety net: there may have been neither descriptors nor threads, and now there are.
     except BaseException:
         if session:
@@ -61,34 +67,13 @@ def run_new_session(
 
 def run_in_foreground(session: Session) -> Outcome:
     """Connect and wait for a session that exists already; how it ended."""
-    foreground = Foreground(session.events.put)
     try:
-        with signals_into(foreground.signal, session.events.put):
-            return foreground.run(session)
+        with signals_into(session.signal, session.events.put):
+            return session.run_to_end()
     # A safety net: there may have been neither descriptors nor threads, and now there are.
     except BaseException:
         session.ensure_terminated()
         raise
-
-
-class Foreground:
-    """Signals go into the queue of the start; once there is a session, they go to the session."""
-
-    def __init__(self, before: Callable[[Signalled], object]) -> None:
-        self.signal: Callable[[Signalled], object] = self._signal
-        self._before = before
-        self._session: Optional[Session] = None
-
-    def run(self, session: Session) -> Outcome:
-        """Run the session to its end. Raises the error that it failed with."""
-        self._session = session
-        return session.run_to_end()
-
-    def _signal(self, event: Signalled) -> None:
-        if self._session is None:
-            self._before(event)
-        else:
-            self._session.signal(event)
 
 
 @contextmanager

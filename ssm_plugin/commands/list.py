@@ -11,7 +11,7 @@ import time
 from typing import List, Mapping, Optional
 
 from ..config import Settings
-from ..display import encoded, shown
+from ..display import encoded
 from ..errors import UsageError
 from ..nodes import cache
 from ..nodes.directory import NodeDirectory, by_name
@@ -20,7 +20,7 @@ from ..nodes.node import Node
 from ..nodes.table import as_object, table
 from ..nodes.targets import check_target, nodes_of
 from ..session.environment import make_environment
-from ..session.streams import write_all
+from ..session.streams import say, write_all
 from ..terminal.tty import window_size
 
 EXAMPLE = """\
@@ -64,9 +64,9 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         write_all(1, encoded(table(nodes, time.time(), _width())))
     if not settings.quiet:
         for error in directory.without:
-            _note("some of it is not shown: %s" % error)
+            say("some of it is not shown: %s" % error)
         if not nodes:
-            _note("no node is %s" % ("there" if options.offline else "online; see --offline"))
+            say("no node is %s" % ("there" if options.offline else "online; see --offline"))
     return 0
 
 
@@ -82,7 +82,3 @@ def _node(target: Target) -> Target:
 def _width() -> Optional[int]:
     """The terminal's width; None if a program reads the output, which is then not cut."""
     return window_size((1,)).cols if os.isatty(1) else None
-
-
-def _note(text: str) -> None:
-    write_all(2, encoded("ssm-plugin: %s\n" % shown(text)))

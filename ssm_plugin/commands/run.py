@@ -22,7 +22,7 @@ from ..jobs.remote_line import quote
 from ..nodes.grammar import ID, as_typed
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
-from ..session.streams import write_all
+from ..session.streams import say, write_all
 from ..units import counted
 from .fleet_options import prepare_for, signals_and_parent
 from .run_command import check_engine_of, engine_of, signals_and_parent_end
@@ -62,8 +62,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         return _print(_plan(job, settings, environ))
     report = _run(job, options, settings, environ)
     if report.failure():
-        line = "ssm-plugin: %s\n" % shown(report.failure())
-        write_all(2, line.encode("utf-8", "backslashreplace"))
+        say(report.failure())
     return report.status
 
 

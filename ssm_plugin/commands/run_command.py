@@ -52,16 +52,19 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--document-name is for sessions: --via run-command runs AWS-RunShellScript"
         )
-    if options.via == RUN_COMMAND and options.stdin is not None:
-        raise UsageError("Run Command has no standard input: leave --stdin or --via out")
     if options.attach is None:
         return
     given = {
         "a TARGET": options.target,
         "a COMMAND": options.command or options.shell is not None,
         "--targets-file": options.targets_file,
+        "--all-tasks": options.all_tasks,
         "--timeout": options.timeout,
+        "--wait": options.wait,
         "--stdin": options.stdin,
+        "--max-errors": options.max_errors,
+        "--rolling": options.rolling,
+        "--output-s3": options.output_s3,
     }
     wrong = next((name for name, value in given.items() if value), "")
     if wrong:
@@ -81,26 +84,34 @@ def engine_for(
     words: Sequence[str],
     settings: Settings,
     environment: Environment,
-    bucket: "Optional[Bucket]" = None,
+    bucket: "Optional[Bucket]",
+    quiet: bool,
 ) -> "RunCommandEngine":
     """``words`` are the targets as the user wrote them."""
     from ..run_command.engine import RunCommandEngine
     from ..run_command.sending import filters_of
 
     targets = filters_of([check_target(word, settings) for word in words])
-    return RunCommandEngine(environment, targets, bucket, quiet=settings.quiet)
+    return RunCommandEngine(environment, targets, bucket, quiet=quiet)
 
 
 def check_engine_of(job: JobSettings, settings: Settings) -> None:
     """:raises UsageError: for what the job's engine cannot do"""
+    try:
+        _check_engine_of(job, settings)
+    except UsageError as error:
+        raise UsageError("job %s: %s" % (job.name, error)) from error
+
+
+def _check_engine_of(job: JobSettings, settings: Settings) -> None:
     if job.engine != RUN_COMMAND:
         if job.output_s3:
-            raise UsageError("job %s: output_s3 is for the engine run-command" % job.name)
+            raise UsageError("output_s3 is for the engine run-command")
         return
     from ..run_command.sending import check_order, parse_bucket
 
     if job.document_name:
-        raise UsageError("job %s: a document_name is for sessions" % job.name)
+        raise UsageError("a document_name is for sessions")
     if job.output_s3:
         parse_bucket(job.output_s3)
     check_targets(job.targets, settings)
@@ -115,13 +126,11 @@ def engine_of(
     """The engine of a job by Run Command; None for a job by sessions."""
     if job.engine != RUN_COMMAND:
         return None
-    from ..run_command.engine import RunCommandEngine
-    from ..run_command.sending import filters_of, parse_bucket
+    from ..run_command.sending import parse_bucket
 
-    targets = filters_of([check_target(word, settings) for word in job.targets])
     bucket = parse_bucket(job.output_s3) if job.output_s3 else None
     # A job says nothing when all is well.
-    return RunCommandEngine(environment, targets, bucket, quiet=True)
+    return engine_for(job.targets, settings, environment, bucket, quiet=True)
 
 
 def attached_to(

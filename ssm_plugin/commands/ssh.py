@@ -22,7 +22,6 @@ from .. import logs
 from ..aws.client import StartedSession
 from ..channel.events import Started
 from ..config import SPEEDS, Settings
-from ..display import encoded, shown
 from ..errors import (
     RemoteError,
     SessionInterrupted,
@@ -40,7 +39,7 @@ from ..session.environment import Environment, make_environment
 from ..session.events import SessionEvent
 from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
 from ..session.starting import SessionRequest
-from ..session.streams import write_all
+from ..session.streams import say
 from ..session.types import SessionType
 from .foreground import run_new_session
 from .waiting import add_wait_option, with_waiting
@@ -134,7 +133,7 @@ def _run_fast(
     ) -> Tuple[SessionRequest, Optional[RunnerFactory], Optional[StartedSession]]:
         relay.wait(events)
         if relay.warning:
-            write_all(2, encoded("ssm-plugin: warning: %s\n" % shown(relay.warning)))
+            say("warning: " + relay.warning)
         there = request._replace(parameters={"portNumber": [str(relay.port)]})
         started = early.take() if relay.port == relay.wanted_port else None
         return there, _relay_runner, started

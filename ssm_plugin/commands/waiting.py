@@ -1,6 +1,7 @@
 """``--wait``: the option, and the one line that shows what is being waited for."""
 
 import argparse
+import os
 import threading
 from typing import Dict, Optional
 
@@ -11,7 +12,7 @@ from ..jobs.fleet_progress import FleetProgress
 from ..session.environment import Environment
 from ..session.streams import OutputGone, write_all
 from ..session.waiting import Waiting
-from ..terminal.status_line import StatusLine, is_terminal
+from ..terminal.status_line import StatusLine
 from ..units import parse_duration
 
 _HINT = "; Ctrl-C ends it"
@@ -62,7 +63,7 @@ class WaitingLine:
 
     def __init__(self, fd: int = 2) -> None:
         self._fd = fd
-        self._line = StatusLine(fd, self._write) if is_terminal(fd) else None
+        self._line = StatusLine(fd, self._write) if os.isatty(fd) else None
         self._lock = threading.Lock()
         self._waiting: Dict[str, None] = {}
         self._told: Dict[str, None] = {}

@@ -11,7 +11,7 @@ from ..aws.client import ServiceClient
 from ..config import Settings
 from ..display import shown
 from ..errors import SessionInterrupted, SsmPluginError, UsageError
-from ..jobs.member import FleetMember
+from ..jobs.fleet import FleetMember
 from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import CommandRequest, CommandResult, ReadInput
 from ..nodes.grammar import split_targets

@@ -90,21 +90,7 @@ class SessionsEngine(FleetEngine):
         progress: Optional[FleetProgress] = None,
         tell: Tell = ignore,
     ) -> FleetOutcome:
-        def make(node: Found) -> "_FinishingCommand":
-            return _FinishingCommand(order.request(node), self._environment, streams(node))
+        def make(node: Found) -> RemoteCommand:
+            return RemoteCommand(order.request(node), self._environment, streams(node))
 
         return Fleet(order.nodes, make, order.plan, events, progress, tell).run()
-
-
-class _FinishingCommand(RemoteCommand):
-    def __init__(
-        self, request: CommandRequest, environment: Environment, streams: Streams
-    ) -> None:
-        super().__init__(request, environment, streams)
-        self._streams = streams
-
-    def run(self) -> CommandResult:
-        try:
-            return super().run()
-        finally:
-            self._streams.finish()

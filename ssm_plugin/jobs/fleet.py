@@ -13,7 +13,6 @@ from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..terminal.status_line import INTERVAL
 from ..transport.worker import Worker, WorkerFailed
 from .fleet_progress import FleetProgress
-from .member import FleetMember
 from .request import CommandResult, FleetOutcome
 from .schedule import Schedule
 
@@ -55,6 +54,28 @@ class EngineEvent:
 
 
 FleetEvent = Union[Arrived, Finished, Broken, WorkerFailed, Signalled, EngineEvent]
+
+
+class FleetMember:
+    """What a fleet runs: a command, or other work that one session after the other does at a node.
+    ``run`` blocks, in a thread of the fleet, and never raises an ``SsmPluginError``: it is in
+    the result. ``signal`` ends it, from any thread. ``session_id`` is empty until there is one.
+    ``arrived`` is called, by any thread and as often as it likes, once the work waits for its node
+    more than for this machine: then others may be started."""
+
+    session_id = ""
+    arrived: Callable[[], object] = staticmethod(lambda: None)
+
+    def run(self) -> CommandResult:
+        raise NotImplementedError
+
+    def signal(self, event: Signalled) -> None:
+        raise NotImplementedError
+
+    def give_up(self) -> Callable[[float], object]:
+        """Nobody waits for this any longer: begin to end it at the service. The function that is
+        returned waits for that end, at most so many seconds."""
+        return lambda seconds: None
 
 
 class Fleet:

@@ -1,12 +1,13 @@
 """The line that a person sees while a fleet works: how many targets wait, run, and have ended."""
 
+import os
 import threading
 import time
 from collections import deque
 from typing import Callable, Deque, Optional, Set, Tuple
 
 from ..session.streams import OutputGone, write_all
-from ..terminal.status_line import INTERVAL, StatusLine, is_terminal
+from ..terminal.status_line import INTERVAL, StatusLine
 
 # Seconds that the rate is taken over.
 RATE_WINDOW = 10.0
@@ -39,7 +40,7 @@ class FleetProgress:
         self._unconnected: Set[str] = set()
         self._next: Optional[float] = None
         self._line: Optional[StatusLine] = None
-        if not quiet and is_terminal(descriptor):
+        if not quiet and os.isatty(descriptor):
             self._line = StatusLine(descriptor, self._write)
 
     @property

@@ -40,7 +40,7 @@ from ..session.waiting import Waiting
 from ..terminal.signals import Signalled
 from ..transport.worker import WorkerFailed
 from .feed import InputFeed
-from .member import FleetMember
+from .fleet import FleetMember
 from .remote_line import remote_line
 from .request import CommandRequest, CommandResult
 from .terminal_line import TerminalStream, terminal_line
@@ -87,14 +87,17 @@ class RemoteCommand(FleetMember):
         self._deadline: Optional[float] = None
 
     def run(self) -> CommandResult:
-        """Never raises an ``SsmPluginError``: it is in the result. What ``streams`` raise comes out
-        here, once the command has been ended."""
+        """Never raises an ``SsmPluginError``: it is in the result. What else ``streams`` raise
+        comes out here, once the command has been ended. They are finished in any case."""
         began = time.time()
         error: Optional[SsmPluginError] = None
         if self.request.timeout is not None:
             self._deadline = time.monotonic() + self.request.timeout
         try:
-            status, reason = self._run_with_retries()
+            try:
+                status, reason = self._run_with_retries()
+            finally:
+                self._environment.streams.finish()
         except SsmPluginError as raised:
             error, reason = raised, str(raised)
             status = getattr(raised, "exit_status", EXIT_FAILED)
@@ -137,10 +140,6 @@ class RemoteCommand(FleetMember):
     def failed(self, event: WorkerFailed) -> None:
         """A thread that serves this command broke."""
         self._events.put(event)
-
-    @property
-    def target(self) -> str:
-        return self.request.target
 
     @property
     def name(self) -> str:

@@ -4,8 +4,9 @@ import errno
 import os
 import re
 from collections import Counter
+from contextlib import contextmanager
 from datetime import datetime
-from typing import BinaryIO, ContextManager, List, Sequence
+from typing import BinaryIO, ContextManager, Iterator, List, Sequence
 
 from ..display import encoded, shown, shown_output
 from ..errors import LocalError
@@ -79,8 +80,10 @@ class FileStreams(Streams):
         _append(self._errors, data)
 
     def finish(self) -> None:
-        for file in {self._output, self._errors}:
-            file.close()
+        """Close both, whatever a server of files says of one only now."""
+        with _writing(self._output), self._output:
+            with _writing(self._errors):
+                self._errors.close()
 
 
 class SharedFileStreams(FileStreams):
@@ -137,13 +140,19 @@ def make_directory(path: str) -> None:
 
 def _append(file: BinaryIO, data: bytes) -> None:
     left = memoryview(data)
-    try:
+    with _writing(file):
         while left:
             written = file.write(left)
             if written is None:  # inherited non-blocking, and full
                 writable(file.fileno(), None)
             else:
                 left = left[written:]
+
+
+@contextmanager
+def _writing(file: BinaryIO) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise LocalError("cannot write to %s: %s" % (file.name, error.strerror)) from error
 

@@ -24,6 +24,7 @@ from typing import List, Optional, Sequence, Tuple
 from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
 from .remote_line import check_words, line_of
+from .trailer_runner import CERTAIN, beginning_of
 
 # $1 $2: the marker's halves, the second one first. $3: i if there is input, or nothing.
 _SCRIPT = """\
@@ -45,6 +46,9 @@ trap 'exit' INT QUIT; printf "%s.\\n" "$m"
 kill -KILL "$w"; n=0; while [ $n -lt 900 ]; do sleep 1 >/dev/null & wait $!; n=$((n+1)); done"""
 
 OUTPUT, ERRORS = "output", "errors"
+
+# Bytes of what the script says of itself behind a marker. A line that is longer is not its own.
+_LONGEST_WORD = 16
 
 Pieces = List[Tuple[str, bytes]]
 
@@ -95,9 +99,17 @@ class TerminalStream:
             self._put(pieces, data[:start])
             self._take_word(data[start + len(self._marker):end])
             data = data[end:]
-        keep = self._undecided(data)
+        keep = beginning_of(self._marker, data, len(self._marker))
         self._held = data[keep:]
         self._put(pieces, data[:keep])
+        return pieces
+
+    def rest(self) -> Pieces:
+        """At the end of the stream: what was held back, unless it is certain to be a part of what
+        the script says."""
+        rest, self._held = self._held, b""
+        pieces: Pieces = []
+        self._put(pieces, b"" if len(rest) >= CERTAIN else rest)
         return pieces
 
     def _end_of_word(self, data: bytes, start: int) -> int:
@@ -105,7 +117,8 @@ class TerminalStream:
         if it has not come yet."""
         if data[start:start + 1] in (b"<", b">"):
             return start + 1
-        return data.find(b"\n", start) + 1 or -1
+        end = data.find(b"\n", start, start + _LONGEST_WORD) + 1
+        return end or (start if len(data) >= start + _LONGEST_WORD else -1)
 
     def _take_word(self, word: bytes) -> None:
         kind, rest = word[:1], word[1:].strip()
@@ -134,11 +147,3 @@ class TerminalStream:
         data = self._carriage_return + data
         self._carriage_return = b"\r" if data.endswith(b"\r") else b""
         return data[:len(data) - len(self._carriage_return)].replace(b"\r\n", b"\n")
-
-    def _undecided(self, data: bytes) -> int:
-        """Where the earliest beginning of a marker stands that may still be completed."""
-        first = self._marker[:1]
-        start = data.find(first, max(0, len(data) - len(self._marker) + 1))
-        while start >= 0 and not self._marker.startswith(data[start:]):
-            start = data.find(first, start + 1)
-        return len(data) if start < 0 else start

@@ -9,7 +9,6 @@ from ..plugins.base import BuiltInRunner
 from ..plugins.command import INTERRUPT
 from ..session.lifecycle import Outcome
 from ..session.protocols import IRunnerSession
-from ..session.streams import OutputGone
 from ..transport.worker import Worker
 from ..wire import payloads
 from .feed import END_OF_TEXT, send_as_text
@@ -34,7 +33,7 @@ class TerminalRunner(RecordedRunner):
         self._read_input = read_input
         self._pump: Optional[Worker] = None
 
-    def output(self, payload_type: int, data: bytes) -> None:
+    def take(self, payload_type: int, data: bytes) -> None:
         if payload_type != payloads.OUTPUT:
             return
         self._pass_on(self._stream.feed(data))
@@ -52,20 +51,12 @@ class TerminalRunner(RecordedRunner):
             record.missing = "the output may be incomplete: its end never came"
         return record.missing
 
-    def stop(self) -> None:
-        try:
-            self.session.streams.flush()
-        except OutputGone:
-            pass  # nobody takes it any more, and why we stop is known already
+    def write_rest(self) -> None:
+        self._pass_on(self._stream.rest())
 
     def _pass_on(self, pieces: Pieces) -> None:
         for kind, data in pieces:
-            if kind == ERRORS:
-                self._record.stderr_bytes += len(data)
-                super().output(payloads.STDERR, data)
-            else:
-                self._record.stdout_bytes += len(data)
-                super().output(payloads.OUTPUT, data)
+            self.write(payloads.STDERR if kind == ERRORS else payloads.OUTPUT, data)
 
     def _take_status(self, status: int) -> None:
         """What comes now is what was on its way, or is of processes that the command left."""

@@ -18,7 +18,17 @@ from ..wire import payloads
 _TAIL = 5
 
 # Bytes. So long a beginning of the marker cannot be ordinary output.
-_CERTAIN = 16
+CERTAIN = 16
+
+
+def beginning_of(marker: bytes, data: bytes, longest: int) -> int:
+    """Where the earliest beginning of ``marker`` stands that may still be completed, else the end
+    of ``data``. ``longest``: its bytes, together with what follows it."""
+    first = marker[:1]
+    start = data.find(first, max(0, len(data) - longest + 1))
+    while start >= 0 and not marker.startswith(data[start:start + len(marker)]):
+        start = data.find(first, start + 1)
+    return len(data) if start < 0 else start
 
 
 class Trailer:
@@ -48,7 +58,7 @@ class Trailer:
             self.status = int(found.group(1)) & 0xFF
             self.was_live = bool(found.group(2))
             return data[:found.start()] + data[found.end():]
-        keep = self._undecided(data)
+        keep = beginning_of(self._marker, data, len(self._marker) + 1 + _TAIL)
         self._held = data[keep:]
         return data[:keep]
 
@@ -56,18 +66,7 @@ class Trailer:
         """At the end of the stream: what was held back, unless it is a part of a trailer that is
         long enough to be certain."""
         rest, self._held = self._held, b""
-        return b"" if len(rest) >= _CERTAIN else rest
-
-    def _undecided(self, data: bytes) -> int:
-        """Where the earliest beginning of a trailer stands that may still be completed."""
-        longest = len(self._marker) + 1 + _TAIL
-        start = data.find(self._marker[:1], max(0, len(data) - longest + 1))
-        while start >= 0:
-            piece = data[start:start + len(self._marker)]
-            if self._marker.startswith(piece):
-                return start
-            start = data.find(self._marker[:1], start + 1)
-        return len(data)
+        return b"" if len(rest) >= CERTAIN else rest
 
 
 # The exit status of a session that ended before a status came.
@@ -112,14 +111,46 @@ class CommandRecord:
 
 
 class RecordedRunner(CommandRunner):
-    """Whatever ends the command, its record says so: it outlives the runner."""
+    """Whatever ends the command, its record says so: it outlives the runner. A subclass implements
+    ``take`` and ``write_rest``."""
 
     def __init__(
         self, session: IRunnerSession, started: Started, record: CommandRecord
     ) -> None:
         super().__init__(session, started)
         self._record = record
+        self._is_writing = False
         record.has_started = True
+
+    def take(self, payload_type: int, data: bytes) -> None:
+        """What the node sends."""
+        raise NotImplementedError
+
+    def write_rest(self) -> None:
+        """Write what was held back and turns out to be output: no more comes."""
+        raise NotImplementedError
+
+    def write(self, payload_type: int, data: bytes) -> None:
+        """Pass on what is output for certain."""
+        if payload_type == payloads.STDERR:
+            self._record.stderr_bytes += len(data)
+        else:
+            self._record.stdout_bytes += len(data)
+        super().output(payload_type, data)
+
+    def output(self, payload_type: int, data: bytes) -> None:
+        self._is_writing = True
+        self.take(payload_type, data)
+        self._is_writing = False
+
+    def stop(self) -> None:
+        if self._is_writing:
+            return  # nobody takes our output, as it seems
+        try:
+            self.write_rest()
+            self.session.streams.flush()
+        except OutputGone:
+            pass  # nobody takes it any more, and why we stop is known already
 
     def interrupt(self, status: int, key: bytes) -> None:
         super().interrupt(status, key)
@@ -147,7 +178,6 @@ class TrailerRunner(RecordedRunner):
         silence_limit: Optional[float] = None,
     ) -> None:
         super().__init__(session, started, record)
-        self._is_writing = False
         self._silence_limit = silence_limit
         self._heard = 0
         self._silence_timer = session.new_timer(self._on_silence)
@@ -158,26 +188,24 @@ class TrailerRunner(RecordedRunner):
         if self._record.feed_error:
             self._miss_input()  # its event came before there was a runner
 
-    def output(self, payload_type: int, data: bytes) -> None:
-        self._is_writing = True
-        self._take(payload_type, data)
-        self._is_writing = False
-
-    def _take(self, payload_type: int, data: bytes) -> None:
+    def take(self, payload_type: int, data: bytes) -> None:
         record = self._record
         if payload_type == payloads.OUTPUT:
             data = record.trailer.feed(data)
-            record.stdout_bytes += len(data)
             if data:
-                super().output(payload_type, data)
+                self.write(payload_type, data)
             self._look_for_status()
         elif payload_type == payloads.STDERR:
-            record.stderr_bytes += len(data)
-            super().output(payload_type, data)
+            self.write(payload_type, data)
         elif payload_type == payloads.EXIT_CODE:
-            super().output(payload_type, data)
+            self._take_exit_code(data)
             record.code_came = self.code_came
             self._take_status(record.trailer.status)
+
+    def write_rest(self) -> None:
+        rest = self._record.trailer.rest()
+        if rest:
+            self.write(payloads.OUTPUT, rest)
 
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, InputFailed):
@@ -225,18 +253,6 @@ class TrailerRunner(RecordedRunner):
         if self._was_resumed and self.code_came and self._record.trailer.status is None:
             return "the output is cut: its end was lost with the connection"
         return ""
-
-    def stop(self) -> None:
-        if self._is_writing:
-            return  # nobody takes our output, as it seems
-        rest = self._record.trailer.rest()
-        self._record.stdout_bytes += len(rest)
-        try:
-            if rest:
-                super().output(payloads.OUTPUT, rest)
-            self.session.streams.flush()
-        except OutputGone:
-            pass  # nobody takes it any more, and why we stop is known already
 
     def _miss_input(self) -> None:
         self._no_input_timer.set(FEED_LIMIT if self._record.was_fed else 0.0)

@@ -13,7 +13,7 @@ from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget
 from ..display import encoded, shown
 from ..errors import UsageError
-from ..session.streams import write_all
+from ..session.streams import say, write_all
 from ..terminal.tty import window_size
 from .containers import find_containers
 from .grammar import Target
@@ -70,7 +70,7 @@ def one_container(service: ServiceClient, target: Target, ask: bool = False) -> 
     text %= target.written, len(found), found[0].shown
     log.info("%s", text)
     if ask:
-        write_all(2, encoded("ssm-plugin: %s\n" % shown(text)))
+        say(text)
     return found[0]
 
 

@@ -1,19 +1,51 @@
-"""OpenSSH's own ``ssh`` in the foreground: its terminal, its signals and its exit status."""
+"""OpenSSH's own programs: those that are asked something, and ``ssh`` in the foreground, with its
+terminal, its signals and its exit status."""
 
 import os
 import queue
 import signal
 import subprocess
-from typing import Mapping, Optional, Sequence, Union
+from typing import Mapping, Optional, Sequence, Tuple, Union
 
+from ..errors import LocalError
 from ..shortage import prepare_for_ends_of_threads
 from ..terminal.signals import ENDING_SIGNALS, Signalled, SignalWatch
 from ..transport.worker import Worker, WorkerFailed
-from .programs import not_there
 
 _FAILED = 255
+_ANSWER_LIMIT = 10.0  # s
 
 _Event = Union[Signalled, WorkerFailed]
+
+
+def ask(environ: Mapping[str, str], *argv: str) -> Tuple[int, str]:
+    """Its exit status and what it wrote to stdout. It gets no input.
+
+    :raises LocalError: if it is not there, or does not end
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environ),
+            timeout=_ANSWER_LIMIT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LocalError(
+            "%s does not answer within %d s: run it by hand to see why" % (argv[0], _ANSWER_LIMIT)
+        ) from error
+    except OSError as error:
+        raise not_there(argv[0], error) from error
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def not_there(program: str, error: OSError) -> LocalError:
+    why: Optional[str] = error.strerror
+    if isinstance(error, FileNotFoundError):
+        why = "there is none on PATH: install OpenSSH's client"
+    return LocalError("cannot start %s: %s" % (program, why))
 
 
 def run_client(argv: Sequence[str], environ: Mapping[str, str]) -> int:

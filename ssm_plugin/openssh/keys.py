@@ -15,7 +15,7 @@ from typing import Dict, Iterator, Mapping, Optional
 
 from ..errors import LocalError, UsageError
 from ..files import MIB, read_regular
-from .programs import ask, not_there
+from .client import ask, not_there
 
 # What EC2 Instance Connect takes. Certificates and keys of security tokens are none of these.
 _KEY = re.compile(

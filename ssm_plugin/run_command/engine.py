@@ -8,13 +8,12 @@ import queue
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..aws.client import ServiceClient
-from ..display import encoded, shown
 from ..jobs.engine import FleetEngine, FleetOrder, StreamsOf, Tell, ignore
 from ..jobs.fleet import FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import FleetOutcome
 from ..session.environment import Environment
-from ..session.streams import OutputGone, write_all
+from ..session.streams import OutputGone, say
 from .attaching import Attached
 from .errands import Errands
 from .patience import PATIENCE, PatientCalls
@@ -92,7 +91,7 @@ def writer(progress: FleetProgress) -> Callable[[str], object]:
     def write(text: str) -> None:
         try:
             with progress:
-                write_all(2, encoded("ssm-plugin: %s\n" % shown(text)))
+                say(text)
         except OutputGone:
             pass  # a terminal that is gone: the command goes on all the same
 

@@ -1,30 +1,20 @@
 """The calls that an order takes, made by a few threads, each of which does errands one after the
-other: each call answers with an event."""
+other: each call answers with an event, for the thread that decides."""
 
 import queue
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..errors import SsmPluginError
 from ..jobs.engine import StreamsOf
-from ..jobs.fleet import FleetEvent
+from ..jobs.fleet import EngineEvent, FleetEvent
+from ..named_tuple import NamedTuple
 from ..nodes.targets import Found
 from ..session.streams import OutputGone
 from ..transport.worker import Worker, WorkerFailed
-from .events import (
-    CallEvent,
-    Looked,
-    NotCancelled,
-    NotLooked,
-    NotSent,
-    OutputCame,
-    RoundOver,
-    Sent,
-    Told,
-)
-from .listing import look
-from .output import OutputFetcher
+from .listing import Look, look
+from .output import Fetched, OutputFetcher
 from .patience import PatientCalls
 from .sending import MOST_IDS, Bucket, Shipment, send
 from .statuses import HAVE_OUTPUT
@@ -36,6 +26,60 @@ FETCHERS = 8
 _AHEAD = 2 * FETCHERS
 
 Errand = Callable[[], object]
+
+
+class Sent(NamedTuple):
+    shipment: Shipment
+    command_id: str
+
+
+class NotSent(NamedTuple):
+    shipment: Shipment
+    error: SsmPluginError
+
+
+class Looked(NamedTuple):
+    command_id: str
+    look: Look
+
+
+class NotLooked(NamedTuple):
+    """The command cannot be followed any more."""
+
+    command_id: str
+    error: SsmPluginError
+
+
+class RoundOver(NamedTuple):
+    """One look at all commands is over; it took so many seconds."""
+
+    seconds: float
+
+
+class OutputCame(NamedTuple):
+    """A node's output was written, or ``error`` says why not. ``details`` are those of the list."""
+
+    command_id: str
+    node_id: str
+    details: str
+    fetched: Optional[Fetched]
+    error: Optional[SsmPluginError] = None
+    is_unread: bool = False
+
+
+class NotCancelled(NamedTuple):
+    command_id: str
+    error: SsmPluginError
+
+
+Told = Union[Sent, NotSent, Looked, NotLooked, RoundOver, OutputCame, NotCancelled]
+
+
+class CallEvent(EngineEvent):
+    """One of the above, for the queue that signals come into, too."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
 
 
 class WorkerPool:

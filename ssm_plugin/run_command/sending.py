@@ -71,9 +71,9 @@ def check_order(order: FleetOrder) -> str:
     """The script. :raises UsageError: for what Run Command cannot do"""
     check_nodes(order.nodes)
     if order.read_input is not None:
-        raise UsageError("Run Command has no standard input: leave --stdin or --via out")
+        raise UsageError("Run Command has no standard input: use sessions for that")
     if order.plan.rolling is not None:
-        raise UsageError("Run Command has no batches: leave --rolling or --via out")
+        raise UsageError("Run Command has no batches (rolling): use sessions for them")
     if order.timeout is not None and order.timeout > MOST_EXECUTION:
         raise UsageError("Run Command ends every command after 48h: the time limit is longer")
     return script_of(order.argv, all(node.name == node.target for node in order.nodes))

@@ -103,18 +103,6 @@ def signalled(name: str, signum: int, ran: bool) -> Verdict:
     return Verdict(128 + signum, reason, _interrupted(name, "was " + reason, 128 + signum))
 
 
-def given_up(name: str, signum: int) -> Verdict:
-    """The verdict on a node that was cancelled and has not ended, as far as we know."""
-    reason = "given up: it did not end after signal %d" % signum
-    return Verdict(128 + signum, reason, _interrupted(name, "was " + reason, 128 + signum))
-
-
-def left_behind(name: str, signum: int, command_id: str) -> Verdict:
-    """The verdict on a node that goes on without us."""
-    reason = "goes on at AWS: 'ssm-plugin exec --attach %s' follows it" % command_id
-    return Verdict(128 + signum, reason, _interrupted(name, reason, 128 + signum))
-
-
 def not_sent(name: str, signum: Optional[int], failed: int) -> Verdict:
     """The verdict on a node to which nothing was sent any more, after a signal or so many
     failures."""
@@ -126,10 +114,15 @@ def not_sent(name: str, signum: Optional[int], failed: int) -> Verdict:
 def without_result(
     name: str, signum: int, command_id: Optional[str], is_detached: bool
 ) -> Verdict:
-    """The verdict on a node that a signal kept from beginning, or that was not waited for."""
+    """The verdict on a node that a signal kept from beginning; or that goes on without us; or that
+    was cancelled and has not ended, as far as we know."""
     if command_id is None:
         return signalled(name, signum, ran=False)
-    return left_behind(name, signum, command_id) if is_detached else given_up(name, signum)
+    what = reason = "goes on at AWS: 'ssm-plugin exec --attach %s' follows it" % command_id
+    if not is_detached:
+        reason = "given up: it did not end after signal %d" % signum
+        what = "was " + reason
+    return Verdict(128 + signum, reason, _interrupted(name, what, 128 + signum))
 
 
 def not_chosen(name: str, details: str) -> Verdict:

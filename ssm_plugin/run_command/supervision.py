@@ -21,9 +21,9 @@ from ..session.streams import EXIT_OUTPUT_GONE
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..terminal.status_line import INTERVAL
 from ..transport.worker import WorkerFailed
-from .errands import Errands
-from .events import (
+from .errands import (
     CallEvent,
+    Errands,
     Looked,
     NotLooked,
     NotSent,

@@ -6,6 +6,7 @@ import select
 import signal
 from typing import Callable, Optional
 
+from ..display import encoded, shown
 from ..errors import LocalError
 
 EXIT_OUTPUT_GONE = 128 + signal.SIGPIPE
@@ -31,6 +32,11 @@ def write_all(fd: int, data: bytes) -> None:
             raise LocalError("cannot write %s: %s" % (name, error.strerror)) from error
 
 
+def say(text: str) -> None:
+    """Write a line of ours on standard error."""
+    write_all(2, encoded("ssm-plugin: %s\n" % shown(" ".join(text.split()))))
+
+
 class Streams:
     """Standard input, output and error of this process, as raw bytes.
 
@@ -54,12 +60,12 @@ class Streams:
     @property
     def on_terminal(self) -> bool:
         """Whether a person types the input and sees the output."""
-        return self.stdin is not None and _is_terminal(self.stdin)
+        return self.stdin is not None and os.isatty(self.stdin)
 
     @property
     def is_watched(self) -> bool:
         """Whether a person types the input and reads standard error."""
-        return self.on_terminal and _is_terminal(2)
+        return self.on_terminal and os.isatty(2)
 
 
 class CallableStreams(Streams):
@@ -84,10 +90,3 @@ class CallableStreams(Streams):
 
     def error(self, data: bytes) -> None:
         self._error(data)
-
-
-def _is_terminal(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False

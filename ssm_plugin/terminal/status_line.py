@@ -1,6 +1,5 @@
 """One line of a terminal that is written again and again, and wiped in the end."""
 
-import os
 from typing import Callable
 
 from ..display import cut, encoded, shown, width_of
@@ -41,11 +40,3 @@ class StatusLine:
     def is_stopped(self) -> bool:
         """Whether a write would wait: for Ctrl-Q, or for a slow line."""
         return not writable(self._fd)
-
-
-def is_terminal(fd: int) -> bool:
-    """Whether the descriptor is a terminal. False, too, for one that is not open."""
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -129,6 +130,17 @@ def test_the_time_limit_ends_the_command(cli):
     assert (status, out) == (124, b"")
     assert b"time limit" in errors and errors.count(b"\n") == 1
     wait_until_gone(mark, 10.0)
+
+
+def test_the_last_letter_before_the_time_limit_arrives(cli):
+    """Though what the script says of itself begins with it."""
+    script = """import os, time
+with open("/proc/%d/cmdline" % os.getppid()) as file:
+    words = file.read().split("\\0")
+os.write(1, (">" + words[5][0]).encode())
+time.sleep(1000)"""
+    status, out, _ = cli.run("exec", WEB, "--timeout", "1s", "--", sys.executable, "-c", script)
+    assert (status, len(out)) == (124, 2)
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -40,6 +40,27 @@ def test_only_what_may_be_a_marker_is_held_back():
     assert stream.feed(b"x") == [(OUTPUT, b"abx")]
 
 
+@pytest.mark.parametrize("end", [MARKER[:1], MARKER[:15]])
+def test_what_only_began_like_a_marker_is_output_after_all(end):
+    stream = TerminalStream(MARKER)
+    assert stream.feed(READY + b"out" + end) == [(OUTPUT, b"out")]
+    assert stream.rest() == [(OUTPUT, end)]
+    assert stream.rest() == []
+
+
+@pytest.mark.parametrize("end", [MARKER[:16], MARKER, MARKER + b":1"])
+def test_half_a_word_is_not_shown(end):
+    stream = TerminalStream(MARKER)
+    assert stream.feed(READY + b"out" + end) == [(OUTPUT, b"out")]
+    assert stream.rest() == []
+
+
+def test_a_marker_that_no_word_follows_is_not_waited_for():
+    """Else a node could have us keep all that it sends."""
+    stream = TerminalStream(MARKER)
+    assert stream.feed(READY + MARKER + b"x" * 1000) == [(OUTPUT, b"x" * 1000)]
+
+
 def test_the_line_does_not_hold_the_marker_itself():
     line = terminal_line(["echo", "{{x}}", os.sep])
     assert line.marker not in line.text.encode()

@@ -6,8 +6,7 @@ import pytest
 
 from ssm_plugin.errors import LocalError
 from ssm_plugin.fleet_plan import FleetPlan
-from ssm_plugin.jobs.fleet import AGAIN, Fleet
-from ssm_plugin.jobs.member import FleetMember
+from ssm_plugin.jobs.fleet import AGAIN, Fleet, FleetMember
 from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest, CommandResult
 from ssm_plugin.nodes.targets import Found

@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import io
 import os
 import queue
 import re
@@ -8,12 +10,22 @@ import time
 
 import pytest
 
-from ssm_plugin.errors import ServiceError, SessionInterrupted, SessionLost, UsageError
+from ssm_plugin.errors import (
+    LocalError,
+    ServiceError,
+    SessionInterrupted,
+    SessionLost,
+    UsageError,
+)
+from ssm_plugin.jobs.remote_command import RemoteCommand
+from ssm_plugin.jobs.request import CommandRequest
+from ssm_plugin.jobs.sinks import FileStreams
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_STREAM, Document
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.commands import Node, give_up_output, processes_with, wait_until_gone
 from tests.support.copies import wait_until
+from tests.support.running import TARGET
 from tests.support.service import local_service
 
 DOCUMENTS = {
@@ -333,6 +345,25 @@ def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, ser
         command.run()
     assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
+
+
+class OnAServer(io.FileIO):
+    """A file whose server tells only at the end that there was no room for it."""
+
+    def close(self):
+        if not self.closed:
+            super().close()
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
+def test_output_that_a_file_server_does_not_keep_is_in_the_result(node, tmp_path):
+    files = [OnAServer(str(tmp_path / name), "w") for name in ("out", "err")]
+    request = CommandRequest(TARGET, ("echo", "x"))
+    result = RemoteCommand(request, node.environment, FileStreams(*files)).run()
+    assert result.status == 255
+    assert isinstance(result.error, LocalError)
+    assert "cannot write to %s: " % files[0].name in result.reason
+    assert all(file.closed for file in files)
 
 
 # --- Standard input

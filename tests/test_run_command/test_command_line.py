@@ -92,6 +92,8 @@ def test_who_attaches_gets_table_output_and_status_again(cli):
         (("--attach", "x"), b"not the id of a command"),
         (("--attach", "0" * 8 + "-0000" * 3 + "-" + "0" * 12), b"knows no command"),
         (("web-1", "--attach", "0" * 36), b"leave a TARGET out"),
+        (("--attach", "0" * 36, "--max-errors", "1"), b"leave --max-errors out"),
+        (("--attach", "0" * 36, "--wait", "1m"), b"leave --wait out"),
         (("off",) + VIA + ("--wait", "1ms", "--", "x"), b"not begun: the node did not answer"),
     ],
 )
@@ -219,4 +221,6 @@ def test_a_check_knows_the_engines(cli, tmp_path):
     status, _, stderr = cli.run("run", "--check")
     assert status == 255 and b"ecs:c/s cannot be reached by Run Command" in stderr
     cli.configure("jobs: {a: {target: i-1, command: x, output_s3: 's3://bucket'}}")
-    assert b"output_s3 is for the engine run-command" in cli.run("run", "--check")[2]
+    assert b"job a: output_s3 is for the engine run-command" in cli.run("run", "--check")[2]
+    cli.configure("jobs: {wrong: {target: x, command: x, engine: run-command, rolling: 2}}")
+    assert b"job wrong: Run Command has no batches" in cli.run("run", "--check")[2]

@@ -19,7 +19,7 @@ from ssm_plugin.jobs.job import run_job
 from ssm_plugin.jobs.request import as_object
 from ssm_plugin.loopback.nodes import LocalNode
 from ssm_plugin.run_command.attaching import find_commands, parse_ids
-from ssm_plugin.run_command.events import CallEvent, Sent
+from ssm_plugin.run_command.errands import CallEvent, Sent
 from ssm_plugin.run_command.patience import PatientCalls
 from ssm_plugin.run_command.sending import Bucket
 from ssm_plugin.session.streams import OutputGone

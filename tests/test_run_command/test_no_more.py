@@ -8,7 +8,7 @@ import pytest
 
 from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan
 from ssm_plugin.run_command import supervision
-from ssm_plugin.run_command.events import CallEvent, NotSent, OutputCame, Sent
+from ssm_plugin.run_command.errands import CallEvent, NotSent, OutputCame, Sent
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.nodes import ALONE, WEB, many, service_with
 
