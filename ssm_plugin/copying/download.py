@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import os
 import zlib
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Union
 
 from .. import logs
 from ..errors import RemoteError, SsmPluginError
@@ -16,7 +16,6 @@ from ..session.streams import write_all
 from .node_script import Existing, download_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .part import PartFile, final_path
-from .tree import Unpacking, put_in_place, remove_tree
 
 log = logs.logger(__name__)
 
@@ -54,24 +53,25 @@ class Download:
         self._tell = tell
         self._check = check
         self._skipped = skipped or Skipped()
-        self._sink: _Sink = _StandardOutput()
+        self._sink: Union[_StandardOutput, PartFile] = _StandardOutput()
         if destination is not None:
             path = final_path(destination, source, needs_directory)
             is_new = destination.endswith("/") and not os.path.isdir(destination)
-            self._sink = _Part(PartFile(path, options.resume), is_new)
+            self._sink = PartFile(path, is_new, options.resume)
         self._lines = _Lines(self._begin, self._take)
 
-    read_input = None
+    # As of ``Upload``; nothing goes up.
+    read_input = failure = None
+    is_fast = is_raw = False
+
+    # Seconds of silence once a connection was lost: longer than a slow disk takes.
+    silence_limit = 120.0
 
     def argv(self) -> Sequence[str]:
         options, existing = self._options, self._sink.existing
         return download_argv(
             self.source, options.recursive, existing, options.compress, options.sudo
         )
-
-    @property
-    def destination(self) -> str:
-        return self._sink.name
 
     def output(self, data: bytes) -> None:
         self._lines.feed(data)
@@ -90,18 +90,20 @@ class Download:
         if status != "0":
             raise CopyFailed("")
         if digest != self._sink.digest:
-            self._sink.spoil()
+            self._sink.remove()
             raise CopyFailed(
                 "its SHA-256 at the node is %s, and here %s" % (digest, self._sink.digest)
             )
-        if head.is_tree:
-            self._sink.become_tree(self._options.preserve, self._skipped, self._check)
-        else:
-            self._sink.become_file(head, self._options.preserve)
+        if isinstance(self._sink, PartFile):
+            preserve = self._options.preserve
+            if head.is_tree:
+                self._sink.become_tree(preserve, self._skipped, self._check)
+            else:
+                self._sink.become_file(head.mode, head.mtime, preserve)
         return CopiedFile(
             self._target,
             self.source,
-            self.destination,
+            self._sink.destination,
             self._sink.size,
             head.offset,
             digest,
@@ -129,7 +131,7 @@ class Download:
     def _begin(self, head: "_Head") -> None:
         if head.offset not in (0, self._sink.existing.size):
             raise RemoteError("the node resumes where nothing is here yet")
-        self._sink.start(head)
+        self._sink.start(head.is_tree, head.offset)
         self._tell(self.progress)
 
     def _take(self, data: bytes) -> None:
@@ -254,39 +256,13 @@ def _bounded(line: bytes) -> bytes:
     return line
 
 
-class _Sink:
-    """Where it goes."""
+class _StandardOutput:
+    """Where a download goes that is to be no file; as ``PartFile``."""
 
-    name = "-"
-    size = 0
+    destination = "-"
     existing = Existing()
+    size = 0
 
-    @property
-    def digest(self) -> str:
-        raise NotImplementedError
-
-    def start(self, head: _Head) -> None:
-        raise NotImplementedError
-
-    def write(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def become_file(self, head: _Head, preserve: bool) -> None:
-        """The content was checked, and is a file."""
-
-    def become_tree(
-        self, preserve: bool, skipped: Skipped, check: Callable[[], object]
-    ) -> None:
-        """The content was checked, and is a tar."""
-
-    def spoil(self) -> None:
-        """The content has the wrong digest."""
-
-    def close(self) -> None:
-        """On every way out."""
-
-
-class _StandardOutput(_Sink):
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
 
@@ -294,8 +270,8 @@ class _StandardOutput(_Sink):
     def digest(self) -> str:
         return self._sha.hexdigest()
 
-    def start(self, head: _Head) -> None:
-        if head.is_tree:
+    def start(self, is_tree: bool, offset: int) -> None:
+        if is_tree:
             raise CopyFailed("it is a directory, which cannot go to standard output")
 
     def write(self, data: bytes) -> None:
@@ -303,54 +279,8 @@ class _StandardOutput(_Sink):
         self._sha.update(data)
         self.size += len(data)
 
-
-class _Part(_Sink):
-    def __init__(self, part: PartFile, is_directory: bool) -> None:
-        """``is_directory``: the destination was written as one that is yet to be made."""
-        self._part = part
-        self._is_directory = is_directory
-        self.name = part.destination
-        self.existing = part.existing
-
-    @property
-    def digest(self) -> str:
-        return self._part.digest
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return self._part.size
-
-    def start(self, head: _Head) -> None:
-        if not head.is_tree and os.path.isdir(self.name):
-            raise CopyFailed("%s is a directory" % self.name)
-        if not head.is_tree and self._is_directory:
-            raise CopyFailed("there is no directory %s" % self.name)
-        if head.is_tree and os.path.exists(self.name) and not os.path.isdir(self.name):
-            raise CopyFailed("%s is not a directory" % self.name)
-        self._part.start(head.offset)
-
-    def write(self, data: bytes) -> None:
-        self._part.write(data)
-
-    def become_file(self, head: _Head, preserve: bool) -> None:
-        self._part.become_file(head.mode, head.mtime, preserve)
-
-    def become_tree(
-        self, preserve: bool, skipped: Skipped, check: Callable[[], object]
-    ) -> None:
-        new = self._part.path + ".d"
-        remove_tree(new)
-        try:
-            unpacking = Unpacking(new, preserve, skipped, check)
-            with self._part.reader() as tar:
-                unpacking.run(tar)
-            put_in_place(new, self.name, preserve, unpacking.mode)
-        finally:
-            remove_tree(new)
-        self._part.remove()
-
-    def spoil(self) -> None:
-        self._part.remove()
+    def remove(self) -> None:
+        """It is out already."""
 
     def close(self) -> None:
-        self._part.close()
+        """Nothing of it was opened."""

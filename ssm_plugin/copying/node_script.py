@@ -24,7 +24,8 @@ what can be read back from the node's disk.
 """
 
 import os
-from typing import List, Sequence
+import time
+from typing import List, Optional, Sequence
 
 from ..named_tuple import NamedTuple
 from .node_listener import GIVEN_UP, listening_argv
@@ -32,6 +33,9 @@ from .places import PREFIX, SUFFIX, at_node, octal
 
 # Bytes after the content: 64 characters and a line end.
 TRAILER = 65
+
+# Of the year 9999: touch -t knows no later one.
+_LAST_SECOND = 253402300799
 
 _COMMON = """\
 u=$(umask); umask 077; cd "${HOME:-/}" 2>/dev/null || cd /
@@ -223,37 +227,36 @@ def download_argv(
     return _argv(_DOWN, words + ["z" if compress else ""], sudo)
 
 
-class Upload(NamedTuple):
-    """What the node is told of what will come. ``name`` is for a destination that is a directory;
-    empty for none. ``mode`` are permission bits. ``touched`` is ``mtime`` as touch -t wants it."""
-
-    destination: str
-    name: str
-    is_tree: bool
-    needs_directory: bool
-    resume: bool
-    mode: int
-    preserve: bool
-    mtime: int
-    touched: str
-
-
-def upload_argv(upload: Upload, sudo: bool, fast: bool = False) -> Sequence[str]:
-    """The command whose standard input becomes a file, or from a tar a directory. ``fast``: not its
-    own standard input, but what comes to where it listens (see ``node_listener``)."""
-    script = _UP + _RIGHTS + (_TREE if upload.is_tree else _FILE) + _DONE
-    for name, value in _CONSTANTS.items():
-        script = script.replace("@%s@" % name, value)
+def upload_argv(
+    destination: str,
+    name: str,
+    *,
+    is_tree: bool,
+    needs_directory: bool,
+    resume: bool,
+    mode: int,
+    mtime: Optional[int],
+    sudo: bool,
+    fast: bool
+) -> Sequence[str]:
+    """The command whose standard input becomes a file, or from a tar a directory. ``name`` is for a
+    destination that is a directory; empty for none. ``mode`` are permission bits; ``mtime`` is None
+    where neither is to be kept. ``fast``: it gets not its own standard input, but what comes to
+    where it listens (see ``node_listener``)."""
+    script = _UP + _RIGHTS + (_TREE if is_tree else _FILE) + _DONE
+    for constant, value in _CONSTANTS.items():
+        script = script.replace("@%s@" % constant, value)
+    kept = mtime or 0
     words = [
-        octal(at_node(upload.destination)),
-        octal(upload.name),
-        "d" if upload.is_tree else "f",
-        "m" if upload.needs_directory else "",
-        "r" if upload.resume else "",
-        "%o" % upload.mode,
-        "p" if upload.preserve else "",
-        str(upload.mtime),
-        upload.touched,
+        octal(at_node(destination)),
+        octal(name),
+        "d" if is_tree else "f",
+        "m" if needs_directory else "",
+        "r" if resume else "",
+        "%o" % mode,
+        "p" if mtime is not None else "",
+        str(kept),
+        time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, min(kept, _LAST_SECOND)))),
         os.urandom(4).hex(),
     ]
     return _as_root(listening_argv(script, words), sudo) if fast else _argv(script, words, sudo)

@@ -4,14 +4,14 @@ import fcntl
 import hashlib
 import os
 import stat
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Callable, Optional
 
 from ..files import open_private
 from .node_script import Existing
-from .options import CopyFailed
+from .options import CopyFailed, Skipped
 from .places import base_name, part_of
 from .source import cannot
-from .tree import MODE, current_umask, write_whole
+from .tree import MODE, Unpacking, current_umask, put_in_place, remove_tree, write_whole
 
 _PIECE = 1 << 20
 
@@ -38,10 +38,12 @@ def final_path(destination: str, source: str, needs_directory: bool) -> str:
 
 
 class PartFile:
-    """``destination`` is what it becomes. ``resume``: what is there already may stay."""
+    """``destination`` is what it becomes; ``is_directory``: it was written as a directory that is
+    yet to be made. ``resume``: what is there already may stay."""
 
-    def __init__(self, destination: str, resume: bool) -> None:
+    def __init__(self, destination: str, is_directory: bool, resume: bool) -> None:
         self.destination = destination
+        self._is_directory = is_directory
         self.path = part_of(destination)
         self.size = 0
         self._sha = hashlib.sha256()
@@ -60,8 +62,17 @@ class PartFile:
     def digest(self) -> str:
         return self._sha.hexdigest()
 
-    def start(self, offset: int) -> None:
-        """What is behind ``offset``, 0 or all that was there, does not count."""
+    def start(self, is_tree: bool, offset: int) -> None:
+        """What is behind ``offset``, 0 or all that was there, does not count. ``is_tree``: what
+        comes is the tar of a directory."""
+        there = self.destination
+        is_there = os.path.isdir(there)
+        if is_there and not is_tree:
+            raise CopyFailed("%s is a directory" % there)
+        if self._is_directory and not is_tree:
+            raise CopyFailed("there is no directory %s" % there)
+        if is_tree and not is_there and os.path.exists(there):
+            raise CopyFailed("%s is not a directory" % there)
         try:
             if offset != self.size:
                 self.size = 0
@@ -78,10 +89,6 @@ class PartFile:
             raise cannot("write", self.destination, error) from error
         self._sha.update(data)
         self.size += len(data)
-
-    def reader(self) -> BinaryIO:
-        """Itself, to read from."""
-        return open(self.path, "rb")
 
     def become_file(self, mode: int, mtime: Optional[int], preserve: bool) -> None:
         """Rename it: it is right. A file that it replaces leaves it its mode and its owner, unless
@@ -105,6 +112,21 @@ class PartFile:
             os.replace(self.path, self.destination)
         except (OSError, OverflowError) as error:
             raise cannot("write", self.destination, error) from error
+
+    def become_tree(
+        self, preserve: bool, skipped: Skipped, check: Callable[[], object]
+    ) -> None:
+        """Unpack it: it is right, and a tar. ``check`` as for ``Unpacking.run``."""
+        new = self.path + ".d"
+        remove_tree(new)
+        try:
+            unpacking = Unpacking(new, preserve, skipped, check)
+            with open(self.path, "rb") as tar:
+                unpacking.run(tar)
+            put_in_place(new, self.destination, preserve, unpacking.mode)
+        finally:
+            remove_tree(new)
+        self.remove()
 
     def remove(self) -> None:
         try:

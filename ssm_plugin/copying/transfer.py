@@ -44,9 +44,6 @@ FAST_FROM = 4 << 20
 # Gets an object for each file of a directory.
 Listed = Callable[[Iterable[Dict[str, object]]], object]
 
-# Seconds. A download may be silent for so long once a connection was lost: longer than a slow disk.
-SILENCE_LIMIT = 120.0
-
 # Bytes of what the node says on stderr that are kept for an error.
 _KEPT_WORDS = 4096
 
@@ -227,18 +224,16 @@ class TargetCopy(FleetMember):
         return result.status in (0, EXIT_TIME_UP) or bool(words.text)
 
     def _make_command(self, work: Union[Download, Upload], words: "_Words") -> RemoteCommand:
-        is_fast = isinstance(work, Upload) and work.is_fast
-        is_raw = isinstance(work, Upload) and work.is_raw
         request = CommandRequest(
             self._node.target,
             tuple(work.argv()),
             self.name,
             self._options.document_name,
             self._left(),
-            read_input=None if is_fast else work.read_input,
+            read_input=None if work.is_fast else work.read_input,
             reason=self._options.reason,
-            raw_input=is_raw,
-            silence_limit=None if isinstance(work, Upload) else SILENCE_LIMIT,
+            raw_input=work.is_raw,
+            silence_limit=work.silence_limit,
         )
         streams = CallableStreams(work.output, words.add)
         command = RemoteCommand(request, self._environment, streams)
@@ -259,7 +254,7 @@ class TargetCopy(FleetMember):
     def _judge(
         self, source: str, work: Union[Download, Upload], result: CommandResult, words: "_Words"
     ) -> CopiedFile:
-        if isinstance(work, Upload) and isinstance(work.failure, SsmPluginError):
+        if work.failure:
             raise work.failure
         if result.status == EXIT_TIME_UP:
             raise self._time_up()

@@ -23,14 +23,12 @@ import hashlib
 import os
 import queue
 import stat
-import time
 import zlib
 from typing import Callable, Iterator, Optional, Sequence, Tuple
 
-from ..errors import LocalError, RemoteError
+from ..errors import LocalError, RemoteError, SsmPluginError
 from ..jobs.request import ReadInput
 from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
-from .node_script import Upload as UploadWords
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .places import base_name
 from .source import content_of, open_source, size_of
@@ -40,9 +38,6 @@ from .tree import MODE, tar_of, tree_size
 PIECE = 57 * 1024
 
 _LONGEST_LINE = 4096
-
-# Of the year 9999: touch -t knows no later one.
-_LAST_SECOND = 253402300799
 
 # Compressed it must have less than this part of its size, or it is not worth the time.
 _WORTH = 0.9
@@ -82,11 +77,13 @@ class Upload:
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
         self._is_over = False
-        self._error: Optional[BaseException] = None
+        self.failure: Optional[SsmPluginError] = None  # on this side
         self._done = ""
         self._sha = hashlib.sha256()
         self._sent = self._offset = 0
         self._pieces = self._flow()
+
+    silence_limit = None
 
     @property
     def is_raw(self) -> bool:
@@ -98,18 +95,17 @@ class Upload:
 
     def argv(self) -> Sequence[str]:
         content, options = self._content, self._options
-        words = UploadWords(
+        return upload_argv(
             self.destination,
             base_name(self.source) if self.source != "-" else "",
-            content.is_tree,
-            self._needs_directory,
-            options.resume and content.can_restart,
-            content.mode,
-            options.preserve and content.can_restart,
-            content.mtime,
-            time.strftime("%Y%m%d%H%M.%S", time.gmtime(max(0, min(content.mtime, _LAST_SECOND)))),
+            is_tree=content.is_tree,
+            needs_directory=self._needs_directory,
+            resume=options.resume and content.can_restart,
+            mode=content.mode,
+            mtime=content.mtime if options.preserve and content.can_restart else None,
+            sudo=options.sudo,
+            fast=self.is_fast,
         )
-        return upload_argv(words, options.sudo, self.is_fast)
 
     def output(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -132,8 +128,6 @@ class Upload:
 
     def finish(self) -> CopiedFile:
         """:raises SsmPluginError: if the node does not have it"""
-        if self._error:
-            raise self._error
         if not self._done or self._done != self._sha.hexdigest():
             raise RemoteError("the node did not confirm that it has the whole content")
         return CopiedFile(
@@ -142,11 +136,6 @@ class Upload:
 
     def close(self) -> None:
         """The thread that reads may still be at it; what it has open ends with it."""
-
-    @property
-    def failure(self) -> Optional[BaseException]:
-        """What went wrong on this side."""
-        return self._error
 
     @property
     def size(self) -> Optional[int]:
@@ -160,17 +149,16 @@ class Upload:
         )
 
     def _flow(self) -> Iterator[bytes]:
-        existing, knows_gzip = self._wait_for_node()
-        if existing is None:
+        line = self._said.get()
+        if line is None:
             return  # the end of the input ends what waits for it at the node
         try:
-            if self._error:
-                raise CopyFailed("given up")
+            existing, knows_gzip = _parse_have(line)
             pieces = self._agree(existing)
             first = next(pieces, b"")
             packer = _packer(first) if self._options.compress and knows_gzip else None
-        except CopyFailed as error:
-            self._error = self._error or error
+        except SsmPluginError as error:
+            self.failure = error
             yield ("0 raw %d\n%s\n" % (TRAILER, GIVEN_UP)).encode("ascii")
             return
         yield self._header("gz" if packer else "raw" if self.is_raw else "-")
@@ -196,7 +184,7 @@ class Upload:
                 piece = next(pieces, b"")
             trailer = self._sha.hexdigest()
         except CopyFailed as error:
-            self._error = error
+            self.failure = error
             if self.is_raw:
                 self.give_up()
                 return
@@ -205,19 +193,6 @@ class Upload:
     def _count(self, piece: bytes) -> None:
         self._sha.update(piece)
         self._sent += len(piece)
-
-    def _wait_for_node(self) -> Tuple[Optional[Existing], bool]:
-        line = self._said.get()
-        if line is None:
-            return None, False
-        try:
-            word, size, digest, pack = line.decode("ascii").split(" ")
-            if word != "have":
-                raise ValueError(word)
-            return Existing(int(size), digest), pack == "gz"
-        except ValueError:
-            self._error = RemoteError("the node printed something unexpected")
-            return Existing(), False
 
     def _agree(self, existing: Existing) -> Iterator[bytes]:
         """The content from where the node's beginning of it ends, if that agrees with ours."""
@@ -237,6 +212,17 @@ class Upload:
         self._sha = hashlib.sha256()
         self._sent = 0
         return self._content.pieces()
+
+
+def _parse_have(line: bytes) -> Tuple[Existing, bool]:
+    """What the node says that it has, and whether it knows gzip."""
+    try:
+        word, size, digest, pack = line.decode("ascii").split(" ")
+        if word != "have":
+            raise ValueError(word)
+        return Existing(int(size), digest), pack == "gz"
+    except ValueError as error:
+        raise RemoteError("the node printed something unexpected") from error
 
 
 def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

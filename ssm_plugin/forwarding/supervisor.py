@@ -116,9 +116,9 @@ class Supervisor:
     def run(self) -> int:
         """Run until all tunnels have ended. Returns the exit status; raises the first error that
         ended one."""
-        for tunnel in self._tunnels:
-            tunnel.start()
         try:
+            for tunnel in self._tunnels:
+                tunnel.start()
             self._watch()
             self._leave(max(self._ended.values(), default=EXIT_LOST))
         finally:

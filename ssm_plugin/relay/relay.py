@@ -204,7 +204,7 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            self.stopped(self._start().wait())
+            self._stopped(self._start().wait())
         except SsmPluginError as error:
             self._settle(error)
         finally:
@@ -313,8 +313,12 @@ class Relay:
         self.resumptions += 1
         self._notify()
 
-    def stopped(self, outcome: Optional[Outcome]) -> None:
-        """Its session is over, or will be in a moment."""
+    def stopping(self, outcome: Optional[Outcome]) -> None:
+        """Its session is ending: whoever uses the relay need not wait until it has."""
+        if self._settled:
+            self._stopped(outcome)
+
+    def _stopped(self, outcome: Optional[Outcome]) -> None:
         assert outcome is not None, "it is known by then"
         if self._closing:
             return
@@ -348,4 +352,4 @@ class _RelayRunner(BuiltInRunner):
         self._relay.resumed()
 
     def stop(self) -> None:
-        self._relay.stopped(self.session.outcome)
+        self._relay.stopping(self.session.outcome)

@@ -1,11 +1,14 @@
 """One tunnel in this process: it stays up, whatever becomes of its sessions."""
 
+import queue
 import socket
 import time
 
 import pytest
 
 from ssm_plugin.errors import NetworkError, RemoteError, ServiceError, UsageError
+from ssm_plugin.forwarding.readiness import ReadyFile, Systemd
+from ssm_plugin.forwarding.supervisor import Supervisor
 from ssm_plugin.net.local_end import bind_tcp
 from tests.support.running import NETWORK, TARGET
 from tests.support.service import local_service
@@ -290,6 +293,18 @@ def test_it_can_be_stopped_before_it_starts(service):
     with running:
         assert running.wait_for("ended").status == 7
     assert len(service.sessions()) == sessions
+
+
+def test_where_one_of_several_cannot_be_started_the_others_end(service, echo):
+    """Here one runs already, and no thread is started twice."""
+    with RunningTunnel(service, "0:%d" % echo.port) as first:
+        other = RunningTunnel(service, "0:%d" % echo.port)
+        with other.local_end, pytest.raises(RuntimeError):
+            supervisor = Supervisor(
+                [other.tunnel, first.tunnel], queue.Queue(), ReadyFile(None), Systemd({})
+            )
+            supervisor.run()
+        assert other.tunnel.join(0.0)
 
 
 def test_nothing_is_left_of_it(service, echo):
