@@ -1,5 +1,5 @@
 """Signed calls of the AWS APIs that we need: SSM's, KMS's, ECS's and EC2 Instance Connect's (AWS
-JSON 1.1), EC2's (Query, XML).
+JSON 1.1), EC2's and STS's (Query, XML), and S3's.
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed or no name server answered, and once with new credentials
