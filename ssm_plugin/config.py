@@ -109,6 +109,8 @@ class Settings(NamedTuple):
         None means "not given", so a switch that was left out must be None, not False."""
         fields = {name: value for name, value in given.items() if value is not None}
         log = {name[4:]: fields.pop(name) for name in list(fields) if name.startswith("log_")}
+        if "file" in log:
+            log["file"] = os.path.expanduser(log["file"])
         return self._replace(log=self.log._replace(**log), **fields)
 
     def speed_for(self, name: str) -> str:
@@ -160,7 +162,7 @@ def _default_file(environ: Mapping[str, str]) -> Optional[str]:
 
 def _read(source: str) -> Settings:
     try:
-        data = read_regular(source, MIB, trusted=True)
+        data = read_regular(source, MIB, trusted=True) if source != os.devnull else b""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error
         message = "the configuration file %s cannot be read: %s" % (source, why)
@@ -323,11 +325,6 @@ def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
     return parse(node, place)
 
 
-def _level(node: Any, place: Place) -> str:
-    # YAML 1.1 reads ``off`` as a boolean, so the text counts here and not the type.
-    return str(scalar_of("a log level", _known_level, *SCALARS)(node, place))
-
-
 # --- What the file may say.
 
 _TEXT = scalar_of("text", _line, "str")
@@ -335,7 +332,8 @@ _SPEED = scalar_of("a speed", _known_speed, "str")
 _TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
 _ANY_TARGET = described(_target_of, Shape("text, or {id, speed}"))
 _FILE = scalar_of("a path", _path, "str")
-_LEVEL = described(_level, Shape("one of " + ", ".join(LEVELS)))
+# YAML 1.1 reads ``off`` as a boolean, so the text counts here and not the type.
+_LEVEL = scalar_of("one of " + ", ".join(LEVELS), _known_level, *SCALARS)
 _COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
 _SWITCH = scalar_of("true or false", _flag, "bool")
 _PERIOD = scalar_of("a duration", _period, "str", "int", "float")

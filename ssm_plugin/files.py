@@ -49,6 +49,14 @@ def as_path(text: str) -> str:
     return text
 
 
+def as_typed(word: str) -> str:
+    """The text in UTF-8 that an argument or a variable is. Without a locale, as in cron, Python 3.6
+    takes what is not ASCII for something else."""
+    if re.search("[\udc80-\udcff]", word):
+        return os.fsencode(word).decode("utf-8", "replace")
+    return word
+
+
 def open_private(path: str, flags: int) -> int:
     """Open or create ``path`` and return its descriptor; a new file is 0600 from the start.
 

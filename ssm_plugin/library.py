@@ -12,13 +12,7 @@ from typing import IO, Callable, List, Optional, Sequence, Union
 from . import config
 from .errors import SsmPluginError, UsageError
 from .jobs.remote_command import RemoteCommand
-from .jobs.request import (
-    DEFAULT_DOCUMENT,
-    CommandRequest,
-    CommandResult,
-    ReadInput,
-    command_words,
-)
+from .jobs.request import DEFAULT_DOCUMENT, CommandRequest, CommandResult, ReadInput, command_words
 from .named_tuple import NamedTuple
 from .nodes.targets import check_target, find_one
 from .session.environment import make_environment

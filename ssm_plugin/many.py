@@ -140,33 +140,26 @@ def _number(given: int, what: str) -> int:
 
 def _results(engine: FleetEngine, order: FleetOrder) -> Iterator[NodeResult]:
     run = _Run(engine, order)
-    run.begin()
     try:
         yield from run.results()
     finally:
         run.end()
 
 
-class _Over:
-    """The engine has told all its results."""
-
-
 class _Run:
-    """An engine at work in a thread of its own, which waits where nobody takes its results."""
+    """An engine at work in a thread of its own, which waits where nobody takes its results. None
+    comes after the last of them."""
 
     def __init__(self, engine: FleetEngine, order: FleetOrder) -> None:
         self._engine = engine
         self._order = order
         self._events: "queue.Queue[FleetEvent]" = queue.Queue()
-        self._ended: "queue.Queue[Union[NodeResult, WorkerFailed, _Over]]" = queue.Queue(
+        self._ended: "queue.Queue[Union[NodeResult, WorkerFailed, None]]" = queue.Queue(
             order.plan.parallel
         )
         self._outputs: Dict[str, Tuple[List[bytes], List[bytes]]] = {}
-        self._worker = Worker("fleet", self._work, self._ended.put)
         self._is_over = False
-
-    def begin(self) -> None:
-        self._worker.start()
+        Worker("fleet", self._work, self._ended.put).start()
 
     def results(self) -> Iterator[NodeResult]:
         while True:
@@ -191,7 +184,7 @@ class _Run:
 
     def _work(self) -> None:
         self._engine.run(self._order, self._streams, self._events, tell=self._tell)
-        self._ended.put(_Over())
+        self._ended.put(None)
 
     def _streams(self, node: Found) -> CallableStreams:
         stdout, stderr = self._outputs[node.target] = [], []

@@ -231,7 +231,11 @@ def test_the_network_can_be_tuned(load):
             "log: {level: loud}\n",
             "config.yaml:1: log.level: 'loud' is not one of off, error, warning, info, debug",
         ),
-        ("log: {level: []}\n", "config.yaml:1: log.level: expected a log level, found a list"),
+        (
+            "log: {level: []}\n",
+            "config.yaml:1: log.level: expected one of off, error, warning, info, debug, found "
+            "a list",
+        ),
         ("a: 1\na: 2\n", "config.yaml:2: a: given twice, first in line 1"),
         ("targets: {[a]: b}\n", "config.yaml:1: targets.?: a key must be a plain word"),
         ("targets: {'': b}\n", "config.yaml:1: targets.: it is empty"),
@@ -364,6 +368,11 @@ def test_a_directory_is_no_configuration(tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
+def test_dev_null_stands_for_no_file():
+    assert config.load("/dev/null", {})._replace(source=None) == config.Settings()
+    assert config.load(None, {"SSM_PLUGIN_CONFIG": "/dev/null"}).source == "/dev/null"
+
+
 def test_without_pyyaml_only_a_file_is_an_error(tmp_path):
     (tmp_path / "config.yaml").write_text("quiet: true")
     script = (
@@ -418,6 +427,11 @@ def test_the_command_line_wins_and_what_it_left_out_changes_nothing():
     settings = config.Settings(region="a", profile="b", quiet=True)
     changed = settings.override(region="c", profile=None, quiet=None, log_level="info")
     assert changed == settings._replace(region="c", log=config.LogSettings("info"))
+
+
+def test_a_log_file_is_beneath_the_home_if_the_command_line_says_so(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")  # no shell does it for --log-file=~/log
+    assert config.Settings().override(log_file="~/log").log.file == "/home/someone/log"
 
 
 # --- Names

@@ -22,7 +22,7 @@ _TARGET_PREFIXES = {
     "ecs": "AmazonEC2ContainerServiceV20141113",
 }
 # The versions of the Query APIs, which every request of theirs names.
-VERSIONS = {"ec2": "2016-11-15", "sts": "2011-06-15"}
+_VERSIONS = {"ec2": "2016-11-15", "sts": "2011-06-15"}
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_LIMIT = 1 << 20  # bytes
 _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
@@ -32,7 +32,6 @@ class Call(NamedTuple):
     """``repeatable``: it may be sent again where nobody knows whether it was done. ``paced``: its
     caller keeps to the pace, so a throttled call fails at once and is not tried again here."""
 
-    service: str
     operation: Operation
     request: Mapping[str, Any]
     repeatable: bool = True
@@ -48,28 +47,24 @@ class Call(NamedTuple):
 
     @property
     def is_query(self) -> bool:
-        return self.service not in _TARGET_PREFIXES
+        return self.operation.service not in _TARGET_PREFIXES
 
     @property
     def body(self) -> bytes:
         if not self.is_query:
             return json.dumps(self.request).encode("ascii")
-        return form(self.service, self._name, self.request)
+        return form(self.operation.service, self.operation.name, self.request)
 
     @property
     def headers(self) -> Dict[str, str]:
         if self.is_query:
             return {"Content-Type": _FORM}
-        target = "%s.%s" % (_TARGET_PREFIXES[self.service], self._name)
+        target = "%s.%s" % (_TARGET_PREFIXES[self.operation.service], self.operation.name)
         return {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
 
     @property
     def answer_limit(self) -> int:
         return _QUERY_ANSWER_LIMIT if self.is_query else _ANSWER_LIMIT
-
-    @property
-    def _name(self) -> str:
-        return self.operation.action.partition(":")[2]
 
     def read(self, response: "Response") -> Any:
         """The fields of an answer in JSON, the root of one in XML. NetworkError for neither."""
@@ -79,7 +74,7 @@ class Call(NamedTuple):
 def form(service: str, action: str, request: Mapping[str, object]) -> bytes:
     """The body. ``{"Filter": [{"Name": "x", "Value": ["1"]}]}`` becomes ``Filter.1.Name=x`` and
     ``Filter.1.Value.1=1``."""
-    fields = {"Action": action, "Version": VERSIONS[service]}
+    fields = {"Action": action, "Version": _VERSIONS[service]}
     for name, value in request.items():
         _add(fields, name, value)
     return urlencode(fields).encode("ascii")

@@ -1,5 +1,5 @@
 """Signed calls of the AWS APIs that we need: SSM's, KMS's, ECS's and EC2 Instance Connect's (AWS
-JSON 1.1), EC2's (Query, XML).
+JSON 1.1), EC2's and STS's (Query, XML), and S3's.
 
 Each call has one time limit over all its attempts. It is repeated when the service throttles it or
 has a fault, when the connection failed or no name server answered, and once with new credentials
@@ -146,15 +146,8 @@ class ServiceClient:
         }
         given = {key: value for key, value in request.items() if value}
         operation = Operation("ssm:StartSession", target)
-        answer = self.perform(Call("ssm", operation, given, False, paced=True))
-        fields = [_text(answer, key) for key in ("SessionId", "StreamUrl", "TokenValue")]
-        if not all(fields):
-            error = NetworkError(
-                "the answer to %s lacks a field: check the endpoint URL" % (operation,)
-            )
-            error.uncertain = True
-            raise error
-        return StartedSession(*fields)
+        answer = self.perform(Call(operation, given, repeatable=False, paced=True))
+        return started_session(answer, ("SessionId", "StreamUrl", "TokenValue"), operation)
 
     def call(
         self,
@@ -168,30 +161,26 @@ class ServiceClient:
         (``ssm:DescribeInstanceInformation``), ``subject`` for messages. ``repeatable`` is False for
         a call that must not be done twice; ``paced`` is True for one that has waited for its
         turn."""
-        service = action.partition(":")[0]
         answer: Dict[str, Any] = self.perform(
-            Call(service, Operation(action, subject), request, repeatable, paced)
+            Call(Operation(action, subject), request, repeatable, paced)
         )
         return answer
 
     def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
         """As :meth:`call`, for a service with a Query API: ``ec2:DescribeInstances``."""
-        service = action.partition(":")[0]
-        found: "Element" = self.perform(Call(service, Operation(action, subject), request))
+        found: "Element" = self.perform(Call(Operation(action, subject), request))
         return found
 
     def resume_session(self, session_id: str) -> ResumedSession:
         """A new token, and usually a new URL, for a session whose connection was lost."""
-        operation = Operation("ssm:ResumeSession", session_id)
-        answer = self.perform(Call("ssm", operation, {"SessionId": session_id}))
+        answer = self.call("ssm:ResumeSession", {"SessionId": session_id}, session_id)
         return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
 
     def is_over(self, session_id: str) -> bool:
         """Whether the session is among those that have ended. Changes nothing."""
-        operation = Operation("ssm:DescribeSessions", session_id)
         filters = [{"key": "SessionId", "value": session_id}]
         request = {"State": "History", "Filters": filters}
-        sessions = self.perform(Call("ssm", operation, request)).get("Sessions")
+        sessions = self.call("ssm:DescribeSessions", request, session_id).get("Sessions")
         return isinstance(sessions, list) and any(
             isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
         )
@@ -206,7 +195,7 @@ class ServiceClient:
         found = self._credentials
         if not found.are_known and (self._unsigned or found.are_sought):
             raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
-        self.perform(Call("ssm", operation, {"SessionId": session_id}), timeout)
+        self.perform(Call(operation, {"SessionId": session_id}), timeout)
 
     def generate_data_key(self, key_id: str, encryption_context: Mapping[str, str]) -> DataKey:
         """64 bytes from KMS that are good under ``encryption_context`` only."""
@@ -216,7 +205,7 @@ class ServiceClient:
             "NumberOfBytes": _DATA_KEY_SIZE,
             "EncryptionContext": dict(encryption_context),
         }
-        answer = self.perform(Call("kms", operation, request))
+        answer = self.perform(Call(operation, request))
         ciphertext = _text(answer, "CiphertextBlob")
         try:
             plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
@@ -282,8 +271,9 @@ class ServiceClient:
                     raise
 
     def _attempt(self, call: "Union[Call, GetPart]", deadline: Deadline) -> Any:
-        given, region = self._given_endpoint(call.service), call.region or self.region
-        url = endpoint_url(call.service, region, given, self._environ, self._profile)
+        service, region = call.operation.service, call.region or self.region
+        given = self._given_endpoint(service)
+        url = endpoint_url(service, region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
         target = call.target(_path(url))
@@ -322,7 +312,7 @@ class ServiceClient:
         self, call: "Union[Call, GetPart]", url: str, body: bytes, credentials: Credentials
     ) -> Dict[str, str]:
         headers = call.headers
-        region, service = call.region or self.region, call.service
+        region, service = call.region or self.region, call.operation.service
         signature = sign(call.method, url, headers, body, credentials, region, service, self._now())
         headers.update(signature)
         headers["User-Agent"] = "ssm-plugin/%s" % __version__
@@ -360,6 +350,18 @@ def _once_sent() -> Iterator[None]:
         raise
 
 
-def _text(answer: Mapping[str, object], key: str) -> str:
-    value = answer.get(key)
+def started_session(answer: object, keys: Sequence[str], operation: Operation) -> StartedSession:
+    """The session that was started, of an answer in which its three parts are called so."""
+    fields = [_text(answer, key) for key in keys]
+    if not all(fields):
+        error = NetworkError(
+            "the answer to %s lacks a field: check the endpoint URL" % (operation,)
+        )
+        error.uncertain = True
+        raise error
+    return StartedSession(*fields)
+
+
+def _text(answer: object, key: str) -> str:
+    value = answer.get(key) if isinstance(answer, Mapping) else None
     return value if isinstance(value, str) else ""

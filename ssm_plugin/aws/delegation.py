@@ -13,6 +13,7 @@ import sys
 from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import CredentialsError
+from ..files import as_path
 from ..net.timing import Deadline
 from .keys import Credentials
 from .profiles import Section
@@ -90,10 +91,11 @@ def _ways(
     import importlib.util
     import shutil
 
+    profile = as_path(profile or "")
     region = region or environ.get("AWS_REGION", "")  # which botocore itself passes over
     frozen = getattr(sys, "frozen", False)  # then the executable is a program, not Python
     if sys.executable and not frozen and importlib.util.find_spec("botocore"):
-        yield "botocore", [sys.executable, "-c", _CHILD, profile or "", region] + sys.path
+        yield "botocore", [sys.executable, "-c", _CHILD, profile, region] + sys.path
     aws = shutil.which("aws", path=environ.get("PATH", os.defpath))
     if aws:
         named = ["--profile", profile] if profile else []
@@ -102,7 +104,7 @@ def _ways(
         python = _interpreter(aws)
         if python and failures and _NO_SUCH_COMMAND in failures[-1]:
             failures.pop()
-            child = ["-c", _CHILD_ELSEWHERE, profile or "", region, _PLACE]
+            child = ["-c", _CHILD_ELSEWHERE, profile, region, _PLACE]
             yield "the AWS CLI's botocore", python + child
 
 

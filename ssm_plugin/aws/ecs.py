@@ -1,10 +1,9 @@
 """What ECS is asked for: a session in a container, in place of SSM's StartSession."""
 
 import re
-from typing import Any, Mapping
 
-from ..errors import NetworkError
-from .client import ServiceClient, StartedSession
+from .client import ServiceClient, StartedSession, started_session
+from .service_errors import Operation
 
 EXECUTE = "ecs:ExecuteCommand"
 
@@ -44,22 +43,10 @@ def execute_command(
         "interactive": True,
     }
     answer = service.call(EXECUTE, request, target.shown, repeatable=False, paced=True)
-    session = answer.get("session")
-    fields = [_text(session, name) for name in ("sessionId", "streamUrl", "tokenValue")]
-    if not all(fields):
-        error = NetworkError(
-            "the answer to %s on %s lacks a field: check the endpoint URL" % (EXECUTE, target.shown)
-        )
-        error.uncertain = True
-        raise error
-    return StartedSession(*fields)
+    keys = ("sessionId", "streamUrl", "tokenValue")
+    return started_session(answer.get("session"), keys, Operation(EXECUTE, target.shown))
 
 
 def is_task_id(text: str) -> bool:
     """32 hexadecimal digits; of old accounts a UUID."""
     return bool(re.match(r"[0-9a-f]{32}\Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", text))
-
-
-def _text(answer: Any, key: str) -> str:
-    value = answer.get(key) if isinstance(answer, Mapping) else None
-    return value if isinstance(value, str) else ""

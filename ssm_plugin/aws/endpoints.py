@@ -62,7 +62,6 @@ _SIGNATURE_KEYS = frozenset(
     )
 )
 
-
 _FIPS_IN_GOVCLOUD = ("ssm", "ec2", "sts")
 
 

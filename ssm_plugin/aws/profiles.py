@@ -10,7 +10,7 @@ import os
 from typing import Dict, List, Mapping, Optional, Union
 
 from ..errors import CredentialsError, NoCredentialsError
-from ..files import MIB, read_regular
+from ..files import MIB, as_typed, read_regular
 from ..named_tuple import NamedTuple
 
 Setting = Union[str, Mapping[str, str]]
@@ -79,7 +79,7 @@ class _File(NamedTuple):
 def profile_name(profile: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
     """The profile asked for by argument or environment, None if nobody asked."""
     named = [profile] + [environ.get(name) for name in _PROFILE_VARIABLES]
-    return next((name for name in named if name), None)
+    return next((as_typed(name) for name in named if name), None)
 
 
 def read_profile(profile: Optional[str], environ: Mapping[str, str] = os.environ) -> Profile:

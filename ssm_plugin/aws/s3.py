@@ -37,7 +37,6 @@ class GetPart(NamedTuple):
     path: str
     start: int
     region: str = ""
-    service: str = "s3"
     repeatable: bool = True
     paced: bool = False
     method: str = "GET"

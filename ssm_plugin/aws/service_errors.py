@@ -85,6 +85,15 @@ class Operation(NamedTuple):
     action: str
     subject: str
 
+    @property
+    def service(self) -> str:
+        return self.action.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """As the service itself calls it."""
+        return self.action.partition(":")[2]
+
     def __str__(self) -> str:
         return "%s on %s" % (self.action, self.subject) if self.subject else self.action
 

@@ -14,12 +14,13 @@ from typing import List, Mapping, Optional
 from ..config import JobSettings, Settings, default_files
 from ..display import fitted, shown, width_of
 from ..errors import UsageError
+from ..files import as_typed
 from ..jobs.fleet import FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.job import JobReport, argv_of, check_job, run_job
 from ..jobs.lock import lock_directory
 from ..jobs.remote_line import quote
-from ..nodes.grammar import ID, as_typed
+from ..nodes.grammar import ID
 from ..nodes.targets import check_target, find_all
 from ..session.environment import make_environment
 from ..session.streams import say, write_all

@@ -70,7 +70,7 @@ def start_tls(
         secure.do_handshake(lambda: deadline.remaining(_STEP))
         return cast(socket.socket, secure)
     except (OSError, ssl.CertificateError) as error:  # Python 3.6: a wrong name is no OSError
-        raise _handshake_error(error, server_name, deadline) from error
+        raise _handshake_error(error, ca_bundle, server_name, deadline) from error
 
 
 def _load(context: ssl.SSLContext, ca_bundle: str) -> None:
@@ -87,13 +87,15 @@ def _load(context: ssl.SSLContext, ca_bundle: str) -> None:
         ) from error
 
 
-def _handshake_error(error: Exception, server_name: str, deadline: Deadline) -> NetworkError:
+def _handshake_error(
+    error: Exception, ca_bundle: Optional[str], server_name: str, deadline: Deadline
+) -> NetworkError:
     reason = getattr(error, "reason", None) or ""
     if isinstance(error, ssl.CertificateError) or reason == "CERTIFICATE_VERIFY_FAILED":
         why = getattr(error, "verify_message", None) or _plain(error)
         return CertificateError(
             "the certificate of %s is not trusted: %s; %s"
-            % (server_name, why.rstrip("."), _certificate_advice(why))
+            % (server_name, why.rstrip("."), _certificate_advice(why, ca_bundle))
         )
     if isinstance(error, socket.timeout):
         return deadline.error(_STEP)
@@ -105,11 +107,16 @@ def _handshake_error(error: Exception, server_name: str, deadline: Deadline) -> 
     )
 
 
-def _certificate_advice(why: str) -> str:
+def _certificate_advice(why: str, ca_bundle: Optional[str]) -> str:
     if "expired" in why or "not yet valid" in why:
         return "check the clock of this machine, and whether that host has a newer one"
     if "match" in why:
         return "it is of another host: check the endpoint, the DNS settings and the proxy"
+    from glob import glob
+
+    places = ssl.get_default_verify_paths()
+    if not (ca_bundle or places.cafile or (places.capath and glob(places.capath + "/*"))):
+        return "this machine has no CA certificates: install them (package ca-certificates)"
     return "if a proxy or a private CA signed it, name its CA file with %s" % _CA_SETTINGS
 
 

@@ -107,11 +107,6 @@ class TlsSocket:
                 self._sock.sendall(records)
                 view = view[count:]
 
-    def pending(self) -> int:
-        """Bytes that ``recv`` would give at once, as far as is known."""
-        with self._state:
-            return self._tls.pending() or self._incoming.pending
-
     def version(self) -> Optional[str]:
         return self._tls.version()
 
@@ -120,15 +115,6 @@ class TlsSocket:
 
     def gettimeout(self) -> Optional[float]:
         return self._sock.gettimeout()
-
-    def setsockopt(self, level: int, name: int, value: int) -> None:
-        self._sock.setsockopt(level, name, value)
-
-    def getsockopt(self, level: int, name: int) -> int:
-        return self._sock.getsockopt(level, name)
-
-    def getpeername(self) -> Any:
-        return self._sock.getpeername()
 
     def fileno(self) -> int:
         return self._sock.fileno()

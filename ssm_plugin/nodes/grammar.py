@@ -13,11 +13,11 @@ The configuration's names come first, whatever they look like, and stand for any
 """
 
 import ipaddress
-import os
 import re
 from typing import List, Mapping
 
 from ..errors import UsageError
+from ..files import as_typed
 from ..named_tuple import NamedTuple
 
 # For users.
@@ -79,11 +79,3 @@ def _address(text: str, word: str) -> Target:
         return Target(ADDRESS, str(ipaddress.ip_address(text)), word)
     except ValueError as error:
         raise UsageError("the target %r holds no IP address" % word[:100]) from error
-
-
-def as_typed(word: str) -> str:
-    """The text in UTF-8 that an argument is. Without a locale, as in cron, Python 3.6 takes what is
-    not ASCII for something else."""
-    if re.search("[\udc80-\udcff]", word):
-        return os.fsencode(word).decode("utf-8", "replace")
-    return word

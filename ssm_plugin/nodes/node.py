@@ -8,8 +8,6 @@ from ..named_tuple import NamedTuple
 ONLINE = "Online"
 
 
-
-
 class Node(NamedTuple):
     """Empty texts: nobody said it. ``last_seen`` is seconds since the epoch.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # So many nodes are listed in an error, which is one line.
 LISTED = 8
 
+
 class Found(NamedTuple):
     """``target`` is what the service knows, ``name`` what the user knows it by. No two that are
     found together have the same name."""
@@ -72,7 +73,6 @@ def find_one(
     from .directory import by_name
 
     found = by_name(directory.named(found))
-
     if not (ask and somebody_is_there()):
         raise _several(target, found)
     return choose(target, found).node_id

@@ -81,9 +81,8 @@ def make_environment(
 
 
 def given_endpoint(settings: Settings, environ: Mapping[str, str]) -> Optional[str]:
-    """The SSM endpoint from the command line, the AWS CLI or our file. One that
-    comes from the environment is left out: the client looks there itself, and knows when to ignore
-    it."""
+    """The SSM endpoint from the command line, the AWS CLI or our file. One that comes from the
+    environment is left out: the client looks there itself, and knows when to ignore it."""
     names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL")
     in_environment = next((environ[name] for name in names if environ.get(name)), None)
     return None if settings.endpoint_url == in_environment else settings.endpoint_url

@@ -7,21 +7,10 @@ from typing import Callable
 from ..aws.client import DataKey
 from ..channel.cipher import unavailable_reason
 from ..channel.events import KeyRequested
-from ..errors import (
-    EncryptionError,
-    SsmPluginError,
-)
+from ..errors import EncryptionError, SsmPluginError
 from ..transport.worker import Worker
 from .environment import Environment
-from .events import (
-    FoundAlive,
-    FoundOver,
-    KeyFailed,
-    KeyReady,
-    Opened,
-    OpenFailed,
-    SessionEvent,
-)
+from .events import FoundAlive, FoundOver, KeyFailed, KeyReady, Opened, OpenFailed, SessionEvent
 from .types import SessionConfig
 
 _NO_TARGET = (

@@ -1,8 +1,8 @@
 """From a lost connection to the next one, in a thread of its own.
 
 The session's thread may be stuck in writing output to a slow reader, and the node does not wait for
-that: it gives the last output of a command four seconds to be acknowledged. So this
-thread resumes, and the session's thread reads the result from its queue.
+that: it gives the last output of a command four seconds to be acknowledged. So this thread resumes,
+and the session's thread reads the result from its queue.
 """
 
 import threading

@@ -57,8 +57,8 @@ def start_in_turn(
     clock: Callable[[], float] = time.monotonic,
 ) -> StartedSession:
     """What ``start`` gives, at the pace of all threads that start sessions at ``service``.
-    ``sleep`` gets seconds, and raises what is to end this. ``patience``: the
-    seconds for which one start may be throttled."""
+    ``sleep`` gets seconds, and raises what is to end this. ``patience``: the seconds for which one
+    start may be throttled."""
     throttled_since = None
     while True:
         turn = service.pacer.turn()

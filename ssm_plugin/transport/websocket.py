@@ -25,13 +25,7 @@ from ..errors import (
 )
 from ..wire.message import Buffer
 from .buffered_socket import BufferedSocket
-from .frames import (
-    MAXIMUM_MESSAGE,
-    cut_messages,
-    extent_of,
-    is_unfinished,
-    join_messages,
-)
+from .frames import MAXIMUM_MESSAGE, cut_messages, extent_of, is_unfinished, join_messages
 
 # Bytes joined into one send. Enough to spread the cost of a call over a hundred messages, and
 # little enough that an acknowledgement does not wait long behind data.

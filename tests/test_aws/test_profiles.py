@@ -167,6 +167,14 @@ def test_the_environment_names_the_profile(home, more, region):
     assert read_profile("prod", home.environ).name == "prod"
 
 
+def test_a_name_is_utf_8_even_where_python_took_it_for_something_else(home):
+    home.config("[profile soirée]\nregion = eu-west-3\n")
+    name = "soirée".encode("utf-8").decode("ascii", "surrogateescape")  # 3.6 without a locale
+    assert read_profile(name, home.environ).text("region") == "eu-west-3"
+    environ = dict(home.environ, AWS_PROFILE=name)
+    assert read_profile(None, environ).text("region") == "eu-west-3"
+
+
 def test_nobody_has_to_name_a_profile():
     assert profile_name(None, {}) is None
     assert profile_name("", {"AWS_PROFILE": "x"}) == "x"

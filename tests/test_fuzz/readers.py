@@ -178,8 +178,8 @@ def http(source):
     response = answered(source.mixed(good, generated))
     assert len(response.body) <= 65536
     for understand in (
-        lambda: Call("ssm", Operation("ssm:StartSession", "i-1"), {}).read(response),
-        lambda: Call("ec2", Operation("ec2:DescribeInstances", ""), {}).read(response),
+        lambda: Call(Operation("ssm:StartSession", "i-1"), {}).read(response),
+        lambda: Call(Operation("ec2:DescribeInstances", ""), {}).read(response),
         lambda: keys.from_document("it", metadata.document(response, "it"), "Token"),
         lambda: metadata._keys(metadata.document(response, "it")),
         lambda: process._read(response.body, "it"),

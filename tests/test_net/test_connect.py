@@ -135,6 +135,15 @@ def test_an_unknown_authority_is_not_trusted_and_the_options_are_named(authority
     assert isinstance(caught.value.__cause__, (ssl.SSLError, ssl.CertificateError))
 
 
+@pytest.mark.parametrize("folder", ["", "/nowhere"])
+def test_a_machine_without_any_authorities_is_told_so(authority, tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")  # as in a small container
+    monkeypatch.setenv("SSL_CERT_DIR", folder or str(tmp_path))
+    with EchoServer(authority.server_context()) as server:
+        with pytest.raises(CertificateError, match="this machine has no CA certificates: install"):
+            open_socket(secure(server.port, authority, ca_bundle=None), LIMIT)
+
+
 @pytest.mark.parametrize(
     "names, days, advice",
     [

@@ -70,10 +70,8 @@ def test_bytes_go_both_ways(connection):
     connection.sendall(memoryview(b"again"))
     buffer = bytearray(10)
     assert connection.recv_into(buffer, 2) == 2
-    assert connection.pending() == 3
     assert connection.recv_into(buffer) == 3
     assert buffer[:3] == b"ain"
-    assert connection.pending() == 0
 
 
 def test_all_that_has_come_is_received_at_once(authority):
@@ -95,12 +93,9 @@ def test_one_thread_may_send_while_another_receives(connection):
     assert received == [block * count]
 
 
-def test_it_has_the_options_and_time_limits_of_its_socket(connection):
+def test_it_has_the_time_limits_of_its_socket(connection):
     assert connection.gettimeout() is None
     assert connection.fileno() >= 0
-    assert connection.getpeername()[0] == "127.0.0.1"
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     connection.settimeout(0.05)
     with pytest.raises(socket.timeout):
         connection.recv(1)
