@@ -107,6 +107,11 @@ class TlsSocket:
                 self._sock.sendall(records)
                 view = view[count:]
 
+    def pending(self) -> int:
+        """Bytes that ``recv`` would give at once, as far as is known."""
+        with self._state:
+            return self._tls.pending() or self._incoming.pending
+
     def version(self) -> Optional[str]:
         return self._tls.version()
 

@@ -70,8 +70,10 @@ def test_bytes_go_both_ways(connection):
     connection.sendall(memoryview(b"again"))
     buffer = bytearray(10)
     assert connection.recv_into(buffer, 2) == 2
+    assert connection.pending() == 3
     assert connection.recv_into(buffer) == 3
     assert buffer[:3] == b"ain"
+    assert connection.pending() == 0
 
 
 def test_all_that_has_come_is_received_at_once(authority):
