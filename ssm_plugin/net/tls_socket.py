@@ -121,6 +121,9 @@ class TlsSocket:
     def gettimeout(self) -> Optional[float]:
         return self._sock.gettimeout()
 
+    def setsockopt(self, level: int, name: int, value: Union[int, bytes]) -> None:
+        self._sock.setsockopt(level, name, value)
+
     def fileno(self) -> int:
         return self._sock.fileno()
 
