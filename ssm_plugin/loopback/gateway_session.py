@@ -21,7 +21,7 @@ from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
 from .pipe import PipeEnd, link_pair
-from .throttle import Throttle, ThrottledFaults
+from .throttle import AnyFaults, Throttle, ThrottledFaults
 from .websocket_server import NORMAL, ServerWebSocket
 
 _OUTPUT = message.PADDED[message.OUTPUT_STREAM_DATA]
@@ -196,13 +196,12 @@ class GatewaySession:
         altered = self._altered(name, plan)
         return Conduit("%s %s" % (self.session_id, name), altered, deliver, self.failures)
 
-    def _altered(self, name: str, plan: FaultPlan) -> faults.DirectionFaults:
-        seed = "%d/%s" % (plan.seed, name)
-        if name == "down":
-            return faults.DirectionFaults(plan.down, seed)
-        if self.throttle is None:
-            return faults.DirectionFaults(plan.up, seed)
-        return ThrottledFaults(plan.up, seed, self.throttle, self._down.push, self.terminate)
+    def _altered(self, name: str, plan: FaultPlan) -> AnyFaults:
+        direction = plan.down if name == "down" else plan.up
+        altered = faults.DirectionFaults(direction, "%d/%s" % (plan.seed, name))
+        if name == "down" or self.throttle is None:
+            return altered
+        return ThrottledFaults(altered, self.throttle, self._down.push, self.terminate)
 
     def _attach(self, client: ServerWebSocket) -> None:
         with self._lock:
