@@ -145,15 +145,11 @@ class GatewaySession:
 
     def drop_connection(self) -> None:
         """Cut the client's connection without a word, as a broken network does."""
-        client = self._client
-        if client is not None:
-            client.abort()
+        self._end_connection(self._client, faults.DROP)
 
     def say_bye(self) -> None:
         """Close the client's connection as the service does about once an hour."""
-        client = self._client
-        if client is not None:
-            client.close(NORMAL, "Bye")
+        self._end_connection(self._client, faults.BYE)
 
     def pause_publication(self) -> None:
         self._down.push([control.pause_publication()])
@@ -339,10 +335,10 @@ class GatewaySession:
             client.stay_quiet(self._faults.quiet_until)
             return passed
 
-    def _end_connection(self, client: ServerWebSocket, ending: Optional[str]) -> None:
-        if ending == faults.DROP:
+    def _end_connection(self, client: Optional[ServerWebSocket], ending: Optional[str]) -> None:
+        if client is not None and ending == faults.DROP:
             client.abort()
-        elif ending == faults.BYE:
+        elif client is not None and ending == faults.BYE:
             client.close(NORMAL, "Bye")
 
     def _notify(self) -> None:
