@@ -63,5 +63,6 @@ def _allowed_addresses(host: str) -> Tuple[str, ...]:
 
 def _is_forbidden(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     special = parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
     return special or parsed.is_multicast or (parsed.version == 6 and parsed in _AWS_SERVICES)
