@@ -127,7 +127,8 @@ class Examination:
     def _resolved(self, settings: Settings, service: ServiceClient) -> Tuple[str, Findings]:
         if self._target is None:
             return "", []
-        word, found = self._target, {}  # type: Tuple[str, Dict[str, str]]
+        word = self._target
+        found: Dict[str, str] = {}
 
         def check() -> Findings:
             found[TARGET], findings = resolve_target(word, settings, service)

@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from typing import List, Mapping, Optional
+from typing import IO, List, Mapping, cast
 
 from ..named_tuple import NamedTuple
+from ..terminal.wake import readable
 from ..version import PROTOCOL_VERSION, __version__
 from .finding import NOTE, OK, PROBLEM, Finding, Findings
 
@@ -87,22 +88,26 @@ def _is_ours(path: str) -> bool:
 
 
 def _version(path: str, environ: Mapping[str, str]) -> str:
-    said = _said(path, environ)
-    if said and re.match(r"[0-9]+(\.[0-9]+){1,4}\Z", said):
-        return said if said != PROTOCOL_VERSION else said + ", as ours"
-    return "unknown"
+    said = _first_line(path, environ).decode("ascii", "replace").strip()
+    if not re.match(r"[0-9]+(\.[0-9]+){1,4}\Z", said):
+        return "unknown"
+    return said if said != PROTOCOL_VERSION else said + ", as ours"
 
 
-def _said(path: str, environ: Mapping[str, str]) -> Optional[str]:
+def _first_line(path: str, environ: Mapping[str, str]) -> bytes:
+    """The end of the output is not waited for: what the plugin has started may keep it open."""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [path, "--version"],
+            bufsize=0,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout[:100].decode("ascii", "replace").strip()
+    except OSError:
+        return b""
+    with process, cast(IO[bytes], process.stdout) as output:
+        line = output.readline(100) if readable([output.fileno()], _TIMEOUT) else b""
+        process.kill()
+    return line

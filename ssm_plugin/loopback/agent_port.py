@@ -5,6 +5,7 @@ session starts, writes into its target before it acknowledges, closes both direc
 refuses its own addresses as a remote host.
 """
 
+import time
 from typing import Callable, Optional
 
 from .. import logs
@@ -16,7 +17,7 @@ from ..terminal.wake import Inbox
 from ..version import MULTIPLEXED_PORTS_AFTER, newer_than
 from ..wire import payloads
 from .agent_port_mux import MuxWork
-from .agent_port_target import Target, connection_to
+from .agent_port_target import Target, open_target
 from .agent_work import Work, WorkDone, WorkingAgent
 
 log = logs.logger(__name__)
@@ -97,7 +98,7 @@ class StdioWork(Work):
         self._reader.stop(seconds)
 
     def _connect(self) -> None:
-        connection = connection_to(self._target)
+        connection = Connection(open_target(self._target), 0, time.monotonic())
         self._current.connection = connection
         self._reader.add(connection)
 

@@ -3,12 +3,10 @@
 import ipaddress
 import re
 import socket
-import time
-from typing import List, Mapping, Tuple
+from typing import Mapping, Tuple
 
 from ..errors import LocalError
 from ..named_tuple import NamedTuple
-from ..plugins.local_connection import Connection
 
 CONNECT_LIMIT = 5.0  # seconds
 OWN_HOST = "127.0.0.1"
@@ -37,29 +35,18 @@ class Target(NamedTuple):
         return "%s port %d" % (self.host or "the node's", self.port)
 
 
-def connection_to(target: Target) -> Connection:
-    """A connection to the target. Blocks; LocalError says why there is none."""
-    return Connection(open_target(target), 0, time.monotonic())
-
-
 def open_target(target: Target) -> socket.socket:
     """Connect, and wait for it; the socket is non-blocking then. LocalError says why it failed."""
-    try:
-        sock = _first_that_answers([(address, target.port) for address in target.addresses])
-    except OSError as error:
-        raise LocalError("unable to connect to %s: %s" % (target, error)) from error
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _first_that_answers(addresses: List[Tuple[str, int]]) -> socket.socket:
-    for address in addresses[:-1]:
+    for address in target.addresses:
         try:
-            return socket.create_connection(address, CONNECT_LIMIT)
-        except OSError:
+            sock = socket.create_connection((address, target.port), CONNECT_LIMIT)
+        except OSError as error:
+            cause = error
             continue
-    return socket.create_connection(addresses[-1], CONNECT_LIMIT)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    raise LocalError("unable to connect to %s: %s" % (target, cause)) from cause
 
 
 def _allowed_addresses(host: str) -> Tuple[str, ...]:
@@ -76,5 +63,6 @@ def _allowed_addresses(host: str) -> Tuple[str, ...]:
 
 def _is_forbidden(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     special = parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
     return special or parsed.is_multicast or (parsed.version == 6 and parsed in _AWS_SERVICES)

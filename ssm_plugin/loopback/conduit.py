@@ -10,7 +10,7 @@ import time
 from typing import Callable, List, Optional, Sequence
 
 from ..transport.worker import Worker, WorkerFailed
-from .faults import DirectionFaults
+from .throttle import AnyFaults
 
 
 class Conduit:
@@ -19,7 +19,7 @@ class Conduit:
     def __init__(
         self,
         name: str,
-        faults: DirectionFaults,
+        faults: AnyFaults,
         deliver: Callable[[List[bytes]], None],
         failures: "queue.Queue[WorkerFailed]",
     ) -> None:
@@ -38,7 +38,7 @@ class Conduit:
             if self._faults.next_timer() is not None:
                 self._wake_timer()
 
-    def misbehave(self, faults: DirectionFaults) -> None:
+    def misbehave(self, faults: AnyFaults) -> None:
         """Follow these faults from now on. What was held back is delivered first."""
         with self._in_order:
             self._deliver_some(self._faults.flush())

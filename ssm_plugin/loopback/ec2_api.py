@@ -56,7 +56,7 @@ def _size(given: object) -> int:
     if given is None:
         return MOST
     text = str(given)
-    if not text.isdecimal() or not LEAST <= int(text) <= MOST:
+    if not re.match(r"[0-9]{1,4}\Z", text) or not LEAST <= int(text) <= MOST:
         raise ApiError(
             "InvalidParameterValue",
             "Value (%s) for parameter maxResults is invalid. Expecting a value between %d and %d."

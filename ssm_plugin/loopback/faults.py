@@ -74,7 +74,7 @@ class DirectionFaults:
         """What goes on now, in place of ``messages``."""
         if self._idle:
             return list(messages)
-        ready = DirectionFaults.due(self, now)
+        ready = self.due(now)
         for one in messages:
             ready.extend(self._apply_one(one, now))
         return ready
@@ -90,7 +90,7 @@ class DirectionFaults:
 
     def flush(self) -> List[bytes]:
         """Everything that is still held back, in the order of its time."""
-        return DirectionFaults.due(self, float("inf"))
+        return self.due(float("inf"))
 
     def next_timer(self) -> Optional[float]:
         """When ``due`` has something to give; None for never."""

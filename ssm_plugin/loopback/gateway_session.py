@@ -21,7 +21,7 @@ from . import control, faults
 from .conduit import Conduit
 from .fault_plan import FaultPlan, parse_faults
 from .pipe import PipeEnd, link_pair
-from .throttle import Throttle, ThrottledFaults
+from .throttle import AnyFaults, Throttle, ThrottledFaults
 from .websocket_server import NORMAL, ServerWebSocket
 
 _OUTPUT = message.PADDED[message.OUTPUT_STREAM_DATA]
@@ -145,15 +145,11 @@ class GatewaySession:
 
     def drop_connection(self) -> None:
         """Cut the client's connection without a word, as a broken network does."""
-        client = self._client
-        if client is not None:
-            client.abort()
+        self._end_connection(self._client, faults.DROP)
 
     def say_bye(self) -> None:
         """Close the client's connection as the service does about once an hour."""
-        client = self._client
-        if client is not None:
-            client.close(NORMAL, "Bye")
+        self._end_connection(self._client, faults.BYE)
 
     def pause_publication(self) -> None:
         self._down.push([control.pause_publication()])
@@ -196,13 +192,12 @@ class GatewaySession:
         altered = self._altered(name, plan)
         return Conduit("%s %s" % (self.session_id, name), altered, deliver, self.failures)
 
-    def _altered(self, name: str, plan: FaultPlan) -> faults.DirectionFaults:
-        seed = "%d/%s" % (plan.seed, name)
-        if name == "down":
-            return faults.DirectionFaults(plan.down, seed)
-        if self.throttle is None:
-            return faults.DirectionFaults(plan.up, seed)
-        return ThrottledFaults(plan.up, seed, self.throttle, self._down.push, self.terminate)
+    def _altered(self, name: str, plan: FaultPlan) -> AnyFaults:
+        direction = plan.down if name == "down" else plan.up
+        altered = faults.DirectionFaults(direction, "%d/%s" % (plan.seed, name))
+        if name == "down" or self.throttle is None:
+            return altered
+        return ThrottledFaults(altered, self.throttle, self._down.push, self.terminate)
 
     def _attach(self, client: ServerWebSocket) -> None:
         with self._lock:
@@ -340,10 +335,10 @@ class GatewaySession:
             client.stay_quiet(self._faults.quiet_until)
             return passed
 
-    def _end_connection(self, client: ServerWebSocket, ending: Optional[str]) -> None:
-        if ending == faults.DROP:
+    def _end_connection(self, client: Optional[ServerWebSocket], ending: Optional[str]) -> None:
+        if client is not None and ending == faults.DROP:
             client.abort()
-        elif ending == faults.BYE:
+        elif client is not None and ending == faults.BYE:
             client.close(NORMAL, "Bye")
 
     def _notify(self) -> None:

@@ -45,12 +45,13 @@ class KmsApi(JsonApi):
         if fields.get("DryRun") is True:
             text = "The request would have succeeded, but the DryRun option is set."
             raise ApiError("DryRunOperationException", text, 412)
+        name = key_id.encode("utf-8", "surrogatepass")
         plaintext, nonce = os.urandom(size), os.urandom(NONCE_LENGTH)
         sealed = new_aes_gcm(self._master_key(key_id)).seal(nonce, plaintext, context)
         return {
             "KeyId": key_id,
             "Plaintext": _base64(plaintext),
-            "CiphertextBlob": _base64(key_id.encode("utf-8") + _SEPARATOR + nonce + sealed),
+            "CiphertextBlob": _base64(name + _SEPARATOR + nonce + sealed),
         }
 
     def _decrypt(self, fields: Fields) -> Fields:
@@ -68,7 +69,7 @@ class KmsApi(JsonApi):
         try:
             blob = base64.b64decode(ciphertext.encode("ascii"), validate=True)
             name, _, rest = blob.partition(_SEPARATOR)
-            key_id = name.decode("utf-8")
+            key_id = name.decode("utf-8", "surrogatepass")
             aes_gcm = new_aes_gcm(self._master_keys[key_id])
             nonce, sealed = rest[:NONCE_LENGTH], rest[NONCE_LENGTH:]
             return key_id, aes_gcm.open(nonce, sealed, _associated(context))

@@ -65,8 +65,6 @@ class LocalNodes:
         self.nodes = known + nodes
         self.by_id = {node.node_id: node for node in self.nodes}
         self._first_tried: Dict[str, float] = {}
-        if len(self.by_id) != len(self.nodes):
-            raise UsageError("two nodes of the local service have the same id")
 
     def __contains__(self, target: object) -> bool:
         """Whether a session can be started with it now: a try to reach it. Clusters of ECS are no
@@ -97,6 +95,9 @@ def _nodes(nodes: Tuple[List[LocalNode], ...] = ()) -> List[LocalNode]:
     made = [node for several in nodes for node in several]
     if len(made) > MOST:
         raise ValueError("more than %d nodes" % MOST)
+    if len({node.node_id for node in made}) < len(made):
+        text = "two nodes have the same id; where there is a count, {n} in a name or an id counts"
+        raise ValueError(text)
     # Addresses that were not given are counted through all of them.
     return [
         node if node.address else node._replace(address=_address(number))

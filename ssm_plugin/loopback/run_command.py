@@ -171,65 +171,55 @@ class RunCommand:
     # How they are told
 
     def _listed(self, invocation: Invocation, with_plugins: bool) -> Fields:
-        command = invocation.command
-        told: Fields = {
-            "CommandId": command.command_id,
-            "InstanceId": invocation.node.node_id,
-            "InstanceName": invocation.node.name,
-            "Comment": command.request.comment,
-            "DocumentName": DOCUMENT,
-            "DocumentVersion": "$DEFAULT",
-            "RequestedDateTime": round(command.requested, 3),
-            "Status": invocation.status,
-            "StatusDetails": invocation.details,
-            "CommandPlugins": [],
-            "ServiceRole": "",
-            "NotificationConfig": _NO_NOTIFICATION,
-            "CloudWatchOutputConfig": _NO_CLOUD_WATCH,
-        }
-        told.update(self._urls(invocation))
-        if with_plugins:
-            told["CommandPlugins"] = [self._plugin(invocation)]
-        return told
+        return dict(
+            self._told(invocation),
+            InstanceName=invocation.node.name,
+            RequestedDateTime=round(invocation.command.requested, 3),
+            CommandPlugins=[self._plugin(invocation)] if with_plugins else [],
+            ServiceRole="",
+            NotificationConfig=_NO_NOTIFICATION,
+        )
 
     def _plugin(self, invocation: Invocation) -> Fields:
-        request = invocation.command.request
         told: Fields = {
             "Name": PLUGIN,
             "Status": invocation.status if invocation.status != DELAYED else PENDING,
             "StatusDetails": invocation.details,
             "ResponseCode": invocation.output.code,
             "Output": invocation.output.both,
-            "OutputS3Region": "us-east-1" if request.bucket else "",
-            "OutputS3BucketName": request.bucket,
-            "OutputS3KeyPrefix": request.prefix,
         }
         if invocation.started:
             told["ResponseStartDateTime"] = round(invocation.started, 3)
         if invocation.ended:
             told["ResponseFinishDateTime"] = round(invocation.ended, 3)
-        told.update(self._urls(invocation))
+        told.update(self._urls(invocation), **_bucket(invocation.command.request))
         return told
 
     def _got(self, invocation: Invocation) -> Fields:
-        command, output = invocation.command, invocation.output
+        output = invocation.output
         ran = bool(invocation.started and invocation.ended)
         elapsed = invocation.ended - invocation.started
+        return dict(
+            self._told(invocation),
+            PluginName=PLUGIN,
+            ResponseCode=output.code if invocation.is_over else NOT_RUN,
+            ExecutionStartDateTime=_iso(invocation.started) if ran else "",
+            ExecutionElapsedTime=_duration(elapsed) if ran else "",
+            ExecutionEndDateTime=_iso(invocation.ended) if ran else "",
+            StandardOutputContent=output.stdout,
+            StandardErrorContent=output.stderr,
+        )
+
+    def _told(self, invocation: Invocation) -> Fields:
+        """What both ways to ask for it tell."""
         told: Fields = {
-            "CommandId": command.command_id,
+            "CommandId": invocation.command.command_id,
             "InstanceId": invocation.node.node_id,
-            "Comment": command.request.comment,
+            "Comment": invocation.command.request.comment,
             "DocumentName": DOCUMENT,
             "DocumentVersion": "$DEFAULT",
-            "PluginName": PLUGIN,
-            "ResponseCode": output.code if invocation.is_over else NOT_RUN,
-            "ExecutionStartDateTime": _iso(invocation.started) if ran else "",
-            "ExecutionElapsedTime": _duration(elapsed) if ran else "",
-            "ExecutionEndDateTime": _iso(invocation.ended) if ran else "",
             "Status": invocation.status,
             "StatusDetails": invocation.details,
-            "StandardOutputContent": output.stdout,
-            "StandardErrorContent": output.stderr,
             "CloudWatchOutputConfig": _NO_CLOUD_WATCH,
         }
         told.update(self._urls(invocation))
@@ -253,7 +243,7 @@ _NO_CLOUD_WATCH: Fields = {"CloudWatchLogGroupName": "", "CloudWatchOutputEnable
 def _command(command: Command) -> Fields:
     request = command.request
     counts = command.counts
-    return {
+    told: Fields = {
         "CommandId": command.command_id,
         "DocumentName": DOCUMENT,
         "DocumentVersion": "$DEFAULT",
@@ -265,9 +255,6 @@ def _command(command: Command) -> Fields:
         "RequestedDateTime": round(command.requested, 3),
         "Status": command.status,
         "StatusDetails": command.details,
-        "OutputS3Region": "us-east-1" if request.bucket else "",
-        "OutputS3BucketName": request.bucket,
-        "OutputS3KeyPrefix": request.prefix,
         "MaxConcurrency": request.concurrency,
         "MaxErrors": request.max_errors,
         "TargetCount": len(command.invocations),
@@ -278,6 +265,16 @@ def _command(command: Command) -> Fields:
         "NotificationConfig": _NO_NOTIFICATION,
         "CloudWatchOutputConfig": _NO_CLOUD_WATCH,
         "TimeoutSeconds": request.timeout,
+    }
+    told.update(_bucket(request))
+    return told
+
+
+def _bucket(request: CommandRequest) -> Fields:
+    return {
+        "OutputS3Region": "us-east-1" if request.bucket else "",
+        "OutputS3BucketName": request.bucket,
+        "OutputS3KeyPrefix": request.prefix,
     }
 
 

@@ -81,13 +81,11 @@ class Engine:
 
     def submit(self, command: Command) -> None:
         with self.changed:
+            if self._wake < 0 and not self._closing:
+                self._start_thread()
             self.commands[command.command_id] = command
             self._active.append(command)
             self._forget_old()
-            if self._wake < 0 and not self._closing:
-                self._woken, self._wake = os.pipe()
-                os.set_blocking(self._wake, False)
-                self._worker.start()
             self._wake_up()
 
     def cancel(self, command: Command, ids: List[str]) -> None:
@@ -104,6 +102,17 @@ class Engine:
             self._closing = True
             self._wake_up()
         self._worker.join(seconds)
+
+    def _start_thread(self) -> None:
+        self._woken, wake = os.pipe()
+        try:
+            os.set_blocking(wake, False)
+            self._worker.start()
+        except BaseException:
+            os.close(self._woken)
+            os.close(wake)
+            raise
+        self._wake = wake
 
     def _wake_up(self) -> None:
         try:

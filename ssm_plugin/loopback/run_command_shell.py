@@ -18,6 +18,7 @@ from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
 
 STDOUT_LIMIT, STDERR_LIMIT, BOTH_LIMIT = 24000, 8000, 2500  # bytes
+_LIMITS = {"stdout": STDOUT_LIMIT, "stderr": STDERR_LIMIT}
 KILLED = 137
 
 PIECE = 65536
@@ -50,8 +51,7 @@ class Shell:
         self._keep = keep
         self._ending = ""
         self._open = 2
-        self._kept: Dict[int, bytearray] = {}
-        self._names: Dict[int, Tuple[str, int]] = {}
+        self._kept = {name: bytearray() for name in _LIMITS}
         folder = request.working_directory
         self._process = subprocess.Popen(
             [_SH, "-c", shlex.quote(script)],
@@ -64,11 +64,7 @@ class Shell:
         )
         assert self._process.stdout is not None and self._process.stderr is not None
         self.streams = [self._process.stdout, self._process.stderr]
-        for stream, name, limit in zip(
-            self.streams, ("stdout", "stderr"), (STDOUT_LIMIT, STDERR_LIMIT)
-        ):
-            self._names[stream.fileno()] = (name, limit)
-            self._kept[stream.fileno()] = bytearray()
+        self._names = dict(zip((stream.fileno() for stream in self.streams), _LIMITS))
 
     def read(self, fd: int) -> bool:
         """Take what there is; False at the end of the stream."""
@@ -76,9 +72,9 @@ class Shell:
         if not data:
             self._open -= 1
             return False
-        name, limit = self._names[fd]
-        kept = self._kept[fd]
-        kept += data[: max(0, limit - len(kept))]
+        name = self._names[fd]
+        kept = self._kept[name]
+        kept += data[: max(0, _LIMITS[name] - len(kept))]
         if self._keep is not None:
             self._keep(name, data)
         return True
@@ -109,7 +105,7 @@ class Shell:
         status = self._process.wait()
         if self._ending:
             kill_session(self._process.pid)
-        stdout, stderr = (bytes(self._kept[stream.fileno()]) for stream in self.streams)
+        stdout, stderr = map(bytes, self._kept.values())
         for stream in self.streams:
             stream.close()
         if self._ending:

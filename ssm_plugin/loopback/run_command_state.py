@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Deque, Dict, List, Sequence
 
+from ..named_tuple import NamedTuple
 from ..wire.message import random_id
 from .nodes import LocalNode
 from .run_command_request import CommandRequest, share_of
@@ -50,16 +51,13 @@ _ERRORS = frozenset([FAILED, EXECUTION_TIMED_OUT])
 _OVER = frozenset([SUCCESS, CANCELLED, TIMED_OUT, FAILED])
 
 
-class Output:
+class Output(NamedTuple):
     """What an agent tells of its script: texts that are cut already."""
 
-    __slots__ = ("code", "stdout", "stderr", "both")
-
-    def __init__(self, code: int = NOT_RUN, stdout: str = "", stderr: str = "", both: str = ""):
-        self.code = code
-        self.stdout = stdout
-        self.stderr = stderr
-        self.both = both
+    code: int = NOT_RUN
+    stdout: str = ""
+    stderr: str = ""
+    both: str = ""
 
 
 NOTHING = Output()

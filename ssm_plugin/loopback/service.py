@@ -105,15 +105,11 @@ class LocalService:
         self.ec2 = Ec2Api(nodes, self.signatures, fault)
         self.ecs = EcsApi(self.gateway, self.signatures, fault)
         self.kms = KmsApi(self.signatures, fault)
-        self._apis: Dict[str, JsonApi] = {
-            "AmazonSSM": self.ssm,
+        self.sts = StsApi(self.signatures, fault)
+        self._others: Dict[str, JsonApi] = {
             "AWSEC2InstanceConnectService": self.instance_connect,
             ECS: self.ecs,
             "TrentService": self.kms,
-        }
-        self.sts = StsApi(self.signatures, fault)
-        self._queries: Dict[str, JsonApi] = {
-            "DescribeInstances": self.ec2,
             "GetCallerIdentity": self.sts,
         }
         self._closed = False
@@ -201,12 +197,8 @@ class LocalService:
         if request.path != "/":
             return self.s3.handle(request)
         action = action_of(request)
-        if action:
-            api = self._queries.get(action, self.ec2)
-        else:
-            target = request.headers.get("x-amz-target", "")
-            api = self._apis.get(target.partition(".")[0], self.ssm)
-        return api.handle(request)
+        name = action or request.headers.get("x-amz-target", "").partition(".")[0]
+        return self._others.get(name, self.ec2 if action else self.ssm).handle(request)
 
     def _is_foreign(self, request: Request) -> bool:
         """Whether a web page may be behind it, or a name that was made to mean this machine."""

@@ -6,11 +6,11 @@ A buffer that stays full ends the session.
 """
 
 from collections import deque
-from typing import Callable, Deque, List, Optional, Sequence
+from typing import Callable, Deque, List, Optional, Sequence, Union
 
 from ..wire import message
 from . import control
-from .fault_plan import DirectionPlan, GatewayPlan
+from .fault_plan import GatewayPlan
 from .faults import DirectionFaults
 
 ENDED = "the client sends more than the gateway can pass on"
@@ -104,36 +104,35 @@ class Throttle:
         return self._full_since is not None and now - self._full_since >= self._patience
 
 
-class ThrottledFaults(DirectionFaults):
+class ThrottledFaults:
     """Faults, and a throttle behind them. ``say`` tells the client, ``end`` ends the session."""
 
     def __init__(
         self,
-        plan: DirectionPlan,
-        seed: str,
+        faults: DirectionFaults,
         throttle: Throttle,
         say: Callable[[List[bytes]], None],
         end: Callable[[str], None],
     ) -> None:
-        super().__init__(plan, seed)
+        self._faults = faults
         self._throttle = throttle
         self._say = say
         self._end = end
         self._now = 0.0
 
     def apply(self, messages: Sequence[bytes], now: float) -> List[bytes]:
-        return self._through(super().apply(messages, now), now)
+        return self._through(self._faults.apply(messages, now), now)
 
     def due(self, now: float) -> List[bytes]:
-        return self._through(super().due(now), now)
+        return self._through(self._faults.due(now), now)
 
     def next_timer(self) -> Optional[float]:
-        times = [super().next_timer(), self._throttle.next_timer(self._now)]
+        times = [self._faults.next_timer(), self._throttle.next_timer(self._now)]
         return min((one for one in times if one is not None), default=None)
 
     def flush(self) -> List[bytes]:
         """What the bucket holds stays: it has its own time."""
-        return self._through(super().due(float("inf")), self._now)
+        return self._through(self._faults.flush(), self._now)
 
     def _through(self, messages: List[bytes], now: float) -> List[bytes]:
         self._now = now
@@ -145,6 +144,9 @@ class ThrottledFaults(DirectionFaults):
         if self._throttle.gives_up(now):
             self._end(ENDED)
         return passed
+
+
+AnyFaults = Union[DirectionFaults, ThrottledFaults]
 
 
 def _size(one: bytes) -> int:

@@ -1,5 +1,6 @@
 """How checks are run: at once, none for ever, and none hides what another one found."""
 
+import os
 import threading
 import time
 
@@ -89,3 +90,11 @@ def test_a_plugin_of_somebody_else_is_no_problem_where_ours_is_not_meant(tmp_pat
     [found] = check_path({"PATH": str(tmp_path)})
     assert found.mark == "note"
     assert "another plugin, %s (version unknown)" % other in found.text
+
+
+def test_a_plugin_that_leaves_something_behind_is_not_waited_for(tmp_path):
+    other = tmp_path / "session-manager-plugin"
+    other.write_text("#!/bin/sh\nsleep 20 &\necho 1.2.3.0\n")
+    other.chmod(0o755)
+    [found] = check_path({"PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert "another plugin, %s (version 1.2.3.0)" % other in found.text

@@ -1,7 +1,5 @@
 """Sessions that begin or end in an unusual way."""
 
-import threading
-
 import pytest
 import websocket
 
@@ -12,7 +10,7 @@ from ssm_plugin.wire import message, payloads
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service
 
-from .helpers import TIMEOUT, Agents, no_descriptors_left, open_message, start
+from .helpers import TIMEOUT, Agents, no_descriptors_left, no_threads_left, open_message, start
 
 
 def test_an_unknown_document_ends_the_session_with_that_reason():
@@ -44,12 +42,9 @@ def test_a_session_for_which_threads_lack_ends_and_says_so():
     with LocalService(Agents()) as service:
         opening = start(service)
         client = websocket.create_connection(opening["StreamUrl"], timeout=TIMEOUT)
-        size = threading.stack_size(1 << 46)
-        try:
+        with no_threads_left():
             client.send(open_message(opening["TokenValue"]))
             one = message.parse(client.recv())
-        finally:
-            threading.stack_size(size)
         client.shutdown()
         assert payloads.parse_channel_closed(one.payload) == THREADS
         assert service.open_sessions() == []

@@ -346,7 +346,7 @@ def test_another_host_may_be_reached():
 @pytest.mark.parametrize(
     "host",
     ["localhost", "127.8.8.8", "::1", "169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0",
-     "224.0.0.1"],
+     "224.0.0.1", "::ffff:127.0.0.1"],
 )
 def test_addresses_of_the_node_itself_are_forbidden(host):
     with pytest.raises(LocalError, match="is forbidden"):

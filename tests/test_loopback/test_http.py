@@ -1,7 +1,6 @@
 import queue
 import socket
 import ssl
-import threading
 import time
 
 import pytest
@@ -10,7 +9,7 @@ from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpResponse, Htt
 from tests.support.certificates import Authority
 from tests.support.threads import threads_left
 
-from .helpers import no_descriptors_left
+from .helpers import no_descriptors_left, no_threads_left
 
 TIMEOUT = 10
 
@@ -153,11 +152,8 @@ def test_a_client_that_finds_no_descriptor_left_waits_for_one_and_costs_nothing(
 
 
 def test_a_client_that_finds_no_thread_left_is_hung_up_on_and_the_next_one_served(server, failures):
-    size = threading.stack_size(1 << 46)
-    try:
+    with no_threads_left():
         assert exchange(server, b"") == b""
-    finally:
-        threading.stack_size(size)
     assert b"200 OK" in exchange(server, b"GET / HTTP/1.0\r\n\r\n")
     assert failures.empty()
 

@@ -46,6 +46,12 @@ def test_a_data_key_opens_under_its_context(service):
     assert (status, opened) == (200, {key: answer[key] for key in ("KeyId", "Plaintext")})
 
 
+def test_a_key_may_have_any_name(service):
+    answer = new_key(service, KeyId="\ud800")
+    plaintext = base64.b64decode(answer["Plaintext"])
+    assert service.kms.decrypt(answer["CiphertextBlob"], CONTEXT) == plaintext
+
+
 def test_no_two_data_keys_are_alike(service):
     assert len({new_key(service)[name] for _ in range(3) for name in ("Plaintext",)}) == 3
 

@@ -1,5 +1,9 @@
 """The local service's look-ups of nodes, as botocore reads them, and with the rules of AWS."""
 
+import urllib.error
+import urllib.request
+from urllib.parse import urlencode
+
 import pytest
 
 from ssm_plugin.loopback.nodes import LocalNode
@@ -187,6 +191,22 @@ def test_botocore_pages_through_ec2(ec2):
 )
 def test_ec2_refuses_these(ec2, arguments, code):
     assert code_of(ec2.describe_instances, **arguments) == code
+
+
+def test_a_number_without_end_is_refused_too():
+    with service_with() as service:
+        status, answer = form(service, Action="DescribeInstances", MaxResults="9" * 5000)
+        assert status == 400 and b"<Code>InvalidParameterValue</Code>" in answer
+
+
+def form(service, **fields):
+    """Status and body of one call of EC2."""
+    url = urllib.request.Request(service.endpoint_url, urlencode(fields).encode())
+    try:
+        return 200, urllib.request.urlopen(url, timeout=10).read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
 
 
 def test_a_wrong_key_is_refused_by_ec2_too(service):

@@ -7,12 +7,13 @@ import threading
 
 import pytest
 
+from ssm_plugin.errors import LocalError
 from ssm_plugin.loopback.nodes import LocalNode
 from tests.support.nodes import ALONE, FLEET, OFF, WEB, many, service_with
 from tests.support.run_command import DEMO, Sender
 from tests.support.running import TIME_LIMIT
 
-from .helpers import no_descriptors_left
+from .helpers import no_descriptors_left, no_threads_left
 
 WINDOWS = LocalNode("i-0000000000000aaaa", "win", {"Role": "win"}, "Windows Server 2022")
 CLOSED = LocalNode("i-0000000000000bbbb", "closed", {"Role": "closed"}, allows_commands=False)
@@ -431,6 +432,18 @@ def test_a_full_disk_loses_what_goes_to_a_bucket_and_nothing_else(sender, servic
     assert sender.got(command_id)["Status"] == "Success"
     assert service.buckets.keys("some", "full/") == []
     assert sender.run("echo next")["StandardOutputContent"] == "next\n"
+
+
+def test_a_command_for_which_descriptors_or_threads_lack_is_not_sent_and_the_next_one_runs():
+    with service_with() as service:
+        sender = Sender(service)
+        send = service.run_command.operations["SendCommand"]
+        with no_descriptors_left(), pytest.raises(OSError):
+            send(sender.request("echo first"))
+        with no_threads_left(), pytest.raises(LocalError):
+            send(sender.request("echo second"))
+        assert not service.run_command.engine.commands
+        assert sender.run("echo third")["StandardOutputContent"] == "third\n"
 
 
 def test_a_script_for_which_descriptors_lack_runs_when_another_has_ended(sender, service, tmp_path):
