@@ -10,7 +10,6 @@ byte by byte.
 """
 
 import base64
-import os
 import queue
 from typing import Optional
 
@@ -25,7 +24,7 @@ from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker
-from .remote_line import quote
+from .remote_line import new_marker, quote
 from .request import CommandRequest, ReadInput
 from .trailer_runner import CommandRecord, InputFailed
 
@@ -70,9 +69,8 @@ class InputFeed:
         self._request = request
         self._environment = environment
         self._tell_command = tell
-        halves = [os.urandom(10).hex() for _ in range(2)]
+        self.ready, halves = new_marker()
         self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + halves)
-        self.ready = "".join(reversed(halves)).encode("ascii")
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._worker = Worker("input feed", self._run, tell)
 
