@@ -142,7 +142,8 @@ def _name(word: str) -> str:
 
 
 def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = "") -> int:
-    """Run ``arguments[0]`` with the rest; ``prefix`` stands before it in usage texts."""
+    """Run ``arguments[0]`` with the rest. ``prefix`` is ``demo `` where the service is a local one:
+    it stands before the command in usage texts."""
     name = arguments[0]
     if name not in COMMANDS:
         raise UsageError("there is no command %r%s" % (name[:50], _meant(name, prefix)))
@@ -152,6 +153,9 @@ def run_command(arguments: List[str], environ: Mapping[str, str], prefix: str = 
     # Some explain what is wrong with the configuration, or are there without one.
     by_itself = getattr(command, "LOADS_SETTINGS_ITSELF", False)
     settings = Settings() if by_itself else settings_from(options, environ)
+    if prefix:
+        network = settings.network._replace(stream_endpoint=None)  # it would lead elsewhere
+        settings = settings._replace(network=network)
     logs.configure(settings.log, environ)
     status: int = command.run(options, settings, environ)
     return status

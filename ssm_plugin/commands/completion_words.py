@@ -40,7 +40,7 @@ def for_bash(given: Sequence[str], environ: Mapping[str, str]) -> List[str]:
     line, replaced = (list(given) + ["", ""])[:2]
     words = _split(line)[1:] or [""]
     found = _fitting(words, environ)
-    files = [word.value for word in found if word == _FILES[0]]
+    files = [word.value for word in found if word in _FILES]
     found = found[len(files):]
     current = words[-1]
     if replaced in _BREAKS:
@@ -68,11 +68,11 @@ def _escaped(text: str) -> str:
 
 
 def _fitting(words: List[str], environ: Mapping[str, str]) -> List[Word]:
-    current = words[-1]
-    found = _possible(words, environ)
-    files, found = found[:1] if found[:1] == _FILES else [], found[found[:1] == _FILES:]
-    fit = [one for one in found if one.value.startswith(current) and one.value.isprintable()]
-    return files + [one._replace(description=_one_line(one.description)) for one in fit]
+    return [
+        one._replace(description=_one_line(one.description))
+        for one in _possible(words, environ)
+        if one in _FILES or (one.value.startswith(words[-1]) and one.value.isprintable())
+    ]
 
 
 def _one_line(text: str) -> str:

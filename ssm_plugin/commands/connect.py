@@ -11,7 +11,7 @@ import getopt
 import os
 import re
 import sys
-from typing import List, Mapping, NoReturn, Tuple
+from typing import List, Mapping, Tuple
 
 from ..config import SPEEDS, Settings
 from ..errors import UsageError
@@ -84,22 +84,19 @@ def _check_words(words: List[str]) -> None:
     try:
         getopt.getopt(words, _SSH_OPTIONS)
     except getopt.GetoptError as error:
-        if len(error.opt) > 1:
-            _misplaced(error.opt)
-
-
-def _misplaced(name: str) -> NoReturn:
-    raise UsageError(
-        "ssh has no option --%s: options of ssm-plugin stand before the TARGET, ssm-plugin connect "
-        "--%s ... TARGET" % (name[:50], name[:50])
-    )
+        name = error.opt[:50]
+        if len(name) > 1:
+            raise UsageError(
+                "ssh has no option --%s: options of ssm-plugin stand before the TARGET, ssm-plugin "
+                "connect --%s ... TARGET" % (name, name)
+            ) from error
 
 
 def _ours(options: argparse.Namespace, node_id: str, key: str, speed: str) -> List[str]:
     """ssh takes the first value that it meets, so that these hold whatever is configured."""
     words = own_program() + ["ssh", "--quiet"] + passed_on(options, _PASSED_ON)
     if options.wait:
-        words += ["--wait", span(options.wait)]
+        words += ["--wait", span(max(1.0, options.wait))]
     if speed != PLAIN:
         words += ["--speed", speed]
     # The user as ssh knows it, from wherever.

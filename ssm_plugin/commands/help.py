@@ -10,6 +10,8 @@ from ..display import encoded
 from ..errors import UsageError
 from ..session.streams import write_all
 from ..strict_yaml import did_you_mean
+from .help_config import configuration_help
+from .help_topics import environment_help, exit_status_help
 from .program import COMMANDS
 
 # It must help where the configuration is wrong, too.
@@ -58,26 +60,8 @@ def _text(topic: str) -> str:
     raise UsageError("there is no help with %r%s" % (topic[:50], hint))
 
 
-def _config() -> str:
-    from .help_config import configuration_help
-
-    return configuration_help()
-
-
-def _exit_status() -> str:
-    from .help_topics import EXIT_STATUS, table
-
-    return "The exit status of ssm-plugin says how it ended:\n\n" + table(EXIT_STATUS)
-
-
-def _environment() -> str:
-    from .help_topics import environment_help
-
-    return environment_help()
-
-
 TOPICS: Dict[str, Callable[[], str]] = {
-    "config": _config,
-    "exit-status": _exit_status,
-    "environment": _environment,
+    "config": configuration_help,
+    "exit-status": exit_status_help,
+    "environment": environment_help,
 }

@@ -68,6 +68,10 @@ _OF_THE_NETWORK: Tuple[Row, ...] = (
 )
 
 
+def exit_status_help() -> str:
+    return "The exit status of ssm-plugin says how it ended:\n\n" + table(EXIT_STATUS)
+
+
 def environment() -> List[Row]:
     """All variables that are read, and what they are for."""
     of_keys = [

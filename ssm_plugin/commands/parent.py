@@ -94,10 +94,7 @@ def _open(pid: int) -> Any:
         opened: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_OPEN, pid, 0)
     except (OSError, AttributeError):
         return None
-    if opened < 0:
-        return None
-    os.set_inheritable(opened, False)
-    return opened
+    return opened if opened >= 0 else None  # no child inherits it
 
 
 def _open_kqueue(pid: int) -> Any:  # pragma: no cover (macOS)

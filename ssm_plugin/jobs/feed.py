@@ -10,9 +10,8 @@ byte by byte.
 """
 
 import base64
-import os
 import queue
-from typing import Callable, Optional
+from typing import Optional
 
 from ..channel.events import Started
 from ..errors import RemoteError, SessionLost, SsmPluginError
@@ -25,7 +24,7 @@ from ..session.streams import CallableStreams
 from ..session.types import SessionType
 from ..transport.data_channel import DataChannel
 from ..transport.worker import Worker
-from .remote_line import quote
+from .remote_line import new_marker, quote
 from .request import CommandRequest, ReadInput
 from .trailer_runner import CommandRecord, InputFailed
 
@@ -61,15 +60,17 @@ class InputFeed:
         tell: Tell,
     ) -> None:
         assert request.read_input is not None
+        self.read: ReadInput = request.read_input
+        self.send = send_as_is if request.raw_input else send_as_text
+        self.seen = b""  # the end of what the second session says
+        self.has_begun = False
+        self.is_complete = False
         self._record = record
         self._request = request
         self._environment = environment
         self._tell_command = tell
-        self._halves = [os.urandom(10).hex() for _ in range(2)]
-        self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + self._halves)
-        ready = "".join(reversed(self._halves)).encode("ascii")
-        send = send_as_is if request.raw_input else send_as_text
-        self._progress = _Progress(request.read_input, send, ready)
+        self.ready, halves = new_marker()
+        self._line = quote(["sh", "-c", _SCRIPT, "ssm-plugin", directory + "/i"] + halves)
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._worker = Worker("input feed", self._run, tell)
 
@@ -106,59 +107,41 @@ class InputFeed:
         outcome = session.wait()
         if outcome and isinstance(outcome.error, SsmPluginError):
             raise outcome.error
-        if not self._progress.complete:
-            self._fail(RemoteError(self._progress.said() or "its session ended"))
+        if not self.is_complete:
+            words = self.seen.replace(self.ready, b"").decode("utf-8", "replace").split()
+            self._fail(RemoteError(" ".join(words)[:200] or "its session ended"))
 
     def _runner(self, session: IRunnerSession, started: Started) -> "_FeedRunner":
-        return _FeedRunner(session, started, self._progress)
+        return _FeedRunner(session, started, self)
 
     def _fail(self, error: SsmPluginError) -> None:
         failure = SessionLost("the input did not reach the command: %s" % error)
         failure.__cause__ = error
-        self._record.was_fed = self._progress.has_begun
+        self._record.was_fed = self.has_begun
         self._record.feed_error = failure
         self._tell_command(InputFailed())
 
 
-class _Progress:
-    def __init__(
-        self, read: ReadInput, send: Callable[[DataChannel, ReadInput], bool], ready: bytes
-    ) -> None:
-        self.read = read
-        self.send = send
-        self.ready = ready
-        self.seen = b""
-        self.has_begun = False
-        self.complete = False
-
-    def said(self) -> str:
-        """Unexpected output of the second session, for an error."""
-        words = self.seen.replace(self.ready, b"").decode("utf-8", "replace").split()
-        return " ".join(words)[:200]
-
-
 class _FeedRunner(BuiltInRunner):
-    def __init__(
-        self, session: IRunnerSession, started: Started, progress: _Progress
-    ) -> None:
+    def __init__(self, session: IRunnerSession, started: Started, feed: InputFeed) -> None:
         super().__init__(session, started)
-        self._progress = progress
+        self._feed = feed
         self._pump: Optional[Worker] = None
 
     def start(self) -> None:
         """Nothing yet: input begins when the node says that it is ready."""
 
     def output(self, payload_type: int, data: bytes) -> None:
-        progress = self._progress
-        progress.seen = (progress.seen + data)[-4096:]
-        if self._pump is None and progress.ready in progress.seen:
-            progress.has_begun = True
+        feed = self._feed
+        feed.seen = (feed.seen + data)[-4096:]
+        if self._pump is None and feed.ready in feed.seen:
+            feed.has_begun = True
             self._pump = Worker("input", self._pump_input, self.session.events.put)
             self._pump.start()
 
     def _pump_input(self) -> None:
-        progress = self._progress
-        progress.complete = progress.send(self.session.channel, progress.read)
+        feed = self._feed
+        feed.is_complete = feed.send(self.session.channel, feed.read)
 
 
 def send_as_is(channel: DataChannel, read: ReadInput) -> bool:

@@ -23,7 +23,7 @@ script's child.
 import os
 import re
 import shlex
-from typing import Sequence
+from typing import List, Sequence, Tuple
 
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
@@ -92,7 +92,7 @@ _PASS = 'i=$1; shift; exec "$@" <"$i"'
 
 
 class RemoteLine(NamedTuple):
-    """``text`` is the document's command; ``marker`` begins the trailer in its output."""
+    """``text`` is the document's command; ``marker`` begins what its script says of itself."""
 
     text: str
     marker: bytes
@@ -108,11 +108,17 @@ def remote_line(
     :raises UsageError: for what no command line of a session can hold
     """
     check_words(argv)
-    halves = [os.urandom(10).hex() for _ in range(2)]
-    words = ["sh", "-c", _LAUNCH, _SCRIPT, halves[1], halves[0], input_directory]
+    marker, halves = new_marker()
+    words = ["sh", "-c", _LAUNCH, _SCRIPT, *halves, input_directory]
     if input_directory:
         words += ["sh", "-c", _PASS if raw_input else _DECODE, "sh", input_directory + "/i"]
-    return RemoteLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
+    return RemoteLine(line_of(words + list(argv)), marker)
+
+
+def new_marker() -> Tuple[bytes, List[str]]:
+    """A random word, and its halves, the second one first: a line with these does not hold it."""
+    halves = [os.urandom(10).hex() for _ in range(2)]
+    return "".join(halves).encode("ascii"), halves[::-1]
 
 
 def line_of(words: Sequence[str]) -> str:

@@ -18,12 +18,10 @@ It needs ``sh`` and ``cat``; errors come apart where there is ``dd``. Input need
 command brings, too.
 """
 
-import os
 from typing import List, Optional, Sequence, Tuple
 
-from ..named_tuple import NamedTuple
 from ..wire.message import Buffer
-from .remote_line import check_words, line_of
+from .remote_line import RemoteLine, check_words, line_of, new_marker
 from .trailer_runner import CERTAIN, beginning_of
 
 # $1 $2: the marker's halves, the second one first. $3: i if there is input, or nothing.
@@ -53,19 +51,12 @@ _LONGEST_WORD = 16
 Pieces = List[Tuple[str, bytes]]
 
 
-class TerminalLine(NamedTuple):
-    """``text`` is what the session runs; ``marker`` begins what its script says of itself."""
-
-    text: str
-    marker: bytes
-
-
-def terminal_line(argv: Sequence[str], has_input: bool = False) -> TerminalLine:
+def terminal_line(argv: Sequence[str], has_input: bool = False) -> RemoteLine:
     """:raises UsageError: for what no command line of a session can hold"""
     check_words(argv)
-    halves = [os.urandom(10).hex() for _ in range(2)]
-    words = ["sh", "-c", _SCRIPT, "sh", halves[1], halves[0], "i" if has_input else ""]
-    return TerminalLine(line_of(words + list(argv)), "".join(halves).encode("ascii"))
+    marker, halves = new_marker()
+    words = ["sh", "-c", _SCRIPT, "sh", *halves, "i" if has_input else ""]
+    return RemoteLine(line_of(words + list(argv)), marker)
 
 
 class TerminalStream:

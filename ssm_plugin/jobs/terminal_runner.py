@@ -72,7 +72,12 @@ class TerminalRunner(RecordedRunner):
 
     def _begin_input(self, read: ReadInput) -> None:
         if not self._stream.is_exact:
-            self._refuse_input("the container has no 'stty', without which input cannot be given")
+            self._record.input_error = SessionLost(
+                "the input did not reach the command: the container has no 'stty', without which "
+                "input cannot be given"
+            )
+            self._read_input = None
+            self.leave(255)
             return
         channel = self.session.channel
 
@@ -83,11 +88,6 @@ class TerminalRunner(RecordedRunner):
             "input", lambda: send_as_text(channel, read_if_wanted), self.session.events.put
         )
         self._pump.start()
-
-    def _refuse_input(self, why: str) -> None:
-        self._record.input_error = SessionLost("the input did not reach the command: %s" % why)
-        self._read_input = None
-        self.leave(255)
 
 
 def not_begun(target: str, before: bytes, outcome: Outcome) -> SsmPluginError:

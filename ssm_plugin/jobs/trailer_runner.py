@@ -262,7 +262,11 @@ class TrailerRunner(RecordedRunner):
             self._no_input_timer.set(FEED_LIMIT)
         elif self.exit_code is None and self.ended_by is None:
             self._record.input_error = self._record.feed_error
-            self.leave(255)
+            if self._record.was_fed:
+                self.leave(255)
+            else:
+                # The end of the session would kill the wrapper while it still prepares for input.
+                self.interrupt(255, INTERRUPT)
 
     def _look_for_status(self) -> None:
         status = self._record.trailer.status

@@ -11,7 +11,7 @@ from ..session.types import SessionType
 from ..terminal.escapes import HELP_TEXT
 from ..terminal.input import InputReader
 from ..terminal.signals import Signalled
-from ..terminal.tty import RawMode, raw_mode, window_size
+from ..terminal.tty import RawMode, window_size
 from ..terminal.wake import writable
 from ..transport.worker import Worker
 from ..wire import payloads
@@ -47,7 +47,7 @@ class ShellRunner(BuiltInRunner):
         self._send_size()
         if self._interactive:
             assert self._streams.stdin is not None
-            self._raw = raw_mode(self._streams.stdin)
+            self._raw = RawMode(self._streams.stdin)
             self._raw.__enter__()
             self.session.notices.raw = self._raw.active
         read = self._input_handler or self._standard_input()

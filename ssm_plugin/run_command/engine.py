@@ -16,15 +16,14 @@ from ..session.environment import Environment
 from ..session.streams import OutputGone, say
 from .attaching import Attached
 from .errands import Errands
-from .patience import PATIENCE, PatientCalls
+from .patience import PatientCalls
 from .sending import DELIVERY, Bucket, check_order, request_of, shipments
 from .supervision import Limits, Supervision
 
 
 class RunCommandEngine(FleetEngine):
     """``targets`` are SendCommand's, where they mean the nodes of the order. ``bucket`` takes the
-    whole output. ``attached``: nothing is sent. ``quiet``: no notices. ``patience`` is how long
-    throttled calls are tried again, in seconds."""
+    whole output. ``attached``: nothing is sent. ``quiet``: no notices."""
 
     def __init__(
         self,
@@ -33,14 +32,12 @@ class RunCommandEngine(FleetEngine):
         bucket: Optional[Bucket] = None,
         attached: Optional[Attached] = None,
         quiet: bool = False,
-        patience: float = PATIENCE,
     ) -> None:
         self._environment = environment
         self._targets = targets
         self._bucket = attached.bucket if attached else bucket
         self._attached = attached
         self._quiet = quiet
-        self._patience = patience
 
     def run(
         self,
@@ -82,7 +79,7 @@ class RunCommandEngine(FleetEngine):
     def _calls(self) -> PatientCalls:
         service: Optional[ServiceClient] = self._environment.service
         assert service is not None, "commands are sent to the service"
-        return PatientCalls(service, self._patience)
+        return PatientCalls(service)
 
 
 def writer(progress: FleetProgress) -> Callable[[str], object]:

@@ -93,11 +93,15 @@ class OutputFetcher:
             key = self._key(url)
             if key and (is_cut or _UNREADABLE in data):
                 agents = told.code if name == "stderr" and told.details == "Failed" else None
+                source = self._object(key)
                 try:
-                    counts.append(self._whole(key, agents, write))
+                    counts.append(copy_object(source, write, agents))
                     continue
-                except _NotWhole as missing:
-                    failure = failure or missing.error
+                except SsmPluginError as error:
+                    if source.at:
+                        raise _unfetched(error) from error
+                    # Nothing was written: the beginning stands in for it.
+                    failure = failure or _unfetched(error)
             counts.append(len(data))
             if data:
                 write(data)
@@ -134,23 +138,6 @@ class OutputFetcher:
         fits = slash and key.startswith(self._bucket.prefix) and re.match(r"[^\0-\x1f]+\Z", key)
         return key if fits else ""
 
-    def _whole(
-        self, key: str, code: Optional[int], write: Callable[[bytes], object]
-    ) -> int:
-        """The number of bytes. _NotWhole as long as nothing was written: the beginning may stand in
-        for it."""
-        source = self._object(key)
-        try:
-            return copy_object(source, write, code)
-        except SsmPluginError as error:
-            text = "the whole output cannot be fetched: %s%s" % (error, _also(error))
-            known = getattr(error, "code", ""), getattr(error, "status", None)
-            failure = ServiceError(text, *known) if known[0] else NetworkError(text)
-            failure.__cause__ = error
-            if source.at:
-                raise failure from error
-            raise _NotWhole(failure) from error
-
     def _object(self, key: str) -> S3Object:
         assert self._bucket is not None
         service, calls = self._calls.service, self._calls
@@ -159,10 +146,13 @@ class OutputFetcher:
         )
 
 
-class _NotWhole(Exception):
-    def __init__(self, error: SsmPluginError) -> None:
-        super().__init__(str(error))
-        self.error = error
+def _unfetched(error: SsmPluginError) -> SsmPluginError:
+    text = "the whole output cannot be fetched: %s%s" % (error, _also(error))
+    failure: SsmPluginError = NetworkError(text)
+    if isinstance(error, ServiceError):
+        failure = ServiceError(text, error.code, error.status)
+    failure.__cause__ = error
+    return failure
 
 
 def _also(error: SsmPluginError) -> str:

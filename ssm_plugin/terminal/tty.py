@@ -35,13 +35,9 @@ _INPUT_OFF = (
 _LOCAL_OFF = termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
 
 
-def raw_mode(fd: int) -> "RawMode":
-    """A context manager: ``fd`` is in raw mode inside it. Without a terminal it does nothing."""
-    return RawMode(fd)
-
-
 class RawMode:
-    """Raw mode from ``__enter__`` to :meth:`restore`, which ``__exit__`` calls.
+    """Raw mode from ``__enter__`` to :meth:`restore`, which ``__exit__`` calls. Without a terminal
+    it does nothing.
 
     A background job that enters is stopped by SIGTTOU, as is the custom: the terminal is not
     its own to change before the user brings it to the foreground.

@@ -70,6 +70,11 @@ def test_a_node_is_found_by_its_name_and_ssh_is_called_with_it(asked):
     assert command.endswith("/key.pub '--push-key=%%r' %s %%p" % WEB_1)
 
 
+def test_less_than_a_second_to_wait_is_passed_on_as_one(asked):
+    """The option wants more than 0."""
+    assert " --wait 1s --key " in asked("--wait", "400ms", "me@web-1", "-G")["proxycommand"]
+
+
 def test_ssh_knows_a_node_by_the_name_that_was_given(asked, tmp_path):
     config = tmp_path / "config"
     config.write_text("Host web-1\nUser me\nProxyJump elsewhere\nStrictHostKeyChecking yes\n")

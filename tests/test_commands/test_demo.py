@@ -39,6 +39,13 @@ def test_it_leaves_this_machine_by_no_proxy(caller):
         assert (done.status, done.stdout) == (0, b"hi\n")
 
 
+def test_it_leaves_this_machine_by_no_configured_endpoint(caller, tmp_path):
+    path = tmp_path / "ssm-plugin.yaml"
+    path.write_text("network: {stream_endpoint: '127.0.0.1:1', proxy: 'http://127.0.0.1:1'}\n")
+    done = call(caller, ["exec", "--", "echo", "hi"], SSM_PLUGIN_CONFIG=str(path))
+    assert (done.status, done.stdout) == (0, b"hi\n")
+
+
 def test_a_shell_on_a_terminal(caller):
     environ = dict(caller.environ, SHELL="/bin/sh", PS1="ready> ")
     with PtyProcess(DEMO + ["shell"], cols=101, rows=33, env=environ) as program:

@@ -4,6 +4,7 @@ import io
 import os
 import queue
 import re
+import shutil
 import signal
 import threading
 import time
@@ -419,6 +420,28 @@ def test_a_node_that_opens_something_else_for_the_input_is_an_error():
         result, stdout, _ = Node(service).run("wc", "-c", read_input=reader(b"x"))
     assert (result.status, stdout) == (255, b"")
     assert "input did not reach the command" in result.reason
+
+
+SLOW = """#!/bin/sh
+%s "$@"
+for path; do :; done
+printf %%s "$path" >"%s"
+sleep .5
+"""
+
+
+def test_input_that_cannot_begin_leaves_nothing_at_the_node(tmp_path, monkeypatch):
+    """It is known before the node has prepared for it."""
+    tool, made = tmp_path / "mkdir", tmp_path / "made"
+    made.write_text("nothing so far")
+    tool.write_text(SLOW % (shutil.which("mkdir"), made))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    other = {"AWS-StartInteractiveCommand": Document(PORT, {"portNumber": "1"})}
+    with local_service(documents=other) as service:
+        result, _, _ = Node(service).run("wc", "-c", read_input=reader(b"x"))
+        assert "input did not reach the command" in result.reason
+        assert not os.path.exists(made.read_text())
 
 
 def test_the_end_of_the_feed_may_overtake_the_status_of_the_command(node, service):

@@ -5,7 +5,7 @@ import termios
 
 import pytest
 
-from ssm_plugin.terminal.tty import raw_attributes, raw_mode
+from ssm_plugin.terminal.tty import RawMode, raw_attributes
 from tests.support.pty import PtyProcess
 
 LFLAG = 3
@@ -25,7 +25,7 @@ def start(script, **options):
 
 def test_the_terminal_is_raw_inside_and_as_before_outside(terminal):
     before = termios.tcgetattr(terminal)
-    with raw_mode(terminal) as mode:
+    with RawMode(terminal) as mode:
         assert mode.active
         assert termios.tcgetattr(terminal) == raw_attributes(before) != before
     assert not mode.active
@@ -35,13 +35,13 @@ def test_the_terminal_is_raw_inside_and_as_before_outside(terminal):
 def test_it_is_restored_when_the_body_raises(terminal):
     before = termios.tcgetattr(terminal)
     with pytest.raises(KeyboardInterrupt):
-        with raw_mode(terminal):
+        with RawMode(terminal):
             raise KeyboardInterrupt
     assert termios.tcgetattr(terminal) == before
 
 
 def test_restoring_twice_does_not_undo_what_came_between(terminal):
-    with raw_mode(terminal) as mode:
+    with RawMode(terminal) as mode:
         mode.restore()
         changed = termios.tcgetattr(terminal)
         changed[LFLAG] &= ~termios.ECHO
@@ -59,12 +59,12 @@ def test_the_line_itself_is_left_alone(terminal):
 
 @pytest.mark.parametrize("fd", [-1, 98765])
 def test_a_descriptor_that_is_not_open_is_no_terminal(fd):
-    with raw_mode(fd) as mode:
+    with RawMode(fd) as mode:
         assert not mode.active
 
 
 def test_without_a_terminal_nothing_happens():
-    with open(os.devnull) as null, raw_mode(null.fileno()) as mode:
+    with open(os.devnull) as null, RawMode(null.fileno()) as mode:
         assert not mode.active
         mode.restore()
 
@@ -72,7 +72,7 @@ def test_without_a_terminal_nothing_happens():
 def test_a_terminal_that_goes_away_needs_no_restoring():
     master, slave = os.openpty()
     try:
-        with raw_mode(slave) as mode:
+        with RawMode(slave) as mode:
             assert mode.active
             os.close(master)
         assert not mode.active
@@ -82,7 +82,7 @@ def test_a_terminal_that_goes_away_needs_no_restoring():
 
 def test_a_descriptor_closed_inside_is_no_error():
     master, slave = os.openpty()
-    with raw_mode(slave) as mode:
+    with RawMode(slave) as mode:
         os.close(slave)
     assert not mode.active
     os.close(master)
@@ -91,8 +91,8 @@ def test_a_descriptor_closed_inside_is_no_error():
 def test_control_keys_arrive_as_bytes_and_nothing_is_echoed():
     script = (
         "import os\n"
-        "from ssm_plugin.terminal.tty import raw_mode\n"
-        "with raw_mode(0):\n"
+        "from ssm_plugin.terminal.tty import RawMode\n"
+        "with RawMode(0):\n"
         "    os.write(1, b'raw\\n')\n"
         "    keys = b''\n"
         "    while len(keys) < 9:\n"
@@ -112,11 +112,11 @@ def test_control_keys_arrive_as_bytes_and_nothing_is_echoed():
 def test_what_was_typed_ahead_is_kept():
     script = (
         "import os, signal\n"
-        "from ssm_plugin.terminal.tty import raw_mode\n"
+        "from ssm_plugin.terminal.tty import RawMode\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
         "os.write(1, b'ready')\n"
         "signal.sigwait({signal.SIGUSR1})\n"
-        "with raw_mode(0):\n"
+        "with RawMode(0):\n"
         "    typed = os.read(0, 100)\n"
         "print('<' + typed.decode() + '>')\n"
     )
@@ -133,11 +133,11 @@ def test_what_was_typed_ahead_is_kept():
 def test_it_is_restored_when_a_signal_ends_the_program(name):
     script = (
         "import os, queue, sys\n"
-        "from ssm_plugin.terminal.tty import raw_mode\n"
+        "from ssm_plugin.terminal.tty import RawMode\n"
         "from ssm_plugin.terminal.signals import SignalWatch\n"
         "from ssm_plugin.transport.worker import Worker\n"
         "events = queue.Queue()\n"
-        "with SignalWatch(events.put) as watch, raw_mode(0):\n"
+        "with SignalWatch(events.put) as watch, RawMode(0):\n"
         "    Worker('signals', watch.forward, events.put).start()\n"
         "    os.write(1, b'raw\\r\\n')\n"
         "    signum = events.get().signum\n"
@@ -155,7 +155,7 @@ def test_it_is_restored_when_a_signal_ends_the_program(name):
 # restores it from the background. WUNTRACED tells whether that stopped it.
 BACKGROUND = """
 import os, signal, termios
-from ssm_plugin.terminal.tty import raw_mode
+from ssm_plugin.terminal.tty import RawMode
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 before = termios.tcgetattr(0)
 ready, raw = os.pipe()
@@ -165,7 +165,7 @@ if job == 0:
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-    with raw_mode(0) as mode:
+    with RawMode(0) as mode:
         os.write(raw, b"x" if mode.active else b"-")
         os.read(wait, 1)
     os._exit(7)
@@ -188,7 +188,7 @@ def test_restoring_from_the_background_does_not_stop_the_program():
 # A signal handler that raises at the worst moment: an exception out of the middle of the restoring.
 UNLUCKY = """
 import os, signal, sys, termios
-from ssm_plugin.terminal.tty import raw_mode
+from ssm_plugin.terminal.tty import RawMode
 
 class Late(Exception):
     pass
@@ -205,7 +205,7 @@ def tripwire(frame, kind, argument):
         os.kill(os.getpid(), signal.SIGTERM)
 
 try:
-    with raw_mode(0):
+    with RawMode(0):
         sys.setprofile(tripwire)
 except Late:
     print("interrupted,", "restored" if termios.tcgetattr(0) == before else "still raw")
