@@ -25,6 +25,14 @@ class RelayChanged(RunnerEvent):
     """The relay has new secrets, was resumed, or has ended."""
 
 
+class CameDown(RunnerEvent):
+    """The relay said this of a stream."""
+
+    def __init__(self, kind: bytes, data: bytes) -> None:
+        self.kind = kind
+        self.data = data
+
+
 class Liveness:
     """``send`` takes a frame for a stream of the port session ``session``; what the relay answers
     is for :meth:`answered`. The session's runner tells of a :class:`RelayChanged`. All in the

@@ -16,7 +16,7 @@ from ..terminal.wake import Inbox
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from . import messages
-from .liveness import Liveness, RelayChanged
+from .liveness import CameDown, Liveness, RelayChanged
 from .reader import RelayReader
 from .relay import Relay
 from .streams import RelayStreams
@@ -24,26 +24,8 @@ from .streams import RelayStreams
 log = logs.logger(__name__)
 
 
-class UpOpened(RunnerEvent):
-    """The relay has taken the first stream: the way up leads to it, and to nobody else."""
-
-
-class RelayEchoed(RunnerEvent):
-    """The relay has answered with the ``data`` that it was asked for."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
 class Retired(RunnerEvent):
     """No connection is open, and none is accepted any more."""
-
-
-class RelayRefused(RunnerEvent):
-    """The relay could not connect to the target; ``reason`` says why."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
 
 
 class RelayMuxRunner(ListeningRunner):
@@ -68,7 +50,7 @@ class RelayMuxRunner(ListeningRunner):
             keep_alive,
             relay,
             target,
-            lambda reason: self.session.tell(RelayRefused(reason)),
+            lambda kind, data: self.session.tell(CameDown(kind, data)),
         )
         self._keep_alive = MuxKeepAlive(self.session, self._streams)
         self._liveness = Liveness(session, relay, self._streams.send_control_frame)
@@ -83,7 +65,7 @@ class RelayMuxRunner(ListeningRunner):
 
     def start(self) -> None:
         self._liveness.begin()
-        self._streams.open_control(self._control_told)
+        self._streams.open_control()
 
     def output(self, payload_type: int, data: bytes) -> None:
         if payload_type == payloads.OUTPUT:
@@ -97,25 +79,17 @@ class RelayMuxRunner(ListeningRunner):
         self.session.channel.delivered(len(data))
 
     def event(self, event: RunnerEvent) -> None:
-        if isinstance(event, UpOpened) and not self.is_up:
-            self.is_up = self._relay.has_served = True
-            super().start()
-            self._keep_alive.begin()
-            self._liveness.reached()
+        if isinstance(event, CameDown):
+            self._take(event.kind, event.data)
         elif isinstance(event, RelayChanged):
             self._liveness.relay_changed()
             if isinstance(self._reader, RelayReader):
                 self._reader.look_again()
                 if self._relay.is_slow and self._may_retire:
                     self._reader.retire(lambda: self.session.tell(Retired()))
-        elif isinstance(event, RelayEchoed):
-            self._liveness.answered(event.data)
         elif isinstance(event, Retired):
             self.retired()
             self.session.end(0)
-        elif isinstance(event, RelayRefused):
-            log.info("the relay could not connect: %s", event.reason)
-            self.refused()
         else:
             super().event(event)
 
@@ -135,9 +109,16 @@ class RelayMuxRunner(ListeningRunner):
         self._streams.stop()
         super().stop()
 
-    def _control_told(self, kind: bytes, data: bytes) -> None:
-        """Called in the thread of the relay's session."""
-        if kind == messages.OPENED:
-            self.session.tell(UpOpened())
+    def _take(self, kind: bytes, data: bytes) -> None:
+        """What the relay says of the stream that leads nowhere, or REFUSED, of any."""
+        if kind == messages.OPENED and not self.is_up:
+            # The way up leads to the relay, and to nobody else.
+            self.is_up = self._relay.has_served = True
+            super().start()
+            self._keep_alive.begin()
+            self._liveness.reached()
         elif kind == messages.ECHOED:
-            self.session.tell(RelayEchoed(data))
+            self._liveness.answered(data)
+        elif kind == messages.REFUSED:
+            log.info("the relay could not connect: %s", data.decode("utf-8", "replace"))
+            self.refused()

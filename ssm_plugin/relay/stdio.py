@@ -12,18 +12,10 @@ from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..wire import payloads
 from . import messages
-from .liveness import Liveness, RelayChanged
+from .liveness import CameDown, Liveness, RelayChanged
 from .relay import Relay
 
 EXIT_RESET = 255
-
-
-class CameDown(RunnerEvent):
-    """The relay brought this; output is written at once, and needs no event."""
-
-    def __init__(self, kind: bytes, data: bytes) -> None:
-        self.kind = kind
-        self.data = data
 
 
 class OutputFailed(RunnerEvent):

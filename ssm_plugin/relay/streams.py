@@ -46,7 +46,8 @@ class RelayConnection(Connection):
 
 
 class RelayStreams(MuxStreams):
-    """``host`` and ``port`` are the target of all of its streams."""
+    """``target``, a host and a port, is where all of its streams lead to, but the one for
+    ``control``. ``told`` gets what the relay says of that one, and which others it refused."""
 
     piece = PIECE // 1024 * (_FRAME - messages.HEADER.size)
     new_connection = RelayConnection
@@ -57,14 +58,14 @@ class RelayStreams(MuxStreams):
         keep_alive: bool,
         relay: Relay,
         target: Tuple[str, int],
-        refused: Callable[[str], None],
+        told: Sink,
     ) -> None:
         super().__init__(channel, Role.CLIENT, keep_alive)
         self._relay = relay
         self._target = target
-        self._refused = refused
+        self._told = told
         self._reserved: Optional[Tuple[int, bytes]] = None
-        self.control: Optional[RelayConnection] = None  # it leads nowhere
+        self.control: Optional[RelayConnection] = None  # leads nowhere
         self._inbox: Optional[Inbox[Optional[Connection]]] = None
         self._writer: Optional[LocalWriter] = None
 
@@ -73,13 +74,13 @@ class RelayStreams(MuxStreams):
         self._inbox = inbox
         self._writer = writer
 
-    def open_control(self, told: Sink) -> None:
-        """Open it if there is a secret. ``told`` gets what the relay says of it."""
+    def open_control(self) -> None:
+        """If there is a secret for it."""
         if self.reserve():
-            self.control = self._open(None, ("", 0), told)
+            self.control = self._open(None, ("", 0))
 
     def send_control_frame(self, frame: bytes) -> None:
-        """In that stream, which is open."""
+        """In the stream for it, which is open."""
         assert self.control is not None
         self._send_frame(self.control, frame)
 
@@ -141,10 +142,7 @@ class RelayStreams(MuxStreams):
             self._send_frame(self.control, messages.frame(messages.MORE))
 
     def _open(
-        self,
-        sock: Optional[socket.socket],
-        target: Tuple[str, int],
-        told: Optional[Sink] = None,
+        self, sock: Optional[socket.socket], target: Tuple[str, int]
     ) -> RelayConnection:
         assert self._reserved is not None, "a secret was reserved"
         (number, secret), self._reserved = self._reserved, None
@@ -153,7 +151,7 @@ class RelayStreams(MuxStreams):
         assert isinstance(connection, RelayConnection)
         connection.number = number
         connection.told_room = self._send_room
-        self._relay.listen_to(number, told or partial(self._down, connection))
+        self._relay.listen_to(number, partial(self._down, connection) if sock else self._told)
         host, port = target
         self._send_frame(connection, messages.hello(number, secret, port, host))
         return connection
@@ -174,7 +172,7 @@ class RelayStreams(MuxStreams):
         elif kind == messages.ENDED:
             writer.end(connection)
         elif kind == messages.REFUSED:
-            self._refused(data.decode("utf-8", "replace"))
+            self._told(kind, data)
             self._break(connection, writer, inbox)
         elif kind == messages.BROKEN:
             self._break(connection, writer, inbox)
