@@ -68,6 +68,7 @@ class Upload:
         self._options = options
         self.is_fast = False  # not by a terminal: ``heard`` gets the node's words first
         self.heard: Callable[[bytes], bool] = lambda line: False
+        # Ends the command: it is called where the node cannot be told that no more will come.
         self.give_up: Callable[[], object] = lambda: None
         self._needs_directory = needs_directory
         self._tell = tell
@@ -76,7 +77,7 @@ class Upload:
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
         self._is_over = False
-        self.failure: Optional[SsmPluginError] = None  # on this side
+        self.failure: Optional[Exception] = None  # on this side
         self._done = ""
         self._sha = hashlib.sha256()
         self._sent = self._offset = 0
@@ -86,8 +87,7 @@ class Upload:
 
     @property
     def is_raw(self) -> bool:
-        """Whether ``read_input`` needs no other mark of its end than its length. ``give_up`` is
-        called if it ends before; the command is to be ended then."""
+        """Whether ``read_input`` needs no other mark of its end than its length."""
         content = self._content
         is_told = content.size is not None and not content.is_tree
         return is_told and not self.is_fast and not self._options.compress
@@ -119,7 +119,12 @@ class Upload:
             self._is_over = self._is_over or line == b"end"
 
     def read_input(self) -> Optional[bytes]:
-        return next(self._pieces, b"")
+        try:
+            return next(self._pieces, b"")
+        except Exception as error:  # a safety net: what ``tell`` raises, above all
+            self.failure = error
+            self.give_up()
+            return None
 
     def wake(self) -> None:
         """The command is over: wake the thread that waits for its first line."""
@@ -183,10 +188,9 @@ class Upload:
                 piece = next(pieces, b"")
             trailer = self._sha.hexdigest()
         except CopyFailed as error:
-            self.failure = error
             if self.is_raw:
-                self.give_up()
-                return
+                raise
+            self.failure = error
         yield trailer.encode("ascii") + b"\n"
 
     def _count(self, piece: bytes) -> None:
