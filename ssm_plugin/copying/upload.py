@@ -115,7 +115,8 @@ class Upload:
                 continue
             if line.startswith(b"done "):
                 self._done = line[5:].decode("ascii", "replace")
-            self._said.put(None if line == b"end" else line)
+            if self._said.empty():  # nothing but the first one is waited for
+                self._said.put(None if line == b"end" else line)
             self._is_over = self._is_over or line == b"end"
 
     def read_input(self) -> Optional[bytes]:
