@@ -179,12 +179,14 @@ class TargetCopy(FleetMember):
     def _copy_with(self, source: str, members: Optional[MemberList]) -> CopiedFile:
         work = self._work(source, members)
         if isinstance(work, Upload) and self._may_be_fast(work):
+            work.is_fast = True
             try:
-                return self._run_command(source, self._upload(source, True, members))
+                return self._run_command(source, work)
             except NotFast as error:
                 if self._options.speed == FAST:
                     raise
                 log.info("%s gets %s by a terminal: %s", self.name, source, error)
+            work = self._work(source, members)
         return self._run_command(source, work)
 
     def _may_be_fast(self, work: Upload) -> bool:
@@ -276,20 +278,13 @@ class TargetCopy(FleetMember):
             ) from error
 
     def _work(self, source: str, members: Optional[MemberList]) -> Union[Download, Upload]:
-        direction, options = self._direction, self._options
+        direction, options, to = self._direction, self._options, self._direction.destination
         many = len(direction.sources) > 1
         if direction.is_upload:
-            return self._upload(source, False, members)
-        to = None if direction.destination == STREAM else direction.destination
-        return Download(self.name, source, to, options, many, self._tell, self._check, members)
-
-    def _upload(self, source: str, fast: bool, members: Optional[MemberList]) -> Upload:
-        direction, many = self._direction, len(self._direction.sources) > 1
-        path = None if source == STREAM else source
-        return Upload(
-            self.name, path, direction.destination, self._options, many, self._tell, self._read,
-            fast, members,
-        )
+            path = None if source == STREAM else source
+            return Upload(self.name, path, to, options, many, self._tell, self._read, members)
+        path = None if to == STREAM else to
+        return Download(self.name, source, path, options, many, self._tell, self._check, members)
 
     def _subject(self, source: str) -> str:
         path = self._direction.destination if self._direction.is_upload else source

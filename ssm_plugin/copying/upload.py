@@ -31,7 +31,7 @@ from ..jobs.request import ReadInput
 from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .places import base_name
-from .source import content_of, open_source, size_of
+from .source import cannot, content_of, open_source, size_of
 from .tree import MODE, tar_of, tree_size
 
 # Whole base64 lines, each of 57 bytes.
@@ -56,10 +56,9 @@ class Upload:
         needs_directory: bool = False,
         tell: Tell = lambda progress: None,
         read: Optional[ReadInput] = None,
-        fast: bool = False,
         skipped: Optional[Skipped] = None,
     ) -> None:
-        """``source`` None: ``read`` gives it. ``fast``: not by a terminal.
+        """``source`` None: ``read`` gives it.
 
         :raises CopyFailed: if it cannot be read
         """
@@ -67,8 +66,9 @@ class Upload:
         self.destination = destination
         self._target = target
         self._options = options
-        self.is_fast = fast
+        self.is_fast = False  # not by a terminal: ``heard`` gets the node's words first
         self.heard: Callable[[bytes], bool] = lambda line: False
+        # Ends the command: it is called where the node cannot be told that no more will come.
         self.give_up: Callable[[], object] = lambda: None
         self._needs_directory = needs_directory
         self._tell = tell
@@ -77,7 +77,7 @@ class Upload:
         self._said: "queue.Queue[Optional[bytes]]" = queue.Queue()
         self._line = b""
         self._is_over = False
-        self.failure: Optional[SsmPluginError] = None  # on this side
+        self.failure: Optional[Exception] = None  # on this side
         self._done = ""
         self._sha = hashlib.sha256()
         self._sent = self._offset = 0
@@ -87,8 +87,7 @@ class Upload:
 
     @property
     def is_raw(self) -> bool:
-        """Whether ``read_input`` needs no other mark of its end than its length. ``give_up`` is
-        called if it ends before; the command is to be ended then."""
+        """Whether ``read_input`` needs no other mark of its end than its length."""
         content = self._content
         is_told = content.size is not None and not content.is_tree
         return is_told and not self.is_fast and not self._options.compress
@@ -112,18 +111,24 @@ class Upload:
         if len(self._line) > _LONGEST_LINE:
             raise RemoteError("the node printed something unexpected")
         for line in lines:
-            if self.is_fast and self.heard(line):
+            if self.heard(line):
                 continue
             if line.startswith(b"done "):
                 self._done = line[5:].decode("ascii", "replace")
-            self._said.put(None if line == b"end" else line)
+            if self._said.empty():  # nothing but the first one is waited for
+                self._said.put(None if line == b"end" else line)
             self._is_over = self._is_over or line == b"end"
 
     def read_input(self) -> Optional[bytes]:
-        return next(self._pieces, b"")
+        try:
+            return next(self._pieces, b"")
+        except Exception as error:  # a safety net: what ``tell`` raises, above all
+            self.failure = error
+            self.give_up()
+            return None
 
     def wake(self) -> None:
-        """The command is over: wake the thread that waits for a line of its."""
+        """The command is over: wake the thread that waits for its first line."""
         self._said.put(None)
 
     def finish(self) -> CopiedFile:
@@ -184,10 +189,9 @@ class Upload:
                 piece = next(pieces, b"")
             trailer = self._sha.hexdigest()
         except CopyFailed as error:
-            self.failure = error
             if self.is_raw:
-                self.give_up()
-                return
+                raise
+            self.failure = error
         yield trailer.encode("ascii") + b"\n"
 
     def _count(self, piece: bytes) -> None:
@@ -272,15 +276,11 @@ class _Content:
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise CopyFailed("cannot read %s: %s" % (path, why)) from error
+            raise cannot("read", path, error) from error
         self.is_tree = stat.S_ISDIR(status.st_mode)
         if self.is_tree and not recursive:
             raise CopyFailed("%s is a directory, which is copied with -r" % path)
-        if self.is_tree:
-            self.size = tree_size(path)
-        else:
-            self.size = size_of(path)
+        self.size = tree_size(path) if self.is_tree else size_of(path)
         self.mode, self.mtime = status.st_mode & MODE, int(status.st_mtime)
 
     def _file_pieces(self, path: str) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 import json
 import queue
-from typing import Any, Optional
+from typing import Any
 
 from ..aws.client import ServiceClient
 from ..config import SPEEDS
@@ -73,5 +73,5 @@ def logging_in(name: str, content: str) -> str:
     return "" if where is None else "the document %s logs sessions, their output included" % name
 
 
-def _unknown(name: str, error: Optional[SsmPluginError]) -> str:
+def _unknown(name: str, error: SsmPluginError) -> str:
     return "whether sessions are logged cannot be told by the document %s: %s" % (name, error)

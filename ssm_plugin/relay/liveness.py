@@ -1,37 +1,75 @@
-"""Whether a relay still speaks to us after the connection of its session was lost.
+"""Whether a port session reaches its relay, and whether that lives and still speaks to us.
 
 The service tells an agent to pause while nobody is connected. One that has something of a command's
 to send then reads no more of that output, for good, and tells nobody: the relay at the node waits
-for ever, and so would all who use it. So each of them asks the relay after a resumption.
+for ever, and so would all who use it. So each of them asks the relay after a resumption. The relay
+in turn hears from us again and again: else it ends.
 """
 
 from typing import Callable
 
 from ..errors import SessionLost
+from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession
 from . import messages
 from .relay import Relay
+
+# Seconds for the first stream to reach the relay.
+UP_LIMIT = 10.0
 
 # Seconds in which neither the answer comes nor anything else, while both sessions are connected.
 QUIET_LIMIT = 10.0
 
 
+class RelayChanged(RunnerEvent):
+    """The relay has new secrets, was resumed, or has ended."""
+
+
+class CameDown(RunnerEvent):
+    """The relay said this of a stream."""
+
+    def __init__(self, kind: bytes, data: bytes) -> None:
+        self.kind = kind
+        self.data = data
+
+
 class Liveness:
     """``send`` takes a frame for a stream of the port session ``session``; what the relay answers
-    is for :meth:`answered`. All in the thread of that session."""
+    is for :meth:`answered`. The session's runner tells of a :class:`RelayChanged`. All in the
+    thread of that session."""
 
     def __init__(
         self, session: IRunnerSession, relay: Relay, send: Callable[[bytes], object]
     ) -> None:
+        self._session = session
         self._relay = relay
         self._send = send
+        self._is_reached = False
         self._asked = relay.resumptions  # by the number of the resumption
         self._heard = 0
         self._is_paused = False
-        self._timer = session.new_timer(self._on_quiet)
+        self._up_timer = session.new_timer(self._not_up)
+        self._ping_timer = session.new_timer(self._ping)
+        self._quiet_timer = session.new_timer(self._on_quiet)
+
+    def begin(self) -> None:
+        """A first stream is about to be opened. Raises why the relay does not work."""
+        self._relay.watch(self._tell)
+        self.relay_changed()
+        self._up_timer.set(UP_LIMIT)
+
+    def reached(self) -> None:
+        """It is open."""
+        self._is_reached = True
+        self._up_timer.cancel()
+        self._ping_timer.set(self._relay.lease / 4)
+        self.relay_changed()
 
     def relay_changed(self) -> None:
-        if self._relay.resumptions != self._asked:
+        """Raises why the relay does not work any more."""
+        if self._relay.failure is not None:
+            raise self._relay.failure
+        if self._is_reached and self._relay.resumptions != self._asked:
             self._asked = self._relay.resumptions
             self._send(messages.frame(messages.ECHO, b"%d" % self._asked))
             self._wait()
@@ -39,7 +77,7 @@ class Liveness:
     def answered(self, data: bytes) -> None:
         """An earlier answer may have waited for the connection."""
         if data == b"%d" % self._asked:
-            self._timer.cancel()
+            self._quiet_timer.cancel()
 
     def paused(self) -> None:
         """The port session has lost its connection: the question may be under way."""
@@ -48,9 +86,22 @@ class Liveness:
     def resumed(self) -> None:
         self._is_paused = False
 
+    def stop(self) -> None:
+        self._relay.unwatch(self._tell)
+
+    def _tell(self) -> None:
+        self._session.tell(RelayChanged())
+
+    def _not_up(self) -> None:
+        raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
+
+    def _ping(self) -> None:
+        self._send(messages.credit(0))
+        self._ping_timer.set(self._relay.lease / 4)
+
     def _wait(self) -> None:
         self._heard = self._relay.heard
-        self._timer.set(QUIET_LIMIT)
+        self._quiet_timer.set(QUIET_LIMIT)
 
     def _on_quiet(self) -> None:
         if self._is_paused or self._relay.is_paused or self._relay.heard != self._heard:

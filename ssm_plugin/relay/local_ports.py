@@ -16,41 +16,16 @@ from ..terminal.wake import Inbox
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from . import messages
-from .liveness import Liveness
+from .liveness import CameDown, Liveness, RelayChanged
 from .reader import RelayReader
 from .relay import Relay
-from .streams import RelayConnection, RelayStreams
+from .streams import RelayStreams
 
 log = logs.logger(__name__)
-
-# Seconds for the first stream to reach the relay.
-UP_LIMIT = 10.0
-
-
-class UpOpened(RunnerEvent):
-    """The relay has taken the first stream: the way up leads to it, and to nobody else."""
-
-
-class RelayChanged(RunnerEvent):
-    """The relay has new secrets, was resumed, or has ended."""
-
-
-class RelayEchoed(RunnerEvent):
-    """The relay has answered with the ``data`` that it was asked for."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
 
 
 class Retired(RunnerEvent):
     """No connection is open, and none is accepted any more."""
-
-
-class RelayRefused(RunnerEvent):
-    """The relay could not connect to the target; ``reason`` says why."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
 
 
 class RelayMuxRunner(ListeningRunner):
@@ -75,36 +50,27 @@ class RelayMuxRunner(ListeningRunner):
             keep_alive,
             relay,
             target,
-            lambda reason: self.session.tell(RelayRefused(reason)),
+            lambda kind, data: self.session.tell(CameDown(kind, data)),
         )
         self._keep_alive = MuxKeepAlive(self.session, self._streams)
         self._liveness = Liveness(session, relay, self._streams.send_control_frame)
-        self._control: Optional[RelayConnection] = None
-        self._relay_reader: Optional[RelayReader] = None
         self.is_up = False
         self._may_retire = may_retire
-        self._up_timer = session.new_timer(self._not_up)
-        self._ping_timer = session.new_timer(self._ping)
 
     def make_reader(
         self, inbox: "Inbox[Optional[Connection]]", local_end: LocalEnd
     ) -> LocalReader:
         self._streams.join(inbox, self.writer)
-        reader = RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
-        self._relay_reader = reader
-        return reader
+        return RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
 
     def start(self) -> None:
-        self._relay.watch(self._relay_changed)
-        if self._relay.failure is not None:
-            raise self._relay.failure
-        self._control = self._streams.open_control(self._control_told)
-        self._up_timer.set(UP_LIMIT)
+        self._liveness.begin()
+        self._streams.open_control()
 
     def output(self, payload_type: int, data: bytes) -> None:
         if payload_type == payloads.OUTPUT:
             for connection in self._streams.receive(data).ended:
-                if connection is self._control:
+                if connection is self._streams.control:
                     raise SessionLost("the node cannot reach the relay any more")
                 connection.reset()
                 self.writer.drop(connection)
@@ -113,30 +79,17 @@ class RelayMuxRunner(ListeningRunner):
         self.session.channel.delivered(len(data))
 
     def event(self, event: RunnerEvent) -> None:
-        if isinstance(event, UpOpened) and not self.is_up:
-            self.is_up = self._relay.has_served = True
-            self._up_timer.cancel()
-            super().start()
-            self._keep_alive.begin()
-            self._ping_timer.set(self._relay.lease / 4)
-            self._liveness.relay_changed()
+        if isinstance(event, CameDown):
+            self._take(event.kind, event.data)
         elif isinstance(event, RelayChanged):
-            if self._relay.failure is not None:
-                raise self._relay.failure
-            if self.is_up:
-                self._liveness.relay_changed()
-            if self._relay_reader is not None:
-                self._relay_reader.look_again()
+            self._liveness.relay_changed()
+            if isinstance(self._reader, RelayReader):
+                self._reader.look_again()
                 if self._relay.is_slow and self._may_retire:
-                    self._relay_reader.retire(lambda: self.session.tell(Retired()))
-        elif isinstance(event, RelayEchoed):
-            self._liveness.answered(event.data)
+                    self._reader.retire(lambda: self.session.tell(Retired()))
         elif isinstance(event, Retired):
             self.retired()
             self.session.end(0)
-        elif isinstance(event, RelayRefused):
-            log.info("the relay could not connect: %s", event.reason)
-            self.refused()
         else:
             super().event(event)
 
@@ -152,23 +105,20 @@ class RelayMuxRunner(ListeningRunner):
         """The runner ends now, because the relay is no faster."""
 
     def stop(self) -> None:
-        self._relay.unwatch(self._relay_changed)
+        self._liveness.stop()
         self._streams.stop()
         super().stop()
 
-    def _control_told(self, kind: bytes, data: bytes) -> None:
-        """Called in the thread of the relay's session."""
-        if kind == messages.OPENED:
-            self.session.tell(UpOpened())
+    def _take(self, kind: bytes, data: bytes) -> None:
+        """What the relay says of the stream that leads nowhere, or REFUSED, of any."""
+        if kind == messages.OPENED and not self.is_up:
+            # The way up leads to the relay, and to nobody else.
+            self.is_up = self._relay.has_served = True
+            super().start()
+            self._keep_alive.begin()
+            self._liveness.reached()
         elif kind == messages.ECHOED:
-            self.session.tell(RelayEchoed(data))
-
-    def _relay_changed(self) -> None:
-        self.session.tell(RelayChanged())
-
-    def _not_up(self) -> None:
-        raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
-
-    def _ping(self) -> None:
-        self._streams.ping()
-        self._ping_timer.set(self._relay.lease / 4)
+            self._liveness.answered(data)
+        elif kind == messages.REFUSED:
+            log.info("the relay could not connect: %s", data.decode("utf-8", "replace"))
+            self.refused()

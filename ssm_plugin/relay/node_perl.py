@@ -130,7 +130,7 @@ sub dial {
 }
 sub try_next {
     my ($s) = @_;
-    close_quietly(delete $s->{dialling}) if $s->{dialling};
+    close(delete $s->{dialling}) if $s->{dialling};
     while (my $address = shift @{$s->{addresses}}) {
         next unless socket(my $sock, $address->{family}, SOCK_STREAM, 0);
         nonblocking($sock);
@@ -214,18 +214,17 @@ sub close_target {
     delete $streams{$s} if !$s->{up};
     return unless $sock;
     setsockopt($sock, SOL_SOCKET, SO_LINGER, pack("ii", 1, 0)) if $reset;
-    close_quietly($sock);
+    close($sock);
 }
-sub close_quietly { close($_[0]) }
 sub hang_up {
     my ($s) = @_;
-    close_quietly(delete $s->{up});
+    close(delete $s->{up});
     $s->{since} = now();
 }
 sub drop {
     my ($s) = @_;
     @strangers = grep { $_ != $s } @strangers;
-    close_quietly(delete $s->{dialling}) if $s->{dialling};
+    close(delete $s->{dialling}) if $s->{dialling};
     hang_up($s) if $s->{up};
     close_target($s, 1);
 }

@@ -12,19 +12,10 @@ from ..session.protocols import IRunnerSession
 from ..session.streams import OutputGone
 from ..wire import payloads
 from . import messages
-from .liveness import Liveness
-from .local_ports import UP_LIMIT, RelayChanged
+from .liveness import CameDown, Liveness, RelayChanged
 from .relay import Relay
 
 EXIT_RESET = 255
-
-
-class CameDown(RunnerEvent):
-    """The relay brought this; output is written at once, and needs no event."""
-
-    def __init__(self, kind: bytes, data: bytes) -> None:
-        self.kind = kind
-        self.data = data
 
 
 class OutputFailed(RunnerEvent):
@@ -50,7 +41,6 @@ class RelayStdioRunner(StdioRunner):
         self._relay = relay
         self._host, self._port = target
         self._opened = opened
-        self._is_open = False
         self._has_ended = False
         self._number = 0
         self._taken = messages.Taken()
@@ -58,18 +48,15 @@ class RelayStdioRunner(StdioRunner):
         self._room = threading.Condition()
         self._stopped = False
         self._liveness = Liveness(session, relay, self._send)
-        self._up_timer = session.new_timer(self._not_up)
-        self._ping_timer = session.new_timer(self._ping)
 
     def start(self) -> None:
-        self._relay.watch(self._relay_changed)
+        self._liveness.begin()
         secret = self._relay.take_secret()
-        if self._relay.failure is not None or secret is None:
-            raise self._relay.failure or SessionLost("the relay at the node has no secret left")
+        if secret is None:
+            raise SessionLost("the relay at the node has no secret left")
         self._number = secret[0]
         self._relay.listen_to(self._number, self._came)
         self._send(messages.hello(secret[0], secret[1], self._port, self._host))
-        self._up_timer.set(UP_LIMIT)
 
     def output(self, payload_type: int, data: bytes) -> None:
         """The relay sends nothing this way."""
@@ -80,9 +67,8 @@ class RelayStdioRunner(StdioRunner):
         if isinstance(event, CameDown):
             self._take(event.kind, event.data)
         elif isinstance(event, RelayChanged):
-            if self._relay.failure is not None and not self._has_ended:
-                raise self._relay.failure
-            self._liveness.relay_changed()
+            if not self._has_ended:
+                self._liveness.relay_changed()
         elif isinstance(event, OutputFailed):
             raise event.error
         else:
@@ -102,7 +88,7 @@ class RelayStdioRunner(StdioRunner):
         return "the way to the relay at the node has ended before the connection did"
 
     def stop(self) -> None:
-        self._relay.unwatch(self._relay_changed)
+        self._liveness.stop()
         self._relay.forget(self._number)
         with self._room:
             self._stopped = True
@@ -151,9 +137,7 @@ class RelayStdioRunner(StdioRunner):
             self.session.end(0 if kind == messages.ENDED else EXIT_RESET)
 
     def _open(self) -> None:
-        self._is_open = True
-        self._up_timer.cancel()
-        self._ping_timer.set(self._relay.lease / 4)
+        self._liveness.reached()
         self._opened()
         super().start()
 
@@ -177,13 +161,3 @@ class RelayStdioRunner(StdioRunner):
     def _send(self, frame: bytes) -> None:
         """Past the window: it is one message, and may stand between any two."""
         self.session.channel.send_control(payloads.OUTPUT, frame)
-
-    def _relay_changed(self) -> None:
-        self.session.tell(RelayChanged())
-
-    def _not_up(self) -> None:
-        raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
-
-    def _ping(self) -> None:
-        self._send(messages.credit(0))
-        self._ping_timer.set(self._relay.lease / 4)

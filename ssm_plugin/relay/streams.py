@@ -5,6 +5,7 @@ of room, and that of the relay's session, which brings what comes down.
 """
 
 import socket
+from functools import partial
 from typing import Callable, List, Optional, Tuple
 
 from ..errors import RemoteError
@@ -16,7 +17,7 @@ from ..transport.data_channel import PIECE, DataChannel
 from ..wire import payloads
 from ..wire.message import Role
 from . import messages
-from .relay import Relay
+from .relay import Relay, Sink
 
 # Bytes of a frame: what one message of the channel holds beside the header of smux.
 _FRAME = 1016
@@ -45,7 +46,8 @@ class RelayConnection(Connection):
 
 
 class RelayStreams(MuxStreams):
-    """``host`` and ``port`` are the target of all of its streams."""
+    """``target``, a host and a port, is where all of its streams lead to, but the one for
+    ``control``. ``told`` gets what the relay says of that one, and which others it refused."""
 
     piece = PIECE // 1024 * (_FRAME - messages.HEADER.size)
     new_connection = RelayConnection
@@ -56,14 +58,14 @@ class RelayStreams(MuxStreams):
         keep_alive: bool,
         relay: Relay,
         target: Tuple[str, int],
-        refused: Callable[[str], None],
+        told: Sink,
     ) -> None:
         super().__init__(channel, Role.CLIENT, keep_alive)
         self._relay = relay
-        self._host, self._port = target
-        self._refused = refused
+        self._target = target
+        self._told = told
         self._reserved: Optional[Tuple[int, bytes]] = None
-        self._control: Optional[RelayConnection] = None
+        self.control: Optional[RelayConnection] = None  # leads nowhere
         self._inbox: Optional[Inbox[Optional[Connection]]] = None
         self._writer: Optional[LocalWriter] = None
 
@@ -72,22 +74,15 @@ class RelayStreams(MuxStreams):
         self._inbox = inbox
         self._writer = writer
 
-    def open_control(self, told: Callable[[bytes, bytes], None]) -> Optional[RelayConnection]:
-        """A stream that leads nowhere. ``told`` gets the kind and the data of what the relay says
-        of it. None if there is no secret."""
-        if not self.reserve():
-            return None
-        self._control = self._open(None, ("", 0), lambda connection: told)
-        return self._control
+    def open_control(self) -> None:
+        """If there is a secret for it."""
+        if self.reserve():
+            self.control = self._open(None, ("", 0))
 
     def send_control_frame(self, frame: bytes) -> None:
-        """In the stream that leads nowhere, which is open."""
-        assert self._control is not None
-        self._send_frame(self._control, frame)
-
-    def ping(self) -> None:
-        """The relay knows that we live."""
-        self.send_control_frame(messages.credit(0))
+        """In the stream for it, which is open."""
+        assert self.control is not None
+        self._send_frame(self.control, frame)
 
     # The thread that reads local sockets
 
@@ -97,10 +92,7 @@ class RelayStreams(MuxStreams):
         return self._reserved is not None
 
     def opened(self, sock: socket.socket) -> Connection:
-        target = (self._host, self._port)
-        return self._open(
-            sock, target, lambda connection: lambda kind, data: self._down(connection, kind, data)
-        )
+        return self._open(sock, self._target)
 
     def send(self, connection: Connection, data: bytes) -> None:
         assert isinstance(connection, RelayConnection)
@@ -146,14 +138,11 @@ class RelayStreams(MuxStreams):
         secret, which is lost then: it hangs up on whoever has brought none in time."""
         self._relay.forget(connection.number)
         is_known = connection.opened or connection.broken
-        if not is_known and self._control is not None and self._relay.has_few_secrets:
-            self._send_frame(self._control, messages.frame(messages.MORE))
+        if not is_known and self.control is not None and self._relay.has_few_secrets:
+            self._send_frame(self.control, messages.frame(messages.MORE))
 
     def _open(
-        self,
-        sock: Optional[socket.socket],
-        target: Tuple[str, int],
-        make_sink: "Callable[[RelayConnection], Callable[[bytes, bytes], None]]",
+        self, sock: Optional[socket.socket], target: Tuple[str, int]
     ) -> RelayConnection:
         assert self._reserved is not None, "a secret was reserved"
         (number, secret), self._reserved = self._reserved, None
@@ -162,7 +151,7 @@ class RelayStreams(MuxStreams):
         assert isinstance(connection, RelayConnection)
         connection.number = number
         connection.told_room = self._send_room
-        self._relay.listen_to(number, make_sink(connection))
+        self._relay.listen_to(number, partial(self._down, connection) if sock else self._told)
         host, port = target
         self._send_frame(connection, messages.hello(number, secret, port, host))
         return connection
@@ -183,7 +172,7 @@ class RelayStreams(MuxStreams):
         elif kind == messages.ENDED:
             writer.end(connection)
         elif kind == messages.REFUSED:
-            self._refused(data.decode("utf-8", "replace"))
+            self._told(kind, data)
             self._break(connection, writer, inbox)
         elif kind == messages.BROKEN:
             self._break(connection, writer, inbox)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ import ssm_plugin
 from ssm_plugin.copying.options import CopyFailed
 from ssm_plugin.copying.places import PART
 from ssm_plugin.errors import SessionInterrupted, SsmPluginError, UsageError
+from ssm_plugin.jobs.trailer_runner import FEED_LIMIT
 from tests.support.commands import TIME_LIMIT, Cli
 from tests.support.copies import Copies, node, tree_state, wait_until
 from tests.support.files import MIB, random_file, sha256
@@ -293,6 +295,20 @@ def test_what_progress_raises_comes_out_and_leaves_a_part(copy, tmp_path, there)
     with pytest.raises(KeyError, match="mine"):
         copy(node(there / "a"), tmp_path / "b", progress=fail)
     assert not (tmp_path / "b").exists() and (tmp_path / ("b" + PART)).exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"compress": True}, {"speed": "fast"}], ids=str)
+def test_what_progress_raises_on_the_way_up_comes_out_at_once(copy, tmp_path, there, options):
+    random_file(tmp_path / "a", 5 * MIB)
+
+    def fail(progress):
+        raise KeyError("mine")
+
+    began = time.monotonic()
+    with pytest.raises(KeyError, match="mine"):
+        copy(tmp_path / "a", node(there / "b"), progress=fail, **options)
+    assert time.monotonic() - began < FEED_LIMIT
+    assert not (there / "b").exists() and names(there)[0].startswith("b.ssm-plugin-")
 
 
 @pytest.mark.volume

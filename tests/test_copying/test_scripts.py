@@ -13,6 +13,7 @@ from ssm_plugin.copying.places import PART, PREFIX, SUFFIX
 from ssm_plugin.copying.upload import Upload
 from ssm_plugin.errors import RemoteError
 from tests.support.copies import ScriptNode, tree_state, wait_until
+from tests.support.measure import usage
 
 TARGET = "i-demo"
 SHELLS = [
@@ -355,6 +356,14 @@ def test_a_node_that_says_something_else_is_not_believed(places):
             assert GIVEN_UP.encode() in b"".join(iter(work.read_input, b""))
             work.finish()
     assert os.listdir(here) == os.listdir(there) == []
+
+
+def test_what_a_node_says_without_end_during_an_upload_is_not_kept(places):
+    work = Upload(TARGET, __file__, places[1], PLAIN)
+    before = usage(os.getpid()).memory
+    for _ in range(100):
+        work.output((b"x" * 4000 + b"\n") * 100)
+    assert usage(os.getpid()).memory - before < 20 << 20
 
 
 def test_a_wrong_digest_leaves_nothing_here(places):
