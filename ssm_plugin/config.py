@@ -328,6 +328,7 @@ def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
 # --- What the file may say.
 
 _TEXT = scalar_of("text", _line, "str")
+_ANY_TEXT = scalar_of("text", lambda text: text and _line(text), "str")
 _SPEED = scalar_of("a speed", _known_speed, "str")
 _TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
 _ANY_TARGET = described(_target_of, Shape("text, or {id, speed}"))
@@ -354,8 +355,8 @@ _FILE_SCHEMA = section_of(
     network=section_of(
         NetworkSettings,
         connect_timeout=_PERIOD,
-        proxy=_TEXT,
-        no_proxy=_TEXT,
+        proxy=_ANY_TEXT,  # an empty one switches that of the environment off
+        no_proxy=_ANY_TEXT,
         ca_bundle=_FILE,
         ping_interval=_PERIOD,
         reconnect_timeout=scalar_of("a duration", parse_duration, "str", "int", "float"),

@@ -7,6 +7,7 @@ import pytest
 
 from ssm_plugin import config, units
 from ssm_plugin.errors import ConfigurationError, UsageError
+from ssm_plugin.net.proxy import choose_proxy
 
 EXAMPLE = """\
 defaults: {profile: ops, region: eu-west-1}
@@ -154,6 +155,12 @@ def test_the_network_can_be_tuned(load):
     network = load("network: {window: 100, pace: 12.5, reconnect_timeout: 0, no_proxy: x}").network
     assert (network.window, network.pace, network.reconnect_timeout) == (100, 12.5, 0.0)
     assert network.no_proxy == "x"
+
+
+def test_an_empty_proxy_means_none_whatever_the_environment_says(load):
+    network = load("network: {proxy: '', no_proxy: ''}").network
+    assert (network.proxy, network.no_proxy) == ("", "")
+    assert choose_proxy("https", "x.example", 443, {"HTTPS_PROXY": "http://p"}, network) is None
 
 
 # --- What is refused, and how
