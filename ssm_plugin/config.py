@@ -139,7 +139,7 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
 
 # Which variables win over a key of the file; the first one that is set counts.
 VARIABLES: Mapping[str, Tuple[str, ...]] = {
-    "defaults.profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "defaults.profile": ("AWS_DEFAULT_PROFILE", "AWS_PROFILE"),  # as botocore has them
     "defaults.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "defaults.endpoint_url": ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
     "quiet": ("SSM_PLUGIN_QUIET",),
