@@ -134,7 +134,7 @@ def _running(service: ServiceClient, address: Address) -> List[str]:
     found: List[str] = []
     for _ in range(_PAGES):
         answer = service.call(LIST, request, "%s/%s" % (address.cluster, address.service))
-        found += [one for one in _list(answer, "taskArns") if isinstance(one, str)]
+        found += _list(answer, "taskArns", str)
         token = answer.get("nextToken")
         if not token:
             break
@@ -220,10 +220,10 @@ def _container(fields: Mapping[str, Any]) -> Container:
     )
 
 
-def _list(fields: Mapping[str, Any], key: str) -> List[Any]:
+def _list(fields: Mapping[str, Any], key: str, kind: type = dict) -> List[Any]:
+    """The entries of this kind."""
     value = fields.get(key)
-    entries = value if isinstance(value, list) else []
-    return [one for one in entries if isinstance(one, (str if key == "taskArns" else dict))]
+    return [one for one in value if isinstance(one, kind)] if isinstance(value, list) else []
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
