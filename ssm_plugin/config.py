@@ -132,7 +132,8 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
     :raises ConfigurationError: also if a file that was named is not there
     """
     source = path or environ.get("SSM_PLUGIN_CONFIG") or _default_file(environ)
-    return _with_environment(_read(source) if source else Settings(), environ)
+    settings = _read(os.path.expanduser(source)) if source else Settings()
+    return _with_environment(settings, environ)
 
 
 # --- Where the settings come from.

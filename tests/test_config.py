@@ -361,6 +361,13 @@ def test_the_path_given_wins_over_the_environment(tmp_path):
     assert config.load(str(tmp_path / "given"), {"SSM_PLUGIN_CONFIG": "/nowhere"}).quiet
 
 
+@pytest.mark.parametrize("named, more", [("~/x", {}), (None, {"SSM_PLUGIN_CONFIG": "~/x"})])
+def test_a_path_may_be_beneath_the_home(tmp_path, monkeypatch, named, more):
+    (tmp_path / "x").write_text("quiet: true")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no shell does it for --config=~/x
+    assert config.load(named, dict(more, HOME=str(tmp_path))).source == str(tmp_path / "x")
+
+
 @pytest.mark.parametrize("environ", [{}, {"SSM_PLUGIN_CONFIG": "/nowhere/env.yaml"}])
 def test_a_file_that_was_named_must_be_there(environ):
     path = None if environ else "/nowhere/given.yaml"
