@@ -132,14 +132,15 @@ def load(path: Optional[str] = None, environ: Mapping[str, str] = os.environ) ->
     :raises ConfigurationError: also if a file that was named is not there
     """
     source = path or environ.get("SSM_PLUGIN_CONFIG") or _default_file(environ)
-    return _with_environment(_read(source) if source else Settings(), environ)
+    settings = _read(os.path.expanduser(source)) if source else Settings()
+    return _with_environment(settings, environ)
 
 
 # --- Where the settings come from.
 
 # Which variables win over a key of the file; the first one that is set counts.
 VARIABLES: Mapping[str, Tuple[str, ...]] = {
-    "defaults.profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "defaults.profile": ("AWS_DEFAULT_PROFILE", "AWS_PROFILE"),  # as botocore has them
     "defaults.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "defaults.endpoint_url": ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"),
     "quiet": ("SSM_PLUGIN_QUIET",),
@@ -195,7 +196,7 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         region=chosen(*VARIABLES["defaults.region"]),
         endpoint_url=chosen(*VARIABLES["defaults.endpoint_url"]),
         quiet=converted("quiet", _flag),
-        log_level=converted("log.level", _known_level),
+        log_level=converted("log.level", _one_of(LEVELS)),
         log_file=converted("log.file", _path),
     )
 
@@ -255,9 +256,6 @@ def _one_of(known: Tuple[str, ...]) -> Callable[[str], str]:
         return text
 
     return check
-
-
-_known_level, _known_speed, _known_engine = map(_one_of, (LEVELS, SPEEDS, ENGINES))
 
 
 def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -327,13 +325,18 @@ def _command(node: Any, place: Place) -> Union[str, Tuple[str, ...]]:
 
 # --- What the file may say.
 
+
+def _choice(known: Tuple[str, ...], *kinds: str) -> Parser:
+    return scalar_of("one of " + ", ".join(known), _one_of(known), *kinds)
+
+
 _TEXT = scalar_of("text", _line, "str")
-_SPEED = scalar_of("a speed", _known_speed, "str")
+_ANY_TEXT = scalar_of("text", lambda text: text and _line(text), "str")
+_SPEED = _choice(SPEEDS, "str")
 _TARGET = section_of(_target, id=_TEXT, speed=_SPEED)
 _ANY_TARGET = described(_target_of, Shape("text, or {id, speed}"))
 _FILE = scalar_of("a path", _path, "str")
-# YAML 1.1 reads ``off`` as a boolean, so the text counts here and not the type.
-_LEVEL = scalar_of("one of " + ", ".join(LEVELS), _known_level, *SCALARS)
+_LEVEL = _choice(LEVELS, *SCALARS)  # YAML 1.1 reads ``off`` as a boolean
 _COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
 _SWITCH = scalar_of("true or false", _flag, "bool")
 _PERIOD = scalar_of("a duration", _period, "str", "int", "float")
@@ -354,8 +357,8 @@ _FILE_SCHEMA = section_of(
     network=section_of(
         NetworkSettings,
         connect_timeout=_PERIOD,
-        proxy=_TEXT,
-        no_proxy=_TEXT,
+        proxy=_ANY_TEXT,  # an empty one switches that of the environment off
+        no_proxy=_ANY_TEXT,
         ca_bundle=_FILE,
         ping_interval=_PERIOD,
         reconnect_timeout=scalar_of("a duration", parse_duration, "str", "int", "float"),
@@ -387,7 +390,7 @@ _FILE_SCHEMA = section_of(
             max_errors=scalar_of("a number or a part such as 10%", parse_max_errors, "str", "int"),
             rolling=_count(1, MOST_PARALLEL),
             pause=_PERIOD,
-            engine=scalar_of("an engine", _known_engine, "str"),
+            engine=_choice(ENGINES, "str"),
             output_s3=_TEXT,
         ),
     ),

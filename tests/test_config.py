@@ -7,6 +7,7 @@ import pytest
 
 from ssm_plugin import config, units
 from ssm_plugin.errors import ConfigurationError, UsageError
+from ssm_plugin.net.proxy import choose_proxy
 
 EXAMPLE = """\
 defaults: {profile: ops, region: eu-west-1}
@@ -154,6 +155,12 @@ def test_the_network_can_be_tuned(load):
     network = load("network: {window: 100, pace: 12.5, reconnect_timeout: 0, no_proxy: x}").network
     assert (network.window, network.pace, network.reconnect_timeout) == (100, 12.5, 0.0)
     assert network.no_proxy == "x"
+
+
+def test_an_empty_proxy_means_none_whatever_the_environment_says(load):
+    network = load("network: {proxy: '', no_proxy: ''}").network
+    assert (network.proxy, network.no_proxy) == ("", "")
+    assert choose_proxy("https", "x.example", 443, {"HTTPS_PROXY": "http://p"}, network) is None
 
 
 # --- What is refused, and how
@@ -352,6 +359,13 @@ def test_a_relative_folder_for_configurations_does_not_count(tmp_path, monkeypat
 def test_the_path_given_wins_over_the_environment(tmp_path):
     (tmp_path / "given").write_text("quiet: true")
     assert config.load(str(tmp_path / "given"), {"SSM_PLUGIN_CONFIG": "/nowhere"}).quiet
+
+
+@pytest.mark.parametrize("named, more", [("~/x", {}), (None, {"SSM_PLUGIN_CONFIG": "~/x"})])
+def test_a_path_may_be_beneath_the_home(tmp_path, monkeypatch, named, more):
+    (tmp_path / "x").write_text("quiet: true")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no shell does it for --config=~/x
+    assert config.load(named, dict(more, HOME=str(tmp_path))).source == str(tmp_path / "x")
 
 
 @pytest.mark.parametrize("environ", [{}, {"SSM_PLUGIN_CONFIG": "/nowhere/env.yaml"}])

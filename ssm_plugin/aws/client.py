@@ -29,7 +29,7 @@ from ..errors import (
     SsmPluginError,
 )
 from ..named_tuple import NamedTuple
-from ..net.address import is_loopback, parse
+from ..net.address import parse
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
@@ -37,7 +37,7 @@ from ..net.timing import Deadline
 from ..version import __version__
 from .call import Call
 from .credentials import CredentialProvider, Credentials
-from .endpoints import check_region, endpoint_url, is_presigned, session_region_of
+from .endpoints import check_region, endpoint_url, given_for, is_presigned, session_region_of
 from .pacer import shared_pacer
 from .service_errors import (
     Operation,
@@ -116,7 +116,7 @@ class ServiceClient:
         check_region(region)
         self.region = region
         self._credentials = credentials
-        self._endpoints = {"ssm": endpoint_url, "kms": kms_endpoint_url}
+        self._endpoint, self._kms_endpoint = endpoint_url, kms_endpoint_url
         self._network = network
         self._environ = environ
         self._profile = profile
@@ -272,7 +272,7 @@ class ServiceClient:
 
     def _attempt(self, call: "Union[Call, GetPart]", deadline: Deadline) -> Any:
         service, region = call.operation.service, call.region or self.region
-        given = self._given_endpoint(service)
+        given = self._kms_endpoint if service == "kms" else given_for(service, self._endpoint)
         url = endpoint_url(service, region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
@@ -295,13 +295,6 @@ class ServiceClient:
                 return self._answer(call, response)
         finally:
             sock.close()
-
-    def _given_endpoint(self, service: str) -> Optional[str]:
-        """A stand-in for SSM on this machine is one for whatever else it knows, too."""
-        given = self._endpoints["ssm"] if service not in self._endpoints else None
-        if given and not is_loopback(parse(given, ("https", "http"), "the endpoint URL").host):
-            given = None
-        return given or self._endpoints.get(service)
 
     def _answer(self, call: "Union[Call, GetPart]", response: Response) -> Any:
         if not call.accepts(response.status):

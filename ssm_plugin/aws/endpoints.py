@@ -115,6 +115,14 @@ def endpoint_url(
     return endpoint(service, region, fips, _switch("use_dualstack_endpoint", environ, profile))
 
 
+def given_for(service: str, given: Optional[str]) -> Optional[str]:
+    """What an endpoint that was given for SSM says of a service. A stand-in on this machine is one
+    for whatever else it knows, too."""
+    if service == "ssm" or not given:
+        return given
+    return given if is_loopback(parse(given, ("https", "http"), "the endpoint URL").host) else None
+
+
 def find_region(
     explicit: Optional[str], environ: Mapping[str, str], profile: Mapping[str, str] = {}
 ) -> str:

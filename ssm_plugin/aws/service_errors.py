@@ -47,15 +47,16 @@ _DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _SKEW_LIMIT = 300.0  # s, beyond which AWS refuses a signature
 
 _NO_SUCH_NODE = ("TargetNotConnected", "InvalidTarget", "InvalidInstanceId")
+TASK_ROLE_ADVICE = (
+    "check that the task's role allows ssmmessages:CreateControlChannel, CreateDataChannel, "
+    "OpenControlChannel and OpenDataChannel, and that the task reaches the service ssmmessages"
+)
 _ADVICE = {
     "TargetNotConnected": (
         "check that the node is running, that its SSM Agent is online, that its role allows "
         "Session Manager, and that the region and the account are right"
     ),
-    "TargetNotConnectedException": (
-        "check that the task's role allows ssmmessages:CreateControlChannel, CreateDataChannel, "
-        "OpenControlChannel and OpenDataChannel, and that the task reaches the service ssmmessages"
-    ),
+    "TargetNotConnectedException": TASK_ROLE_ADVICE,
     "ClusterNotFoundException": "check the name of the cluster, the region and the account",
     "ServiceNotFoundException": "check the name of the service, and its cluster",
     "InvalidTarget": "check the id of the target and the region",

@@ -6,11 +6,11 @@ from typing import List, Optional, Tuple
 
 from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget
+from ..aws.service_errors import TASK_ROLE_ADVICE
 from ..config import Settings
 from ..errors import SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT
 from ..named_tuple import NamedTuple
-from ..nodes.containers import ROLE_ADVICE
 from ..nodes.directory import NodeDirectory
 from ..nodes.node import Node
 from ..nodes.targets import find_one
@@ -99,7 +99,7 @@ def check_connection(target: str, service: ServiceClient) -> Findings:
     text = "the agent of %s is not connected for sessions (%s)" % (target, status)
     if isinstance(target, ContainerTarget):
         text = "the agent in %s is not connected for sessions (%s)" % (target.shown, status)
-        return [Finding(CONNECTION, PROBLEM, text, ROLE_ADVICE)]
+        return [Finding(CONNECTION, PROBLEM, text, TASK_ROLE_ADVICE)]
     remedy = (
         "check that the node runs, that it reaches ssmmessages (a VPC endpoint or the internet), "
         "and that its role allows ssmmessages:*; then restart its SSM Agent"

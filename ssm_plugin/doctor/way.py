@@ -3,13 +3,13 @@ clock against ours."""
 
 import socket
 import time
-from typing import Any, List, Mapping, Optional, cast
+from typing import Any, List, Mapping, cast
 
-from ..aws.endpoints import endpoint_url
+from ..aws.endpoints import endpoint_url, given_for
 from ..aws.service_errors import clock_skew
 from ..errors import NetworkError, SsmPluginError
 from ..named_tuple import NamedTuple
-from ..net.address import Address, is_loopback, parse
+from ..net.address import Address, parse
 from ..net.connect import open_socket
 from ..net.exchange import exchange
 from ..net.lookup import addresses
@@ -51,9 +51,7 @@ def check_way(name: str, known: Known, environ: Mapping[str, str]) -> Findings:
 def _way(name: str, known: Known, environ: Mapping[str, str]) -> _Way:
     settings, ca_bundle = known.settings, known.profile.get("ca_bundle")
     assert known.region is not None, "without a region nothing is connected to"
-    given = given_endpoint(settings, environ)
-    if name != "ssm" and not _is_local(given):
-        given = None
+    given = given_for(name, given_endpoint(settings, environ))
     url = endpoint_url(name, known.region, given, environ, known.profile)
     address = parse(url, ("https", "http"), "the endpoint URL")
     if name == "ssm":
@@ -70,11 +68,6 @@ def _passed_over(check: str, way: _Way, known: Known, environ: Mapping[str, str]
     text = "the SOCKS proxy in %s is passed over, as by the AWS CLI" % variable
     remedy = "if no other way leads out, set HTTPS_PROXY to an http:// one"
     return [Finding(check, NOTE, text, remedy)]
-
-
-def _is_local(url: Optional[str]) -> bool:
-    """A stand-in on this machine is one for all services."""
-    return bool(url) and is_loopback(parse(str(url), ("https", "http"), "the endpoint URL").host)
 
 
 def _walk(check: str, way: _Way, deadline: Deadline, findings: Findings) -> None:

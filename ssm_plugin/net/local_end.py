@@ -14,6 +14,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 
 from ..errors import LocalError, SessionPropertyError
 from ..shortage import explain
+from .address import is_loopback
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -76,16 +77,8 @@ def exposure_warnings(local_end: LocalEnd) -> List[str]:
         "ssm-plugin: warning: whoever can reach %s port %d of this machine can use the tunnel"
         % (address, local_end.port)
         for address in local_end.addresses
-        if not _is_loopback(address)
+        if not is_loopback(address.partition("%")[0])
     ]
-
-
-def _is_loopback(address: str) -> bool:
-    if address in LOOPBACK:
-        return True
-    import ipaddress  # only who listens elsewhere needs it
-
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def bind_local_end(parameters: Mapping[str, object], host: Optional[str] = None) -> LocalEnd:

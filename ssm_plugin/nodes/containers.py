@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget, is_task_id
+from ..aws.service_errors import TASK_ROLE_ADVICE
 from ..errors import ServiceError, SsmPluginError, UsageError
 from ..named_tuple import NamedTuple
 from .grammar import Target
@@ -21,10 +22,6 @@ RUNNING = "RUNNING"
 _ENABLE = (
     "enable it by 'aws ecs update-service --enable-execute-command --force-new-deployment', or "
     "'aws ecs run-task --enable-execute-command', for tasks that are started from then on"
-)
-ROLE_ADVICE = (
-    "check that its task role allows ssmmessages:CreateControlChannel, CreateDataChannel, "
-    "OpenControlChannel and OpenDataChannel, and that it reaches the service ssmmessages"
 )
 
 
@@ -134,7 +131,7 @@ def _running(service: ServiceClient, address: Address) -> List[str]:
     found: List[str] = []
     for _ in range(_PAGES):
         answer = service.call(LIST, request, "%s/%s" % (address.cluster, address.service))
-        found += [one for one in _list(answer, "taskArns") if isinstance(one, str)]
+        found += _list(answer, "taskArns", str)
         token = answer.get("nextToken")
         if not token:
             break
@@ -158,7 +155,7 @@ def _container_obstacle(task: Task, container: Container) -> str:
     if container.agent_status not in (RUNNING, ""):
         why = ": %s" % container.agent_reason if container.agent_reason else ""
         return "the execute-command agent in %s is %s%s; %s" % (
-            where, container.agent_status, why, ROLE_ADVICE
+            where, container.agent_status, why, TASK_ROLE_ADVICE
         )
     if not container.runtime_id:
         return "%s has not started yet; try again in a moment" % where
@@ -220,10 +217,10 @@ def _container(fields: Mapping[str, Any]) -> Container:
     )
 
 
-def _list(fields: Mapping[str, Any], key: str) -> List[Any]:
+def _list(fields: Mapping[str, Any], key: str, kind: type = dict) -> List[Any]:
+    """The entries of this kind."""
     value = fields.get(key)
-    entries = value if isinstance(value, list) else []
-    return [one for one in entries if isinstance(one, (str if key == "taskArns" else dict))]
+    return [one for one in value if isinstance(one, kind)] if isinstance(value, list) else []
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from ssm_plugin.aws.endpoints import endpoint_url
 from ssm_plugin.aws.profiles import CONFIG_FILE, Profile, file_path, profile_name, read_profile
+from ssm_plugin.config import VARIABLES
 from ssm_plugin.errors import CredentialsError, UsageError
 from tests.support.aws_home import AwsHome
 
@@ -173,6 +174,11 @@ def test_a_name_is_utf_8_even_where_python_took_it_for_something_else(home):
     assert read_profile(name, home.environ).text("region") == "eu-west-3"
     environ = dict(home.environ, AWS_PROFILE=name)
     assert read_profile(None, environ).text("region") == "eu-west-3"
+
+
+def test_the_help_says_which_variable_counts_first():
+    names = VARIABLES["defaults.profile"]
+    assert profile_name(None, {name: name for name in names}) == names[0]
 
 
 def test_nobody_has_to_name_a_profile():

@@ -87,7 +87,7 @@ def test_the_doctor_thinks_of_the_role_where_the_agent_is_not_connected(tmp_path
     assert status == 1
     text = " ".join(out.decode().split())
     assert "/web is not connected for sessions (notconnected)" in text
-    assert "check that its task role allows ssmmessages:CreateControlChannel" in text
+    assert "check that the task's role allows ssmmessages:CreateControlChannel" in text
 
 
 def test_on_a_terminal_one_of_several_is_chosen(cli, service):
