@@ -32,8 +32,8 @@ _ROOM = b"\n\r \t"
 
 
 class Download:
-    """``output`` gets what the node prints; ``finish`` makes the destination of it. ``output`` and
-    ``error`` are called by another thread, before ``finish``."""
+    """``output`` gets what the node prints, in another thread; ``finish``, which follows, makes the
+    destination of it."""
 
     def __init__(
         self,
