@@ -12,7 +12,7 @@ from typing import Callable, List, Optional, Sequence, Union
 
 from .. import logs
 from ..errors import RemoteError, SsmPluginError
-from ..session.streams import write_all
+from ..session.streams import OutputGone, write_all
 from .node_script import Existing, download_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .part import PartFile, final_path
@@ -114,7 +114,7 @@ class Download:
     def close(self) -> None:
         try:
             self._lines.flush()
-        except SsmPluginError as error:
+        except (SsmPluginError, OutputGone) as error:
             log.info("the end of %s is lost: %s", self.source, error)
         finally:
             self._sink.close()
