@@ -12,7 +12,7 @@ from typing import Callable, List, Optional, Sequence, Union
 
 from .. import logs
 from ..errors import RemoteError, SsmPluginError
-from ..session.streams import write_all
+from ..session.streams import OutputGone, write_all
 from .node_script import Existing, download_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .part import PartFile, final_path
@@ -32,8 +32,8 @@ _ROOM = b"\n\r \t"
 
 
 class Download:
-    """``output`` gets what the node prints; ``finish`` makes the destination of it. ``output`` and
-    ``error`` are called by another thread, before ``finish``."""
+    """``output`` gets what the node prints, in another thread; ``finish``, which follows, makes the
+    destination of it."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Download:
     def close(self) -> None:
         try:
             self._lines.flush()
-        except SsmPluginError as error:
+        except (SsmPluginError, OutputGone) as error:
             log.info("the end of %s is lost: %s", self.source, error)
         finally:
             self._sink.close()

@@ -6,8 +6,17 @@ import time
 from typing import Callable, List, Optional, Tuple
 
 from .. import logs
+from ..aws.service_errors import is_throttling_or_fault, may_be_stale
 from ..channel.events import Started
-from ..errors import RemoteError, SessionInterrupted, SessionLost, SsmPluginError
+from ..errors import (
+    CredentialsError,
+    NetworkError,
+    RemoteError,
+    ServiceError,
+    SessionInterrupted,
+    SessionLost,
+    SsmPluginError,
+)
 from ..relay.choice import AUTO, FAST, PLAIN
 from ..relay.local_ports import RelayMuxRunner
 from ..relay.pace import PERIOD
@@ -16,6 +25,7 @@ from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.protocols import IRunnerSession
 from ..session.starting import SessionRequest
+from ..session.waiting import may_connect_later
 from .runner import Reporting, TunnelSession
 from .specification import NODE_DOCUMENT
 
@@ -51,12 +61,14 @@ class SharedRelay:
         self._reason = reason
         self._lock = threading.Lock()
         self._relay: Optional[Relay] = None
+        self._has_worked = False
         self._closed = False
         self._lost: List[float] = []
 
     def get(self, events: "queue.Queue[SessionEvent]") -> Optional[Relay]:
         """A relay that works; None if the tunnels are to be plain. Blocks, as :meth:`Relay.wait`
-        does. Raises why there is no relay if plain tunnels are not allowed."""
+        does. Raises why there is no relay if plain tunnels are not allowed; and once there was one,
+        what keeps any tunnel from being started for the moment."""
         with self._lock:
             relay = self._current()
         if relay is None:
@@ -66,12 +78,15 @@ class SharedRelay:
         except SessionInterrupted:
             raise
         except SsmPluginError as error:
+            if self._has_worked and _hits_any(error):
+                raise
             if not self._give_up(error):
                 raise RemoteError(
                     "%s cannot be reached at full speed: %s; use --speed auto or plain"
                     % (self._target, error)
                 ) from error
             return None
+        self._has_worked = True
         if relay.warning:
             self._warn(relay.warning)
         return relay
@@ -156,6 +171,14 @@ class SharedRelay:
         if self.speed == AUTO:
             log.info("%s is reached at plain speed: %s", self._target, error)
         self.speed = PLAIN
+
+
+def _hits_any(error: SsmPluginError) -> bool:
+    """Whether a plain tunnel could not be started now, either: no network, say, or the node starts
+    again."""
+    if isinstance(error, ServiceError):
+        return may_connect_later(error) or is_throttling_or_fault(error) or may_be_stale(error)
+    return isinstance(error, (NetworkError, CredentialsError))
 
 
 class TunnelRelayRunner(Reporting, RelayMuxRunner):

@@ -103,7 +103,7 @@ class Stream(object):
             self.id, heard = stream, now()
             issue()
             if port:
-                start(self.dial, data[22:].decode("ascii", "replace"), port)
+                self.start_to_dial(data[22:].decode("ascii", "replace"), port)
             else:
                 tell(self.id, "o")
         elif kind == DATA:
@@ -122,6 +122,14 @@ class Stream(object):
             issue()
         elif kind == ECHO:
             tell(self.id, "e", data)
+
+    def start_to_dial(self, host, port):
+        thread = threading.Thread(target=self.dial, args=(host, port))
+        thread.daemon = True
+        try:
+            thread.start()
+        except Exception as error:  # there are no more threads
+            self.connected(None, str(error))
 
     def dial(self, host, port):
         sock, why = None, ""
@@ -252,11 +260,6 @@ def want(fd, mask, handler):
     elif watched.get(fd) != (mask, handler):
         poll.register(fd, mask)
         watched[fd] = mask, handler
-
-def start(function, *arguments):
-    thread = threading.Thread(target=function, args=arguments)
-    thread.daemon = True
-    thread.start()
 
 def answered(events):
     os.read(rings, 4096)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -364,6 +366,20 @@ def test_what_a_node_says_without_end_during_an_upload_is_not_kept(places):
     for _ in range(100):
         work.output((b"x" * 4000 + b"\n") * 100)
     assert usage(os.getpid()).memory - before < 20 << 20
+
+
+def test_the_rest_of_a_copy_that_has_failed_is_for_a_reader_who_may_be_gone():
+    program = (
+        "from ssm_plugin.copying.download import CopyOptions, Download\n"
+        "work = Download('i-1', '/a', None, CopyOptions())\n"
+        "work.output(b'head f 1 644 0 0 -\\n')\n"
+        "work.output(b'YQ==')\n"
+        "work.close()\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        subprocess.check_call([sys.executable, "-c", program], stdout=stdout)
 
 
 def test_a_wrong_digest_leaves_nothing_here(places):

@@ -201,6 +201,18 @@ def test_a_way_up_that_is_refused_once_leaves_auto_fast(quick_python, echo):
             assert len(relays()) == 1
 
 
+def test_auto_is_fast_again_after_a_restart_of_the_node(quick_python, echo):
+    """Neither kind of session can be started for a moment."""
+    with local_service() as service:
+        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
+            assert through(running, b"x") == b"x"
+            service.ssm.answer_with("StartSession", "TargetNotConnected", times=2)
+            kill_relay()
+            running.wait_for(RECONNECTED)
+            assert through(running, b"again") == b"again"
+            assert len(relays()) == 1
+
+
 def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
     with local_service() as service:
         with fast_tunnel(service, "0:%d" % echo.port) as running:

@@ -262,7 +262,16 @@ def test_a_crowd_of_silent_strangers_shuts_nobody_out(each):
         assert is_hung_up_on(crowd[-1]) and is_hung_up_on(crowd[-2])
 
 
-# --- Out of descriptors.
+# --- Out of descriptors, out of threads.
+
+
+def test_a_target_for_which_there_is_no_thread_is_refused_and_no_other_suffers(argv):
+    limited = ["sh", "-c", 'ulimit -v 300000; ulimit -s 600000; exec "$@"', "sh"]
+    with EchoServer() as target, RelayAtNode(limited + argv) as relay:
+        first = relay.open(0)
+        relay.open(target.port)
+        first.sock.sendall(messages.frame(messages.ECHO, b"1"))
+        assert first.expect(messages.ECHOED) == b"1"
 
 
 def test_where_no_more_can_be_accepted_it_rests():
