@@ -128,7 +128,6 @@ class ServiceClient:
         self._timeout = timeout
         self._now = now
         self._retry_delays = retry_delays
-        self._closed = Event()
         self._unsigned = ""
         self.before_start: Callable[[], object] = lambda: None
         self.pacer = shared_pacer(region, endpoint_url or "")
@@ -247,10 +246,6 @@ class ServiceClient:
         """Why the latest stream was opened without a signature of ours; empty if it had one."""
         return self._unsigned
 
-    def close(self) -> None:
-        """No more retries: a call that waits for one fails at once with what it last saw."""
-        self._closed.set()
-
     def perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
         """A call, with its retries: what it reads in the answer."""
         deadline = Deadline(timeout or self._timeout, str(call.operation))
@@ -320,7 +315,8 @@ class ServiceClient:
         """Wait before a retry. False if no retry is due."""
         if delay is None or delay >= deadline.left:
             return False
-        return not self._closed.wait(delay)
+        Event().wait(delay)
+        return True
 
 
 def _path(url: str) -> str:

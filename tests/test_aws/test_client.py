@@ -3,7 +3,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -263,25 +262,6 @@ def test_no_retry_is_made_that_cannot_be_in_time(make_client):
     with always(FAULT) as server, pytest.raises(ServiceError):
         make_client(server, retry_delays=lambda: iter([20.0])).terminate_session("s-1")
     assert len(server.requests) == 1
-
-
-def test_closing_ends_the_wait_for_a_retry(make_client):
-    failures = []
-
-    def call(client):
-        try:
-            client.terminate_session("s-1")
-        except ServiceError as error:
-            failures.append(error)
-
-    with always(FAULT) as server:
-        client = make_client(server, retry_delays=lambda: iter([5.0]))
-        thread = threading.Thread(target=call, args=(client,))
-        thread.start()
-        client.close()
-        thread.join(5)
-        assert not thread.is_alive()
-    assert len(failures) == 1
 
 
 def test_a_start_whose_answer_was_lost_is_not_sent_again(make_client):
