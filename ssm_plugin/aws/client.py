@@ -170,9 +170,9 @@ class ServiceClient:
         )
         return answer
 
-    def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
+    def query(self, action: str, request: Mapping[str, Any]) -> "Element":
         """As :meth:`call`, for a service with a Query API: ``ec2:DescribeInstances``."""
-        found: "Element" = self.perform(Call(Operation(action, subject), request))
+        found: "Element" = self.perform(Call(Operation(action, ""), request))
         return found
 
     def resume_session(self, session_id: str) -> ResumedSession:
