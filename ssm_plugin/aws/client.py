@@ -13,6 +13,7 @@ import os
 import time
 from base64 import b64decode
 from contextlib import contextmanager
+from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ from ..net.address import parse
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
-from ..net.timing import Deadline
+from ..net.timing import Deadline, delays
 from ..version import __version__
 from .call import Call
 from .credentials import CredentialProvider, Credentials
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 CALL_TIMEOUT = 15.0  # s
 _RETRIES = 3
-_FIRST_DELAY = 0.5  # s, doubled each time; what is waited is a random part of it
 _DATA_KEY_SIZE = 64
 
 _DEFAULTS = NetworkSettings()
@@ -96,8 +96,9 @@ class ServiceClient:
     """Calls for one identity in one region; threads may share it.
 
     ``endpoint_url`` is SSM's; without it, and for KMS, environment and ``profile`` (the plain
-    settings of an AWS profile) say where. ``timeout`` (s) is for a call with its retries. Calls
-    raise ServiceError, NetworkError, CredentialsError, and UsageError for settings.
+    settings of an AWS profile) say where. ``timeout`` (s) is for a call with its retries, and
+    ``retry_delays`` gives the seconds before each of these. Calls raise ServiceError, NetworkError,
+    CredentialsError, and UsageError for settings.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class ServiceClient:
         kms_endpoint_url: Optional[str] = None,
         timeout: float = CALL_TIMEOUT,
         now: Callable[[], float] = time.time,
-        jitter: Optional[Callable[[], float]] = None,
+        retry_delays: Callable[[], Iterator[float]] = lambda: islice(delays(), 1, 1 + _RETRIES),
     ) -> None:
         check_region(region)
         self.region = region
@@ -122,8 +123,7 @@ class ServiceClient:
         self._profile = profile
         self._timeout = timeout
         self._now = now
-        self._jitter = jitter
-        self._closed = Event()
+        self._retry_delays = retry_delays
         self._unsigned = ""
         self.before_start: Callable[[], object] = lambda: None
         self.pacer = shared_pacer(region, endpoint_url or "")
@@ -166,9 +166,9 @@ class ServiceClient:
         )
         return answer
 
-    def query(self, action: str, request: Mapping[str, Any], subject: str = "") -> "Element":
+    def query(self, action: str, request: Mapping[str, Any]) -> "Element":
         """As :meth:`call`, for a service with a Query API: ``ec2:DescribeInstances``."""
-        found: "Element" = self.perform(Call(Operation(action, subject), request))
+        found: "Element" = self.perform(Call(Operation(action, ""), request))
         return found
 
     def resume_session(self, session_id: str) -> ResumedSession:
@@ -242,14 +242,10 @@ class ServiceClient:
         """Why the latest stream was opened without a signature of ours; empty if it had one."""
         return self._unsigned
 
-    def close(self) -> None:
-        """No more retries: a call that waits for one fails at once with what it last saw."""
-        self._closed.set()
-
     def perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
         """A call, with its retries: what it reads in the answer."""
         deadline = Deadline(timeout or self._timeout, str(call.operation))
-        delays = self._delays()
+        waits = self._retry_delays()
         renewed = False
         while True:
             try:
@@ -267,7 +263,7 @@ class ServiceClient:
                     final = not is_throttling_or_fault(error)
                 else:
                     final = isinstance(error, NameResolutionError) and not error.temporary
-                if final or not self._wait(next(delays, None), deadline):
+                if final or not self._wait(next(waits, None), deadline):
                     raise
 
     def _attempt(self, call: "Union[Call, GetPart]", deadline: Deadline) -> Any:
@@ -311,21 +307,12 @@ class ServiceClient:
         headers["User-Agent"] = "ssm-plugin/%s" % __version__
         return headers
 
-    def _delays(self) -> Iterator[float]:
-        for attempt in range(_RETRIES):
-            yield _FIRST_DELAY * 2**attempt * (0.5 + (self._jitter or _random)() / 2)
-
     def _wait(self, delay: Optional[float], deadline: Deadline) -> bool:
         """Wait before a retry. False if no retry is due."""
         if delay is None or delay >= deadline.left:
             return False
-        return not self._closed.wait(delay)
-
-
-def _random() -> float:
-    import random  # takes long to load; retries are rare
-
-    return random.random()
+        Event().wait(delay)
+        return True
 
 
 def _path(url: str) -> str:

@@ -134,13 +134,11 @@ def _directory(service: Optional[ServiceClient]) -> "NodeDirectory":
     return NodeDirectory(_needed(service))
 
 
-def nodes_of(
-    directory: "NodeDirectory", target: Target, settings: Settings, names: bool = True
-) -> "List[Node]":
+def nodes_of(directory: "NodeDirectory", target: Target, settings: Settings) -> "List[Node]":
     """All nodes that a target means, sorted by name.
 
     :raises UsageError: if there is none; its text suggests similar names"""
-    found = _looked_up(directory, target, names)
+    found = _looked_up(directory, target, names=True)
     if not found:
         raise _none(target, settings, _known(directory, target, settings))
     return found

@@ -54,7 +54,6 @@ def start_in_turn(
     start: Callable[[], StartedSession],
     sleep: Callable[[float], object] = Event().wait,
     patience: float = PATIENCE,
-    clock: Callable[[], float] = time.monotonic,
 ) -> StartedSession:
     """What ``start`` gives, at the pace of all threads that start sessions at ``service``.
     ``sleep`` gets seconds, and raises what is to end this. ``patience``: the seconds for which one
@@ -72,8 +71,9 @@ def start_in_turn(
             if not is_throttled(error):
                 raise
             turn.throttled()
-            throttled_since = clock() if throttled_since is None else throttled_since
-            if clock() - throttled_since >= patience:
+            now = time.monotonic()
+            throttled_since = now if throttled_since is None else throttled_since
+            if now - throttled_since >= patience:
                 raise
         else:
             turn.succeeded()

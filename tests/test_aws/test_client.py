@@ -3,7 +3,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from datetime import datetime, timezone
 from email.utils import formatdate
@@ -62,7 +61,7 @@ def make_client(tmp_path):
         options.setdefault("endpoint_url", server and server.url)
         options.setdefault("environ", {})
         options.setdefault("now", lambda: NOW)
-        options.setdefault("jitter", lambda: -1.0)  # no time at all between attempts
+        options.setdefault("retry_delays", lambda: iter([0.0] * 3))
         return ServiceClient(provider(keys, tmp_path), REGION, **options)
 
     return make
@@ -254,37 +253,16 @@ def test_retries_are_few(make_client):
     assert len(server.requests) == 4
 
 
-def test_waits_grow_and_are_random(make_client):
-    def waits(jitter):
-        return list(make_client(jitter=lambda: jitter)._delays())
-
-    assert waits(0.0) == [0.25, 0.5, 1.0]
-    assert waits(1.0) == [0.5, 1.0, 2.0]
+def test_three_waits_grow_and_are_random(tmp_path):
+    waits = list(ServiceClient(provider(KEYS, tmp_path), REGION)._retry_delays())
+    assert [wait // limit for wait, limit in zip(waits, (0.25, 0.5, 1.0))] == [1, 1, 1]
+    assert len(waits) == 3
 
 
 def test_no_retry_is_made_that_cannot_be_in_time(make_client):
     with always(FAULT) as server, pytest.raises(ServiceError):
-        make_client(server, jitter=lambda: 100.0).terminate_session("s-1")
+        make_client(server, retry_delays=lambda: iter([20.0])).terminate_session("s-1")
     assert len(server.requests) == 1
-
-
-def test_closing_ends_the_wait_for_a_retry(make_client):
-    failures = []
-
-    def call(client):
-        try:
-            client.terminate_session("s-1")
-        except ServiceError as error:
-            failures.append(error)
-
-    with always(FAULT) as server:
-        client = make_client(server, jitter=lambda: 20.0)
-        thread = threading.Thread(target=call, args=(client,))
-        thread.start()
-        client.close()
-        thread.join(5)
-        assert not thread.is_alive()
-    assert len(failures) == 1
 
 
 def test_a_start_whose_answer_was_lost_is_not_sent_again(make_client):
@@ -319,7 +297,7 @@ from ssm_plugin.errors import NameResolutionError
 waits = []
 client = ServiceClient(
     CredentialProvider(environ={keys!r}), "eu-west-1", "https://{host}",
-    environ={{}}, jitter=lambda: waits.append(1) or -1.0,
+    environ={{}}, retry_delays=lambda: (waits.append(1) or 0.0 for _ in range(3)),
 )
 try:
     client.start_session("i-1")

@@ -27,7 +27,7 @@ def client_of(tmp_path):
             server.url,
             environ={},
             now=lambda: NOW,
-            jitter=lambda: -1.0,
+            retry_delays=lambda: iter([0.0] * 3),
         )
 
     return make

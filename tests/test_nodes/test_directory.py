@@ -21,7 +21,7 @@ def service():
 
 
 def directory_of(service):
-    return NodeDirectory(service_client(service, jitter=lambda: -1.0))
+    return NodeDirectory(service_client(service, retry_delays=lambda: iter([0.0] * 3)))
 
 
 def found(service, word):
@@ -132,7 +132,9 @@ def test_where_ec2_is_out_of_reach_the_rest_is_told_and_why(service):
             AWS_ENDPOINT_URL_EC2="http://127.0.0.1:%d" % bound.getsockname()[1],
         )
         keys = CredentialProvider(environ=environ)
-        client = ServiceClient(keys, "us-east-1", None, NETWORK, environ, jitter=lambda: -1.0)
+        client = ServiceClient(
+            keys, "us-east-1", None, NETWORK, environ, retry_delays=lambda: iter([0.0] * 3)
+        )
         for word, count in (("tag:Role=web", 12), ("ip:10.0.0.7", 1), ("till", 1)):
             directory = NodeDirectory(client)
             assert len(directory.of(parse_target(word))) == count
