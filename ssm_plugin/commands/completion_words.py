@@ -38,32 +38,40 @@ def for_bash(given: Sequence[str], environ: Mapping[str, str]) -> List[str]:
     """``given``: the line up to the cursor, and the part of its last word that bash will replace,
     as it was typed. The words are quoted as bash wants them, without what they mean."""
     line, replaced = (list(given) + ["", ""])[:2]
-    words = _split(line)[1:] or [""]
+    words, quote = _split(line)
+    words = words[1:] or [""]
     found = _fitting(words, environ)
     files = [word.value for word in found if word in _FILES]
     found = found[len(files):]
     current = words[-1]
     if replaced in _BREAKS:
         replaced = ""
-    if replaced[:1] in ("'", '"'):
-        return files + [replaced[0] + word.value for word in found]
-    bare = replaced.replace("\\", "")
+    # Of a word in quotes, bash gives what follows the quote, and closes it itself.
+    front = quote if quote and replaced.startswith(quote) else ""
+    bare = replaced[len(front):] if quote else replaced.replace("\\", "")
     kept = len(current) - len(bare) if current.endswith(bare) else 0
-    return files + [_escaped(word.value[kept:]) for word in found]
+    return files + [front + _escaped(word.value[kept:], quote) for word in found]
 
 
-def _split(line: str) -> List[str]:
-    """Its words as the shell sees them; a quote may still be open."""
-    for end in ("", '"', "'", "\\"):
+def _split(line: str) -> Tuple[List[str], str]:
+    """Its words as the shell sees them, and the quote that is still open."""
+    for end in ("", "\\", '"', "'"):
         try:
             words = shlex.split(line + end)
         except ValueError:
             continue
-        return words + [""] if re.search(r"(?<!\\)\s\Z", line) and not end else words
-    return line.split()
+        if not end and re.search(r"(?<!\\)\s\Z", line):
+            words.append("")
+        return words, end.strip("\\")
+    return line.split(), ""
 
 
-def _escaped(text: str) -> str:
+def _escaped(text: str, quote: str) -> str:
+    """Text that bash reads as it is, behind such a quote, or none."""
+    if quote == "'":
+        return text.replace("'", "'\\''")
+    if quote:
+        return re.sub(r'([$`"\\])', r"\\\1", text)
     return re.sub(r"([^A-Za-z0-9_@%+=:,./\-\u0080-\U0010ffff])", r"\\\1", text)
 
 

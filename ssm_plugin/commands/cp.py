@@ -107,7 +107,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     nodes = nodes_of(direction, settings, environment.service, ask=not settings.quiet)
     if len(nodes) > 1 and direction.sources == (STREAM,):
         raise UsageError("standard input goes to one target only")
-    progress = FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    progress = FleetProgress(len(nodes), quiet=settings.quiet)
     environment = with_waiting(environment, options, settings, progress)
     # Progress must not be shown on the terminal that gets the copied data.
     on_terminal = direction.destination == STREAM and not direction.is_upload and os.isatty(1)

@@ -15,7 +15,7 @@ import queue
 import re
 import stat
 from contextlib import ExitStack
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings
 from ..errors import LocalError, UsageError
@@ -156,7 +156,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
             read_input=_open_input(options.stdin, exits),
             reason=options.reason,
         )
-        progress = _progress(nodes, settings)
+        progress = FleetProgress(len(nodes), quiet=settings.quiet)
         environment = with_waiting(environment, options, settings, progress)
         engine: FleetEngine = SessionsEngine(environment)
         if is_run_command(options):
@@ -171,11 +171,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 def _attach(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     environment = make_environment(settings, environ=environ)
     engine, order = attached_to(options.attach, settings, environment)
-    return _run_by(engine, options, order, settings.quiet, _progress(order.nodes, settings))
-
-
-def _progress(nodes: Sequence[Found], settings: Settings) -> FleetProgress:
-    return FleetProgress(len(nodes), quiet=settings.quiet or len(nodes) == 1)
+    progress = FleetProgress(len(order.nodes), quiet=settings.quiet)
+    return _run_by(engine, options, order, settings.quiet, progress)
 
 
 def _run_one(

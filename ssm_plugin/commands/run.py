@@ -79,7 +79,7 @@ def _run(
     environment = make_environment(chosen, environ=environ)
     # Before signals become events: as an event, a signal would wait for the end of this lookup.
     nodes = find_all(job.targets, settings, environment.service, ask=not settings.quiet)
-    progress = FleetProgress(len(nodes), quiet=chosen.quiet or len(nodes) == 1)
+    progress = FleetProgress(len(nodes), quiet=chosen.quiet)
     environment = with_waiting(environment, options, settings, progress)
     events: "queue.Queue[FleetEvent]" = queue.Queue()
     with ExitStack() as exits:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import threading
-from typing import Dict, Optional
+from typing import Optional, Set
 
 from ..config import Settings
 from ..display import encoded, shown
@@ -65,16 +65,16 @@ class WaitingLine:
         self._fd = fd
         self._line = StatusLine(fd, self._write) if os.isatty(fd) else None
         self._lock = threading.Lock()
-        self._waiting: Dict[str, None] = {}
-        self._told: Dict[str, None] = {}
+        self._waiting: Set[str] = set()
+        self._told: Set[str] = set()
 
     def waits(self, target: str, pause: float, left: float) -> None:
         with self._lock:
-            self._waiting[target] = None
+            self._waiting.add(target)
             if self._line:
                 self._line.show(waiting_text(target, len(self._waiting), pause, left), _HINT)
             elif target not in self._told:
-                self._told[target] = None
+                self._told.add(target)
                 text = "%s is not connected yet: trying again for %s"
                 self._write(
                     encoded("ssm-plugin: %s\n" % shown(text % (target, span(pause + left))))
@@ -82,8 +82,9 @@ class WaitingLine:
 
     def over(self, target: str) -> None:
         with self._lock:
-            if self._waiting.pop(target, target) is None and self._line:
+            if target in self._waiting and self._line:
                 self._line.wipe()
+            self._waiting.discard(target)
 
     def _write(self, data: bytes) -> None:
         try:

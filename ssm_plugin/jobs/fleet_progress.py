@@ -19,7 +19,8 @@ _HINT = "; Ctrl-C ends it"
 
 
 class FleetProgress:
-    """Draws on the terminal behind ``descriptor``; where there is none, and if ``quiet``, nothing.
+    """Draws on the terminal behind ``descriptor``; where there is none, if ``quiet``, and of one
+    target alone: nothing.
 
     Whoever writes other lines does so ``with progress:``. It keeps the writers apart, and wipes the
     line first. Any thread may call. ``total`` is the number of targets; ``clock`` gives seconds.
@@ -40,7 +41,7 @@ class FleetProgress:
         self._unconnected: Set[str] = set()
         self._next: Optional[float] = None
         self._line: Optional[StatusLine] = None
-        if not quiet and os.isatty(descriptor):
+        if not quiet and total != 1 and os.isatty(descriptor):
             self._line = StatusLine(descriptor, self._write)
 
     @property

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-from ..errors import SsmPluginError
+from ..errors import LocalError, SsmPluginError
 from ..jobs.engine import StreamsOf
 from ..jobs.fleet import EngineEvent, FleetEvent
 from ..named_tuple import NamedTuple
@@ -101,8 +101,12 @@ class WorkerPool:
         self._given += 1
         if len(self._workers) < min(self._count, self._given):
             worker = Worker("%s %d" % (self._name, len(self._workers)), self._work, self._failed)
-            self._workers.append(worker)
-            worker.start()
+            try:
+                worker.start()
+                self._workers.append(worker)
+            except LocalError:  # no more threads: those that there are do it all
+                if not self._workers:
+                    raise
 
     def close(self) -> None:
         """Take no more errands, and drop those that wait. Returns at once."""

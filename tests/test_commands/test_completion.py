@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import threading
 
@@ -68,6 +69,9 @@ LINES = [
     (b"exec db1,wi", b"comma", b"[exec][db1,with\\,comma]"),
 ]
 
+# Others change the quotes.
+QUOTED = [(b"shell 'a", b"b'", b"[shell][a b]"), (b'shell "a', b'b"', b"[shell][a b]")]
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -120,7 +124,7 @@ def test_the_tab_key_completes(home, shell):
     with PtyProcess(argv, cols=200, env=environ, cwd=home["HOME"]) as terminal:
         terminal.send(load.encode() + b"; ssm-plugin ready\r")
         terminal.expect(b"RAN:[ready].")
-        for typed, completed, ran in LINES:
+        for typed, completed, ran in LINES + (QUOTED if shell == "bash" else []):
             terminal.send(b"ssm-plugin " + typed + b"\t")
             terminal.expect(completed)
             terminal.send(b"\r")
@@ -237,6 +241,21 @@ def test_what_a_terminal_would_obey_is_not_completed(cli, tmp_path):
     cache.store([Node("i-1", "good"), Node("i-2", "bad\x1b[2J\nline")], settings, environ)
     cli.environ.pop("XDG_CACHE_HOME", None)
     assert answers(cli, "shell", "") == ["good", "i-1", "i-2"]
+
+
+# What bash gives as the word, and what it has in front of what we say.
+@pytest.mark.parametrize(
+    "quote, word, kept", [("", "web", ""), ("'", "web", "'"), ('"', "web", '"'), ('"', '"web', "")]
+)
+def test_a_name_is_nothing_but_a_name_for_bash_in_whatever_quotes(cli, tmp_path, quote, word, kept):
+    """Whoever may give a node its name has no say here."""
+    name = "web$(touch x)`touch y`';touch z;'\"\\w"
+    cache.store([Node("i-1", name)], Settings(region="us-east-1"), {"HOME": str(tmp_path)})
+    line = "ssm-plugin shell %sweb" % quote
+    _, said, _ = cli.run("completion", "for", "bash", line, word)
+    script = "printf %s " + kept + said.decode().rstrip("\n") + quote
+    assert subprocess.check_output(["bash", "-c", script], cwd=str(tmp_path)).decode() == name
+    assert not {"x", "y", "z"} & set(os.listdir(str(tmp_path)))
 
 
 def test_names_are_kept_in_a_folder_that_does_not_change_with_the_present_one():

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import signal
 import threading
 import time
@@ -320,6 +321,19 @@ def test_a_lost_terminal_loses_no_command(service, tmp_path, capfd):
     opener.join()
     assert ran.statuses == [0]
     assert ran.stdout == {"web-1": b"done\n"}
+
+
+def test_without_threads_for_more_the_first_one_fetches_all_outputs(service, monkeypatch):
+    start = threading.Thread.start
+
+    def start_few(thread):
+        if re.match("ssm-fetch [1-9]", thread.name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    ran = Ran(run_command(service), WEB[:3], "echo", "x")
+    assert (ran.statuses, set(ran.stdout.values())) == ([0, 0, 0], {b"x\n"})
 
 
 # --- Attaching
