@@ -129,6 +129,8 @@ def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(se
     script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3
     with command(service, shell(script + "echo four; exit 4")) as client:
         client.expect(b"one\n")
+        # Or else it is sent again, and leads to the pause.
+        wait_until(lambda: not client.session._agent._protocol.unacknowledged)
         client.session.misbehave("pause-away")
         client.session.drop_connection()
         service.wait_for(lambda: client.session.state == "Disconnected")
