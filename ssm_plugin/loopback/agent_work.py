@@ -7,7 +7,7 @@ All methods are called in the agent's own thread, except where they say otherwis
 import os
 import queue
 import signal
-from typing import Callable, Container, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Container, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..named_tuple import NamedTuple
 from ..session.events import ChannelEvent, RunnerEvent
@@ -109,6 +109,11 @@ def environment(**more: str) -> Dict[str, str]:
     }
     variables.update(more)
     return variables
+
+
+def encoded(words: Iterable[str]) -> List[bytes]:
+    """A program's arguments. Where the locale is C, Python 3.6 would make ASCII of them."""
+    return [word.encode("utf-8", "surrogateescape") for word in words]
 
 
 def signal_group(group: int, number: int) -> None:

@@ -13,7 +13,7 @@ import time
 from typing import Callable, Container, Dict, Mapping, Optional, Tuple
 
 from .agent_command import EACH_BYTE
-from .agent_work import kill_session, kill_sessions, signal_group
+from .agent_work import encoded, kill_session, kill_sessions, signal_group
 from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
 
@@ -58,7 +58,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=folder if os.path.isabs(folder) else None,
+            cwd=encoded([folder])[0] if os.path.isabs(folder) else None,
             env=dict(variables, **_facts(invocation.node)),
             start_new_session=True,
         )
