@@ -113,7 +113,7 @@ def environment(**more: str) -> Dict[str, str]:
 
 def encoded(words: Iterable[str]) -> List[bytes]:
     """A program's arguments. Where the locale is C, Python 3.6 would make ASCII of them."""
-    return [word.encode("utf-8", "surrogateescape") for word in words]
+    return [bytes(word, "utf-8", "surrogateescape") for word in words]
 
 
 def signal_group(group: int, number: int) -> None:
