@@ -182,7 +182,7 @@ def settled_streams(service, seconds=5):
     deadline = time.monotonic() + seconds
     while True:
         agents = [session._agent for session in service.open_sessions()]
-        streams = sum(len(agent._work._work._streams.connections()) for agent in agents)
+        streams = sum(len(agent._work._streams.connections()) for agent in agents)
         if not streams or time.monotonic() > deadline:
             return streams
         time.sleep(0.05)

@@ -247,12 +247,17 @@ def _clock_advice(code: str, skew: Optional[float]) -> str:
         if code in _EXPIRED:
             return _LOGIN_ADVICE
         return "check the secret access key, and the clock of this machine"
+    return "%s: set it right" % skew_text(skew)
+
+
+def skew_text(skew: float) -> str:
     side = "ahead of" if skew > 0 else "behind"
-    how_far = _span(abs(skew))
-    return "the clock of this machine is %s %s the service's: set it right" % (how_far, side)
+    return "the clock of this machine is %s %s the service's" % (_span(abs(skew)), side)
 
 
 def _span(seconds: float) -> str:
+    if seconds < 120:
+        return "%.0f seconds" % seconds
     if seconds < 7200:
         return "%.0f minutes" % (seconds / 60)
     return "%.0f hours" % (seconds / 3600) if seconds < 172800 else "%.0f days" % (seconds / 86400)

@@ -13,6 +13,7 @@ from ..jobs.request import DEFAULT_DOCUMENT
 from ..named_tuple import NamedTuple
 from ..nodes.directory import NodeDirectory
 from ..nodes.node import Node
+from ..nodes.table import age
 from ..nodes.targets import find_one
 from ..relay.choice import LoggingCheck, check_target
 from ..version import KEEP_ALIVE_OFF_AFTER, MULTIPLEXED_PORTS_AFTER, newer_than
@@ -125,7 +126,7 @@ def check_speed(speed: str, target: str, service: ServiceClient) -> Findings:
 def _ping(node: Node) -> Finding:
     seen = ""
     if node.last_seen is not None:
-        seen = ", last seen %s ago" % _span(max(0.0, time.time() - node.last_seen))
+        seen = ", last seen %s ago" % age(node.last_seen, time.time())
     text = "%s is %s%s; %s" % (node.node_id, node.status or "in no known state", seen, _what(node))
     if node.is_online:
         return Finding(TARGET, OK, text)
@@ -162,10 +163,3 @@ def _lacking(version: str) -> List[str]:
     elif not newer_than(version, KEEP_ALIVE_OFF_AFTER):
         lacking.append("long silence in forward (its keep-alive ends idle tunnels)")
     return lacking
-
-
-def _span(seconds: float) -> str:
-    for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
-        if seconds < limit:
-            return "%d %s" % (seconds // size, unit)
-    return "%d days" % (seconds // 86400)

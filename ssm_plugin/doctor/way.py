@@ -6,7 +6,7 @@ import time
 from typing import Any, List, Mapping, cast
 
 from ..aws.endpoints import endpoint_url, given_for
-from ..aws.service_errors import clock_skew
+from ..aws.service_errors import clock_skew, skew_text
 from ..errors import NetworkError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..net.address import Address, parse
@@ -138,15 +138,5 @@ def _clock(sock: socket.socket, address: Address, deadline: Deadline) -> Finding
         return [Finding(CLOCK, NOTE, "the answer of %s has no date" % address.authority)]
     if abs(skew) <= _SKEW_NOTE:
         return [Finding(CLOCK, OK, "within %d s of the service's" % max(1, round(abs(skew))))]
-    side = "ahead of" if skew > 0 else "behind"
-    text = "the clock of this machine is %s %s the service's" % (_span(abs(skew)), side)
     mark = PROBLEM if abs(skew) > _SKEW_LIMIT else NOTE
-    return [Finding(CLOCK, mark, text, "set it right, by NTP for instance")]
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return "%d seconds" % seconds
-    if seconds < 7200:
-        return "%d minutes" % round(seconds / 60)
-    return "%d hours" % round(seconds / 3600)
+    return [Finding(CLOCK, mark, skew_text(skew), "set it right, by NTP for instance")]

@@ -16,7 +16,7 @@ from ..errors import SessionLost
 from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_pump import PIECE, OutputPump, Signal
-from .agent_work import Work, WorkDone, WorkingAgent, environment, kill_session
+from .agent_work import Work, WorkDone, WorkingAgent, encoded, environment, kill_sessions
 
 # What the client's keys do. They reach the command itself, not its children.
 INTERRUPTS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
@@ -98,7 +98,7 @@ class CommandWork(Work):
 
     def sweep(self) -> None:
         if self._process is not None and self._killed:
-            kill_session(self._process.pid)
+            kill_sessions([self._process.pid])
 
     def join(self, seconds: float) -> None:
         self._complaint.join(seconds)
@@ -114,7 +114,7 @@ class CommandWork(Work):
             output, errors = tempfile.TemporaryFile(), subprocess.STDOUT
             self._streams.append(output)
         return subprocess.Popen(
-            self._argv,
+            encoded(self._argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

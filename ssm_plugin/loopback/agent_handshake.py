@@ -2,7 +2,7 @@
 
 import base64
 import os
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, List, Mapping, Optional, Tuple
 
 from ..channel.cipher import Cipher
 from ..errors import EncryptionError, HandshakeError, MessageError
@@ -69,9 +69,10 @@ class AgentHandshake:
             )
         ]
         if self._encryption:
-            actions.append(
-                payloads.RequestedAction(payloads.KMS_ENCRYPTION_ACTION, self._key_parameters())
-            )
+            parameters = {"KMSKeyId": self._encryption.key_id}
+            if self._challenge:
+                parameters["Challenge"] = self._challenge
+            actions.append(payloads.RequestedAction(payloads.KMS_ENCRYPTION_ACTION, parameters))
         request = payloads.HandshakeRequest(self._agent_version, tuple(actions))
         return [(payloads.HANDSHAKE_REQUEST, payloads.build_handshake_request(request))]
 
@@ -87,13 +88,6 @@ class AgentHandshake:
         except MessageError as error:
             raise HandshakeError("the client's answer cannot be read: %s" % error) from error
         return []
-
-    def _key_parameters(self) -> Dict[str, str]:
-        assert self._encryption is not None
-        parameters = {"KMSKeyId": self._encryption.key_id}
-        if self._challenge:
-            parameters["Challenge"] = self._challenge
-        return parameters
 
     def _responded(self, response: payloads.HandshakeResponse) -> None:
         self.client_version = response.client_version or "unknown"

@@ -59,8 +59,8 @@ class Signal:
 
 
 class OutputPump:
-    """Reads ``fd``, which becomes non-blocking, to its end, or to what is left once ``ended``. What
-    it reads while ``is_paused`` is the last."""
+    """Reads ``fd``, which becomes non-blocking, to its end, or to what is left once ``ended``. If
+    ``is_paused``, what it has just read is the last."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class OutputPump:
                     selector.select()
                     paused = self._is_paused()
                     self._pass_on()
-                    if paused:
+                    if paused or self._is_paused():
                         return
             left = REMAINDER
             while left > 0 and not self._over:

@@ -13,7 +13,15 @@ from ..errors import LocalError, MessageError
 from ..transport.worker import Worker
 from ..wire import payloads
 from .agent_pump import OutputPump, Signal, TargetPump
-from .agent_work import KILL_AFTER, Work, WorkDone, WorkingAgent, environment, signal_group
+from .agent_work import (
+    KILL_AFTER,
+    Work,
+    WorkDone,
+    WorkingAgent,
+    encoded,
+    environment,
+    signal_group,
+)
 
 log = logs.logger(__name__)
 
@@ -89,7 +97,7 @@ class PtyWork(Work):
 
     def _spawn(self, slave: int) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            ["/bin/sh", "-c", _TAKE_TERMINAL, os.ttyname(slave)] + list(self._argv),
+            encoded(("/bin/sh", "-c", _TAKE_TERMINAL, os.ttyname(slave)) + tuple(self._argv)),
             stdin=slave,
             stdout=slave,
             stderr=slave,

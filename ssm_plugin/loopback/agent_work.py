@@ -7,7 +7,7 @@ All methods are called in the agent's own thread, except where they say otherwis
 import os
 import queue
 import signal
-from typing import Callable, Container, Dict, Mapping, Optional, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..named_tuple import NamedTuple
 from ..session.events import ChannelEvent, RunnerEvent
@@ -111,6 +111,11 @@ def environment(**more: str) -> Dict[str, str]:
     return variables
 
 
+def encoded(words: Iterable[str]) -> List[bytes]:
+    """A program's arguments. Where the locale is C, Python 3.6 would make ASCII of them."""
+    return [bytes(word, "utf-8", "surrogateescape") for word in words]
+
+
 def signal_group(group: int, number: int) -> None:
     """Send a signal to a process group, if there still is one."""
     try:
@@ -119,21 +124,28 @@ def signal_group(group: int, number: int) -> None:
         pass  # all of it has ended; macOS says the latter of a group of zombies
 
 
-def kill_session(leader: int) -> None:
-    """Kill what is left of the session of a leader that has ended. The leader's number may belong
-    to another process by now."""
-    kill_sessions((leader,), lambda number: number != leader)
+def kill_sessions(leaders: Iterable[int]) -> None:
+    """Kill what is left of the sessions of leaders that have ended, where /proc tells.
 
-
-def kill_sessions(leaders: Container[int], is_meant: Callable[[int], bool]) -> None:
-    """Kill what is meant in the sessions of these leaders, where /proc tells."""
+    A leader's number is given to another process only when nobody of the session is left."""
+    gone = frozenset(leader for leader in leaders if not _exists(leader))
     try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return
     for number in numbers:
         try:
-            if os.getsid(number) in leaders and is_meant(number):
+            if os.getsid(number) in gone:
                 os.kill(number, signal.SIGKILL)
         except OSError:
             pass  # it has ended, or is another user's
+
+
+def _exists(number: int) -> bool:
+    try:
+        os.getsid(number)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is not for us to know more
+    return True

@@ -9,7 +9,7 @@ The others are for the whole session. ``FAULTS`` says what each does and takes.
 """
 
 import re
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from ..errors import UsageError
 from ..named_tuple import NamedTuple
@@ -139,9 +139,9 @@ def parse_faults(text: str) -> FaultPlan:
         try:
             if name in _DIRECTION_FIELDS:
                 for direction in (scope,) if scope else _default_scope(name):
-                    directions[direction].update(_DIRECTION_FIELDS[name](value))
+                    directions[direction].update(_fields(name, _DIRECTION_FIELDS[name](value)))
             elif name in _SESSION_FIELDS and not scope:
-                fields.update(_SESSION_FIELDS[name](value))
+                fields.update(_fields(name, _SESSION_FIELDS[name](value)))
             else:
                 raise ValueError("known are %s" % ", ".join(_known(scope)))
         except ValueError as error:
@@ -159,6 +159,10 @@ def _split(item: str) -> Tuple[str, str, Optional[str]]:
     elif scope not in ("down", "up"):
         raise UsageError("cannot read fault %r: the direction is down or up" % item)
     return scope, rest, value.strip() if equals else None
+
+
+def _fields(name: str, parsed: object) -> Dict[str, Any]:
+    return parsed if isinstance(parsed, dict) else {name.replace("-", "_"): parsed}
 
 
 def _default_scope(name: str) -> Tuple[str, ...]:
@@ -193,7 +197,7 @@ def parse_interval(value: Optional[str]) -> float:
 
 def _delay(value: Optional[str]) -> Dict[str, Any]:
     amount, colon, interval = (value or "").partition(":")
-    fields: Dict[str, object] = {"delay": parse_amount(amount or None)}
+    fields: Dict[str, Any] = {"delay": parse_amount(amount or None)}
     if colon:
         fields["delay_time"] = parse_interval(interval)
     return fields
@@ -257,40 +261,35 @@ def _flag(value: Optional[str]) -> bool:
     return True
 
 
-def _field(
-    name: str, parse: Callable[[Optional[str]], object]
-) -> Callable[[Optional[str]], Dict[str, object]]:
-    return lambda value: {name: parse(value)}
-
-
-_DIRECTION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
-    "lose": _field("lose", parse_amount),
-    "double": _field("double", parse_amount),
-    "reorder": _field("reorder", parse_amount),
-    "corrupt": _field("corrupt", parse_amount),
-    "no-acknowledge": _field("no_acknowledge", parse_amount),
+# What each fault's value becomes: the plan's field of that name, or several by their names.
+_DIRECTION_FIELDS: Mapping[str, Callable[[Optional[str]], object]] = {
+    "lose": parse_amount,
+    "double": parse_amount,
+    "reorder": parse_amount,
+    "corrupt": parse_amount,
+    "no-acknowledge": parse_amount,
     "delay": _delay,
-    "pause": _field("pause", _window),
+    "pause": _window,
 }
 
-_SESSION_FIELDS: Dict[str, Callable[[Optional[str]], Dict[str, object]]] = {
-    "drop-after": _field("drop_after", _positive),
-    "drop-every": _field("drop_every", _positive),
-    "bye-after": _field("bye_after", _positive),
-    "bye-every": _field("bye_every", _positive),
-    "silent": _field("silent", _window),
-    "gateway": _field("gateway", parse_gateway),
-    "refuse-token": _field("refuse_token", parse_amount),
-    "refuse-upgrade": _field("refuse_upgrade", parse_amount),
-    "skip-handshake": _field("skip_handshake", _flag),
-    "force-handshake": _field("force_handshake", _flag),
-    "lose-channel-closed": _field("lose_channel_closed", _flag),
-    "pause-away": _field("pause_away", _flag),
-    "pace": _field("pace", parse_interval),
-    "throttle": _field("throttle", _throttle),
-    "calls": _field("calls", _call_rate),
-    "deny": _field("deny", _calls),
-    "delivery": _field("delivery", parse_interval),
-    "lag": _field("lag", parse_interval),
-    "seed": _field("seed", _count),
+_SESSION_FIELDS: Mapping[str, Callable[[Optional[str]], object]] = {
+    "drop-after": _positive,
+    "drop-every": _positive,
+    "bye-after": _positive,
+    "bye-every": _positive,
+    "silent": _window,
+    "gateway": parse_gateway,
+    "refuse-token": parse_amount,
+    "refuse-upgrade": parse_amount,
+    "skip-handshake": _flag,
+    "force-handshake": _flag,
+    "lose-channel-closed": _flag,
+    "pause-away": _flag,
+    "pace": parse_interval,
+    "throttle": _throttle,
+    "calls": _call_rate,
+    "deny": _calls,
+    "delivery": parse_interval,
+    "lag": parse_interval,
+    "seed": _count,
 }

@@ -54,7 +54,8 @@ class RunningAgent:
 
 
 class GatewaySession:
-    """``connections`` counts the clients that opened it; ``clock`` is the time of day (s)."""
+    """``connections`` counts the clients that opened it. ``agent_pauses``: the agent was told to
+    pause, since what it sent had nobody to go to. ``created`` is in seconds as of ``time.time``."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class GatewaySession:
         self._reason: Optional[str] = None
         self._over = False
         self._pausing = threading.Lock()
-        self._agent_pauses = False
+        self.agent_pauses = False
         self.renew_token()
 
     @property
@@ -280,22 +281,17 @@ class GatewaySession:
             self.session_id, self.request.target, self._reason or ""
         )
 
-    @property
-    def agent_pauses(self) -> bool:
-        """Whether the agent was told to pause: what it sent had nobody to go to."""
-        return self._agent_pauses
-
     def _pause_agent(self) -> None:
         with self._pausing:
-            if self._client is None and not self._agent_pauses:
-                self._agent_pauses = True
+            if self._client is None and not self.agent_pauses:
+                self.agent_pauses = True
                 self._tell_agent(control.pause_publication())
         self._notify()
 
     def _let_agent_go_on(self) -> None:
         with self._pausing:
-            if self._agent_pauses:
-                self._agent_pauses = False
+            if self.agent_pauses:
+                self.agent_pauses = False
                 self._tell_agent(control.start_publication())
 
     def _tell_agent(self, one: bytes) -> None:

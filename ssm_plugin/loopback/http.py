@@ -12,7 +12,7 @@ import threading
 import time
 from functools import partial
 from http import HTTPStatus
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import LocalError
 from ..named_tuple import NamedTuple
@@ -168,7 +168,6 @@ class HttpServer:
         self._woken, self._wake = socket.socketpair()
         self._lock = threading.Lock()
         self._open: Dict[_Connection, Worker] = {}
-        self._finished: List[Worker] = []
         self._accepted = 0
         self._acceptor = Worker(name + " accept", self._accept_all, failures.put)
 
@@ -190,7 +189,7 @@ class HttpServer:
         self._acceptor.join(seconds)
         self._listener.close()
         with self._lock:
-            workers = list(self._open.values()) + self._finished
+            workers = list(self._open.values())
             for connection in self._open:
                 connection.stream.wake_all()
         for worker in workers:
@@ -217,7 +216,6 @@ class HttpServer:
         except OSError:
             accepted.close()
             return True  # it has left
-        self._join_finished()
         self._accepted += 1
         name = "%s %d" % (self._name, self._accepted)
         worker = Worker(name, partial(self._run, connection), self._failures.put)
@@ -240,13 +238,7 @@ class HttpServer:
         finally:
             connection.stream.close()
             with self._lock:
-                self._finished.append(self._open.pop(connection))
-
-    def _join_finished(self) -> None:
-        with self._lock:
-            finished, self._finished = self._finished, []
-        for worker in finished:
-            worker.join(1.0)
+                del self._open[connection]
 
 
 def parse_head(head: bytes) -> Request:

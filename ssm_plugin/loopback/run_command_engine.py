@@ -17,9 +17,9 @@ from collections import OrderedDict, deque
 from typing import Callable, Deque, Dict, List, Optional, Set
 
 from ..transport.worker import Worker, WorkerFailed
-from .agent_work import environment
+from .agent_work import environment, kill_sessions
 from .buckets import LocalBuckets, Uploads
-from .run_command_shell import Shell, kill_left, not_started
+from .run_command_shell import Shell, not_started
 from .run_command_state import (
     CANCELLED,
     DELAYED,
@@ -328,7 +328,7 @@ class Engine:
             self._leaders.append(shell.pid)
             shell.finish()
         if self._leaders:
-            kill_left(frozenset(self._leaders))
+            kill_sessions(self._leaders)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         with self.changed:

@@ -10,10 +10,10 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import Callable, Container, Dict, Mapping, Optional, Tuple
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from .agent_command import EACH_BYTE
-from .agent_work import kill_session, kill_sessions, signal_group
+from .agent_work import encoded, kill_sessions, signal_group
 from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
 
@@ -27,8 +27,6 @@ _SUFFIX = b"--output truncated--"
 _OUT_CUT = b"\n---Output truncated---"
 _ERR_CUT = b"\n---Error truncated----"
 _ERR_TITLE = b"\n----------ERROR-------\n"
-
-_MARK = b"\0AWS_SSM_INSTANCE_ID="
 
 Keep = Callable[[str, bytes], None]
 
@@ -58,7 +56,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=folder if os.path.isabs(folder) else None,
+            cwd=encoded([folder])[0] if os.path.isabs(folder) else None,
             env=dict(variables, **_facts(invocation.node)),
             start_new_session=True,
         )
@@ -104,7 +102,7 @@ class Shell:
         """The details and the output. It has ended, or was killed."""
         status = self._process.wait()
         if self._ending:
-            kill_session(self._process.pid)
+            kill_sessions([self._process.pid])
         stdout, stderr = map(bytes, self._kept.values())
         for stream in self.streams:
             stream.close()
@@ -119,17 +117,6 @@ class Shell:
         if self._keep is not None:
             self._keep("stderr", complaint)
         return FAILED, told(code, stdout, stderr + complaint)
-
-
-def kill_left(leaders: Container[int]) -> None:
-    """Kill what scripts have left running, where /proc tells. Their numbers may belong to others by
-    now: what they started can be told by its environment."""
-    kill_sessions(leaders, _is_of_a_script)
-
-
-def _is_of_a_script(number: int) -> bool:
-    with open("/proc/%d/environ" % number, "rb") as file:
-        return _MARK in b"\0" + file.read()
 
 
 def not_started(error: Exception, folder: str) -> Output:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -31,6 +32,17 @@ def test_a_shell_without_a_terminal_prints_the_answer(caller):
     assert done.status == 0
     assert b"42" in done.stdout
     assert b"Starting session with SessionId: loopback-" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["i-demo", "ecs:demo/web"])
+def test_words_reach_a_command_in_utf_8_whatever_the_locale_is(caller, target):
+    environ = dict(caller.environ, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    words = [b"exec", target.encode(), b"--", b"echo", b"\xc3\xbc"]
+    # No fork of another program, whose locale it would have.
+    done = subprocess.run(
+        DEMO + words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, b"\xc3\xbc\n")
 
 
 def test_it_leaves_this_machine_by_no_proxy(caller):

@@ -129,8 +129,8 @@ def no_descriptors_left():
 
 @contextlib.contextmanager
 def no_threads_left():
-    """No stack of a new thread has room."""
-    size = threading.stack_size(1 << 46)
+    """No stack of a new thread finds room: not even addresses."""
+    size = threading.stack_size(1 << 48)
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """Commands without a terminal, in both forms of their document."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
+from ssm_plugin.loopback.agent_work import kill_sessions
 from tests.support.channel_client import ChannelClient
 from tests.support.commands import processes_with, wait_until_gone
 from tests.support.copies import wait_until
@@ -129,6 +131,8 @@ def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(se
     script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3
     with command(service, shell(script + "echo four; exit 4")) as client:
         client.expect(b"one\n")
+        # Or else it is sent again, and leads to the pause.
+        wait_until(lambda: not client.session._agent._protocol.unacknowledged)
         client.session.misbehave("pause-away")
         client.session.drop_connection()
         service.wait_for(lambda: client.session.state == "Disconnected")
@@ -142,6 +146,21 @@ def test_a_client_that_is_away_loses_what_follows_its_pause_and_gets_the_code(se
         (tmp_path / "3").write_text("")
         assert client.wait_closed() == ""
         assert (client.output, client.exit_code) == (b"one\ntwo\nthree\n", 4)
+
+
+def test_nobody_is_killed_whose_session_has_the_number_of_an_older_one():
+    script = "sleep 60 & echo; wait"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True
+    ) as leader:
+        try:
+            leader.stdout.readline()
+            kill_sessions([leader.pid])
+            assert leader.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                leader.wait(0.2)  # it would end with what it waits for
+        finally:
+            os.killpg(leader.pid, signal.SIGKILL)
 
 
 def test_a_command_ended_by_a_signal_gives_minus_one(service):

@@ -62,7 +62,7 @@ def wait_until(condition):
 
 
 def streams_at_node(service):
-    return len(service.session()._agent._work._work._streams.connections())
+    return len(service.session()._agent._work._streams.connections())
 
 
 def check_echo(connection, size):
