@@ -17,12 +17,14 @@ from ..errors import (
     SessionLost,
     SsmPluginError,
 )
+from ..net.local_end import LocalEnd
 from ..relay.choice import AUTO, FAST, PLAIN
+from ..relay.liveness import RelayChanged
 from ..relay.local_ports import RelayMuxRunner
 from ..relay.pace import PERIOD
 from ..relay.relay import Relay
 from ..session.environment import Environment
-from ..session.events import SessionEvent
+from ..session.events import RunnerEvent, SessionEvent
 from ..session.protocols import IRunnerSession
 from ..session.starting import SessionRequest
 from ..session.waiting import may_connect_later
@@ -182,6 +184,9 @@ def _hits_any(error: SsmPluginError) -> bool:
 
 
 class TunnelRelayRunner(Reporting, RelayMuxRunner):
+    """Lost as soon as one of the two sessions has lost its connection, and back when both have
+    theirs."""
+
     def __init__(
         self,
         session: IRunnerSession,
@@ -194,13 +199,31 @@ class TunnelRelayRunner(Reporting, RelayMuxRunner):
         RelayMuxRunner.__init__(self, session, started, relay, target, may_retire)
         self._tunnel_session = tunnel_session
 
+    def announce(self, local_end: LocalEnd) -> None:
+        super().announce(local_end)
+        self._tell_change()  # one may be lost already
+
+    def event(self, event: RunnerEvent) -> None:
+        super().event(event)
+        if isinstance(event, RelayChanged):
+            self._tell_change()
+
     def paused(self) -> None:
-        if self.is_up:
-            super().paused()
+        RelayMuxRunner.paused(self)
+        self._tell_change()
 
     def resumed(self) -> None:
-        if self.is_up:
-            super().resumed()
+        RelayMuxRunner.resumed(self)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        is_lost, is_told = self._liveness.is_cut_off, self._tunnel_session.lost_at is not None
+        if not self.is_up or is_lost == is_told:
+            return
+        if is_lost:
+            self.lost(self._relay.loss if self._relay.is_paused else self.session.loss)
+        else:
+            self.back()
 
     def retired(self) -> None:
         self._tunnel_session.retired = NO_FASTER

@@ -139,11 +139,19 @@ class Reporting(ListeningRunner):
 
     def paused(self) -> None:
         super().paused()
-        self.reader.hold_back(True)
-        self._tunnel_session.lost(self.session.loss)
+        self.lost(self.session.loss)
 
     def resumed(self) -> None:
         super().resumed()
+        self.back()
+
+    def lost(self, loss: Optional[BaseException]) -> None:
+        """New connections wait from now on."""
+        self.reader.hold_back(True)
+        self._tunnel_session.lost(loss)
+
+    def back(self) -> None:
+        """They are served again."""
         self._tunnel_session.resumed()
         self.reader.hold_back(False)
 

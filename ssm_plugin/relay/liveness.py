@@ -22,7 +22,7 @@ QUIET_LIMIT = 10.0
 
 
 class RelayChanged(RunnerEvent):
-    """The relay has new secrets, was resumed, or has ended."""
+    """The relay has new secrets, has lost its connection, has it back, or has ended."""
 
 
 class CameDown(RunnerEvent):
@@ -79,6 +79,11 @@ class Liveness:
         if data == b"%d" % self._asked:
             self._quiet_timer.cancel()
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether either session is without its connection."""
+        return self._is_paused or self._relay.is_paused
+
     def paused(self) -> None:
         """The port session has lost its connection: the question may be under way."""
         self._is_paused = True
@@ -104,7 +109,7 @@ class Liveness:
         self._quiet_timer.set(QUIET_LIMIT)
 
     def _on_quiet(self) -> None:
-        if self._is_paused or self._relay.is_paused or self._relay.heard != self._heard:
+        if self.is_cut_off or self._relay.heard != self._heard:
             self._wait()
         else:
             self._relay.give_up(

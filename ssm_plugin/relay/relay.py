@@ -152,10 +152,16 @@ class Relay:
         """Why it does not work, or not any more."""
         return self._failure
 
+    @property
+    def loss(self) -> Optional[BaseException]:
+        """Why its session has lost its connection, while that :attr:`is_paused`."""
+        return self._session.loss if self._session else None
+
     # For those who use it
 
     def watch(self, changed: Callable[[], object]) -> None:
-        """Have this called whenever there are new secrets, and when it has ended."""
+        """Have this called whenever there are new secrets, its session has lost its connection or
+        has it back, and when it has ended."""
         with self._lock:
             self._watchers.append(changed)
 
@@ -307,6 +313,7 @@ class Relay:
 
     def paused(self) -> None:
         self.is_paused = True
+        self._notify()
 
     def resumed(self) -> None:
         self.is_paused = False

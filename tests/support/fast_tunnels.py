@@ -8,6 +8,7 @@ import subprocess
 
 from ssm_plugin.forwarding.fast import SharedRelay
 from ssm_plugin.forwarding.reports import READY
+from ssm_plugin.forwarding.tunnel import PATIENCE
 from ssm_plugin.session.environment import Environment
 
 from .running import NETWORK, TARGET, service_client
@@ -17,8 +18,11 @@ _PS = shutil.which("ps") or "ps"  # tests change PATH
 
 
 @contextlib.contextmanager
-def fast_tunnel(service, forward, speed="fast", network=NETWORK, ready=True, **options):
-    """A ``RunningTunnel`` with a ``shared`` relay, and the ``warnings`` that it gave."""
+def fast_tunnel(
+    service, forward, speed="fast", network=NETWORK, ready=True, patience=PATIENCE, **options
+):
+    """A ``RunningTunnel`` with a ``shared`` relay, and the ``warnings`` that it gave. ``options``
+    are of the relay."""
 
     def environment():
         return Environment(service_client(service, network), network, environ={})
@@ -26,7 +30,9 @@ def fast_tunnel(service, forward, speed="fast", network=NETWORK, ready=True, **o
     warnings = []
     shared = SharedRelay(TARGET, environment, speed, warnings.append, **options)
     try:
-        with RunningTunnel(service, forward, network=network, relay=shared) as running:
+        with RunningTunnel(
+            service, forward, network=network, relay=shared, patience=patience
+        ) as running:
             running.shared = shared
             running.warnings = warnings
             if ready:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ssm_plugin.errors import RemoteError, SessionLost
-from ssm_plugin.forwarding.reports import ENDED, RECONNECTED
+from ssm_plugin.forwarding.reports import ENDED, LOST, READY, RECONNECTED, Report
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.relay import liveness
 from ssm_plugin.relay.messages import ECHOED, OUTPUT, WINDOW
@@ -21,7 +21,7 @@ from ssm_plugin.session.starting import SessionRequest, make_session, start_sess
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
 from ssm_plugin.wire import payloads
-from tests.support.commands import give_up_output
+from tests.support.commands import give_up_output, wait_until
 from tests.support.fast_tunnels import fast_tunnel
 from tests.support.running import NETWORK, TARGET, service_client
 from tests.support.service import local_service
@@ -130,10 +130,15 @@ def test_why_its_session_does_not_open_is_told_at_once():
 
 
 def session_of_relay(service):
-    (found,) = [
-        one for one in service.open_sessions()
-        if one.request.document_name == "AWS-StartNonInteractiveCommand"
-    ]
+    return session_of(service, "AWS-StartNonInteractiveCommand")
+
+
+def session_of_port(service):
+    return session_of(service, "AWS-StartPortForwardingSession")
+
+
+def session_of(service, document):
+    (found,) = [one for one in service.open_sessions() if one.request.document_name == document]
     return found
 
 
@@ -169,6 +174,45 @@ def test_a_relay_that_had_nothing_to_say_meanwhile_answers_and_goes_on(service):
             with sock.makefile("rb") as incoming:
                 assert incoming.read(10) == b"still here"
         assert running.shared._relay is relay
+
+
+def is_reset(running):
+    """Whether a new connection is accepted, and reset."""
+    try:
+        with connect(running) as sock:
+            return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_who_connects_long_after_a_loss_of_the_relay_alone_is_reset_until_it_is_back(service):
+    with Target() as target:
+        with fast_tunnel(service, "0:%d" % target.port, patience=0.3) as running:
+            with connect(running) as sock, target.accept() as peer:
+                service.answer_with("ResumeSession", "ThrottlingException", times=4)
+                session_of_relay(service).drop_connection()
+                assert running.wait_for(LOST).message
+                assert is_reset(running)  # it came early, and has waited
+                assert is_reset(running)
+                running.wait_for(RECONNECTED)
+                peer.sendall(b"still here")
+                with sock.makefile("rb") as incoming:
+                    assert incoming.read(10) == b"still here"
+            is_of_use(running, target)
+
+
+def test_a_tunnel_whose_sessions_were_both_lost_is_back_when_both_are(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        service.answer_with("ResumeSession", "ThrottlingException", times=2)
+        session_of_relay(service).drop_connection()
+        wait_until(lambda: len(service.ssm.calls("ResumeSession")) == 2)
+        session_of_port(service).drop_connection()  # it is resumed at once, and before the relay
+        running.wait_for(LOST)
+        running.wait_for(RECONNECTED)
+        assert not running.shared._relay.is_paused
+        is_of_use(running, target)
+        kinds = [one.kind for one in running.seen if isinstance(one, Report)]
+        assert kinds == [READY, LOST, RECONNECTED]
 
 
 def test_nor_does_the_one_connection_of_ssh_wait_for_a_relay_that_the_node_hears_no_more(
