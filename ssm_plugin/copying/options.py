@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import contextmanager, suppress
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..config import SPEEDS
@@ -126,7 +127,9 @@ class MemberList(Skipped):
 
     def __init__(self) -> None:
         super().__init__()
-        self._file = tempfile.TemporaryFile("w+", encoding="ascii")
+        # No line waits in a buffer: where there is no room for it, the copy ends there and then.
+        with _temporary():
+            self._file = tempfile.TemporaryFile("w+", buffering=1, encoding="ascii")
 
     def add(self, name: str, why: str) -> None:
         super().add(name, why)
@@ -141,7 +144,8 @@ class MemberList(Skipped):
         self._file.truncate()
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written is tried once more
+            self._file.close()
 
     def objects(self, copied: CopiedFile) -> Iterator[Dict[str, object]]:
         """One object for each file and link of a directory that was copied, and for each one left
@@ -164,7 +168,18 @@ class MemberList(Skipped):
     def _keep(self, name: bytes, *fields: object) -> None:
         # As UTF-8: cron sets no locale, and Python 3.6 then takes names for ASCII.
         text = name.decode("utf-8", "surrogateescape")
-        self._file.write(json.dumps((text,) + fields) + "\n")
+        with _temporary():
+            self._file.write(json.dumps((text,) + fields) + "\n")
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CopyFailed(
+            "cannot write a temporary file: %s (TMPDIR says where)" % (error.strerror or error)
+        ) from error
 
 
 class TargetReport(NamedTuple):

@@ -33,11 +33,11 @@ class Copies:
     def __init__(self, service):
         self.environment = Environment(service_client(service), NETWORK, environ={})
 
-    def make(self, *places, tell=lambda progress: None, read=None, **options):
+    def make(self, *places, tell=lambda progress: None, read=None, listed=None, **options):
         direction = plan([parse_place(str(place)) for place in places])
         return TargetCopy(
             Found(TARGET, TARGET), direction, CopyOptions(**options), self.environment, tell,
-            read=read,
+            read=read, listed=listed,
         )
 
     def cp(self, *places, **options):

@@ -1,7 +1,9 @@
-"""A file system that is full, at either end: status 1, its words, and nothing but the part."""
+"""A file system that is full, at either end, or here the one of temporary files: status 1, its
+words, and nothing but the part."""
 
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.may_skip
 
 SIZE = 1 << 20  # of the file system
 FULL = "No space left on device"
+TEMPORARY = "cannot write a temporary file: %s (TMPDIR says where)"
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,30 @@ def test_a_full_disk_here_says_so(service, tmp_path, small, make):
     assert str(small / "data") in report.result.reason
     (name,) = os.listdir(str(small))
     assert name == "data.ssm-plugin.part"
+
+
+@pytest.mark.parametrize("to_node", [True, False])
+def test_a_full_disk_of_temporary_files_says_so(
+    service, tmp_path, small, monkeypatch, to_node
+):
+    """The list of what was copied is kept there. A few of its lines find room in a buffer."""
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("content")
+    random_file(small / "filler", SIZE // 2)
+    with open(str(small / "more"), "wb", buffering=0) as more, pytest.raises(OSError):
+        while True:
+            more.write(bytes(4096))
+    places = [tmp_path / "data", tmp_path / "copy"]
+    places[to_node] = node(places[to_node])
+    report = Copies(service).cp(*places, recursive=True, listed=list)
+    assert report.result.status == 1
+    assert report.result.reason == TEMPORARY % FULL
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_missing_directory_of_temporary_files_says_so(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    report = Copies(service).cp(node(tmp_path), tmp_path, recursive=True, listed=list)
+    assert report.result.status == 1
+    assert report.result.reason == TEMPORARY % "No such file or directory"
