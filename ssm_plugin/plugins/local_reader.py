@@ -26,6 +26,7 @@ import selectors
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, List, Optional, Set, Union
 
 from ..errors import LocalError, SessionLost
@@ -194,7 +195,7 @@ class LocalReader:
             self._cannot_accept(error)
             return
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
+        with suppress(OSError):  # of a Unix socket; on macOS, where the peer has reset it already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._register(self._uplink.opened(sock))
         self._accepted += 1

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ssm_plugin.errors import SessionLost
-from ssm_plugin.net.local_end import bind_tcp
+from ssm_plugin.net.local_end import LocalEnd, bind_tcp, bind_unix
 from ssm_plugin.plugins.local_connection import RESERVE, Connection, Holdings
 from ssm_plugin.plugins.local_reader import Accepted, LocalReader, Uplink
 from ssm_plugin.plugins.local_writer import LocalWriter
@@ -271,6 +271,16 @@ def test_no_more_connections_are_accepted_than_allowed():
         for number in (1, 2):
             event = threads.events.get(timeout=TIME_LIMIT)
             assert isinstance(event, Accepted) and event.number == number
+
+
+def test_a_connection_that_takes_no_option_of_tcp_is_served(tmp_path):
+    """As of a Unix socket here; elsewhere, of a peer that has reset it already."""
+    with bind_unix(str(tmp_path / "sock")) as end, socket.socket(socket.AF_UNIX) as sock:
+        as_tcp = socket.socket(socket.AF_INET, fileno=os.dup(end.sockets[0].fileno()))
+        with Threads(LocalEnd([as_tcp])) as threads, as_tcp:
+            sock.connect(end.path)
+            sock.sendall(b"hello")
+            assert threads.uplink.next() == b"hello"
 
 
 def test_a_reader_that_waits_for_room_ends_with_the_session():
