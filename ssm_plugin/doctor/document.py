@@ -1,16 +1,14 @@
 """The session document: what it asks of a session, and whether its KMS key may be used."""
 
-import json
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from ..aws.client import ServiceClient
-from ..errors import NetworkError, ServiceError, SsmPluginError
+from ..errors import ServiceError, SsmPluginError
+from ..relay.choice import LOGS, PREFERENCES, document_inputs, is_missing
 from .finding import OK, Finding, Findings, from_error
 
 DOCUMENT, KMS = "document", "KMS key"
-PREFERENCES = "SSM-SessionManagerRunShell"
 
-_MISSING = ("InvalidDocument", "InvalidDocumentException")
 _DRY_RUN = "DryRunOperationException"
 _DATA_KEY_SIZE = 64
 
@@ -21,30 +19,13 @@ def check_document(
     """``name``: None for the account's preferences. With a KMS key, also whether it may be used."""
     try:
         inputs = document_inputs(service, name or PREFERENCES)
-    except ServiceError as error:
-        if error.code in _MISSING and name is None:
-            return [Finding(DOCUMENT, OK, "the account has no preferences: the defaults count")]
-        return [from_error(DOCUMENT, error)]
     except SsmPluginError as error:
+        if name is None and is_missing(error):
+            return [Finding(DOCUMENT, OK, "the account has no preferences: the defaults count")]
         return [from_error(DOCUMENT, error)]
     findings = [Finding(DOCUMENT, OK, "%s: %s" % (name or PREFERENCES, _said(inputs)))]
     key_id = _text(inputs, "kmsKeyId")
     return findings + (check_key(key_id, target, service) if key_id else [])
-
-
-def document_inputs(service: ServiceClient, name: str) -> Dict[str, Any]:
-    """What a session document sets; empty where it sets nothing.
-
-    ServiceError, NetworkError, CredentialsError; NetworkError also for one that cannot be read.
-    """
-    request = {"Name": name, "DocumentFormat": "JSON"}
-    answer = service.call("ssm:GetDocument", request, name)
-    try:
-        content = json.loads(str(answer.get("Content")))
-    except (ValueError, RecursionError) as error:
-        raise NetworkError("the content of the document %s is not JSON" % name) from error
-    inputs = content.get("inputs") if isinstance(content, dict) else None
-    return inputs if isinstance(inputs, dict) else {}
 
 
 def check_key(key_id: str, target: str, service: ServiceClient) -> Findings:
@@ -70,9 +51,7 @@ def _said(inputs: Mapping[str, Any]) -> str:
     key_id = _text(inputs, "kmsKeyId")
     said.append("encrypted with the KMS key %s" % key_id if key_id else "no KMS key")
     logs = [
-        what + " " + _text(inputs, name)
-        for name, what in (("s3BucketName", "the bucket"), ("cloudWatchLogGroupName", "the group"))
-        if _text(inputs, name)
+        what + " " + _text(inputs, name) for name, what in LOGS.items() if _text(inputs, name)
     ]
     said.append("logged to %s" % " and ".join(logs) if logs else "not logged")
     if str(inputs.get("runAsEnabled")).lower() == "true":

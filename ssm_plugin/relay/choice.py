@@ -1,12 +1,15 @@
-"""How fast a tunnel is to be, and whether it may: what speaks against a relay."""
+"""How fast a tunnel is to be, and whether it may: what speaks against a relay.
+
+Above all that is the log that an account may keep of its sessions: session documents say so.
+"""
 
 import json
 import queue
-from typing import Any
+from typing import Any, Dict
 
 from ..aws.client import ServiceClient
 from ..config import SPEEDS
-from ..errors import RemoteError, ServiceError, SsmPluginError
+from ..errors import NetworkError, RemoteError, ServiceError, SsmPluginError
 from ..transport.worker import Worker, WorkerFailed
 
 PLAIN, AUTO, FAST = SPEEDS
@@ -15,10 +18,13 @@ SPEED_HELP = (
     "node, where that is possible; fast: an error where it is not"
 )
 
-# The account's preferences: they say where its sessions are logged.
+# The document with the account's preferences.
 PREFERENCES = "SSM-SessionManagerRunShell"
 
-_LOGS = ("s3BucketName", "cloudWatchLogGroupName")
+# What of a document says where sessions are logged, and what each of it names.
+LOGS = {"s3BucketName": "the bucket", "cloudWatchLogGroupName": "the group"}
+
+_MISSING = ("InvalidDocument", "InvalidDocumentException")
 
 
 def check_target(target: str) -> None:
@@ -53,25 +59,34 @@ class LoggingCheck:
 
     def _of(self, name: str) -> str:
         try:
-            answer = self._service.call("ssm:GetDocument", {"Name": name}, name)
-        except ServiceError as error:
-            if name == PREFERENCES and error.code.startswith("InvalidDocument"):
-                return ""  # nobody has ever set any
-            return _unknown(name, error)
+            inputs = document_inputs(self._service, name)
         except SsmPluginError as error:
-            return _unknown(name, error)
-        return logging_in(name, str(answer.get("Content")))
+            if name == PREFERENCES and is_missing(error):
+                return ""  # nobody has ever set any
+            return "whether sessions are logged cannot be told by the document %s: %s" % (
+                name, error
+            )
+        if not any(inputs.get(key) for key in LOGS):
+            return ""
+        return "the document %s logs sessions, their output included" % name
 
 
-def logging_in(name: str, content: str) -> str:
-    """As :meth:`LoggingCheck.reason`, for one document with this content."""
+def document_inputs(service: ServiceClient, name: str) -> Dict[str, Any]:
+    """What a session document sets; empty where it sets nothing.
+
+    ServiceError, NetworkError, CredentialsError; NetworkError also for one that cannot be read.
+    """
+    request = {"Name": name, "DocumentFormat": "JSON"}
+    content = str(service.call("ssm:GetDocument", request, name).get("Content"))
     try:
-        inputs: Any = json.loads(content).get("inputs") or {}
-        where = next((inputs[key] for key in _LOGS if inputs.get(key)), None)
-    except (ValueError, AttributeError, TypeError):
-        return "whether sessions are logged cannot be told: the document %s is not JSON" % name
-    return "" if where is None else "the document %s logs sessions, their output included" % name
+        inputs = json.loads(content).get("inputs")
+        if inputs is None or isinstance(inputs, dict):
+            return inputs or {}
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise NetworkError("the content of the document %s cannot be read" % name)
 
 
-def _unknown(name: str, error: SsmPluginError) -> str:
-    return "whether sessions are logged cannot be told by the document %s: %s" % (name, error)
+def is_missing(error: SsmPluginError) -> bool:
+    """Whether there is no such document."""
+    return isinstance(error, ServiceError) and error.code in _MISSING

@@ -10,12 +10,12 @@ import pytest
 from ssm_plugin.channel import mux
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
-from ssm_plugin.relay.choice import logging_in
+from ssm_plugin.relay.choice import PREFERENCES, LoggingCheck
 from ssm_plugin.relay.messages import WINDOW
 from ssm_plugin.relay.relay import SPARE_LEASE
 from tests.support.echo import EchoServer
 from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
-from tests.support.running import NETWORK
+from tests.support.running import NETWORK, service_client
 from tests.support.service import local_service
 from tests.support.target import Target
 from tests.support.tunnels import TIME_LIMIT
@@ -414,17 +414,21 @@ def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(quick_p
 @pytest.mark.parametrize(
     "content, logged",
     [
-        ("{}", False),
-        ('{"inputs": null}', False),
-        ('{"inputs": {"s3BucketName": "", "cloudWatchLogGroupName": ""}}', False),
-        ('{"inputs": {"s3BucketName": "b"}}', True),
-        ('{"inputs": {"cloudWatchLogGroupName": "{{ group }}"}}', True),
+        ({}, False),
+        ({"inputs": None}, False),
+        ({"inputs": {"s3BucketName": "", "cloudWatchLogGroupName": ""}}, False),
+        ({"inputs": {"s3BucketName": "b"}}, True),
+        ({"inputs": {"cloudWatchLogGroupName": "{{ group }}"}}, True),
         ("schemaVersion: 1.0", True),
-        ("[]", True),
+        ([], True),
     ],
 )
-def test_a_document_tells_whether_sessions_are_logged(content, logged):
-    assert bool(logging_in("d", content)) == logged
+def test_a_document_tells_whether_sessions_are_logged(service, content, logged):
+    """One that cannot be read may say so."""
+    service.ssm.diagnosis.contents[PREFERENCES] = content
+    check = LoggingCheck(service_client(service), PREFERENCES)
+    check.begin()
+    assert bool(check.reason()) == logged
 
 
 def test_ready_is_told_once_the_way_up_is_proven(service, echo):
