@@ -27,10 +27,9 @@ from .strict_yaml import (
     section_of,
     shape_of,
 )
-from .units import parse_duration, parse_size, shortened
+from .units import SPEEDS, parse_duration, parse_size, shortened
 
 LEVELS = ("off", "error", "warning", "info", "debug")
-SPEEDS = ("plain", "auto", "fast")
 ENGINES = ("sessions", "run-command")
 SYSTEM_FILE = "/etc/ssm-plugin/config.yaml"
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and speeds as people write them."""
 
 import re
 
@@ -6,6 +6,8 @@ from .errors import UsageError
 
 # ``socket.settimeout`` overflows beyond 2**31 ms, which is 24.8 days.
 MAX_DURATION = 20 * 86400.0
+
+SPEEDS = PLAIN, AUTO, FAST = "plain", "auto", "fast"
 
 
 def shortened(text: str) -> str:
@@ -25,6 +27,13 @@ def check_seconds(**given: object) -> None:
             raise UsageError("%s is a number of seconds, not %r" % (name, value))
         if value is not None and not value <= MAX_DURATION:  # which is so for NaN, too
             raise UsageError("%s is at most %d seconds, not %r" % (name, MAX_DURATION, value))
+
+
+def check_speed(speed: str) -> str:
+    """Of an argument in a program: itself. :raises UsageError: if it is none of them"""
+    if speed not in SPEEDS:
+        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+    return speed
 
 
 def parse_duration(text: str) -> float:

@@ -13,15 +13,16 @@ import re
 import sys
 from typing import List, Mapping, Tuple
 
-from ..config import SPEEDS, Settings
+from ..config import Settings
 from ..errors import UsageError
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..openssh.client import ask, run_client
 from ..openssh.keys import key_for_one_run
 from ..openssh.push import check_takes_keys
-from ..relay.choice import PLAIN, SPEED_HELP
+from ..relay.choice import SPEED_HELP
 from ..session.environment import make_environment
+from ..units import PLAIN, SPEEDS
 from .ssh_config import passed_on, quoted
 from .waiting import add_wait_option, span
 

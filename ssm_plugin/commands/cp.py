@@ -18,7 +18,7 @@ import threading
 from contextlib import ExitStack
 from typing import Dict, Iterable, List, Mapping, Optional
 
-from ..config import SPEEDS, Settings
+from ..config import Settings
 from ..copying.options import (
     CopiedFile,
     CopyOptions,
@@ -40,6 +40,7 @@ from ..session.environment import make_environment
 from ..session.streams import EXIT_OUTPUT_GONE, say, write_all
 from ..terminal.input import InputReader
 from ..terminal.tty import window_size
+from ..units import SPEEDS
 from .fleet_options import add_fleet_options, plan_of, prepare_for, signals_and_parent
 from .waiting import add_wait_option, duration, with_waiting
 

@@ -22,7 +22,7 @@ import queue
 from contextlib import ExitStack
 from typing import Callable, List, Mapping, Optional
 
-from ..config import SPEEDS, Settings
+from ..config import Settings
 from ..display import encoded
 from ..errors import UsageError
 from ..forwarding.fast import SharedRelay
@@ -34,9 +34,10 @@ from ..forwarding.tunnel import Tunnel
 from ..net.local_end import LocalEnd, exposure_warnings
 from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
-from ..relay.choice import PLAIN, SPEED_HELP
+from ..relay.choice import SPEED_HELP
 from ..session.environment import Environment, make_environment
 from ..session.streams import write_all
+from ..units import PLAIN, SPEEDS
 from .foreground import signals_into
 from .waiting import add_wait_option, with_waiting
 

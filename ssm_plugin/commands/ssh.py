@@ -21,7 +21,7 @@ from typing import List, Mapping, Optional, Tuple
 from .. import logs
 from ..aws.client import StartedSession
 from ..channel.events import Started
-from ..config import SPEEDS, Settings
+from ..config import Settings
 from ..errors import (
     RemoteError,
     SessionInterrupted,
@@ -33,7 +33,7 @@ from ..nodes.grammar import TARGET_HELP
 from ..nodes.targets import check_target, find_one
 from ..openssh.push import KeyPush, check_takes_keys
 from ..plugins.port import StdioRunner, listens
-from ..relay.choice import FAST, PLAIN, SPEED_HELP
+from ..relay.choice import SPEED_HELP
 from ..relay.pace import HINT, PaceHint
 from ..session.environment import Environment, make_environment
 from ..session.events import SessionEvent
@@ -41,6 +41,7 @@ from ..session.protocols import IRunner, IRunnerSession, RunnerFactory
 from ..session.starting import SessionRequest
 from ..session.streams import say
 from ..session.types import SessionType
+from ..units import FAST, PLAIN, SPEEDS
 from .foreground import run_new_session
 from .waiting import add_wait_option, with_waiting
 

@@ -6,12 +6,10 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ..config import SPEEDS
 from ..errors import SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT, CommandResult, FleetOutcome, as_object, columns
 from ..named_tuple import NamedTuple
-
-PLAIN, AUTO, FAST = SPEEDS
+from ..units import PLAIN
 
 # The exit status of a copy that failed because of a file, here or at the node.
 EXIT_NOT_COPIED = 1

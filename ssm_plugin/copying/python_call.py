@@ -10,7 +10,6 @@ import signal
 from typing import Callable, List, Optional, Sequence, Union
 
 from .. import config
-from ..config import SPEEDS
 from ..errors import UsageError
 from ..files import as_path
 from ..jobs.fleet import Fleet, FleetEvent
@@ -19,7 +18,7 @@ from ..nodes.targets import Found
 from ..session.environment import make_environment
 from ..terminal.signals import Signalled
 from ..transport.worker import run_aside
-from ..units import check_seconds
+from ..units import check_seconds, check_speed
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress
 from .places import Direction, Place, parse_place, plan
 from .transfer import TargetCopy, nodes_of
@@ -66,8 +65,8 @@ def copy(
     :raises SessionInterrupted: if the time limit passed; its ``exit_status`` is 124
     :raises SsmPluginError: if a session could not be started, or was lost
     """
-    if speed not in (None, *SPEEDS):
-        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
+    if speed is not None:
+        check_speed(speed)
     check_seconds(timeout=timeout)
     direction = _plan(source, destination)
     settings = config.load(config_file).override(

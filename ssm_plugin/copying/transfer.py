@@ -21,10 +21,9 @@ from ..session.starting import EXIT_TIME_UP
 from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..transport.worker import WorkerFailed
+from ..units import FAST, PLAIN
 from .download import Download
 from .options import (
-    FAST,
-    PLAIN,
     CopiedFile,
     CopyFailed,
     CopyOptions,

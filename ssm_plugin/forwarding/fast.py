@@ -18,7 +18,6 @@ from ..errors import (
     SsmPluginError,
 )
 from ..net.local_end import LocalEnd
-from ..relay.choice import AUTO, FAST, PLAIN
 from ..relay.liveness import RelayChanged
 from ..relay.local_ports import RelayMuxRunner
 from ..relay.pace import PERIOD
@@ -28,6 +27,7 @@ from ..session.events import RunnerEvent, SessionEvent
 from ..session.protocols import IRunnerSession
 from ..session.starting import SessionRequest
 from ..session.waiting import may_connect_later
+from ..units import AUTO, FAST, PLAIN
 from .runner import Reporting, TunnelSession
 from .specification import NODE_DOCUMENT
 

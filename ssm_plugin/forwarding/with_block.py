@@ -12,12 +12,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Iterator, Optional, Union
 
 from .. import config, logs
-from ..config import SPEEDS
 from ..errors import UsageError
 from ..nodes.targets import check_target, find_one
-from ..relay.choice import PLAIN
 from ..session.environment import Environment, make_environment
 from ..transport.worker import WorkerFailed
+from ..units import PLAIN, check_speed
 from .fast import SharedRelay
 from .reports import ENDED, READY, LocalAddress, Notice, Report
 from .specification import Forward, check_host
@@ -84,7 +83,7 @@ def forward(
         profile=profile, region=region, endpoint_url=endpoint_url, document_name=document_name
     )
     check_target(target, settings)
-    speed = _checked_speed(speed or settings.speed_for(target))
+    speed = check_speed(speed or settings.speed_for(target))
 
     def environment() -> Environment:
         return make_environment(settings)
@@ -106,12 +105,6 @@ def forward(
         exits.callback(tunnel.stop, 0)
         opening.wait()
         yield tunnel.address
-
-
-def _checked_speed(speed: str) -> str:
-    if speed not in SPEEDS:
-        raise UsageError("%r is not a speed: it is one of %s" % (speed, ", ".join(SPEEDS)))
-    return speed
 
 
 def _warn(text: str) -> None:

@@ -8,11 +8,9 @@ import queue
 from typing import Any, Dict
 
 from ..aws.client import ServiceClient
-from ..config import SPEEDS
 from ..errors import NetworkError, RemoteError, ServiceError, SsmPluginError
 from ..transport.worker import Worker, WorkerFailed
 
-PLAIN, AUTO, FAST = SPEEDS
 SPEED_HELP = (
     "plain: downloads at the agent's pace; auto: as fast as uploads, by a helper program at the "
     "node, where that is possible; fast: an error where it is not"
