@@ -20,7 +20,6 @@ from ..errors import (
 from ..net.local_end import LocalEnd
 from ..relay.liveness import RelayChanged
 from ..relay.local_ports import RelayMuxRunner
-from ..relay.pace import PERIOD
 from ..relay.relay import Relay
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent
@@ -43,8 +42,8 @@ NO_FASTER = "the relay at the node is no faster than a plain tunnel"
 
 class SharedRelay:
     """``speed`` is ``auto`` or ``fast``. With ``auto``, one that was no faster than a plain tunnel
-    for ``slow_after`` seconds, while more waited at the node, serves no new connections once there
-    are none. ``warn`` gets a line that people should read."""
+    for some time, while more waited at the node, serves no new connections once there are none.
+    ``warn`` gets a line that people should read."""
 
     def __init__(
         self,
@@ -53,10 +52,8 @@ class SharedRelay:
         speed: str,
         warn: Callable[[str], object],
         reason: Optional[str] = None,
-        slow_after: float = PERIOD,
     ) -> None:
         self.speed = speed
-        self._slow_after = slow_after
         self._target = target
         self._make_environment = make_environment
         self._warn = warn
@@ -150,13 +147,8 @@ class SharedRelay:
                 self._count_loss(self._relay.failure)
             self._relay = None
         if self.speed != PLAIN and self._relay is None:
-            strict = self.speed == FAST
             self._relay = Relay(
-                self._target,
-                self._make_environment(),
-                strict,
-                self._reason,
-                slow_after=float("inf") if strict else self._slow_after,
+                self._target, self._make_environment(), self.speed == FAST, self._reason
             )
             self._relay.begin()
         return self._relay

@@ -53,8 +53,7 @@ class PaceHint:
 class RelayPace:
     """Watches a relay. ``now`` is in seconds, of any one clock."""
 
-    def __init__(self, period: float = PERIOD) -> None:
-        self._period = period
+    def __init__(self) -> None:
         self._since = self._last = float("-inf")
         self._came = 0
 
@@ -67,7 +66,7 @@ class RelayPace:
         if now - self._last > _RELAY_PAUSE:
             self._since, self._came = now, 0
         self._last = now
-        if now - self._since < self._period:
+        if now - self._since < PERIOD:
             return False
         is_slow = self._came <= PACE * (now - self._since)
         self._since, self._came = now, 0

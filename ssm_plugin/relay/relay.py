@@ -57,11 +57,11 @@ class RelaySettled(RunnerEvent):
 
 
 class Relay:
-    """``may_log``: whether it may run although its output may be logged; ``warning`` says why it
-    may be. ``connecting`` is called in a thread of the relay's, before its session connects: the
-    relay may still fail to start, and will listen at ``wanted_port`` if that is free.
-    ``has_served`` is set by whoever has reached it. ``heard`` counts what its session brought,
-    ``resumptions`` how often that was resumed; it ``is_paused`` until then.
+    """``strict``: it runs although its output may be logged, and however slow it is. ``warning``
+    says why it may be logged. ``connecting`` is called in a thread of the relay's, before its
+    session connects: the relay may still fail to start, and will listen at ``wanted_port`` if that
+    is free. ``has_served`` is set by whoever has reached it. ``heard`` counts what its session
+    brought, ``resumptions`` how often that was resumed; it ``is_paused`` until then.
 
     :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time."""
 
@@ -69,14 +69,13 @@ class Relay:
         self,
         target: str,
         environment: Environment,
-        may_log: bool,
+        strict: bool,
         reason: Optional[str] = None,
         connecting: Callable[[], object] = lambda: None,
-        slow_after: float = float("inf"),
     ) -> None:
         self.warning = ""
         self.is_slow = False  # no faster than a plain tunnel; it ends with the last that uses it
-        self._pace = RelayPace(slow_after)
+        self._pace = RelayPace()
         self.has_served = False
         self.heard = 0
         self.resumptions = 0
@@ -90,7 +89,7 @@ class Relay:
             silent=True,
             listener=None,
         )
-        self._may_log = may_log
+        self._strict = strict
         self._connecting = connecting
         self.wanted_port = _LOWEST + int.from_bytes(os.urandom(2), "big") % (_HIGHEST - _LOWEST)
         self._launch = Launch(os.urandom(8).hex(), self.lease, self.wanted_port)
@@ -231,7 +230,7 @@ class Relay:
             self._session = session
         # Until the session is connected nothing runs at the node.
         self.warning = logging.reason()
-        if self._closing or (self.warning and not self._may_log):
+        if self._closing or (self.warning and not self._strict):
             session.terminate_session()
             raise RemoteError(self.warning or "it was not wanted any more")
         self._connecting()
@@ -307,7 +306,7 @@ class Relay:
             raise RemoteError("the relay at the node said nothing for %g s" % GREETING_LIMIT)
 
     def _judge_pace(self) -> None:
-        if self._pace.waits(time.monotonic()) and not self.is_slow:
+        if self._pace.waits(time.monotonic()) and not (self.is_slow or self._strict):
             self.is_slow = True
             self._notify()
 

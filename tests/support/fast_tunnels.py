@@ -19,16 +19,15 @@ _PS = shutil.which("ps") or "ps"  # tests change PATH
 
 @contextlib.contextmanager
 def fast_tunnel(
-    service, forward, speed="fast", network=NETWORK, ready=True, patience=PATIENCE, **options
+    service, forward, speed="fast", network=NETWORK, ready=True, patience=PATIENCE
 ):
-    """A ``RunningTunnel`` with a ``shared`` relay, and the ``warnings`` that it gave. ``options``
-    are of the relay."""
+    """A ``RunningTunnel`` with a ``shared`` relay, and the ``warnings`` that it gave."""
 
     def environment():
         return Environment(service_client(service, network), network, environ={})
 
     warnings = []
-    shared = SharedRelay(TARGET, environment, speed, warnings.append, **options)
+    shared = SharedRelay(TARGET, environment, speed, warnings.append)
     try:
         with RunningTunnel(
             service, forward, network=network, relay=shared, patience=patience

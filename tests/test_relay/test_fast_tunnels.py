@@ -10,6 +10,7 @@ import pytest
 from ssm_plugin.channel import mux
 from ssm_plugin.errors import RemoteError
 from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
+from ssm_plugin.relay import pace
 from ssm_plugin.relay.choice import PREFERENCES, LoggingCheck
 from ssm_plugin.relay.messages import WINDOW
 from ssm_plugin.relay.relay import SPARE_LEASE
@@ -391,13 +392,14 @@ def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
 
 
 @pytest.mark.volume
-def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(quick_python, caplog):
+def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(
+    quick_python, caplog, monkeypatch
+):
+    monkeypatch.setattr(pace, "PERIOD", 1.0)
     caplog.set_level("INFO", "ssm_plugin")
     data = LONG[:2000000]
     with local_service(faults="pace=1.2ms", paces_commands=True) as service, Target() as target:
-        with fast_tunnel(
-            service, "0:%d" % target.port, speed="auto", slow_after=1.0
-        ) as running:
+        with fast_tunnel(service, "0:%d" % target.port, speed="auto") as running:
             with connect(running) as sock, target.accept() as peer:
                 threading.Thread(target=send_all, args=(peer, data), daemon=True).start()
                 with sock.makefile("rb") as incoming:

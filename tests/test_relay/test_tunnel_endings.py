@@ -95,7 +95,7 @@ def test_a_relay_that_sends_more_than_a_window_is_not_kept_in_memory(service):
 
 
 def test_a_relay_that_makes_secrets_without_end_is_not_kept_in_memory():
-    relay = Relay(TARGET, Environment(None, NETWORK, environ={}), may_log=True)
+    relay = Relay(TARGET, Environment(None, NETWORK, environ={}), strict=True)
     relay.take(payloads.OUTPUT, b"@%s 22222\n" % relay._launch.token.encode())
     secret = b"~%d %d s 16 AAAAAAAAAAAAAAAAAAAAAA==\n"
     with pytest.raises(RemoteError, match="more secrets"):
@@ -118,7 +118,7 @@ def test_why_a_relay_is_of_no_use_is_told(tmp_path, monkeypatch):
 def test_why_its_session_does_not_open_is_told_at_once():
     with local_service(encryption=Encryption("key-1", lambda text, context: b"")) as service:
         client = service_client(service, NETWORK, kms_endpoint_url=service.endpoint_url)
-        relay = Relay(TARGET, Environment(client, NETWORK, environ={}), may_log=True)
+        relay = Relay(TARGET, Environment(client, NETWORK, environ={}), strict=True)
         relay.begin()
         with pytest.raises(SessionLost, match="a data key has 64 bytes"):
             relay.wait(queue.Queue())
@@ -236,7 +236,7 @@ def stdio_session(service, target, output):
         service_client(service), NETWORK, environ={}, silent=True,
         streams=CallableStreams(output, output),
     )
-    relay, events = Relay(TARGET, environment, may_log=True), queue.Queue()
+    relay, events = Relay(TARGET, environment, strict=True), queue.Queue()
     relay.begin()
     relay.wait(events)
     kind, port = SessionType.PORT, {"portNumber": [str(relay.port)]}
