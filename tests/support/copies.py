@@ -11,15 +11,24 @@ import sys
 import threading
 import time
 
-from ssm_plugin.copying.options import CopyOptions, TargetReport
+from ssm_plugin.copying.download import Download
+from ssm_plugin.copying.options import CopyFailed, CopyOptions, TargetReport
 from ssm_plugin.copying.places import parse_place, plan
 from ssm_plugin.copying.transfer import TargetCopy
+from ssm_plugin.copying.upload import Upload
 from ssm_plugin.nodes.targets import Found
 from ssm_plugin.session.environment import Environment
 
 from .running import NETWORK, TARGET, service_client
 
 TIME_LIMIT = 40.0
+PLAIN = CopyOptions()
+
+# What each node has, beside one of the programs for digests.
+NEEDED = "sh base64 cat mv mkdir rm dd head tail wc tee sed ls stat chmod touch".split()
+DATA = bytes(range(256)) * 1000 + b"end"
+NAMES = ["plain", " sp ace ", "new\nline\n", "'q\"", "-rf", "{{x}}", "%s\\n", "é", "a:b", "*", "~"]
+NAMES.append(b"\xff\xfe")
 
 
 def node(path):
@@ -99,6 +108,54 @@ def folder_of(tools, folder, program=None):
         found = sys.executable if tool == "python3" else shutil.which(program or tool)
         os.symlink(found, os.path.join(str(folder), tool))
     return str(folder)
+
+
+def down(script_node, source, destination, options=PLAIN):
+    """What became of a file or directory of the node; CopyFailed, with the words of the node."""
+    work = Download(TARGET, source, destination, options)
+    try:
+        status, said = script_node.run(work)
+        if status:
+            raise CopyFailed(said.decode())
+        return work.finish()
+    finally:
+        work.close()
+
+
+def up(script_node, source, destination, options=PLAIN):
+    """As :func:`down`, to the node."""
+    work = Upload(TARGET, source, destination, options)
+    status, said = script_node.run(work)
+    if work.failure:
+        raise work.failure
+    if status:
+        raise CopyFailed(said.decode())
+    return work.finish()
+
+
+def write(path, data=DATA):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def make_tree(root):
+    """Of all kinds of names, files and directories."""
+    for folder in ("", "/d", "/d/empty", "/d/.hidden"):
+        os.mkdir(root + folder)
+    for name in NAMES + ["d/" + "x" * 200, "d/.hidden/f"]:
+        write(os.path.join(os.fsencode(root), os.fsencode(name)), os.fsencode(name))
+    os.symlink("../plain", root + "/d/link")
+    os.chmod(root + "/plain", 0o751)
+    os.utime(root + "/plain", (1e9, 1e9))
+    os.utime(root + "/d", (1e9, 1e9))
+    os.utime(root + "/d/.hidden", (1.1e9, 1.1e9))
+    os.utime(root, (1.2e9, 1.2e9))
+    os.chmod(root + "/d/empty", 0o500)
 
 
 def wait_until(condition):

@@ -10,9 +10,8 @@ import pytest
 
 from ssm_plugin.copying.options import CopyFailed, CopyOptions, Skipped
 from ssm_plugin.copying.tree import remove_tree, tar_of
-from tests.support.copies import ScriptNode, tree_state
+from tests.support.copies import NAMES, NEEDED, ScriptNode, down, read, tree_state, up, write
 from tests.support.ordinary_user import SHELL, USER, give, own_place
-from tests.test_copying.test_scripts import NAMES, NEEDED, down, read, up, write
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
