@@ -1,10 +1,13 @@
 """Fast tunnels of a local service, in this process."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 
 from ssm_plugin.forwarding.fast import SharedRelay
 from ssm_plugin.forwarding.reports import READY
@@ -12,7 +15,9 @@ from ssm_plugin.forwarding.tunnel import PATIENCE
 from ssm_plugin.session.environment import Environment
 
 from .running import NETWORK, TARGET, service_client
-from .tunnels import RunningTunnel
+from .tunnels import TIME_LIMIT, RunningTunnel
+
+PORT = "AWS-StartPortForwardingSession"
 
 _PS = shutil.which("ps") or "ps"  # tests change PATH
 
@@ -40,6 +45,43 @@ def fast_tunnel(
     finally:
         shared.close()
         shared.join()
+
+
+def connect(running):
+    return socket.create_connection(running.address, TIME_LIMIT)
+
+
+def through(running, data):
+    """What comes back of it, to the end, from a target that echoes."""
+    with connect(running) as sock:
+        sender = threading.Thread(target=send_all, args=(sock, data), daemon=True)
+        sender.start()
+        with sock.makefile("rb") as incoming:
+            came = incoming.read()
+        sender.join(TIME_LIMIT)
+    return came
+
+
+def send_all(sock, data):
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def same(one, other):
+    return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
+
+
+def session_of_relay(service):
+    return _session_of(service, "AWS-StartNonInteractiveCommand")
+
+
+def session_of_port(service):
+    return _session_of(service, PORT)
+
+
+def _session_of(service, document):
+    (found,) = [one for one in service.open_sessions() if one.request.document_name == document]
+    return found
 
 
 def relays():

@@ -1,80 +1,36 @@
 """Fast tunnels through a local service: what goes in comes out, and they stay up."""
 
-import hashlib
 import os
 import socket
-import threading
 
 import pytest
 
 from ssm_plugin.channel import mux
-from ssm_plugin.errors import RemoteError
-from ssm_plugin.forwarding.reports import ENDED, ERROR, READY, RECONNECTED
-from ssm_plugin.relay import pace
-from ssm_plugin.relay.choice import PREFERENCES, LoggingCheck
+from ssm_plugin.forwarding.reports import ERROR, READY, RECONNECTED
 from ssm_plugin.relay.messages import WINDOW
 from ssm_plugin.relay.relay import SPARE_LEASE
-from tests.support.echo import EchoServer
-from tests.support.fast_tunnels import fast_tunnel, kill_relay, relays
-from tests.support.running import NETWORK, service_client
+from tests.support.fast_tunnels import (
+    connect,
+    fast_tunnel,
+    kill_relay,
+    relays,
+    same,
+    session_of_port,
+    session_of_relay,
+    through,
+)
+from tests.support.running import NETWORK
 from tests.support.service import local_service
 from tests.support.target import Target
 from tests.support.tunnels import TIME_LIMIT
 
-COMMAND = "AWS-StartNonInteractiveCommand"
-PORT = "AWS-StartPortForwardingSession"
 LONG = os.urandom(1 << 20) * 3
-
-
-@pytest.fixture(scope="module")
-def quick_python(tmp_path_factory):
-    """The first python3 on PATH is a program, and not a script of some version manager."""
-    before = os.environ["PATH"]
-    os.environ["PATH"] = "/usr/bin:" + before
-    yield
-    os.environ["PATH"] = before
-
-
-@pytest.fixture(scope="module")
-def echo(quick_python):
-    with EchoServer() as server:
-        yield server
-
-
-@pytest.fixture
-def service(quick_python):
-    with local_service() as running:
-        yield running
 
 
 @pytest.fixture
 def tunnel(service, echo):
     with fast_tunnel(service, "0:%d" % echo.port) as running:
         yield running
-
-
-def connect(running):
-    return socket.create_connection(running.address, TIME_LIMIT)
-
-
-def through(running, data):
-    """What comes back of it, to the end, from a target that echoes."""
-    with connect(running) as sock:
-        sender = threading.Thread(target=send_all, args=(sock, data), daemon=True)
-        sender.start()
-        with sock.makefile("rb") as incoming:
-            came = incoming.read()
-        sender.join(TIME_LIMIT)
-    return came
-
-
-def send_all(sock, data):
-    sock.sendall(data)
-    sock.shutdown(socket.SHUT_WR)
-
-
-def same(one, other):
-    return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
 
 
 def test_bytes_of_every_value_come_back(tunnel):
@@ -155,6 +111,43 @@ def test_a_host_behind_the_node_is_reached(service, echo):
         assert through(running, b"hello") == b"hello"
 
 
+@pytest.mark.parametrize(
+    "faults",
+    ["drop-every=300", "bye-every=600", "lose=3%,double=3%,reorder=3%", "down.corrupt=2%"],
+)
+@pytest.mark.volume
+def test_nothing_is_lost_or_doubled_on_a_bad_network(quick_python, echo, faults):
+    data = LONG[:300000]
+    with local_service(faults=faults) as service:
+        with fast_tunnel(service, "0:%d" % echo.port) as running:
+            assert same(through(running, data), data)
+
+
+def test_a_broken_python_and_one_that_greets_are_no_hindrance(echo, tmp_path, monkeypatch):
+    python, perl = tmp_path / "python3", tmp_path / "python2"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    perl.write_text('#!/bin/sh\necho "Welcome"; exec /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    perl.chmod(0o755)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
+        assert same(through(running, LONG), LONG)
+
+
+def test_perl_serves_where_there_is_no_python(echo, tmp_path, monkeypatch):
+    for name in ("sh", "perl"):
+        (tmp_path / name).symlink_to("/usr/bin/" + name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
+        assert same(through(running, LONG), LONG)
+
+
+def test_ready_is_told_once_the_way_up_is_proven(service, echo):
+    with fast_tunnel(service, "0:%d" % echo.port, ready=False) as running:
+        assert running.wait_for(READY).session_id
+
+
 # --- Its ends.
 
 
@@ -163,16 +156,11 @@ def end_by_kill(service):
 
 
 def end_command(service):
-    session_of(service, COMMAND).terminate("the command is over")
+    session_of_relay(service).terminate("the command is over")
 
 
 def end_port(service):
-    session_of(service, "AWS-StartPortForwardingSession").terminate("the port session is over")
-
-
-def session_of(service, document):
-    (found,) = [one for one in service.open_sessions() if one.request.document_name == document]
-    return found
+    session_of_port(service).terminate("the port session is over")
 
 
 @pytest.mark.parametrize("end", [end_by_kill, end_command, end_port])
@@ -279,160 +267,3 @@ def test_an_agent_that_wants_keep_alives_gets_them(quick_python, echo, monkeypat
         with fast_tunnel(service, "0:%d" % echo.port, speed) as running:
             with connect(running) as sock:
                 is_there_after(5.0, sock)
-
-
-@pytest.mark.parametrize(
-    "faults",
-    ["drop-every=300", "bye-every=600", "lose=3%,double=3%,reorder=3%", "down.corrupt=2%"],
-)
-@pytest.mark.volume
-def test_nothing_is_lost_or_doubled_on_a_bad_network(quick_python, echo, faults):
-    data = LONG[:300000]
-    with local_service(faults=faults) as service:
-        with fast_tunnel(service, "0:%d" % echo.port) as running:
-            assert same(through(running, data), data)
-
-
-# --- Where it cannot be.
-
-
-def plain_because(service, echo, prepare):
-    """How many sessions it took until a plain tunnel works."""
-    prepare(service)
-    with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
-        assert through_plain(running) == b"hello"
-        assert relays() == []
-        documents = [one.request.document_name for one in service.open_sessions()]
-        assert documents == ["AWS-StartPortForwardingSession"]
-
-
-def through_plain(running):
-    with connect(running) as sock:
-        sock.sendall(b"hello")
-        return sock.recv(5)
-
-
-def refuse_command(service):
-    service.ssm.answer_with("StartSession", "AccessDeniedException")
-
-
-def refuse_documents(service):
-    service.ssm.answer_with("GetDocument", "AccessDeniedException", times=2)
-
-
-def log_sessions(service):
-    service.ssm.diagnosis.preferences = {"s3BucketName": "logs", "cloudWatchLogGroupName": ""}
-
-
-@pytest.mark.parametrize("prepare", [refuse_command, refuse_documents, log_sessions])
-def test_auto_is_plain_where_something_is_missing(quick_python, echo, prepare):
-    with local_service() as service:
-        plain_because(service, echo, prepare)
-
-
-def test_fast_is_an_error_where_something_is_missing(quick_python, echo):
-    with local_service() as service:
-        refuse_command(service)
-        with fast_tunnel(service, "0:%d" % echo.port, ready=False) as running:
-            error = running.wait_for(ENDED).error
-            assert isinstance(error, RemoteError) and "--speed auto" in str(error)
-
-
-def test_fast_says_that_its_output_is_logged(quick_python, echo):
-    with local_service() as service:
-        log_sessions(service)
-        with fast_tunnel(service, "0:%d" % echo.port) as running:
-            assert through(running, b"hello") == b"hello"
-            assert ["logs sessions" in line for line in running.warnings] == [True]
-
-
-def test_auto_is_plain_with_an_agent_of_one_connection(quick_python, echo):
-    with local_service(agent_version="3.0.100.0") as service:
-        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
-            assert through_plain(running) == b"hello"
-            service.wait_for(lambda: not relays())
-
-
-def test_auto_is_plain_at_a_node_without_an_interpreter(echo, tmp_path, monkeypatch):
-    (tmp_path / "sh").symlink_to("/bin/sh")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with local_service() as service:
-        plain_because(service, echo, lambda service: None)
-
-
-def test_a_broken_python_and_one_that_greets_are_no_hindrance(echo, tmp_path, monkeypatch):
-    python, perl = tmp_path / "python3", tmp_path / "python2"
-    python.write_text("#!/bin/sh\nexit 1\n")
-    perl.write_text('#!/bin/sh\necho "Welcome"; exec /usr/bin/python3 "$@"\n')
-    python.chmod(0o755)
-    perl.chmod(0o755)
-    (tmp_path / "sh").symlink_to("/bin/sh")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
-        assert same(through(running, LONG), LONG)
-
-
-def test_perl_serves_where_there_is_no_python(echo, tmp_path, monkeypatch):
-    for name in ("sh", "perl"):
-        (tmp_path / name).symlink_to("/usr/bin/" + name)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with local_service() as service, fast_tunnel(service, "0:%d" % echo.port) as running:
-        assert same(through(running, LONG), LONG)
-
-
-def test_auto_stays_plain_after_two_relays_that_ended(quick_python, echo):
-    with local_service() as service:
-        with fast_tunnel(service, "0:%d" % echo.port, speed="auto") as running:
-            for _ in range(2):
-                assert through(running, b"x") == b"x"
-                kill_relay()
-                running.wait_for(RECONNECTED)
-            assert through_plain(running) == b"hello"
-            assert relays() == []
-
-
-@pytest.mark.volume
-def test_auto_that_is_no_faster_is_plain_once_its_connections_have_ended(
-    quick_python, caplog, monkeypatch
-):
-    monkeypatch.setattr(pace, "PERIOD", 1.0)
-    caplog.set_level("INFO", "ssm_plugin")
-    data = LONG[:2000000]
-    with local_service(faults="pace=1.2ms", paces_commands=True) as service, Target() as target:
-        with fast_tunnel(service, "0:%d" % target.port, speed="auto") as running:
-            with connect(running) as sock, target.accept() as peer:
-                threading.Thread(target=send_all, args=(peer, data), daemon=True).start()
-                with sock.makefile("rb") as incoming:
-                    assert same(incoming.read(), data)
-            running.wait_for(RECONNECTED)
-            with connect(running) as sock, target.accept() as peer:
-                peer.sendall(b"plain")
-                assert sock.recv(5) == b"plain"
-            service.wait_for(lambda: len(service.open_sessions()) == 1)
-            assert service.session().request.document_name == PORT
-    assert "is reached at plain speed: the relay at the node is no faster" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "content, logged",
-    [
-        ({}, False),
-        ({"inputs": None}, False),
-        ({"inputs": {"s3BucketName": "", "cloudWatchLogGroupName": ""}}, False),
-        ({"inputs": {"s3BucketName": "b"}}, True),
-        ({"inputs": {"cloudWatchLogGroupName": "{{ group }}"}}, True),
-        ("schemaVersion: 1.0", True),
-        ([], True),
-    ],
-)
-def test_a_document_tells_whether_sessions_are_logged(service, content, logged):
-    """One that cannot be read may say so."""
-    service.ssm.diagnosis.contents[PREFERENCES] = content
-    check = LoggingCheck(service_client(service), PREFERENCES)
-    check.begin()
-    assert bool(check.reason()) == logged
-
-
-def test_ready_is_told_once_the_way_up_is_proven(service, echo):
-    with fast_tunnel(service, "0:%d" % echo.port, ready=False) as running:
-        assert running.wait_for(READY).session_id

@@ -1,16 +1,10 @@
 """What scripts/prove_relay proves at full size, in seconds."""
 
-import os
-
 import pytest
 
 from scripts.proving import relays
 
-
-@pytest.fixture(autouse=True)
-def quick_python(monkeypatch):
-    """The first python3 on PATH is a program, and not a script of some version manager."""
-    monkeypatch.setenv("PATH", "/usr/bin:" + os.environ["PATH"])
+pytestmark = pytest.mark.usefixtures("quick_python")
 
 
 @pytest.mark.volume

@@ -22,23 +22,11 @@ from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
 from ssm_plugin.wire import payloads
 from tests.support.commands import give_up_output, wait_until
-from tests.support.fast_tunnels import fast_tunnel
+from tests.support.fast_tunnels import connect, fast_tunnel, session_of_port, session_of_relay
 from tests.support.running import NETWORK, TARGET, service_client
 from tests.support.service import local_service
 from tests.support.target import Target
 from tests.support.tunnels import TIME_LIMIT
-
-
-@pytest.fixture
-def service(monkeypatch):
-    # The first python3 on PATH is a program, and not a script of some version manager.
-    monkeypatch.setenv("PATH", "/usr/bin:" + os.environ["PATH"])
-    with local_service() as running:
-        yield running
-
-
-def connect(running):
-    return socket.create_connection(running.address, TIME_LIMIT)
 
 
 def fill(sock):
@@ -127,19 +115,6 @@ def test_why_its_session_does_not_open_is_told_at_once():
 
 
 # --- The node gives up what the relay says.
-
-
-def session_of_relay(service):
-    return session_of(service, "AWS-StartNonInteractiveCommand")
-
-
-def session_of_port(service):
-    return session_of(service, "AWS-StartPortForwardingSession")
-
-
-def session_of(service, document):
-    (found,) = [one for one in service.open_sessions() if one.request.document_name == document]
-    return found
 
 
 def test_a_relay_that_the_node_hears_no_more_is_noticed_and_another_one_takes_its_place(
