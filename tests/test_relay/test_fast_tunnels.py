@@ -9,6 +9,7 @@ from ssm_plugin.channel import mux
 from ssm_plugin.forwarding.reports import ERROR, READY, RECONNECTED
 from ssm_plugin.relay.messages import WINDOW
 from ssm_plugin.relay.relay import SPARE_LEASE
+from tests.support.commands import wait_until
 from tests.support.fast_tunnels import (
     connect,
     fast_tunnel,
@@ -210,8 +211,15 @@ def test_at_its_end_nothing_is_left_at_the_node(quick_python, echo):
             assert through(running, b"x") == b"x"
         service.wait_for(lambda: not service.open_sessions())
         service.wait_for(lambda: not relays())
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), TIME_LIMIT)
+        wait_until(lambda: refuses(port))  # who ends closes its sockets last
+
+
+def refuses(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), TIME_LIMIT).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def is_there_after(seconds, sock):
