@@ -210,8 +210,8 @@ class Relay:
     def _run(self) -> None:
         try:
             self._stopped(self._start().wait())
-        except SsmPluginError as error:
-            self._settle(error)
+        except BaseException as error:  # a safety net: told before the end that it brings
+            self.failed(WorkerFailed(self._worker.name, error))
         finally:
             self._end()
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ssm_plugin.errors import RemoteError, SessionLost
+from ssm_plugin.errors import RemoteError, SessionLost, SsmPluginError
 from ssm_plugin.forwarding.reports import ENDED, LOST, READY, RECONNECTED, Report
 from ssm_plugin.loopback.agent_handshake import Encryption
 from ssm_plugin.relay import liveness
@@ -112,6 +112,18 @@ def test_why_its_session_does_not_open_is_told_at_once():
             relay.wait(queue.Queue())
         relay.close()
         assert relay.join()
+
+
+def test_a_mistake_of_ours_is_told_and_not_the_end_that_it_brings(service):
+    def connecting():
+        raise KeyError("mine")
+
+    environment = Environment(service_client(service), NETWORK, environ={})
+    relay = Relay(TARGET, environment, strict=True, connecting=connecting)
+    relay.begin()
+    with pytest.raises(SsmPluginError, match="internal error in thread relay: KeyError"):
+        relay.wait(queue.Queue())
+    assert relay.join()
 
 
 # --- The node gives up what the relay says.
