@@ -19,7 +19,8 @@ the halves (``streams``, ``reader``): its connections, the thread that writes to
 session of either half are those of all tunnels. ``relay`` runs the command session; ``stdio`` is
 the runner of the port session for SSH and ``local_ports`` that for tunnels; ``choice`` says whether
 a tunnel may be fast at all, and ``liveness`` whether the relay is reached, and still heard after
-the command session has lost its connection.
+the command session has lost its connection. A tunnel counts as lost while either session is without
+its connection.
 
 Once both ends of a connection have been told, our side lets go of its stream. The relay then keeps
 what a target that had ended first has not taken yet, for as long as it goes on taking some: one

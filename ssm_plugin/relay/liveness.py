@@ -34,9 +34,12 @@ class CameDown(RunnerEvent):
 
 
 class Liveness:
-    """``send`` takes a frame for a stream of the port session ``session``; what the relay answers
-    is for :meth:`answered`. The session's runner tells of a :class:`RelayChanged`. All in the
-    thread of that session."""
+    """Belongs to the runner of the port session ``session``, and lives in the thread of that
+    session. The runner calls :meth:`relay_changed` for each :class:`RelayChanged`, and
+    :meth:`answered` for each ECHOED. ``send`` puts a frame into a stream that leads to the relay.
+
+    It raises, there, why the relay is not reached, or does not work any more. That ends the
+    session."""
 
     def __init__(
         self, session: IRunnerSession, relay: Relay, send: Callable[[bytes], object]
@@ -45,9 +48,9 @@ class Liveness:
         self._relay = relay
         self._send = send
         self._is_reached = False
-        self._asked = relay.resumptions  # by the number of the resumption
-        self._heard = 0
-        self._is_paused = False
+        self._asked = relay.resumptions  # the latest question is this number
+        self._heard = 0  # of the relay, when it was last asked or looked after
+        self._is_paused = False  # the port session's connection
         self._up_timer = session.new_timer(self._not_up)
         self._ping_timer = session.new_timer(self._ping)
         self._quiet_timer = session.new_timer(self._on_quiet)
@@ -59,14 +62,14 @@ class Liveness:
         self._up_timer.set(UP_LIMIT)
 
     def reached(self) -> None:
-        """It is open."""
+        """The first stream is open."""
         self._is_reached = True
         self._up_timer.cancel()
         self._ping_timer.set(self._relay.lease / 4)
         self.relay_changed()
 
     def relay_changed(self) -> None:
-        """Raises why the relay does not work any more."""
+        """Raises why the relay does not work any more. After a resumption, asks whether it does."""
         if self._relay.failure is not None:
             raise self._relay.failure
         if self._is_reached and self._relay.resumptions != self._asked:
@@ -75,7 +78,7 @@ class Liveness:
             self._wait()
 
     def answered(self, data: bytes) -> None:
-        """An earlier answer may have waited for the connection."""
+        """One to an earlier question, which has waited for the connection, does not count."""
         if data == b"%d" % self._asked:
             self._quiet_timer.cancel()
 
@@ -85,7 +88,7 @@ class Liveness:
         return self._is_paused or self._relay.is_paused
 
     def paused(self) -> None:
-        """The port session has lost its connection: the question may be under way."""
+        """The port session has lost its connection: a question may be under way."""
         self._is_paused = True
 
     def resumed(self) -> None:
@@ -101,10 +104,12 @@ class Liveness:
         raise SessionLost("the relay at the node was not reached within %g s" % UP_LIMIT)
 
     def _ping(self) -> None:
+        """A word that changes nothing: the relay hears that we are there."""
         self._send(messages.credit(0))
         self._ping_timer.set(self._relay.lease / 4)
 
     def _wait(self) -> None:
+        """For the answer, or anything else that shows that the relay is heard."""
         self._heard = self._relay.heard
         self._quiet_timer.set(QUIET_LIMIT)
 

@@ -54,7 +54,7 @@ class RelayMuxRunner(ListeningRunner):
         )
         self._keep_alive = MuxKeepAlive(self.session, self._streams)
         self._liveness = Liveness(session, relay, self._streams.send_control_frame)
-        self.is_up = False
+        self.is_up = False  # the relay has answered
         self._may_retire = may_retire
 
     def make_reader(
@@ -64,6 +64,7 @@ class RelayMuxRunner(ListeningRunner):
         return RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
 
     def start(self) -> None:
+        """Local connections are served only once the relay has answered: see :meth:`_take`."""
         self._liveness.begin()
         self._streams.open_control()
 

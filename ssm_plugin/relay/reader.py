@@ -1,17 +1,17 @@
 """The thread that accepts and reads the local connections of a fast tunnel.
 
 Here the end of one direction is told to the node, and the other one goes on: a connection is closed
-when both have ended, or when either side is gone.
+when both have ended, or when either side is gone. Either way the writer is done with it first: what
+has come is written, unless nobody takes it.
 """
 
+import selectors
 from typing import Any, Callable, Optional
 
 from ..plugins.local_connection import Connection
 from ..plugins.local_reader import LocalReader
 from ..plugins.local_writer import LocalWriter
 from .streams import RelayConnection, RelayStreams
-
-_EVENT_READ = 1  # of ``selectors``
 
 
 class RelayReader(LocalReader):
@@ -49,16 +49,16 @@ class RelayReader(LocalReader):
         assert isinstance(connection, RelayConnection)
         if connection.closed:
             return
-        if connection.written and connection.dropped:
+        if connection.written and connection.dropped:  # the local peer is gone
             if not connection.broken:
                 self._streams.break_off(connection)
             self._close(connection)
-        elif connection.written and connection.broken:
+        elif connection.written and connection.broken:  # the target is gone
             connection.reset()
             self._close(connection)
-        elif connection.written and connection.input_ended_at is not None:
+        elif connection.written and connection.input_ended_at is not None:  # both have ended
             self._close(connection)
-        elif connection.dropped:
+        elif connection.dropped:  # the writer has met the loss: let it be done with it
             self._writer.drop(connection)
         else:
             self._watch(connection)
@@ -85,7 +85,7 @@ class RelayReader(LocalReader):
         wanted = connection.opened and reads and connection.credit.left > 0
         if wanted != (connection.sock in self._selector.get_map()):
             if wanted:
-                self._selector.register(connection.sock, _EVENT_READ, connection)
+                self._selector.register(connection.sock, selectors.EVENT_READ, connection)
             else:
                 self._selector.unregister(connection.sock)
 

@@ -1,4 +1,13 @@
-"""One relay at a node: the command session that it runs in, and what it tells."""
+"""One relay at a node: the command session that it runs in, and what it tells.
+
+Three kinds of threads meet here. The relay's own starts its session, and waits for its end. The
+session's takes what the relay says: secrets stay here, and what belongs to a stream goes to the
+``Sink`` of that stream, at once. The threads of those who use the relay take secrets, and learn of
+changes.
+
+A relay is *settled* once it is known whether it works. Later on it may fail. In either case the
+first failure counts, and what it brings about, such as the end of the session, does not.
+"""
 
 import os
 import queue
@@ -57,13 +66,22 @@ class RelaySettled(RunnerEvent):
 
 
 class Relay:
-    """``strict``: it runs although its output may be logged, and however slow it is. ``warning``
-    says why it may be logged. ``connecting`` is called in a thread of the relay's, before its
-    session connects: the relay may still fail to start, and will listen at ``wanted_port`` if that
-    is free. ``has_served`` is set by whoever has reached it. ``heard`` counts what its session
-    brought, ``resumptions`` how often that was resumed; it ``is_paused`` until then.
+    """:meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time.
 
-    :meth:`begin` returns at once, and :meth:`close` may be called from any thread, at any time."""
+    Args:
+        strict: it runs although its output may be logged, and however slow it is
+        connecting: called in its own thread before its session connects. It may still fail to start
+
+    Attributes:
+        warning: why its output may be logged; empty if it is not
+        wanted_port: where it will listen at the node, if that is free
+        lease: seconds without a word from us after which it ends
+        has_served: somebody has reached it, and has set this
+        is_slow: it is no faster than a plain tunnel, and ends with the last that uses it
+        is_paused: its session has lost its connection, which is being resumed
+        resumptions: how often that has succeeded
+        heard: how many pieces of output have come
+    """
 
     def __init__(
         self,
@@ -74,7 +92,7 @@ class Relay:
         connecting: Callable[[], object] = lambda: None,
     ) -> None:
         self.warning = ""
-        self.is_slow = False  # no faster than a plain tunnel; it ends with the last that uses it
+        self.is_slow = False
         self._pace = RelayPace()
         self.has_served = False
         self.heard = 0
@@ -196,7 +214,7 @@ class Relay:
             self._sinks.pop(number, None)
 
     def failed(self, event: WorkerFailed) -> None:
-        """A thread of the relay broke, or one of its early start."""
+        """Its thread broke, or the one of an early start."""
         self._settle(event.as_error())
 
     def give_up(self, failure: SsmPluginError) -> None:
@@ -209,7 +227,7 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            self._stopped(self._start().wait())
+            self._fail_with(self._start().wait())
         except BaseException as error:  # a safety net: told before the end that it brings
             self.failed(WorkerFailed(self._worker.name, error))
         finally:
@@ -320,11 +338,13 @@ class Relay:
         self._notify()
 
     def stopping(self, outcome: Optional[Outcome]) -> None:
-        """Its session is ending: whoever uses the relay need not wait until it has."""
+        """Its session is ending. Those who use the relay need not wait until it is over. Who waits
+        for it to settle does: a plain tunnel may take its place then."""
         if self._settled:
-            self._stopped(outcome)
+            self._fail_with(outcome)
 
-    def _stopped(self, outcome: Optional[Outcome]) -> None:
+    def _fail_with(self, outcome: Optional[Outcome]) -> None:
+        """Its session has ended, or is ending: a failure, unless we have closed it."""
         assert outcome is not None, "it is known by then"
         if self._closing:
             return

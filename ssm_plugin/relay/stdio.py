@@ -26,8 +26,9 @@ class OutputFailed(RunnerEvent):
 
 
 class RelayStdioRunner(StdioRunner):
-    """``target`` is a host, empty for the node itself, and a port. ``opened`` is told once it is
-    connected; nothing has been read from standard input before."""
+    """``target`` is a host, empty for the node itself, and a port. ``opened`` is called once it is
+    connected; nothing has been read from standard input before. ``_room`` guards the credit, for
+    which the thread that reads input waits."""
 
     def __init__(
         self,
@@ -99,9 +100,29 @@ class RelayStdioRunner(StdioRunner):
         """The end of our input has been told: its other end says when all is over."""
         return False
 
+    def _take(self, kind: bytes, data: bytes) -> None:
+        if kind == messages.OPENED:
+            self._open()
+        elif kind == messages.REFUSED:
+            raise RemoteError(
+                "the node could not connect to port %d: %s"
+                % (self._port, data.decode("utf-8", "replace"))
+            )
+        elif kind == messages.ECHOED:
+            self._liveness.answered(data)
+        elif kind in (messages.ENDED, messages.BROKEN):
+            self._has_ended = True
+            self.session.end(0 if kind == messages.ENDED else EXIT_RESET)
+
+    def _open(self) -> None:
+        self._liveness.reached()
+        self._opened()
+        super().start()
+
+    # The thread of the relay's session
+
     def _came(self, kind: bytes, data: bytes) -> None:
-        """Called in the thread of the relay's session, which has nothing else to do. So a key press
-        need not wake another thread."""
+        """That thread has nothing else to do: so the echo of a key need not wake another one."""
         if kind == messages.OUTPUT:
             self._write(data)
         elif kind == messages.ROOM:
@@ -122,27 +143,10 @@ class RelayStdioRunner(StdioRunner):
         if room:
             self._send(messages.credit(room))
 
-    def _take(self, kind: bytes, data: bytes) -> None:
-        if kind == messages.OPENED:
-            self._open()
-        elif kind == messages.REFUSED:
-            raise RemoteError(
-                "the node could not connect to port %d: %s"
-                % (self._port, data.decode("utf-8", "replace"))
-            )
-        elif kind == messages.ECHOED:
-            self._liveness.answered(data)
-        elif kind in (messages.ENDED, messages.BROKEN):
-            self._has_ended = True
-            self.session.end(0 if kind == messages.ENDED else EXIT_RESET)
-
-    def _open(self) -> None:
-        self._liveness.reached()
-        self._opened()
-        super().start()
+    # The thread that reads input
 
     def send_input(self, data: Optional[bytes]) -> None:
-        """Called in the thread that reads input; None is its end."""
+        """None is its end."""
         if data is None:
             self.session.channel.send_input_data(messages.frame(messages.FIN))
             return
@@ -157,6 +161,8 @@ class RelayStdioRunner(StdioRunner):
             framed = messages.data_frames(rest[:size], MAXIMUM_PAYLOAD)
             self.session.channel.send_input_data(framed)
             rest = rest[size:]
+
+    # Any of them
 
     def _send(self, frame: bytes) -> None:
         """Past the window: it is one message, and may stand between any two."""

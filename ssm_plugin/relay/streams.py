@@ -25,7 +25,7 @@ _FRAME = 1016
 
 class RelayConnection(Connection):
     """``number`` is that of the relay's stream. It is ``opened`` once the relay has connected the
-    target, and ``broken`` if the target has gone without an end."""
+    target, and ``broken`` if the relay could not, or the target has gone without an end."""
 
     __slots__ = ("number", "opened", "broken", "credit", "told_room", "_taken")
 
@@ -46,8 +46,9 @@ class RelayConnection(Connection):
 
 
 class RelayStreams(MuxStreams):
-    """``target``, a host and a port, is where all of its streams lead to, but the one for
-    ``control``. ``told`` gets what the relay says of that one, and which others it refused."""
+    """``target``, a host and a port, is where all of its streams lead to, but for ``control``:
+    that one leads nowhere, and is for questions. ``told`` gets what the relay says of it, and why
+    it refused others."""
 
     piece = PIECE // 1024 * (_FRAME - messages.HEADER.size)
     new_connection = RelayConnection
@@ -65,7 +66,7 @@ class RelayStreams(MuxStreams):
         self._target = target
         self._told = told
         self._reserved: Optional[Tuple[int, bytes]] = None
-        self.control: Optional[RelayConnection] = None  # leads nowhere
+        self.control: Optional[RelayConnection] = None
         self._inbox: Optional[Inbox[Optional[Connection]]] = None
         self._writer: Optional[LocalWriter] = None
 
@@ -87,7 +88,7 @@ class RelayStreams(MuxStreams):
     # The thread that reads local sockets
 
     def reserve(self) -> bool:
-        """Whether there is a secret for one more connection."""
+        """Whether there is a secret for one more connection. It is kept for that."""
         self._reserved = self._reserved or self._relay.take_secret()
         return self._reserved is not None
 
@@ -134,11 +135,12 @@ class RelayStreams(MuxStreams):
     # Inside
 
     def _forget(self, connection: RelayConnection) -> None:
-        """It has ended. If the relay had not said a word of it, it may not have been shown the
-        secret, which is lost then: it hangs up on whoever has brought none in time."""
+        """It has ended. One of which the relay has said nothing may have ended before its secret
+        got there: the relay hangs up on whoever brings none in time. It replaces only secrets that
+        it was shown, so we ask for another one."""
         self._relay.forget(connection.number)
-        is_known = connection.opened or connection.broken
-        if not is_known and self.control is not None and self._relay.has_few_secrets:
+        was_shown = connection.opened or connection.broken
+        if not was_shown and self.control is not None and self._relay.has_few_secrets:
             self._send_frame(self.control, messages.frame(messages.MORE))
 
     def _open(
