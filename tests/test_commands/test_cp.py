@@ -308,7 +308,8 @@ def test_what_progress_raises_on_the_way_up_comes_out_at_once(copy, tmp_path, th
     with pytest.raises(KeyError, match="mine"):
         copy(tmp_path / "a", node(there / "b"), progress=fail, **options)
     assert time.monotonic() - began < FEED_LIMIT
-    assert not (there / "b").exists() and names(there)[0].startswith("b.ssm-plugin-")
+    # There is nothing but the part, if the node has come so far.
+    assert all(name.startswith("b.ssm-plugin-") for name in names(there))
 
 
 @pytest.mark.volume
