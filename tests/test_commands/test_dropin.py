@@ -190,7 +190,7 @@ def test_the_services_reason_is_shown(drop_in):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_is_gone_at_the_node(drop_in, number, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     parameters = {"command": ["sh -c 'echo on; sleep 1000; true' " + mark]}
     parameters["separateOutputStream"] = ["true"]
     started = drop_in.start("AWS-StartNonInteractiveCommand", parameters)

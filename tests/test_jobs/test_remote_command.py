@@ -249,7 +249,7 @@ def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):
 
 @pytest.mark.parametrize("script", ["sleep 1000 & sleep 1000", "trap '' INT TERM; sleep 1000"])
 def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     result, _, _ = node.run("sh", "-c", script, mark, timeout=0.5)
     assert result.status == 124
     assert isinstance(result.error, SessionInterrupted)
@@ -260,7 +260,7 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
-    mark, seen, results = "mark-" + tmp_path.name, threading.Event(), []
+    mark, seen, results = "mark-%s" % tmp_path, threading.Event(), []
     command, _ = node.command(
         "sh", "-c", "echo on; sleep 1000", mark, on_output=lambda data: seen.set()
     )
@@ -336,7 +336,7 @@ def test_eight_threads_run_commands_at_once(node):
 
 
 def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
 
     def refuse(data):
         raise KeyError("mine")

@@ -103,7 +103,7 @@ def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
     service, command, number, tmp_path
 ):
     """After an interrupt that it survives the command could not be ended any more."""
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
     with command('sh -c "{}" {}'.format(script, mark)) as running:
         running.expect(b"on\n")
@@ -153,7 +153,7 @@ def test_a_signal_that_ends_nothing_changes_nothing(command):
 
 
 def test_leaving_in_the_middle_ends_the_command(command, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     with command("sh -c 'echo on; sleep 1000' " + mark) as running:
         running.expect(b"on\n")
         assert processes_with(mark)
