@@ -61,13 +61,12 @@ def test_it_leaves_this_machine_by_no_configured_endpoint(caller, tmp_path):
 def test_a_shell_on_a_terminal(caller):
     environ = dict(caller.environ, SHELL="/bin/sh", PS1="ready> ")
     with PtyProcess(DEMO + ["shell"], cols=101, rows=33, env=environ) as program:
-        before = program.attributes()
         program.expect(b"ready> ")
         program.send(b"stty size\r")
         program.expect(b"33 101")
         program.send(b"exit\r")
         assert program.wait() == 0
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
 
 
 def test_the_node_may_be_named_and_options_passed_on(caller):

@@ -162,13 +162,12 @@ def test_an_escape_ends_it_while_nobody_reads_its_output(drop_in):
     reader, writer = os.pipe()
     try:
         with drop_in.on_terminal(started, stdout=writer) as program:
-            before = program.attributes()
             tick = threading.Event()
             while writable(writer):
                 tick.wait(0.01)
             program.send(b"\r~.")
             assert program.wait() == 0
-            assert program.attributes() == before
+            assert program.attributes() == program.first_attributes
     finally:
         os.close(reader)
         os.close(writer)
@@ -191,13 +190,12 @@ def test_a_handshake_changes_nothing(tmp_path, document, line):
 def test_an_interactive_command_on_a_terminal(drop_in):
     started = asked(drop_in, "echo ready; read line; echo got-$line; stty size")
     with drop_in.on_terminal(started, cols=97, rows=31) as program:
-        before = program.attributes()
         program.expect(b"ready")
         program.send(b"it\r")
         program.expect(b"got-it")
         program.expect(b"31 97")
         assert program.wait() == 0
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
     assert started.session.is_over
 
 
