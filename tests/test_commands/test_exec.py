@@ -239,11 +239,9 @@ def test_several_targets_end_while_nobody_reads_our_output(cli, tmp_path, ending
     words = ["exec", "i-1,i-2"] + options + ["--", "sh", "-c", script, mark]
     with cli.start(*words) as process:
         assert process.stdout.readline().endswith(b": on\n")
-        began = time.monotonic()
         if ending == "a signal":
             process.send_signal(signal.SIGTERM)
         assert process.wait(TIME_LIMIT) == (143 if ending == "a signal" else 124)
-        assert time.monotonic() - began < 7
     assert wait_until_gone(mark, 10)
 
 
@@ -421,7 +419,7 @@ def test_what_was_sent_to_the_background_outlives_its_shell(cli, tmp_path, servi
                     str(tmp_path / "done"))
     quoted = how.replace("$*", '"$@"')
     subprocess.check_call(
-        ["sh", "-c", quoted, "sh"] + argv, env=cli.environ, cwd=str(tmp_path), timeout=5
+        ["sh", "-c", quoted, "sh"] + argv, env=cli.environ, cwd=str(tmp_path), timeout=TIME_LIMIT
     )
     wait_until((tmp_path / "done").exists)
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import threading
-import time
 
 import pytest
 
@@ -275,7 +274,8 @@ def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
     assert results[0].reason == "ended by signal %d here" % number
 
 
-def test_a_second_signal_does_not_wait_for_the_command(node):
+def test_a_second_signal_does_not_wait_for_the_command(node, monkeypatch):
+    monkeypatch.setattr("ssm_plugin.plugins.command.INTERRUPT_LIMIT", 1000.0)
     seen, results = threading.Event(), []
     command, _ = node.command(
         "sh", "-c", "trap '' INT TERM; echo on; sleep 1000", on_output=lambda data: seen.set()
@@ -283,12 +283,10 @@ def test_a_second_signal_does_not_wait_for_the_command(node):
     thread = threading.Thread(target=lambda: results.append(command.run()))
     thread.start()
     assert seen.wait(10)
-    start = time.monotonic()
     command.signal(Signalled(signal.SIGINT))
     command.signal(Signalled(signal.SIGINT))
-    thread.join(10)
+    thread.join(40)
     assert results[0].status == 130
-    assert time.monotonic() - start < 1.9
 
 
 def test_a_signal_while_starting_leaves_no_session_behind(node, service):
