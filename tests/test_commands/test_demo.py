@@ -30,7 +30,7 @@ def call(caller, arguments, stdin=b"", **more):
 def test_a_shell_without_a_terminal_prints_the_answer(caller):
     done = call(caller, ["shell"], b"echo $((6*7)); exit\n")
     assert done.status == 0
-    assert b"42" in done.stdout
+    assert b"\n42\r\n" in done.stdout
     assert b"Starting session with SessionId: loopback-" in done.stderr
 
 
@@ -121,7 +121,7 @@ def test_serve_runs_until_a_signal_ends_it(caller, tmp_path, signum, options):
             text += piece
         assert b"aws ssm start-session --target i-demo\n" in text
         process.send_signal(signum)
-        _, stderr = process.communicate(timeout=15)
+        _, stderr = process.communicate(timeout=40)
     assert (process.returncode, stderr) == (0, b"")
     assert ready.read_text().strip().encode() in text
 
@@ -194,7 +194,7 @@ class Serving:
 
     def __exit__(self, *exception):
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=15)
+        self.process.communicate(timeout=40)
 
 
 def test_serve_prints_what_clients_need_and_writes_them_for_its_user_alone(caller, tmp_path):

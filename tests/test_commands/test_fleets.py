@@ -231,7 +231,7 @@ def test_sigterm_likewise(cli):
         for _ in range(2):
             assert process.stdout.readline().endswith(b": on\n")
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=40)
     assert process.returncode == 143 and wait_until_gone(mark, 10)
     assert stderr.count(b"ended by signal 15 here") == 2
     assert stderr.count(b"not begun: signal 15 came") == 6

@@ -111,8 +111,8 @@ def test_a_container_that_can_be_reached_is_in_order(cli):
 def test_a_shell_on_a_terminal_is_the_containers_own(cli):
     with PtyProcess(cli.argv("shell", WEB), env=cli.environ) as program:
         program.expect(b"Starting session with SessionId")
-        program.send(b"echo $((6*7)); tty; exit 0\r")
-        program.expect(b"42")
+        program.send(b"echo is-$((6*7)); tty; exit 0\r")
+        program.expect(b"is-42")
         program.expect(b"/dev/pts/")
         assert program.wait() == 0
 

@@ -118,7 +118,7 @@ def test_output_to_a_reader_that_comes_late_is_complete(drop_in):
     started = asked(drop_in, "seq 1 200000")
     with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
         drop_in.service.wait_for(lambda: started.session.is_over)
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert (process.returncode, stderr) == (0, b"")
     assert stdout.count(b"\r\n") == 200000
     assert b"\r\n200000\r\n\n\nExiting" in stdout
@@ -142,7 +142,7 @@ def test_a_full_device_is_one_line_and_a_failure(drop_in):
     with open("/dev/full", "wb") as full:
         process = drop_in.spawn(drop_in.argv(started), drop_in.variables(started), stdout=full)
         with process:
-            _, stderr = process.communicate(timeout=15)
+            _, stderr = process.communicate(timeout=40)
     assert process.returncode == 255
     assert stderr == b"ssm-plugin: cannot write to standard output: No space left on device\n"
     assert started.session.is_over

@@ -75,7 +75,7 @@ def test_an_interrupt_while_the_input_is_prepared_ends_it_before_it_has_begun(sh
     tool.chmod(0o755)
     environ = dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
     argv = wrapped(shell, ["touch", str(begun)], str(directory))
-    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=20)
+    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=40)
     assert (done, directory.exists(), begun.exists()) == (130, False, False)
 
 
