@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 from ssm_plugin.copying.options import CopyOptions, TargetReport
 from ssm_plugin.copying.places import parse_place, plan
@@ -99,14 +98,6 @@ def folder_of(tools, folder, program=None):
         found = sys.executable if tool == "python3" else shutil.which(program or tool)
         os.symlink(found, os.path.join(str(folder), tool))
     return str(folder)
-
-
-def wait_until(condition):
-    """For what happens in files, of which nobody tells."""
-    deadline, tick = time.monotonic() + TIME_LIMIT, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        tick.wait(0.01)
 
 
 def tree_state(root):

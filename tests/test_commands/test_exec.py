@@ -11,10 +11,10 @@ import pytest
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from tests.support import program
 from tests.support.commands import TIME_LIMIT, processes_with, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.drop_in import with_built_file
 from tests.support.running import TARGET
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 SCRIPT = "echo out; echo err >&2; exit 7"
 EXPECTED = (7, b"out\n", b"err\n")

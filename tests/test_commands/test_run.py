@@ -7,8 +7,8 @@ import pytest
 from ssm_plugin.display import width_of
 from tests.support import program
 from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 CONFIGURATION = """\
 targets: {db1: i-1, db2: i-2}

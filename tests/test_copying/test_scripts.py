@@ -14,8 +14,9 @@ from ssm_plugin.copying.options import CopyFailed, CopyOptions
 from ssm_plugin.copying.places import PART, PREFIX, SUFFIX
 from ssm_plugin.copying.upload import Upload
 from ssm_plugin.errors import RemoteError
-from tests.support.copies import ScriptNode, tree_state, wait_until
+from tests.support.copies import ScriptNode, tree_state
 from tests.support.measure import usage
+from tests.support.threads import wait_until
 
 TARGET = "i-demo"
 SHELLS = [

@@ -24,9 +24,9 @@ from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.commands import Node, give_up_output, processes_with, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.running import TARGET
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 DOCUMENTS = {
     "Plain": Document(NON_INTERACTIVE, separate_output=False),

@@ -12,8 +12,8 @@ from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from ssm_plugin.loopback.agent_work import kill_sessions
 from tests.support.channel_client import TIME_LIMIT, ChannelClient
 from tests.support.commands import processes_with, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 DOCUMENT = "AWS-StartNonInteractiveCommand"
 

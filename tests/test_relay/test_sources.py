@@ -10,11 +10,11 @@ import threading
 import pytest
 
 from ssm_plugin.relay import launch, messages, node_python
-from tests.support.copies import wait_until
 from tests.support.echo import EchoServer
 from tests.support.measure import usage
 from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
 from tests.support.target import Target
+from tests.support.threads import wait_until
 
 RUNNERS = relay_runners()
 LONG = bytes(range(256)) * 8192  # 2 MiB: two windows

@@ -18,7 +18,7 @@ from ssm_plugin.wire import payloads
 from ssm_plugin.wire.message import Role
 from tests.support.clock import Clock
 from tests.support.link import handshake_request
-from tests.support.threads import threads_left
+from tests.support.threads import threads_left, wait_until
 from tests.support.websocket_peer import BINARY, CLOSE, PING, AgentConnection, Peer
 
 LIMIT = 60
@@ -768,13 +768,6 @@ def test_while_the_consumer_is_slow_unread_acknowledgements_are_not_taken_for_mi
         client.channel.delivered(len(output.data))
         drained(client.events, 4000 - len(output.data), client.channel)
         assert client.channel.is_open
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 def test_a_reader_that_waits_for_the_consumer_is_woken_by_the_end():
