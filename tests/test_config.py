@@ -397,7 +397,7 @@ def test_without_pyyaml_only_a_file_is_an_error(tmp_path):
     )
     root = os.path.dirname(os.path.dirname(os.path.abspath(config.__file__)))
     command = [sys.executable, "-I", "-S", "-c", script, root, str(tmp_path / "config.yaml")]
-    shown = subprocess.check_output(command, timeout=20).decode()
+    shown = subprocess.check_output(command, timeout=40).decode()
     assert shown.strip().endswith("config.yaml: PyYAML is needed to read it")
 
 
@@ -544,7 +544,7 @@ def test_reading_no_file_imports_nothing_heavy():
     )
     root = os.path.dirname(os.path.dirname(os.path.abspath(config.__file__)))
     command = [sys.executable, "-I", "-S", "-c", script, root]
-    assert subprocess.check_output(command, timeout=20).strip() == b"[]"
+    assert subprocess.check_output(command, timeout=40).strip() == b"[]"
 
 
 def test_a_target_may_have_a_speed_of_its_own(tmp_path):

@@ -76,7 +76,7 @@ def test_bytes_are_those_of_the_locale():
     )
     environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     environ["PYTHONPATH"] = os.path.dirname(os.path.dirname(display.__file__))
-    written = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=20)
+    written = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=40)
     assert written in (b"\\u2603 caf\\xe9", "\u2603 caf\xe9".encode("utf-8"))
     assert encoded("plain") == b"plain"
 

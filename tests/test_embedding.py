@@ -23,7 +23,7 @@ def python(cli, program):
     command = [sys.executable, "-c", program]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=cli.environ, cwd=str(cli.folder), **streams)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == 0, stderr.decode()
     return stdout.decode().splitlines(), stderr.decode().splitlines()
 
@@ -152,7 +152,7 @@ def installed(tmp_path_factory):
     venv.create(str(environment), with_pip=False)
     python = str(environment / "bin" / "python")
     question = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = subprocess.check_output([python, "-c", question], timeout=20).decode().strip()
+    site = subprocess.check_output([python, "-c", question], timeout=40).decode().strip()
     subprocess.check_output(
         [sys.executable, "-W", "ignore", "setup.py", "-q", "build", "--build-lib", site],
         cwd=str(sources),

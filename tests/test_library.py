@@ -113,7 +113,7 @@ def test_output_may_go_to_functions(run):
 
 
 def test_what_an_output_function_raises_comes_out_and_ends_the_command(run, service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
 
     def refuse(data):
         raise KeyError("mine")
@@ -126,7 +126,7 @@ def test_what_an_output_function_raises_comes_out_and_ends_the_command(run, serv
 
 @pytest.mark.parametrize("moment", ["at once", "with its output"])
 def test_an_interrupt_of_the_waiting_program_ends_the_command_too(cli, service, tmp_path, moment):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     program = (
         "import os, signal, ssm_plugin, sys, threading\n"
         "def interrupt(data=b''):\n"

@@ -51,7 +51,7 @@ def run(script, *args):
     )
     command = [sys.executable, "-I", "-c", script, root] + list(args)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return [stream.decode() for stream in process.communicate(timeout=20)]
+    return [stream.decode() for stream in process.communicate(timeout=40)]
 
 
 # --- Off

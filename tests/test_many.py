@@ -60,7 +60,7 @@ def test_those_that_were_not_begun_come_last_with_their_reason(run_many):
 
 
 def test_closing_the_generator_ends_what_runs(run_many, service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     script = 'mkdir "$0" 2>/dev/null && exit 0; exec sh -c "sleep 1000" %s' % mark
     results = run_many("tag:Role=web", ["sh", "-c", script, str(tmp_path / "one")], parallel=4)
     assert next(results).status == 0
@@ -70,7 +70,7 @@ def test_closing_the_generator_ends_what_runs(run_many, service, tmp_path):
 
 
 def test_so_does_an_exception_in_the_loop(run_many, service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     script = 'mkdir "$0" 2>/dev/null && exit 0; exec sh -c "sleep 1000" %s' % mark
     words = ["sh", "-c", script, str(tmp_path / "one")]
 

@@ -5,6 +5,7 @@ once the command has ended, and no code.
 """
 
 import codecs
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,7 +94,7 @@ class CommandWork(Work):
         process = self._process
         if process is not None and process.poll() is None:
             self._killed = True
-            process.kill()
+            _send_signal(process, signal.SIGKILL)
         self._ended.set()
 
     def sweep(self) -> None:
@@ -193,10 +194,16 @@ class CommandWork(Work):
         self._interrupted = True
         if process.poll() is None:
             self.agent.link.go_deaf()
-            process.send_signal(number)
+            _send_signal(process, number)
         if process.returncode is not None:  # it had ended, or did at the same moment
             self._ended.set()
             self.agent.link.listen()
+
+
+def _send_signal(process: "subprocess.Popen[bytes]", number: int) -> None:
+    """Who waits for it may have seen its end and not said so yet."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
 
 
 class _Text:

@@ -18,9 +18,9 @@ from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.streams import CallableStreams
 
 from . import program
-from .copies import wait_until
 from .pty import ROOT
 from .running import KEYS, NETWORK, TARGET, service_client
+from .threads import wait_until
 
 REGION = "us-east-1"
 TIME_LIMIT = 40.0

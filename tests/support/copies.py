@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 from ssm_plugin.copying.download import Download
 from ssm_plugin.copying.options import CopyFailed, CopyOptions, TargetReport
@@ -156,14 +155,6 @@ def make_tree(root):
     os.utime(root + "/d/.hidden", (1.1e9, 1.1e9))
     os.utime(root, (1.2e9, 1.2e9))
     os.chmod(root + "/d/empty", 0o500)
-
-
-def wait_until(condition):
-    """For what happens in files, of which nobody tells."""
-    deadline, tick = time.monotonic() + TIME_LIMIT, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        tick.wait(0.01)
 
 
 def tree_state(root):

@@ -8,13 +8,14 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 class Usage(NamedTuple):
     """``memory`` is resident, ``peak`` the most that was, in bytes; ``cpu`` in seconds, user and
-    system together."""
+    system together; ``rests``, how often its first thread has gone to sleep by itself."""
 
     memory: int
     peak: int
     threads: int
     descriptors: int
     cpu: float
+    rests: int
 
 
 def usage(pid):
@@ -29,4 +30,5 @@ def usage(pid):
         int(fields["Threads"]),
         len(os.listdir(folder + "fd")),
         (int(times[11]) + int(times[12])) / _TICK,
+        int(fields["voluntary_ctxt_switches"]),
     )

@@ -66,6 +66,7 @@ class PtyProcess:
         self._seen = 0  # how much of the output earlier calls of expect() have used up
         self._ended = False
         self.resize(cols, rows)
+        self.first_attributes = self.attributes()  # once it runs, they may be others already
         environment = dict(os.environ if env is None else env)
         environment["PYTHONPATH"] = ROOT
         environment.setdefault("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""Threads that were told to end may still be on their way out."""
+"""What other threads and processes do, of which nobody tells."""
 
 import threading
 import time
@@ -6,11 +6,19 @@ import time
 TIME_LIMIT = 40.0  # seconds
 
 
+def wait_until(condition):
+    deadline, tick = time.monotonic() + TIME_LIMIT, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        tick.wait(0.005)
+
+
 def threads_left(before, *parts, seconds=TIME_LIMIT):
     """The names of the threads that are there since ``before`` and do not end within so long; with
     ``parts``, only those whose name has one of these in it.
 
-    They are looked for and not joined: two threads that join a third at once may both fail."""
+    Some may still be on their way out. They are looked for and not joined: two threads that join a
+    third at once may both fail."""
     deadline, tick = time.monotonic() + seconds, threading.Event()
     while True:
         left = [

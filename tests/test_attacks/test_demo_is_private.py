@@ -200,7 +200,7 @@ def running(tmp_path, arguments):
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        process.communicate(timeout=40)
 
 
 def read_until(stream, wanted):
@@ -279,8 +279,8 @@ def test_curl_as_nobody_gets_nothing(service, port, stream):
         (["--aws-sigv4", "aws:amz:us-east-1:ssm", "-u", "AKIAX:y", "-d", "{}"], b"Unrecognized"),
     ):
         argv = nobody + words + ["http://127.0.0.1:%d/" % port]
-        assert answer in subprocess.check_output(argv, timeout=20)
+        assert answer in subprocess.check_output(argv, timeout=40)
     upgrades = [word for pair in UPGRADE.items() for word in ("-H", "%s: %s" % pair)]
     argv = nobody + upgrades + ["http://127.0.0.1:%d%s" % (port, stream)]
-    assert subprocess.check_output(argv, timeout=20) == b"forbidden\n"
+    assert subprocess.check_output(argv, timeout=40) == b"forbidden\n"
     assert service.session().connections == 0

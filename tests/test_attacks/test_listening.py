@@ -85,7 +85,7 @@ def test_where_we_listen_is_for_the_request_to_say(tmp_path):
                 if "localPortNumber" in started.request["Parameters"]:
                     assert b"\nPort %d opened" % wanted in said
                 process.send_signal(signal.SIGTERM)
-                process.communicate(timeout=15)
+                process.communicate(timeout=40)
 
 
 @pytest.mark.parametrize("names_document", [False, True])
@@ -102,4 +102,4 @@ def test_where_no_port_was_named_the_nodes_number_counts_and_its_path_does_not(
             said = read_until(process.stdout, b"Waiting for connections...\n")
             assert b"\nPort %d opened" % port in said and not os.path.exists(path)
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=15)
+            process.communicate(timeout=40)

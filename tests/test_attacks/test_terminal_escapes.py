@@ -299,7 +299,7 @@ def test_a_tunnel_that_starts_again_says_why_on_one_line(tmp_path):
                     process.send_signal(signal.SIGUSR1)  # it says how things are
                 lines.append(process.stderr.readline())
             process.terminate()
-            process.communicate(timeout=15)
+            process.communicate(timeout=40)
     end = b"ended: a\\nssm-plugin: b\\x1b; the local end stays open"
     assert any(end in line for line in lines)
     assert b"ended: a\\nssm-plugin: b\\x1b; 0 connections so far" in lines[-1]

@@ -37,7 +37,7 @@ def shown_while_it_runs(drop_in, started, first, environ):
             said += line
         folder = Path("/proc/%d" % process.pid)
         shown = {name: (folder / name).read_bytes() for name in ("cmdline", "environ")}
-        process.communicate(b"exit\n", timeout=15)
+        process.communicate(b"exit\n", timeout=40)
     assert process.returncode == 0
     return shown
 

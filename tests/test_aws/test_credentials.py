@@ -273,7 +273,7 @@ def test_the_search_ends_in_time(home, slow):
             home.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = url
         started = time.monotonic()
         assert "the search for AWS credentials took longer" in _refused(home, time_limit=0.3)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
 
 
 def test_keys_without_an_end_are_found_once(home):

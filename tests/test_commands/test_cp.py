@@ -14,10 +14,11 @@ from ssm_plugin.copying.places import PART
 from ssm_plugin.errors import SessionInterrupted, SsmPluginError, UsageError
 from ssm_plugin.jobs.trailer_runner import FEED_LIMIT
 from tests.support.commands import TIME_LIMIT, Cli
-from tests.support.copies import Copies, node, tree_state, wait_until
+from tests.support.copies import Copies, node, tree_state
 from tests.support.files import MIB, random_file, sha256
 from tests.support.pty import PtyProcess
 from tests.support.running import TARGET
+from tests.support.threads import wait_until
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_the_services_reason_is_shown(drop_in):
     with process:
         head = read_until(process.stdout, b"ready")
         started.session.terminate("Your session has expired.")
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == 255
     assert (head + stdout).endswith(
         b"\n\nSessionId: %s : Your session has expired.\n\n" % started.session_id.encode("ascii")
@@ -190,7 +190,7 @@ def test_the_services_reason_is_shown(drop_in):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_is_gone_at_the_node(drop_in, number, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     parameters = {"command": ["sh -c 'echo on; sleep 1000; true' " + mark]}
     parameters["separateOutputStream"] = ["true"]
     started = drop_in.start("AWS-StartNonInteractiveCommand", parameters)
@@ -209,7 +209,7 @@ def test_output_that_is_missing_is_no_success(drop_in):
         started.session.misbehave("down.lose=50%")
         read_until(process.stdout, b"y\n" * 2000)
         started.session.terminate()
-        _, stderr = process.communicate(timeout=15)
+        _, stderr = process.communicate(timeout=40)
     assert process.returncode == 255
     assert b"the output is incomplete" in stderr or b"exit code never came" in stderr
 
@@ -222,7 +222,7 @@ def test_a_session_that_cannot_be_resumed_any_more_has_timed_out(drop_in):
         started.session.misbehave("lose-channel-closed")
         started.session.terminate()
         started.session.drop_connection()
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == 255
     assert stdout.endswith(b"Session: %s timed out.\n" % started.session_id.encode("ascii"))
     assert stderr == b""
@@ -370,7 +370,7 @@ def test_legacy_status_is_0_after_a_signal_too(drop_in):
     with process:
         read_until(process.stdout, b"ready")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        process.communicate(timeout=40)
     assert process.returncode == 0
 
 
@@ -403,7 +403,7 @@ def test_hang_ups_stay_ignored_under_nohup(drop_in):
     with process:
         read_until(process.stdout, b"ready")
         process.send_signal(signal.SIGHUP)
-        stdout, _ = process.communicate(b"it\n", timeout=15)
+        stdout, _ = process.communicate(b"it\n", timeout=40)
     assert process.returncode == 0
     assert b"got it" in stdout
 
@@ -419,7 +419,7 @@ def test_a_signal_ends_it_while_a_silent_gateway_lets_it_wait(drop_in):
         with process:
             connection, _ = silent.accept()
             process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=15)
+            stdout, stderr = process.communicate(timeout=40)
             connection.close()
     assert (process.returncode, stdout) == (130, b"")
     assert stderr == b"ssm-plugin: interrupted while connecting\n"

@@ -61,7 +61,7 @@ def test_a_port_session_that_is_told_to_end_says_so_and_ends_with_0(drop_in, sig
     with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
         read_until(process.stdout, b"Waiting for connections...\n")
         process.send_signal(signum)
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert (process.returncode, stderr) == (0, b"")
     assert stdout == farewell(started)
     drop_in.wait_until_over()
@@ -75,7 +75,7 @@ def test_a_stream_says_it_aside(drop_in, signum):
         process.stdin.flush()
         read_until(process.stdout, b"x")
         process.send_signal(signum)
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert (process.returncode, stdout) == (0, b"")
     assert stderr.endswith(farewell(started))
     drop_in.wait_until_over()
@@ -88,7 +88,7 @@ def test_the_hang_up_by_which_openssh_ends_it_is_no_failure_and_nothing_to_read_
         process.stdin.flush()
         read_until(process.stdout, b"x")
         process.send_signal(signal.SIGHUP)
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     assert (process.returncode, stdout) == (0, b"")
     assert stderr.count(b"\n") == 2 and b"Starting session" in stderr
     drop_in.wait_until_over()
@@ -103,7 +103,7 @@ def test_also_while_connecting(drop_in):
         with drop_in.spawn(drop_in.argv(started), drop_in.variables(started)) as process:
             connection, _ = silent.accept()
             process.send_signal(signal.SIGTERM)
-            stdout, stderr = process.communicate(timeout=15)
+            stdout, stderr = process.communicate(timeout=40)
             connection.close()
     assert process.returncode == 0
     assert stdout.endswith(farewell(started)) and stdout.count(b"Starting session") == 1
@@ -123,7 +123,7 @@ def test_packers_tunnel_survives_the_hourly_good_bye(drop_in):
             assert connection.recv(7) == b"through"
         assert started.session.connections == 2
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=15)
+        process.communicate(timeout=40)
     assert process.returncode == 0
     drop_in.wait_until_over()
 
@@ -147,7 +147,7 @@ def test_the_user_says_where_port_sessions_listen_and_is_warned(drop_in, way, na
         with open("/proc/net/tcp") as table:
             assert "00000000:%04X 00000000:0000 0A" % port in table.read()
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=15)
+        _, stderr = process.communicate(timeout=40)
     assert stderr.decode() == (
         "ssm-plugin: warning: whoever can reach 0.0.0.0 port %d of this machine can use the "
         "tunnel\n" % port

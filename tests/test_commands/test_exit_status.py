@@ -121,7 +121,7 @@ def test_help_into_a_closed_pipe_is_no_mistake(tmp_path):
     try:
         argv = [sys.executable, "-m", "ssm_plugin", "shell", "--help"]
         with drop_in.spawn(argv, stdout=writer) as process:
-            _, stderr = process.communicate(timeout=15)
+            _, stderr = process.communicate(timeout=40)
     finally:
         os.close(writer)
     assert (process.returncode, stderr) == (141, b"")

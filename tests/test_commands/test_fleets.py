@@ -207,7 +207,7 @@ def test_more_than_fifty_are_told_of_run_command_once(tmp_path):
 
 
 def test_ctrl_c_ends_what_runs_begins_no_more_and_the_table_says_what_became_of_each(cli):
-    mark = "mark-" + cli.folder.name
+    mark = "mark-%s" % cli.folder
     script = 'mkdir "$1" 2>/dev/null && exit 0; echo on; exec sh -c "sleep 1000" $0'
     command = ["sh", "-c", script, mark, str(cli.folder / "one")]
     words = ["exec", "tag:Role=web", "--parallel", "3", "--"] + command
@@ -225,13 +225,13 @@ def test_ctrl_c_ends_what_runs_begins_no_more_and_the_table_says_what_became_of_
 
 
 def test_sigterm_likewise(cli):
-    mark = "mark-" + cli.folder.name
+    mark = "mark-%s" % cli.folder
     words = ["exec", "tag:Role=web", "--parallel", "2", "--", "sh", "-c", "echo on; sleep 99", mark]
     with cli.start(*words) as process:
         for _ in range(2):
             assert process.stdout.readline().endswith(b": on\n")
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=40)
     assert process.returncode == 143 and wait_until_gone(mark, 10)
     assert stderr.count(b"ended by signal 15 here") == 2
     assert stderr.count(b"not begun: signal 15 came") == 6
@@ -250,7 +250,7 @@ def wait_until_full(pipe):
 
 def test_ctrl_c_twice_leaves_at_once_and_leaves_nothing_behind(cli, service):
     """Nobody reads the output, so that the sessions cannot end by themselves."""
-    mark = "mark-" + cli.folder.name
+    mark = "mark-%s" % cli.folder
     command = ["sh", "-c", "while echo %s; do :; done" % ("x" * 999), mark]
     words = ["exec", "node-1,node-2,node-3", "--parallel", "2", "--"] + command
     with cli.start(*words) as process:

@@ -80,7 +80,7 @@ def test_several_forwards_in_one_command(forward, service, echo, tmp_path):
             ]
             began = time.monotonic()
             assert command.finish(signal.SIGTERM) == 128 + signal.SIGTERM
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 15
             assert [one["status"] for one in command.events[-3:]] == [143] * 3
     assert not ready.exists()
 
@@ -298,7 +298,7 @@ def test_a_signal_while_it_starts(forward, service, tmp_path):
             connection, _ = silent.accept()
             began = time.monotonic()
             assert command.finish(signal.SIGTERM) == 143
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 15
             connection.close()
 
 
@@ -340,7 +340,7 @@ def test_a_terminal_that_takes_nothing_holds_up_nothing(service, echo, tmp_path)
         assert ask(port) == b"hello"
         began = time.monotonic()
         assert command.finish(signal.SIGTERM) == 143
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 15
     os.close(reader)
     os.close(writer)
 

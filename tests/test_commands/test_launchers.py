@@ -143,7 +143,7 @@ def test_each_launcher_reads_what_it_waits_for_and_the_status_0(tmp_path, servic
                 assert connection.recv(14) == b"there and back"
         if launcher.reads is not SHELL:
             process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=15)
+        stdout, stderr = process.communicate(timeout=40)
     said += stdout
     assert process.returncode == 0
     if launcher.reads is STREAM:

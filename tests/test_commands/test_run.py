@@ -7,8 +7,8 @@ import pytest
 from ssm_plugin.display import width_of
 from tests.support import program
 from tests.support.commands import TIME_LIMIT, Cli, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 CONFIGURATION = """\
 targets: {db1: i-1, db2: i-2}
@@ -144,7 +144,7 @@ def test_a_job_that_is_not_there_is_a_mistake(cli, words, said):
 
 
 def test_of_ten_at_once_one_runs_and_nine_say_so_and_a_crash_leaves_no_lock(cli, service, tmp_path):
-    mark, began = "mark-" + tmp_path.name, tmp_path / "began"
+    mark, began = "mark-%s" % tmp_path, tmp_path / "began"
     began.write_text("")
     cli.configure(
         "jobs: {once: {target: i-1, lock: true, "

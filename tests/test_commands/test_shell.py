@@ -40,7 +40,7 @@ def test_notices_go_to_stderr_and_output_to_stdout(caller):
     done = caller.call(SHELL + ["i-demo"], b"echo $((6*7)); exit\n")
     session = caller.service.session()
     assert (done.status, session.is_over) == (0, True)
-    assert b"42" in done.stdout and b"session" not in done.stdout.lower()
+    assert b"\n42\r\n" in done.stdout and b"session" not in done.stdout.lower()
     assert done.stderr.decode() == (
         "\nStarting session with SessionId: {0}\n\n\nExiting session with sessionId: {0}.\n\n"
     ).format(session.session_id)
@@ -49,7 +49,7 @@ def test_notices_go_to_stderr_and_output_to_stdout(caller):
 def test_quiet_shows_no_notices(caller):
     done = caller.call(SHELL + ["i-demo", "--quiet"], b"echo $((6*7)); exit\n")
     assert (done.status, done.stderr) == (0, b"")
-    assert b"42" in done.stdout
+    assert b"\n42\r\n" in done.stdout
 
 
 def test_quiet_keeps_errors(caller):
@@ -64,7 +64,7 @@ def test_quiet_still_tells_why_the_service_ended_the_session(caller):
         process.stdin.write(b"echo $((6*7))\n")
         process.stdin.flush()
         seen = b""
-        while b"42" not in seen:
+        while b"\n42\r\n" not in seen:
             seen += os.read(process.stdout.fileno(), 1000)
         session = caller.service.session()
         session.terminate("Your session has expired.")
@@ -105,7 +105,7 @@ def test_a_signal_while_the_service_is_slow_to_start_the_session(caller):
             connection, _ = silent.accept()
             connection.recv(1)
             process.send_signal(signal.SIGTERM)
-            stdout, stderr = process.communicate(timeout=15)
+            stdout, stderr = process.communicate(timeout=40)
             connection.close()
     assert (process.returncode, stdout) == (143, b"")
     assert stderr.startswith(b"ssm-plugin: interrupted ") and stderr.count(b"\n") == 1
@@ -129,6 +129,6 @@ def test_a_session_that_starts_after_the_signal_is_terminated(caller):
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGINT)
             may_answer.set()
-            process.communicate(timeout=15)
+            process.communicate(timeout=40)
     assert process.returncode == 130
     assert caller.service.session().is_over

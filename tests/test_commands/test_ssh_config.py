@@ -23,7 +23,7 @@ def read(tmp_path):
         path = tmp_path / "block"
         path.write_bytes(stdout)
         command = ["ssh", "-G", "-F", str(path), host]
-        text = subprocess.check_output(command, stderr=subprocess.STDOUT, timeout=20).decode()
+        text = subprocess.check_output(command, stderr=subprocess.STDOUT, timeout=40).decode()
         return dict(line.partition(" ")[::2] for line in text.splitlines())
 
     return read

@@ -76,7 +76,7 @@ def test_a_signal_ends_it_without_a_terminal(tmp_path):
         with Cli(tmp_path, service).start("exec", "off", "--wait", "5m", "--", "true") as process:
             assert b"trying again for 5m" in process.stderr.readline()
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=10)
+            process.communicate(timeout=40)
         assert process.returncode == 128 + signal.SIGTERM
 
 

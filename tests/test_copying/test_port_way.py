@@ -11,10 +11,11 @@ import pytest
 from ssm_plugin.copying import transfer
 from ssm_plugin.copying.node_listener import GIVEN_UP, PERL, PYTHON
 from ssm_plugin.copying.port_way import SSH_DOCUMENT, NotFast
-from tests.support.copies import NEEDED, Copies, folder_of, node, tree_state, wait_until
+from tests.support.copies import NEEDED, Copies, folder_of, node, tree_state
 from tests.support.files import MIB, random_file, sha256
 from tests.support.interpreters import interpreters
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 TIME_LIMIT = 20.0
 

@@ -5,9 +5,10 @@ import os
 import pytest
 
 from ssm_plugin.copying.transfer import _Words
-from tests.support.copies import Copies, node, wait_until
+from tests.support.copies import Copies, node
 from tests.support.files import MIB, random_file, sha256
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 # What a terminal that is not raw would obey, change or echo.
 KEYS = bytes(range(256)) * 300 + b"\x03\x04\x11\x13\x1a\x1c\r\n~.\n.\n" * 200

@@ -111,8 +111,8 @@ def test_a_container_that_can_be_reached_is_in_order(cli):
 def test_a_shell_on_a_terminal_is_the_containers_own(cli):
     with PtyProcess(cli.argv("shell", WEB), env=cli.environ) as program:
         program.expect(b"Starting session with SessionId")
-        program.send(b"echo $((6*7)); tty; exit 0\r")
-        program.expect(b"42")
+        program.send(b"echo is-$((6*7)); tty; exit 0\r")
+        program.expect(b"is-42")
         program.expect(b"/dev/pts/")
         assert program.wait() == 0
 
@@ -132,14 +132,13 @@ def test_the_aws_cli_executes_a_command_in_the_demos_service(tmp_path, service, 
     argv += ["--container", "web", "--command", "sh -c 'echo ready; read x; echo got-$x'"]
     argv += ["--region", "us-east-1", "--endpoint-url", service.endpoint_url]
     with PtyProcess(argv, env=environ) as program:
-        before = program.attributes()
         program.expect(b"The Session Manager plugin was installed successfully.")
         program.expect(b"Starting session with SessionId: loopback-")
         program.expect(b"ready")
         program.send(b"it\r")
         program.expect(b"got-it")
         assert program.wait() == 0
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
     assert service.open_sessions() == []
 
 

@@ -186,16 +186,18 @@ def test_a_signal_ends_a_start_that_is_never_answered(tmp_path):
 
     def answer(request):
         asked.set()
-        over.wait(10)
+        over.wait(40)
         return b""
 
     with AwsSide(tmp_path) as aws, HttpServer(answer) as service:
         aws.environ = aws.keys_in_environment(AWS_ENDPOINT_URL=service.url)
-        with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
-            assert asked.wait(10)
-            program.signal(signal.SIGTERM)
-            assert program.wait(20) == 143
-        over.set()
+        try:
+            with PtyProcess(OURS + ["shell", TARGET], env=aws.environ) as program:
+                assert asked.wait(20)
+                program.signal(signal.SIGTERM)
+                assert program.wait(20) == 143
+        finally:
+            over.set()
 
 
 def test_a_search_for_credentials_ends_with_us(tmp_path):

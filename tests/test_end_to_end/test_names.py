@@ -50,7 +50,7 @@ def test_a_shell_by_name(cli, service):
     before = len(service.sessions())
     status, stdout, _ = cli.run("shell", "web-7", input=b"echo $((6*7)); exit\n")
     assert status == 0
-    assert b"42" in stdout
+    assert b"\n42\r\n" in stdout
     assert targets_since(service, before) == [SEVEN]
 
 
@@ -97,7 +97,7 @@ def test_a_tunnel_by_name(cli, service):
                     client.sendall(b"x")
                     assert accepted.recv(1) == b"x"
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=40)
     assert targets_since(service, before) == [SEVEN]
 
 

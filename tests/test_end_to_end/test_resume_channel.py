@@ -14,6 +14,7 @@ from ssm_plugin.transport.backpressure import EVENTS_HIGH
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
 from ssm_plugin.wire import payloads
 from ssm_plugin.wire.message import Role
+from tests.support.threads import wait_until
 
 PING = 0.1  # s
 TIME_LIMIT = 40
@@ -148,9 +149,8 @@ def test_a_peer_that_answers_nothing_is_given_up_after_three_intervals():
 def test_a_connection_that_comes_late_is_watched_like_the_first():
     with Ends() as ends:
         ends.lose()
-        deadline = time.monotonic() + TIME_LIMIT
-        while ends.client._wakes_at != float("inf"):  # the heartbeat has nothing to wait for
-            assert time.monotonic() < deadline
+        # The heartbeat has nothing to wait for.
+        wait_until(lambda: ends.client._wakes_at == float("inf"))
         ends.link = ends.connect()
         ends.wait_for_pings(2)
 
@@ -158,9 +158,7 @@ def test_a_connection_that_comes_late_is_watched_like_the_first():
 def filled(ends):
     """The reader waits for its consumer, and an acknowledgement lies unread behind it."""
     ends.node.send_input_data(b"x" * 5000)
-    deadline = time.monotonic() + TIME_LIMIT
-    while not ends.client.backpressure.waits_for_consumer:
-        assert time.monotonic() < deadline
+    wait_until(lambda: ends.client.backpressure.waits_for_consumer)
     ends.client.send_input_data(b"key")
     assert ends.next_at_node() == b"key"
     return ends

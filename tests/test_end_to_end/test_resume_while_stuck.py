@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from functools import partial
 
 import pytest
@@ -13,6 +12,7 @@ from ssm_plugin.session.events import NotResumed
 from ssm_plugin.session.types import SessionStatus, SessionType
 from tests.support.running import RunningSession
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 TIME_LIMIT = 40.0
 
@@ -104,10 +104,3 @@ def waiting(events, kind):
     """What waits of it in a session's queue."""
     with events.mutex:
         return [event for event in events.queue if isinstance(event, kind)]
-
-
-def wait_until(condition):
-    deadline, tick = time.monotonic() + TIME_LIMIT, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        tick.wait(0.01)

@@ -52,7 +52,6 @@ def test_the_aws_cli_opens_a_working_shell(tmp_path, service, zipapp, aws_cli):
     argv = [aws_cli, "ssm", "start-session", "--target", TARGET, "--region", "eu-west-1"]
     argv += ["--endpoint-url", service.endpoint_url]
     with PtyProcess(argv, cols=101, rows=33, env=environ) as program:
-        before = program.attributes()
         program.expect(PROMPT)
         program.send(b"tty; stty size\r")
         program.expect(b"/dev/pts/" if sys.platform == "linux" else b"/dev/tty")
@@ -68,7 +67,7 @@ def test_the_aws_cli_opens_a_working_shell(tmp_path, service, zipapp, aws_cli):
         program.send(b"echo status-$?; exit\r")
         program.expect(b"status-130")
         assert program.wait() == 0
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
     session_id = service.session().session_id.encode("ascii")
     assert program.output.startswith(b"\r\nStarting session with SessionId: %s\r\n" % session_id)
     assert program.output.endswith(b"Exiting session with sessionId: %s.\r\n\r\n" % session_id)
@@ -235,12 +234,11 @@ def end_by_loss(service, program):
 def test_every_way_out_restores_the_terminal_and_ends_the_session(service, drop_in, end):
     started = drop_in.start()
     with drop_in.on_terminal(started, ignored=IGNORED_BY_THE_AWS_CLI) as program:
-        before = program.attributes()
         program.expect(PROMPT)
-        assert program.attributes() != before
+        assert program.attributes() != program.first_attributes
         status = end(service, program)
         assert program.wait() == status
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
     assert started.session.is_over
     # Where it stopped, a line begins.
     assert program.output.endswith(b"\n")
@@ -264,9 +262,8 @@ def test_a_service_that_is_killed_leaves_the_terminal_as_it_was(tmp_path):
         argv = [sys.executable, "-m", "ssm_plugin", "shell", TARGET, "--config", str(config)]
         argv += ["--endpoint-url", serving.endpoint_url]
         with PtyProcess(argv, env=environ) as program:
-            before = program.attributes()
             program.expect(PROMPT)
             serving.kill()
             assert program.wait() == 255
-            assert program.attributes() == before
+            assert program.attributes() == program.first_attributes
             assert b"ssm-plugin: the session was lost and cannot be resumed" in program.output

@@ -115,7 +115,7 @@ def test_many_sessions_over_one_master(place):
         several = [
             place.spawn("ssh", "echo %d" % number, stdout=subprocess.PIPE) for number in range(12)
         ]
-        answers = [one.communicate(timeout=15)[0] for one in several]
+        answers = [one.communicate(timeout=40)[0] for one in several]
         assert answers == [b"%d\n" % number for number in range(12)]
         assert len(place.service.sessions()) == sessions + 1
     finally:
@@ -158,6 +158,6 @@ def test_through_the_aws_cli(place, zipapp, aws_cli, tmp_path):
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        timeout=20,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (5, sent), done.stderr

@@ -66,7 +66,7 @@ def test_no_more_run_at_once_than_allowed(service, tmp_path):
 
 
 def test_a_signal_ends_all_that_run_and_begins_no_more(service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     begun, events, outcomes = threading.Semaphore(0), queue.Queue(), []
     script = "echo on; exec sh -c 'sleep 1000' '%s'" % mark
     make = maker(service, script, lambda data: begun.release())
@@ -88,7 +88,7 @@ def test_a_signal_ends_all_that_run_and_begins_no_more(service, tmp_path):
 
 
 def test_what_an_output_function_raises_comes_out_once_all_are_ended(service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
 
     def refuse(data):
         raise KeyError("mine")

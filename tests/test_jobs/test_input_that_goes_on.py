@@ -24,7 +24,7 @@ def run_with(cli, target, source, *words):
         argv, env=cli.environ, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
-            out, errors = process.communicate(timeout=15)
+            out, errors = process.communicate(timeout=40)
         finally:
             process.kill()
     assert errors == b""

@@ -35,7 +35,7 @@ def holder(directory):
     assert process.stdout.readline() == b"held\n"
     yield process
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=40)
 
 
 def test_a_second_run_ends_at_once_and_says_who_is_first(directory, holder):

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import threading
-import time
 
 import pytest
 
@@ -25,9 +24,9 @@ from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.commands import Node, give_up_output, processes_with, wait_until_gone
-from tests.support.copies import wait_until
 from tests.support.running import TARGET
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 DOCUMENTS = {
     "Plain": Document(NON_INTERACTIVE, separate_output=False),
@@ -249,7 +248,7 @@ def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):
 
 @pytest.mark.parametrize("script", ["sleep 1000 & sleep 1000", "trap '' INT TERM; sleep 1000"])
 def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     result, _, _ = node.run("sh", "-c", script, mark, timeout=0.5)
     assert result.status == 124
     assert isinstance(result.error, SessionInterrupted)
@@ -260,7 +259,7 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
-    mark, seen, results = "mark-" + tmp_path.name, threading.Event(), []
+    mark, seen, results = "mark-%s" % tmp_path, threading.Event(), []
     command, _ = node.command(
         "sh", "-c", "echo on; sleep 1000", mark, on_output=lambda data: seen.set()
     )
@@ -275,7 +274,8 @@ def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
     assert results[0].reason == "ended by signal %d here" % number
 
 
-def test_a_second_signal_does_not_wait_for_the_command(node):
+def test_a_second_signal_does_not_wait_for_the_command(node, monkeypatch):
+    monkeypatch.setattr("ssm_plugin.plugins.command.INTERRUPT_LIMIT", 1000.0)
     seen, results = threading.Event(), []
     command, _ = node.command(
         "sh", "-c", "trap '' INT TERM; echo on; sleep 1000", on_output=lambda data: seen.set()
@@ -283,12 +283,10 @@ def test_a_second_signal_does_not_wait_for_the_command(node):
     thread = threading.Thread(target=lambda: results.append(command.run()))
     thread.start()
     assert seen.wait(10)
-    start = time.monotonic()
     command.signal(Signalled(signal.SIGINT))
     command.signal(Signalled(signal.SIGINT))
-    thread.join(10)
+    thread.join(40)
     assert results[0].status == 130
-    assert time.monotonic() - start < 1.9
 
 
 def test_a_signal_while_starting_leaves_no_session_behind(node, service):
@@ -336,7 +334,7 @@ def test_eight_threads_run_commands_at_once(node):
 
 
 def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, service, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
 
     def refuse(data):
         raise KeyError("mine")

@@ -75,7 +75,7 @@ def test_an_interrupt_while_the_input_is_prepared_ends_it_before_it_has_begun(sh
     tool.chmod(0o755)
     environ = dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
     argv = wrapped(shell, ["touch", str(begun)], str(directory))
-    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=20)
+    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=40)
     assert (done, directory.exists(), begun.exists()) == (130, False, False)
 
 
@@ -159,7 +159,7 @@ def test_words_of_the_shell_are_no_commands(shell):
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_to_the_wrapper_ends_all_that_the_command_started(shell, number, tmp_path):
-    mark = "mark-%d-%s" % (number, tmp_path.name)
+    mark = "mark-%s" % tmp_path
     stubborn = "trap '' INT QUIT TERM HUP; sleep 1000 & echo on; sleep 1000 & wait; wait"
     process = subprocess.Popen(
         wrapped(shell, ["sh", "-c", stubborn, mark]),
@@ -180,7 +180,7 @@ def test_a_signal_to_the_wrapper_ends_all_that_the_command_started(shell, number
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_a_killed_wrapper_takes_the_command_with_it(shell, whole_group, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     directory = str(tmp_path / "input")
     # After a moment, in which the process that watches leaves the wrapper's group.
     script = "trap '' INT TERM; sleep .3; echo on; sleep 1000"
@@ -201,10 +201,14 @@ def test_a_killed_wrapper_takes_the_command_with_it(shell, whole_group, tmp_path
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_a_command_leaves_behind_is_not_ended(shell, tmp_path):
-    mark = "mark-" + tmp_path.name
-    script = "sh -c 'sleep 2.5; true' %s >/dev/null 2>&1 &" % mark
+    mark = "mark-%s" % tmp_path
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+    script = "sh -c 'read -r word <%s' %s >/dev/null 2>&1 &" % (gate, mark)
     assert run(wrapped(shell, ["sh", "-c", script]))[0] == 0
     assert not wait_until_gone(mark, 1.5)
+    with open(gate, "w"):
+        assert processes_with(mark)
     assert wait_until_gone(mark, 10)
 
 

@@ -306,15 +306,17 @@ def test_a_stuck_target_does_not_hold_up_another_before_four_mebibytes(service):
     def serve(connection):
         if not stuck:
             stuck.append(connection)
-            release.wait(10)
+            release.wait()
         echo(connection)
 
     with TargetServer(serve) as target, open_port(service, target) as client:
         client.send(encode_frame(SYN, 3))
         client.send(encode_frame(PSH, 3, bytes(32768)) * 64)
         client.send(encode_frame(SYN, 5) + encode_frame(PSH, 5, b"through"))
-        client.expect(b"through")
-        release.set()
+        try:
+            client.expect(b"through")
+        finally:
+            release.set()
 
 
 def test_what_is_no_smux_ends_the_session_with_the_reason(service):

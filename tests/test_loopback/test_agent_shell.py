@@ -74,7 +74,7 @@ def test_a_size_that_cannot_be_read_is_survived(shell):
 
 
 def test_the_interrupt_key_reaches_the_job_in_the_foreground(shell):
-    shell.send(b"sh -c 'echo ready; exec sleep 30'\n")
+    shell.send(b"sh -c 'echo ready; exec sleep 1000'\n")
     shell.expect(b"\r\nready\r\n")
     shell.send(b"\x03")
     shell.expect(b"^C")
@@ -147,11 +147,11 @@ def test_a_large_input_arrives_whole(service):
 
 def test_a_target_that_does_not_read_holds_back_the_acknowledgements(service):
     command = {"command": "stty raw -echo; echo ready; sleep 1; head -c 2000000 | wc -c"}
+    began = time.monotonic()
     with ChannelClient(service, INTERACTIVE, command) as client:
         client.expect(b"ready")
-        began = time.monotonic()
         client.send(b"x" * 2000000)
-        assert time.monotonic() - began > 0.7
+        assert time.monotonic() - began >= 1.0
         client.expect(b"2000000", timeout=20)
         assert client.wait_closed() == ""
 
@@ -244,4 +244,4 @@ def test_no_descriptor_is_left():
     before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
     use()
     after = os.listdir("/proc/self/fd") if before else []
-    assert len(after) == len(before)
+    assert len(after) <= len(before)  # what others have left may go meanwhile

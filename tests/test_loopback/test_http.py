@@ -145,7 +145,7 @@ def test_a_client_that_finds_no_descriptor_left_waits_for_one_and_costs_nothing(
             used = time.process_time()
             with pytest.raises(socket.timeout):
                 client.recv(1)
-            assert time.process_time() - used < 0.1
+            assert time.process_time() - used < 0.25
         client.settimeout(TIMEOUT)
         assert read_all(client).startswith(b"HTTP/1.1 200 OK")
     assert failures.empty()

@@ -103,7 +103,7 @@ def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
     service, command, number, tmp_path
 ):
     """After an interrupt that it survives the command could not be ended any more."""
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
     with command('sh -c "{}" {}'.format(script, mark)) as running:
         running.expect(b"on\n")
@@ -135,14 +135,13 @@ def test_a_command_that_survives_an_interrupt_is_given_up_and_the_user_told(comm
     assert b"has not ended 2 s after the interrupt, and may go on at the node\n" in running.errors
 
 
-def test_a_second_signal_does_not_wait(command):
+def test_a_second_signal_does_not_wait(command, monkeypatch):
+    monkeypatch.setattr("ssm_plugin.plugins.command.INTERRUPT_LIMIT", 1000.0)
     with command("sh -c \"trap '' INT; echo on; sleep 1000\"") as running:
         running.expect(b"on\n")
-        start = time.monotonic()
         for _ in range(2):
             running.session.signal(Signalled(signal.SIGINT))
         assert running.finish() == 130
-        assert time.monotonic() - start < 2
 
 
 def test_a_signal_that_ends_nothing_changes_nothing(command):
@@ -153,7 +152,7 @@ def test_a_signal_that_ends_nothing_changes_nothing(command):
 
 
 def test_leaving_in_the_middle_ends_the_command(command, tmp_path):
-    mark = "mark-" + tmp_path.name
+    mark = "mark-%s" % tmp_path
     with command("sh -c 'echo on; sleep 1000' " + mark) as running:
         running.expect(b"on\n")
         assert processes_with(mark)

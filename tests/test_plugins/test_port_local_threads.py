@@ -16,6 +16,7 @@ from ssm_plugin.plugins.local_writer import LocalWriter
 from ssm_plugin.terminal.wake import Inbox
 from ssm_plugin.transport.data_channel import LOW_WATER
 from ssm_plugin.transport.worker import WorkerFailed
+from tests.support.threads import wait_until
 
 from .port_helpers import TIME_LIMIT, random_bytes, read_all, read_exactly
 
@@ -92,14 +93,6 @@ def threads():
         yield threads
     while not threads.events.empty():
         assert not isinstance(threads.events.get(), WorkerFailed)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + TIME_LIMIT
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        tick.wait(0.005)
 
 
 def test_data_goes_both_ways(threads):

@@ -18,6 +18,7 @@ from ssm_plugin.net.local_end import bind_tcp
 from ssm_plugin.plugins.port_mux import STUCK_LIMIT
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
+from tests.support.threads import wait_until
 
 from .port_helpers import (
     REMOTE_FORWARDING,
@@ -51,14 +52,6 @@ def session(service, target):
     with RunningSession(service, portNumber=str(target.port)) as session:
         yield session
     assert session.error is None
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + TIME_LIMIT
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        tick.wait(0.01)
 
 
 def streams_at_node(service):

@@ -9,7 +9,6 @@ from ssm_plugin.channel import mux
 from ssm_plugin.forwarding.reports import ERROR, READY, RECONNECTED
 from ssm_plugin.relay.messages import WINDOW
 from ssm_plugin.relay.relay import SPARE_LEASE
-from tests.support.commands import wait_until
 from tests.support.fast_tunnels import (
     connect,
     fast_tunnel,
@@ -23,6 +22,7 @@ from tests.support.fast_tunnels import (
 from tests.support.running import NETWORK
 from tests.support.service import local_service
 from tests.support.target import Target
+from tests.support.threads import wait_until
 from tests.support.tunnels import TIME_LIMIT
 
 LONG = os.urandom(1 << 20) * 3

@@ -14,6 +14,7 @@ from tests.support.echo import EchoServer
 from tests.support.measure import usage
 from tests.support.relay_at_node import TIME_LIMIT, RelayAtNode, relay_runners
 from tests.support.target import Target
+from tests.support.threads import wait_until
 
 RUNNERS = relay_runners()
 LONG = bytes(range(256)) * 8192  # 2 MiB: two windows
@@ -281,11 +282,9 @@ def test_where_no_more_can_be_accepted_it_rests():
         for relay in relays:
             for _ in range(40):
                 relay.connect()
-        before = [usage(relay.process.pid).cpu for relay in relays]
-        with pytest.raises(subprocess.TimeoutExpired):
-            relays[0].process.wait(1.0)
-        for relay, cpu in zip(relays, before):
-            assert usage(relay.process.pid).cpu - cpu < 0.15
+        # Counted, not timed: who looks again at once never sleeps, however busy the machine is.
+        rests = [usage(relay.process.pid).rests + 50 for relay in relays]
+        wait_until(lambda: all(usage(r.process.pid).rests > n for r, n in zip(relays, rests)))
 
 
 def test_it_takes_as_many_as_the_node_lets_it_have():

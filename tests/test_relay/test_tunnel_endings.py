@@ -21,11 +21,12 @@ from ssm_plugin.session.starting import SessionRequest, make_session, start_sess
 from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.session.types import SessionType
 from ssm_plugin.wire import payloads
-from tests.support.commands import give_up_output, wait_until
+from tests.support.commands import give_up_output
 from tests.support.fast_tunnels import connect, fast_tunnel, session_of_port, session_of_relay
 from tests.support.running import NETWORK, TARGET, service_client
 from tests.support.service import local_service
 from tests.support.target import Target
+from tests.support.threads import wait_until
 from tests.support.tunnels import TIME_LIMIT
 
 

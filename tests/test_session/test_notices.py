@@ -81,5 +81,5 @@ def test_a_locale_that_cannot_write_a_character_is_no_obstacle():
         "Notices(Streams(), 's-1').show('{reason}\\n', reason='\\u2603')\n"
     )
     environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    output = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=20)
+    output = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=40)
     assert output in (b"\\u2603\n", "\u2603\n".encode("utf-8"))

@@ -61,7 +61,7 @@ def test_asking_what_is_supported_loads_no_plugin():
         "assert len(get_session_registry().get_supported_session_types()) == 4\n"
         "assert not [name for name in sys.modules if name.startswith('ssm_plugin.plugins')]\n"
     )
-    subprocess.check_call([sys.executable, "-c", script], timeout=20)
+    subprocess.check_call([sys.executable, "-c", script], timeout=40)
 
 
 def test_a_session_is_of_the_expected_type_and_waits():

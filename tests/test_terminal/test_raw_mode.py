@@ -100,13 +100,12 @@ def test_control_keys_arrive_as_bytes_and_nothing_is_echoed():
         "print(keys.hex())\n"
     )
     with start(script) as program:
-        before = program.attributes()
         program.expect(b"raw\n")
-        assert program.attributes() == raw_attributes(before)
+        assert program.attributes() == raw_attributes(program.first_attributes)
         program.send(b"\x03\x1a\x1c\x13\x11\x04\r\n\x7f")
         assert program.expect(b"\n") == b"031a1c1311040d0a7f\r\n"
         assert program.wait() == 0
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
 
 
 def test_what_was_typed_ahead_is_kept():
@@ -144,11 +143,10 @@ def test_it_is_restored_when_a_signal_ends_the_program(name):
         "sys.exit(128 + signum)\n"
     )
     with start(script) as program:
-        before = program.attributes()
         program.expect(b"raw\r\n")
         program.signal(getattr(signal, name))
         assert program.wait() == 128 + getattr(signal, name)
-        assert program.attributes() == before
+        assert program.attributes() == program.first_attributes
 
 
 # A little shell with job control: the job is raw in the foreground, loses the terminal, and then
