@@ -8,6 +8,8 @@ command's line is read by a shell, which the same quoting suits. The script
   reaches only the script itself: it ends the whole group, in three steps within two seconds;
 - has a second process watch over it, from before the command begins, which ends the group when the
   script was killed, as the agent does with a terminated session;
+- has the directory for its input made by a process that outlives it, in a group of its own, and
+  removes it: whatever moment the script is killed at, nothing stays behind;
 - prints the trailer with the exit status, which the plain form of a document does not report, and
   a ``+`` behind it where output is live, that is where the document separates it;
 - where output is live, then waits for an interrupt, which says that all of it has arrived, for as
@@ -34,26 +36,39 @@ MAXIMUM = 65535
 _LAUNCH = 's=sh; command -v bash >/dev/null && s=bash; exec "$s" -c "$0" "$s" "$@"'
 
 # $1 $2: the marker's halves, the second one first. $3: a directory for the input, or nothing.
+# The script waits for a program that sleeps until that directory is made: ``make`` kills it, since
+# another signal is lost on one that has only just been forked.
 # A shell tells the line of a command that is not there. So that it is not one of ours, ``bash -c``
 # begins anew for it, and others take it from ``eval``.
 _SCRIPT = """\
 m=$2$1 d=$3; shift 3
 p= g= x= o=
-stop() { [ "$g" ] || { [ "$!" != "$o" ] && p=$! && g=-$p; } || {
+stop() { [ "$g" ] || { [ "$o" ] && [ "$!" != "$o" ] && p=$! && g=-$p; } || {
 [ -z "$d" ] || rm -rf "$d"; exit 130; }
 trap "" INT QUIT TERM HUP; x=1
 for s in "$1" TERM; do kill "-$s" "$g"; n=0
 while [ $n -lt 7 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done; done
 kill -KILL "$g"; }
 for s in INT QUIT TERM HUP; do trap "stop $s" "$s"; done
-if [ "$d" ]; then mkdir -m 700 "$d" && mkfifo -m 600 "$d/i" && exec 3<>"$d/i" || exit 255; fi
 exec 4>&2 2>/dev/null
+make='[ -z "$d" ] || mkdir -m 700 "$d" 2>&4 || d=
+kill -KILL "$z"; exec 4>&-'
+sleep 20 >/dev/null 4>&- & z=$!
 if [ "$BASH_VERSION" ]; then
-eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; read -r g && read -r x || {
-kill -TERM "$g"; [ "$d" ] && rm -rf "$d"; n=0
+eval 'exec 9> >(exec >/dev/null; set -m; (trap "" INT QUIT TERM HUP; eval "$make"
+read -r g && read -r x; s=$?; [ -z "$d" ] || rm -rf "$d"; [ "$s" = 0 ] || { kill -TERM "$g"; n=0
 while [ $n -lt 10 ] && kill -0 "$g"; do sleep .1 || sleep 1; n=$((n+1)); done
-kill -KILL "$g"; }) <&0 3>&- 4>&- &)'
-set -m; o=$!
+kill -KILL "$g"; }) <&0 &)'
+elif [ "$d" ] && command -v setsid >/dev/null; then
+z=$z make=$make setsid sh -c 'trap "" INT QUIT TERM HUP; d=$2; eval "$make"
+while q=; while read -r k v; do [ "$k" != PPid: ] || q=$v; done </proc/self/status
+[ "$q" = "$1" ]; do sleep .5 || sleep 1; done
+[ -z "$d" ] || rm -rf "$d"' ssm-plugin "$$" "$d" >/dev/null &
+else (eval "$make"); fi
+wait "$z"
+if [ "$d" ]; then mkfifo -m 600 "$d/i" 2>&4 && exec 3<>"$d/i" || exit 255; fi
+o=$!
+if [ "$BASH_VERSION" ]; then set -m
 (echo "-${BASHPID:-$(exec sh -c 'echo "$PPID"')}" >&9
 exec 2>&4 3>&- 4>&- 9>&-; exec "$BASH" -c 'exec -- "$@"' "$0" "$@") & p=$! g=-$p
 elif command -v setsid >/dev/null; then

@@ -35,6 +35,11 @@ ABSENT = {
     "dash": rb"\S+: 1: exec: no-such-command: not found\n",
     "busybox": rb"\S+: (1: exec|exec: line [01]): no-such-command: not found\n",
 }
+ENDS = {
+    "interrupted": signal.SIGINT,
+    "terminated": signal.SIGTERM,
+    "killed": signal.SIGKILL,
+}
 SHELLS = [shell for shell in ("bash", "dash", "busybox") if shutil.which(shell)]
 
 
@@ -61,22 +66,57 @@ def wrapped(shell, argv, directory=""):
     return start + ["-c", module._SCRIPT, "ssm-plugin", "AA", "BB", directory] + list(argv)
 
 
-INTERRUPTING = """#!/bin/sh
-kill -INT $PPID
-exec %s "$@"
+HALTING = """#!/bin/sh
+[ %(moment)s = before ] || %(tool)s "$@"
+echo >%(folder)s/reached
+read -r on <%(folder)s/on
+[ %(moment)s = after ] || exec %(tool)s "$@"
 """
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("tool", ["mkdir", "mkfifo"])
+@pytest.mark.parametrize("how", ["interrupted", "terminated", "killed", "killed with its group"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_an_interrupt_while_the_input_is_prepared_ends_it_before_it_has_begun(shell, tmp_path):
-    """bash passes over one that comes while it waits for a program, unless it has a trap."""
-    tool, directory, begun = tmp_path / "mkdir", tmp_path / "input", tmp_path / "begun"
-    tool.write_text(INTERRUPTING % shutil.which("mkdir"))
-    tool.chmod(0o755)
+def test_what_ends_while_its_input_is_prepared_leaves_nothing(shell, how, tool, moment, tmp_path):
+    """And has not begun. bash passes over an interrupt that comes while it waits for a program,
+    unless it has a trap."""
+    directory, begun, program = tmp_path / "input", tmp_path / "begun", tmp_path / tool
+    places = {"folder": tmp_path, "tool": shutil.which(tool), "moment": moment}
+    program.write_text(HALTING % places)
+    program.chmod(0o755)
+    for name in ("reached", "on"):
+        os.mkfifo(str(tmp_path / name))
     environ = dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
-    argv = wrapped(shell, ["touch", str(begun)], str(directory))
-    done = subprocess.call(argv, env=environ, stdin=subprocess.DEVNULL, timeout=20)
-    assert (done, directory.exists(), begun.exists()) == (130, False, False)
+    with subprocess.Popen(
+        wrapped(shell, ["touch", str(begun)], str(directory)),
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        (tmp_path / "reached").read_text()
+        if how == "killed with its group":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.send_signal(ENDS[how])
+        writer = os.open(str(tmp_path / "on"), os.O_RDWR)
+        os.write(writer, b"\n")
+        process.wait(20)
+        assert wait_until_gone(str(directory), 10)
+        os.close(writer)
+    assert (directory.exists(), begun.exists()) == (False, False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_command_whose_input_cannot_be_prepared_does_not_begin(shell, tmp_path):
+    begun, theirs = tmp_path / "begun", tmp_path / "input"
+    theirs.write_text("somebody else's")
+    status, output, errors = run(wrapped(shell, ["touch", str(begun)], str(theirs)))
+    assert (status, output, begun.exists()) == (255, b"", False)
+    assert b"File exists" in errors
+    assert wait_until_gone(str(theirs), 10)
+    assert theirs.exists()
 
 
 def test_arguments_arrive_as_they_were_given():
