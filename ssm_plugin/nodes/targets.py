@@ -117,6 +117,8 @@ def distinct(found: Sequence[Found]) -> List[Found]:
     for one in found:
         once.setdefault(one.target, one)
     many = Counter(one.name for one in once.values())
+    # Nobody is called by the id of another one, who may be called by it.
+    many.update(one.target for one in once.values() if one.name != one.target)
     return [
         one if one.name and many[one.name] == 1 else Found(one.target, one.target)
         for one in once.values()

@@ -134,6 +134,14 @@ def test_a_node_without_a_name_is_called_by_its_id(client):
     ]
 
 
+def test_a_node_whose_name_is_the_id_of_another_one_is_called_by_its_own_id():
+    """Outputs go to files of these names: two nodes of one name would share a file."""
+    nodes = LocalNode("i-1", "i-2", {"a": "b"}), LocalNode("i-2", "", {"a": "b"})
+    with service_with(*nodes) as service:
+        found = find_all(["tag:a=b"], SETTINGS, service_client(service))
+    assert sorted(names_of(found)) == ["i-1", "i-2"]
+
+
 def test_one_target_without_a_node_is_an_error_for_all(client):
     with pytest.raises(UsageError, match="'web-77'"):
         find_all(["web-7", "web-77"], SETTINGS, client)
