@@ -27,7 +27,7 @@ from .strict_yaml import (
     section_of,
     shape_of,
 )
-from .units import SPEEDS, parse_duration, parse_size, shortened
+from .units import SPEEDS, parse_duration, parse_period, parse_size, shortened
 
 LEVELS = ("off", "error", "warning", "info", "debug")
 ENGINES = ("sessions", "run-command")
@@ -267,13 +267,6 @@ def _from(low: float, high: float, convert: Callable[[str], Any]) -> Callable[[s
     return within
 
 
-def _period(text: str) -> float:
-    seconds = parse_duration(text)
-    if not seconds:
-        raise ValueError("it must be more than 0")
-    return seconds
-
-
 def _decimal(text: str) -> int:
     if not re.match(r"(0|[1-9][0-9]{0,15})\Z", text):
         raise ValueError("%s is not a whole number" % shortened(text))
@@ -338,7 +331,7 @@ _FILE = scalar_of("a path", _path, "str")
 _LEVEL = _choice(LEVELS, *SCALARS)  # YAML 1.1 reads ``off`` as a boolean
 _COMMAND = described(_command, Shape("a line for a shell, or a list of words"))
 _SWITCH = scalar_of("true or false", _flag, "bool")
-_PERIOD = scalar_of("a duration", _period, "str", "int", "float")
+_PERIOD = scalar_of("a duration", parse_period, "str", "int", "float")
 _SIZE = scalar_of("a size", _from(1024, 1e12, parse_size), "str", "int", "float")
 _SCRIPT = scalar_of("a command", _script, "str")
 _ARGUMENTS = list_of(scalar_of("text", _content, "str", "int", "float"))

@@ -51,6 +51,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def parse_period(text: str) -> float:
+    """As :func:`parse_duration`. :raises UsageError: also for none at all"""
+    seconds = parse_duration(text)
+    if not seconds:
+        raise UsageError("it must be more than 0")
+    return seconds
+
+
 def parse_size(text: str) -> int:
     """``10MB`` (powers of 1000), ``10MiB`` (powers of 1024) or plain bytes -> bytes.
 

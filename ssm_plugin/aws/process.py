@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import time
-from typing import Mapping, Sequence, Set, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 from .. import masking
 from ..errors import CredentialsError
@@ -23,7 +23,7 @@ from ..files import MIB
 from ..net.timing import Deadline
 from .keys import Credentials, from_document
 
-_running: "Set[subprocess.Popen[bytes]]" = set()
+_running: "Dict[subprocess.Popen[bytes], int]" = {}  # each with the process that started it
 
 _KILLED_WITHIN = 1.0  # s
 _LONGEST = MIB
@@ -93,7 +93,7 @@ def _output(
             % (source, why, arguments[0])
         ) from error
     ended = False
-    _running.add(process)
+    _running[process] = os.getpid()
     try:
         output, complaint = _communicate(process, left)
         if len(output) > _LONGEST:
@@ -105,7 +105,7 @@ def _output(
     finally:
         if not ended:
             _kill(process)
-        _running.discard(process)
+        _running.pop(process, None)
     if process.returncode != 0:
         raise _failure(source, process.returncode, complaint)
     return output
@@ -137,9 +137,11 @@ def _communicate(process: "subprocess.Popen[bytes]", seconds: float) -> Tuple[by
 
 @atexit.register
 def _kill_running() -> None:
-    """At exit: a thread may still wait for a program, which nobody else would stop."""
-    for process in list(_running):
-        _kill(process)
+    """At exit: a thread may still wait for a program, which nobody else would stop. A child that
+    was forked meanwhile leaves it to us."""
+    for process, starter in list(_running.items()):
+        if starter == os.getpid():
+            _kill(process)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -32,8 +32,8 @@ FALLBACKS = {
 _INTRODUCTION = """\
 The configuration is the YAML file of --config, else of $SSM_PLUGIN_CONFIG, else
 ~/.config/ssm-plugin/config.yaml, else {system}.
-A variable wins over the file, the command line over both. One in brackets counts
-where the file says nothing.
+/dev/null stands for no file. A variable wins over the file, the command line over
+both. One in brackets counts where the file says nothing.
 
 """
 _EXAMPLE = """

@@ -30,7 +30,7 @@ from ..errors import (
     UsageError,
 )
 from ..nodes.grammar import TARGET_HELP
-from ..nodes.targets import check_target, find_one
+from ..nodes.targets import check_target, find_host
 from ..openssh.push import KeyPush, check_takes_keys
 from ..plugins.port import StdioRunner, listens
 from ..relay.choice import SPEED_HELP
@@ -77,8 +77,8 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         raise UsageError("--key names the key for --push-key USER, which is missing")
     environment = make_environment(settings, aside=True, environ=environ)
     # OpenSSH gives names of hosts without their capitals.
-    target = find_one(
-        options.target, settings, environment.service, ask=not settings.quiet, any_case=True
+    target, name = find_host(
+        options.target, settings, environment.service, ask=not settings.quiet
     )
     request = SessionRequest(
         target,
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
     environment = with_waiting(environment, options, settings)
     what = "the session with port %s of %s was ended:" % (port, request.target)
     environment = environment._replace(silent=settings.quiet)
-    speed = options.speed or settings.speed_for(options.target)
+    speed = options.speed or settings.speed_for(name)
     if speed != PLAIN:
         status = _run_fast(request, environment, what, speed == FAST)
         if status is not None:

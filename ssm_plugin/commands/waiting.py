@@ -13,7 +13,7 @@ from ..session.environment import Environment
 from ..session.streams import OutputGone, write_all
 from ..session.waiting import Waiting
 from ..terminal.status_line import StatusLine
-from ..units import parse_duration
+from ..units import parse_period
 
 _HINT = "; Ctrl-C ends it"
 
@@ -30,12 +30,9 @@ def add_wait_option(parser: argparse.ArgumentParser) -> None:
 def duration(text: str) -> float:
     """The type of an option: a duration of more than 0, in seconds."""
     try:
-        seconds = parse_duration(text)
+        return parse_period(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if not seconds:
-        raise argparse.ArgumentTypeError("it must be more than 0")
-    return seconds
 
 
 def with_waiting(

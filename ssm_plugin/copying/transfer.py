@@ -14,6 +14,7 @@ from ..errors import SessionInterrupted, SsmPluginError, UsageError
 from ..jobs.fleet import FleetMember
 from ..jobs.remote_command import RemoteCommand
 from ..jobs.request import CommandRequest, CommandResult, ReadInput
+from ..net.timing import Stopwatch
 from ..nodes.grammar import split_targets
 from ..nodes.targets import Found, check_target, find_all
 from ..session.environment import Environment
@@ -108,7 +109,7 @@ class TargetCopy(FleetMember):
         return self._node.target
 
     def run(self) -> CommandResult:
-        began = time.time()
+        watch = Stopwatch()
         error: Optional[SsmPluginError] = None
         if self._options.timeout is not None:
             self._ends_at = time.monotonic() + self._options.timeout
@@ -131,8 +132,8 @@ class TargetCopy(FleetMember):
             status,
             reasons[0] + more if reasons else "",
             self.session_id,
-            began,
-            time.time(),
+            watch.began,
+            watch.now,
             size,
             0,
             error,

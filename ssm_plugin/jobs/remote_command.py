@@ -20,7 +20,7 @@ from ..errors import (
     SsmPluginError,
     UsageError,
 )
-from ..net.timing import delays
+from ..net.timing import Stopwatch, delays
 from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.lifecycle import Outcome
@@ -74,8 +74,10 @@ class RemoteCommand(FleetMember):
         request: CommandRequest,
         environment: Environment,
         streams: Optional[Streams] = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.request = request
+        self._wall_clock = wall_clock
         self.session_id = ""
         self._events: "queue.Queue[SessionEvent]" = queue.Queue()
         self._environment = environment._replace(
@@ -89,7 +91,7 @@ class RemoteCommand(FleetMember):
     def run(self) -> CommandResult:
         """Never raises an ``SsmPluginError``: it is in the result. What else ``streams`` raise
         comes out here, once the command has been ended. They are finished in any case."""
-        began = time.time()
+        watch = Stopwatch(self._wall_clock)
         error: Optional[SsmPluginError] = None
         if self.request.timeout is not None:
             self._deadline = time.monotonic() + self.request.timeout
@@ -113,8 +115,8 @@ class RemoteCommand(FleetMember):
             status,
             reason,
             self.session_id,
-            began,
-            time.time(),
+            watch.began,
+            watch.now,
             record.stdout_bytes,
             record.stderr_bytes,
             error,

@@ -169,8 +169,9 @@ def _listen(address: str, port: int) -> socket.socket:
 
 
 def _addresses(host: str) -> Tuple[str, ...]:
+    bare = re.sub(r"\A\[([^\[\]]*:[^\[\]]*)\]\Z", r"\1", host)
     try:
-        found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        found = socket.getaddrinfo(bare, None, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise LocalError(
             "cannot listen on %s: it is not an address of this machine; use 127.0.0.1, or 0.0.0.0 "

@@ -1,5 +1,5 @@
-"""One time limit over several steps, and the delays between attempts. Times are seconds of a
-monotonic clock."""
+"""One time limit over several steps, the delays between attempts, and how long something took.
+Times are seconds of a monotonic clock."""
 
 import time
 from typing import TYPE_CHECKING, Callable, Iterator, Optional
@@ -41,6 +41,24 @@ class Deadline:
     def error(self, step: str, advice: str = _ADVICE) -> DeadlineError:
         limit = "%g s" % round(self._seconds, 1)
         return DeadlineError("%s took longer than %s (%s): %s" % (self._what, limit, step, advice))
+
+
+class Stopwatch:
+    """Times of day from ``began`` on, in seconds since the epoch. They pass as a monotonic clock
+    does, whatever the other one is set to meanwhile."""
+
+    def __init__(
+        self,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.began = wall_clock()
+        self._clock = clock
+        self._since = clock()
+
+    @property
+    def now(self) -> float:
+        return self.began + self._clock() - self._since
 
 
 def delays(source: "Optional[random.Random]" = None) -> Iterator[float]:

@@ -43,21 +43,31 @@ def find_one(
     settings: Settings,
     service: Optional[ServiceClient],
     ask: bool = False,
-    any_case: bool = False,
 ) -> str:
     """The node that a word means, as the service knows it. Of several, the person at the terminal
-    says which, if there is one who may be asked. With ``any_case`` a name that nobody has may mean
-    the only one that differs from it in capitals alone.
+    says which, if there is one who may be asked.
 
     :raises UsageError: if there is none; if there are several, and nobody to ask
     """
+    return find_host(word, settings, service, ask, any_case=False).target
+
+
+def find_host(
+    word: str,
+    settings: Settings,
+    service: Optional[ServiceClient],
+    ask: bool = False,
+    any_case: bool = True,
+) -> Found:
+    """As :func:`find_one`, with the word that it is known by here. With ``any_case`` a name that
+    nobody has may mean the only one that differs from it in capitals alone."""
     target = check_target(word, settings)
     if target.kind == ID:
-        return target.value
+        return Found(target.value, word)
     if target.kind == CONTAINER:
         from .chooser import one_container
 
-        return one_container(_needed(service), target, ask)
+        return Found(one_container(_needed(service), target, ask), word)
     directory = _directory(service)
     found = _looked_up(directory, target, names=False)
     if not found:
@@ -66,16 +76,16 @@ def find_one(
         same = {name for name in known if name.casefold() == wanted}
         if len(same) != 1:
             raise _none(target, settings, known)
-        return find_one(same.pop(), settings, service, ask)
+        return find_host(same.pop(), settings, service, ask, any_case=False)
     if len(found) == 1:
-        return found[0].node_id
+        return Found(found[0].node_id, word)
     from .chooser import choose, somebody_is_there
     from .directory import by_name
 
     found = by_name(directory.named(found))
     if not (ask and somebody_is_there()):
         raise _several(target, found)
-    return choose(target, found).node_id
+    return Found(choose(target, found).node_id, word)
 
 
 def find_all(
@@ -117,6 +127,8 @@ def distinct(found: Sequence[Found]) -> List[Found]:
     for one in found:
         once.setdefault(one.target, one)
     many = Counter(one.name for one in once.values())
+    # Nobody is called by the id of another one, who may be called by it.
+    many.update(one.target for one in once.values() if one.name != one.target)
     return [
         one if one.name and many[one.name] == 1 else Found(one.target, one.target)
         for one in once.values()

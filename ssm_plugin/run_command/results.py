@@ -4,6 +4,7 @@ import time
 from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ..jobs.request import CommandResult
+from ..net.timing import Stopwatch
 from ..nodes.targets import Found
 from .output import Fetched
 from .statuses import Verdict
@@ -13,13 +14,18 @@ class Results:
     """``tell`` gets each result once. A node that is not in the order, but that a tag names by now,
     is taken in when it is first asked for, under its id."""
 
-    def __init__(self, nodes: Sequence[Found], tell: Callable[[CommandResult], object]) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Found],
+        tell: Callable[[CommandResult], object],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._nodes: List[Found] = list(nodes)
         self._numbers = {node.target: at for at, node in enumerate(self._nodes)}
         self._results: Dict[int, CommandResult] = {}
         self._command_of: Dict[str, str] = {}
         self._tell = tell
-        self._began = time.time()
+        self._watch = Stopwatch(wall_clock)
         self.failed = 0
 
     @property
@@ -49,8 +55,8 @@ class Results:
         if number in self._results:
             return
         result = CommandResult(
-            node.name, found.status, found.reason, "", self._began, time.time(), 0, 0, found.error,
-            node.target, command_id=self._command_of.get(node.target, ""),
+            node.name, found.status, found.reason, "", self._watch.began, self._watch.now, 0, 0,
+            found.error, node.target, command_id=self._command_of.get(node.target, ""),
         )
         if fetched is not None:
             began = fetched.started_at or result.started_at

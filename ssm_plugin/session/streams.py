@@ -33,8 +33,9 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """Write a line of ours on standard error."""
-    write_all(2, encoded("ssm-plugin: %s\n" % shown(" ".join(text.split()))))
+    """Write a line of ours on standard error: in UTF-8, and on a terminal as the locale has it."""
+    line = "ssm-plugin: %s\n" % shown(" ".join(text.split()))
+    write_all(2, encoded(line) if os.isatty(2) else line.encode("utf-8"))
 
 
 class Streams:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 
 import pytest
 
@@ -9,7 +10,9 @@ from ssm_plugin.aws.keys import Credentials
 from ssm_plugin.aws.process import credential_process, masked
 from ssm_plugin.errors import CredentialsError, DeadlineError
 from ssm_plugin.net.timing import Deadline
+from tests.support import program
 from tests.support.aws_home import AwsHome
+from tests.support.pty import ROOT
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 ANSWER = (
@@ -137,6 +140,37 @@ def test_a_helper_that_keeps_stdout_open_does_not_keep_us(home):
     home.program("keys", "sleep 300 &\necho '%s'" % ANSWER)
     with pytest.raises(DeadlineError):
         _run(home, "keys", seconds=0.3)
+
+
+FORKING = """\
+import os, sys, threading
+from ssm_plugin.aws.process import credential_process
+from ssm_plugin.net.timing import Deadline
+found = []
+def search():
+    found.append(credential_process("keys", "p", os.environ, Deadline(20.0, "the search")))
+thread = threading.Thread(target=search)
+thread.start()
+open("started").read()
+child = os.fork()
+if child == 0:
+    sys.exit()
+os.waitpid(child, 0)
+os.write(os.open("go", os.O_RDWR), b"\\n")
+thread.join()
+print(found[0].access_key)
+"""
+
+
+def test_the_end_of_a_child_of_ours_leaves_the_program_alone(home):
+    """A child made by a plain fork has our handlers at exit, and did not start the program."""
+    for name in ("started", "go"):
+        os.mkfifo(str(home.path / name))
+    home.program("keys", "echo >started; read -r line <go; echo '%s'" % ANSWER)
+    argv = [sys.executable, "-c", FORKING]
+    environ = dict(home.environ, PYTHONPATH=ROOT)
+    done = program.run(argv, 30, cwd=str(home.path), env=environ)
+    assert (done.returncode, done.stdout) == (0, b"AKIA1\n"), done.stderr
 
 
 def test_nothing_is_started_when_the_time_is_over(home):

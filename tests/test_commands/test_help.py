@@ -37,6 +37,10 @@ def test_each_key_has_its_type_its_default_and_its_variable(cli):
     assert ["jobs.NAME.environment.NAME", "text", "-", "-"] in found
 
 
+def test_help_says_how_to_have_no_configuration_file(cli):
+    assert "/dev/null stands for no file" in " ".join(lines(cli, "help", "config"))
+
+
 def test_no_key_is_forgotten():
     names = [key.name for key in help_config.keys()]
     assert set(VARIABLES) <= set(names)

@@ -17,10 +17,10 @@ from tests.support.copies import (
     read,
     tree_state,
     up,
-    wait_until,
     write,
 )
 from tests.support.running import TARGET
+from tests.support.threads import wait_until
 
 AT_NODE = PREFIX + "0a1b2c3d" + SUFFIX
 

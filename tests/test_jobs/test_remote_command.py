@@ -56,6 +56,15 @@ def test_output_errors_and_status_come_back(node, service):
     assert 0 < result.seconds < 30
 
 
+@pytest.mark.parametrize("set_to", [1000.0, 9000.0])
+def test_a_clock_that_is_set_while_a_command_runs_leaves_its_seconds_right(node, set_to):
+    clock = iter((5000.0, set_to))
+    request = CommandRequest(TARGET, ("true",))
+    result = RemoteCommand(request, node.environment, wall_clock=lambda: next(clock)).run()
+    assert result.started_at == 5000.0
+    assert 0 < result.seconds < 30
+
+
 @pytest.mark.parametrize("text", ["", "x", "line\n", "é€😀" * 3000, "\n\n"])
 def test_a_plain_document_gives_the_same_from_its_trailer(node, text):
     script = 'printf %s "$0"; exit 3'

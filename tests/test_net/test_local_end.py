@@ -106,6 +106,20 @@ def test_an_address_of_one_link_keeps_its_zone():
         socket.create_connection((host, end.port), 5).close()
 
 
+@pytest.mark.may_skip
+@pytest.mark.skipif(not has_ipv6(), reason="needs IPv6")
+def test_an_address_may_stand_in_brackets():
+    """As users write it, since it does so before a port."""
+    with bind_tcp(0, "[::1]") as end:
+        assert end.sockets[0].getsockname()[0] == "::1"
+
+
+@pytest.mark.parametrize("host", ["[127.0.0.1]", "[localhost]", "[]", "[::1", "::1]"])
+def test_brackets_are_for_addresses_with_colons_alone(host):
+    with pytest.raises(LocalError, match="not an address of this machine"):
+        bind_tcp(0, host)
+
+
 def test_the_zone_of_an_address_is_named_where_the_address_is_missing():
     if not has_ipv6():
         pytest.skip("there is no IPv6 here")

@@ -8,7 +8,7 @@ import pytest
 from ssm_plugin.config import Settings
 from ssm_plugin.errors import ServiceError, UsageError
 from ssm_plugin.loopback.nodes import LocalNode
-from ssm_plugin.nodes.targets import Found, find_all, find_one, near_names
+from ssm_plugin.nodes.targets import Found, find_all, find_host, find_one, near_names
 from tests.support.nodes import FLEET, TWINS, WEB, service_with
 from tests.support.pty import ROOT
 from tests.support.running import service_client
@@ -100,11 +100,11 @@ def test_a_name_without_its_capitals_is_one_only_where_that_is_wanted():
     settings = Settings(targets={"DB1": "i-7"})
     with service_with(*nodes) as service:
         client = service_client(service)
-        assert find_one("prod", settings, client, any_case=True) == "i-0"
-        assert find_one("db1", settings, client, any_case=True) == "i-7"
-        for word, any_case in (("prod", False), ("dup", True), ("tag:a=prod", True)):
+        assert find_host("prod", settings, client) == Found("i-0", "Prod")
+        assert find_host("db1", settings, client) == Found("i-7", "DB1")
+        for word, find in (("prod", find_one), ("dup", find_host), ("tag:a=prod", find_host)):
             with pytest.raises(UsageError, match="no node is found"):
-                find_one(word, settings, client, any_case=any_case)
+                find(word, settings, client)
 
 
 def test_who_may_not_look_up_is_told_for_which_target():
@@ -132,6 +132,14 @@ def test_a_node_without_a_name_is_called_by_its_id(client):
     assert find_all(["ip:10.0.2.1"], SETTINGS, client) == [
         Found("i-00000000000000abc", "i-00000000000000abc")
     ]
+
+
+def test_a_node_whose_name_is_the_id_of_another_one_is_called_by_its_own_id():
+    """Outputs go to files of these names: two nodes of one name would share a file."""
+    nodes = LocalNode("i-1", "i-2", {"a": "b"}), LocalNode("i-2", "", {"a": "b"})
+    with service_with(*nodes) as service:
+        found = find_all(["tag:a=b"], SETTINGS, service_client(service))
+    assert sorted(names_of(found)) == ["i-1", "i-2"]
 
 
 def test_one_target_without_a_node_is_an_error_for_all(client):

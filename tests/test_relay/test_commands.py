@@ -71,14 +71,13 @@ def test_ssh_says_in_one_line_why_it_cannot_be_fast(tmp_path):
         assert b"AccessDenied" in line and b"--speed auto or plain" in line
 
 
-def stdio(tmp_path, service, port, data, *options):
+def stdio(tmp_path, service, port, data, words=("--speed", "fast", "i-0123456789abcdef0")):
     """``ssm-plugin ssh`` as a program that carries bytes."""
     home = tmp_path / "home-of-stdio"
     home.mkdir()
     environ = dict(DropIn(home, service).environ, PYTHONPATH=ROOT)
     environ.update(AWS_ENDPOINT_URL=service.endpoint_url, AWS_REGION="us-east-1")
-    words = ["ssh", "--quiet", "--speed", "fast"] + list(options) + ["i-0123456789abcdef0"]
-    argv = [sys.executable, "-m", "ssm_plugin"] + words + [str(port)]
+    argv = [sys.executable, "-m", "ssm_plugin", "ssh", "--quiet", *words, str(port)]
     return program.run(argv, TIME_LIMIT, data, env=environ)
 
 
@@ -91,6 +90,16 @@ def test_the_end_of_input_reaches_the_target_and_its_answer_comes_back(tmp_path)
         assert done.stdout == data
         assert time.monotonic() - began < 25  # a plain one waits 30 s for what may still come
         service.wait_for(lambda: not service.open_sessions())
+
+
+def test_the_speed_of_a_target_counts_where_its_name_comes_without_capitals(tmp_path):
+    """OpenSSH gives names of hosts so."""
+    path = tmp_path / "config.yaml"
+    path.write_text("targets: {DB1: {id: i-0123456789abcdef0, speed: fast}}\n")
+    with EchoServer() as echo, local_service() as service:
+        done = stdio(tmp_path, service, echo.port, b"x", ("--config", str(path), "db1"))
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"x", b"")
+        assert "AWS-StartNonInteractiveCommand" in documents(service)
 
 
 def test_a_port_that_refuses_is_told_in_one_line(tmp_path):

@@ -2,7 +2,9 @@
 
 import pytest
 
-from ssm_plugin.run_command.statuses import Cause, normal, verdict
+from ssm_plugin.nodes.targets import Found
+from ssm_plugin.run_command.results import Results
+from ssm_plugin.run_command.statuses import Cause, Verdict, normal, verdict
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,11 @@ def test_a_status_and_its_words(details, code, options, status, said):
 def test_details_may_have_spaces_as_in_the_documentation():
     assert normal("Delivery Timed Out") == "DeliveryTimedOut"
     assert normal(None) == ""
+
+
+def test_a_result_took_as_long_as_it_did_whatever_the_clock_is_set_to():
+    clock, told = iter((5000.0, 1000.0)), []
+    node = Found("i-1", "web")
+    Results([node], told.append, lambda: next(clock)).judged(node, Verdict(0))
+    assert told[0].started_at == 5000.0
+    assert 0 <= told[0].seconds < 30

@@ -6,6 +6,7 @@ import pytest
 from ssm_plugin.session import notices
 from ssm_plugin.session.notices import Notices
 from ssm_plugin.session.streams import CallableStreams
+from tests.support.pty import ROOT, PtyProcess
 
 
 class Written:
@@ -83,3 +84,23 @@ def test_a_locale_that_cannot_write_a_character_is_no_obstacle():
     environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     output = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=40)
     assert output in (b"\\u2603\n", "\u2603\n".encode("utf-8"))
+
+
+SAYING = "from ssm_plugin.session.streams import say; say('no node d\\xfc\\x1b')"
+BARE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": ROOT}
+
+
+def test_a_line_of_ours_in_a_pipe_or_a_file_is_utf_8_in_every_locale():
+    """As for cron, who has none, and mails it."""
+    argv = [sys.executable, "-c", SAYING]
+    done = subprocess.run(argv, env=BARE, stderr=subprocess.PIPE, timeout=20, check=True)
+    assert done.stderr == "ssm-plugin: no node d\xfc\\x1b\n".encode("utf-8")
+
+
+def test_a_terminal_gets_what_its_locale_can_write():
+    for locale, seen in (("C", b"d\\xfc\\x1b"), ("C.UTF-8", b"d\xc3\xbc\\x1b")):
+        environ = dict(BARE, LC_ALL=locale)
+        with PtyProcess([sys.executable, "-c", SAYING], env=environ) as process:
+            written = process.expect(b"\n")
+            assert process.wait() == 0
+        assert written == b"ssm-plugin: no node " + seen + b"\r\n"
