@@ -1,5 +1,6 @@
 """What other threads and processes do, of which nobody tells."""
 
+import contextlib
 import threading
 import time
 
@@ -30,3 +31,13 @@ def threads_left(before, *parts, seconds=TIME_LIMIT):
         if not left or time.monotonic() > deadline:
             return left
         tick.wait(0.002)
+
+
+@contextlib.contextmanager
+def no_threads_left():
+    """No stack of a new thread finds room: not even addresses."""
+    size = threading.stack_size(1 << 48)
+    try:
+        yield
+    finally:
+        threading.stack_size(size)

@@ -127,16 +127,6 @@ def no_descriptors_left():
             os.close(filler)
 
 
-@contextlib.contextmanager
-def no_threads_left():
-    """No stack of a new thread finds room: not even addresses."""
-    size = threading.stack_size(1 << 48)
-    try:
-        yield
-    finally:
-        threading.stack_size(size)
-
-
 def open_message(token):
     return payloads.open_message(str(uuid.uuid4()), token, str(uuid.uuid4()), "1.2.896.0")
 

@@ -9,8 +9,9 @@ from ssm_plugin.shortage import OPEN_FILES, THREADS
 from ssm_plugin.wire import message, payloads
 from tests.support.channel_client import ChannelClient
 from tests.support.service import local_service
+from tests.support.threads import no_threads_left
 
-from .helpers import TIMEOUT, Agents, no_descriptors_left, no_threads_left, open_message, start
+from .helpers import TIMEOUT, Agents, no_descriptors_left, open_message, start
 
 
 def test_an_unknown_document_ends_the_session_with_that_reason():

@@ -7,9 +7,9 @@ import pytest
 
 from ssm_plugin.loopback.http import BODY_LIMIT, HEADER_LIMIT, HttpResponse, HttpServer, Upgrade
 from tests.support.certificates import Authority
-from tests.support.threads import threads_left
+from tests.support.threads import no_threads_left, threads_left
 
-from .helpers import no_descriptors_left, no_threads_left
+from .helpers import no_descriptors_left
 
 TIMEOUT = 10
 

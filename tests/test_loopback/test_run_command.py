@@ -12,8 +12,9 @@ from ssm_plugin.loopback.nodes import LocalNode
 from tests.support.nodes import ALONE, FLEET, OFF, WEB, many, service_with
 from tests.support.run_command import DEMO, Sender
 from tests.support.running import TIME_LIMIT
+from tests.support.threads import no_threads_left
 
-from .helpers import no_descriptors_left, no_threads_left
+from .helpers import no_descriptors_left
 
 WINDOWS = LocalNode("i-0000000000000aaaa", "win", {"Role": "win"}, "Windows Server 2022")
 CLOSED = LocalNode("i-0000000000000bbbb", "closed", {"Role": "closed"}, allows_commands=False)

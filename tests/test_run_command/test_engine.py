@@ -3,30 +3,31 @@
 import json
 import os
 import queue
-import re
 import signal
 import threading
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ssm_plugin.commands.run_command import engine_of
 from ssm_plugin.config import JobSettings, Settings
-from ssm_plugin.errors import UsageError
+from ssm_plugin.errors import LocalError, UsageError
 from ssm_plugin.fleet_plan import ErrorLimit, FleetPlan
 from ssm_plugin.jobs.job import run_job
 from ssm_plugin.jobs.request import as_object
 from ssm_plugin.loopback.nodes import LocalNode
 from ssm_plugin.run_command.attaching import find_commands, parse_ids
-from ssm_plugin.run_command.errands import CallEvent, Sent
+from ssm_plugin.run_command.errands import CallEvent, Sent, WorkerPool
 from ssm_plugin.run_command.patience import PatientCalls
 from ssm_plugin.run_command.sending import Bucket
 from ssm_plugin.session.streams import OutputGone
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.commands import wait_until_gone
 from tests.support.nodes import ALONE, FLEET, OFF, TILL, WEB, many, service_with
+from tests.support.threads import TIME_LIMIT, no_threads_left
 
 from .helpers import Ran, found, run_command, sessions
 from .helpers import environment as environment_at
@@ -324,17 +325,22 @@ def test_a_lost_terminal_loses_no_command(service, tmp_path, capfd):
     assert ran.stdout == {"web-1": b"done\n"}
 
 
-def test_without_threads_for_more_the_first_one_fetches_all_outputs(service, monkeypatch):
-    start = threading.Thread.start
+def test_where_no_more_threads_are_to_be_had_the_first_one_does_all_errands():
+    done, failures = queue.Queue(), queue.Queue()
+    pool = WorkerPool("fetch", 3, failures.put)
+    pool.submit(partial(done.put, 0))
+    with no_threads_left():
+        for number in (1, 2):
+            pool.submit(partial(done.put, number))
+    assert [done.get(timeout=TIME_LIMIT) for _ in range(3)] == [0, 1, 2]
+    pool.close()
+    assert failures.empty()
 
-    def start_few(thread):
-        if re.match("ssm-fetch [1-9]", thread.name):
-            raise RuntimeError("can't start new thread")
-        start(thread)
 
-    monkeypatch.setattr(threading.Thread, "start", start_few)
-    ran = Ran(run_command(service), WEB[:3], "echo", "x")
-    assert (ran.statuses, set(ran.stdout.values())) == ([0, 0, 0], {b"x\n"})
+def test_without_a_single_thread_an_errand_says_so():
+    pool = WorkerPool("fetch", 3, queue.Queue().put)
+    with no_threads_left(), pytest.raises(LocalError, match="thread"):
+        pool.submit(lambda: None)
 
 
 # --- Attaching
