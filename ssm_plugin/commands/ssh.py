@@ -1,9 +1,9 @@
 """Carry one SSH connection to a node on standard input and output: the ProxyCommand of OpenSSH.
 
-Nobody calls this by hand. In ~/.ssh/config:
+Nobody calls this by hand. In ~/.ssh/config, for which ssm-plugin ssh-config prints it:
 
-  Host i-* mi-*
-      ProxyCommand ssm-plugin ssh --quiet %h %p
+  Host i-* mi-* "!*'*" "!*\\*" !*!*
+      ProxyCommand ssm-plugin ssh --quiet -- '%h' %p
 
 and then ssh, scp, sftp, rsync, git and whatever else uses ssh work with instance ids.
 
@@ -54,7 +54,6 @@ EXAMPLE = """\
 examples:
   ssh -o ProxyCommand='ssm-plugin ssh --quiet %h %p' ec2-user@web1
   ssm-plugin ssh web1 2222 --profile ops
-  ProxyCommand ssm-plugin ssh --quiet --push-key %r %h %p
 """
 
 

@@ -28,8 +28,15 @@ _HOSTS = ("i-*", "mi-*")
 _INSTANCES = ("i-*",)  # those that EC2 Instance Connect knows
 # Those that ssh-config passes on to ``ssh``, by their name in the parsed options.
 _PASSED_ON = ("profile", "region", "endpoint_url", "document_name", "config")
+# Before 9.6, OpenSSH gives a shell any name that a link or a repository makes up. Single quotes
+# keep all of it but a quote, in fish what a backslash is in front of, in csh what begins with "!":
+# no block holds for names with these.
+_NO_HOSTS = ("!*'*", "!*\\*", "!*!*")
+# Users of a domain have a backslash, which harms only at the end, in front of our quote. Here it
+# stands in front of a comma: before a quote, ssh would take it for part of the text.
+_USERS = "*,!*\\,!*'*,!*!*"
 _BLOCK = """\
-Host {hosts}
+{header}
 {more}    ProxyCommand {command}
     ServerAliveInterval 30
 """
@@ -61,19 +68,21 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
 
 def host_block(options: argparse.Namespace) -> str:
     words = ["ssm-plugin", "ssh", "--quiet"] + passed_on(options, _PASSED_ON)
-    pushed: List[str] = []
-    more = ""
+    hosts = options.hosts or (_INSTANCES if options.push_key else _HOSTS)
+    patterns = [_check(host, "\\,") for host in hosts] + list(_NO_HOSTS)
+    header = "Host " + " ".join(map(_word, patterns))
+    pushed = more = ""
     if options.user:
-        more += "    User %s\n" % _hosts([options.user])
+        more += "    User %s\n" % _check(options.user)
     if options.push_key:
         words += ["--key", _plain(options.key)] if options.key else []
-        pushed = ["--push-key", "%r"]
+        pushed = " '--push-key=%r'"
+        header = 'Match originalhost "%s" user "%s"' % (",".join(patterns), _USERS)
     if options.key:
-        identity = _hosts([options.key]).replace("%", "%%")
+        identity = _check(options.key).replace("%", "%%")
         more += "    IdentityFile %s\n    IdentitiesOnly yes\n" % identity
-    hosts = options.hosts or (_INSTANCES if options.push_key else _HOSTS)
-    command = " ".join([quoted(words)] + pushed + ["%h", "%p"])
-    return _BLOCK.format(hosts=_hosts(hosts), more=more, command=command)
+    command = "%s%s -- '%%h' %%p" % (quoted(words), pushed)
+    return _BLOCK.format(header=header, more=more, command=command)
 
 
 def passed_on(options: argparse.Namespace, names: Sequence[str]) -> List[str]:
@@ -91,16 +100,19 @@ def quoted(words: Sequence[str]) -> str:
     return " ".join(shlex.quote(word) for word in words).replace("%", "%%")
 
 
-def _hosts(words: Sequence[str]) -> str:
-    written: List[str] = []
-    for word in words:
-        if re.search("[\0-\x20\x7f\"#]", word) or not word:
-            raise UsageError(
-                "%r cannot stand in ~/.ssh/config: it is empty, or holds a space, a quote or #"
-                % word[:100]
-            )
-        written.append(word)
-    return " ".join(written)
+def _word(pattern: str) -> str:
+    """As it stands in a line of Host, where older versions take an equals sign for a space."""
+    return pattern if re.match(r"[\w.*?:/@!-]+\Z", pattern) else '"%s"' % pattern
+
+
+def _check(word: str, more: str = "") -> str:
+    """The word, if it can stand there. ``more`` are further characters that cannot."""
+    if re.search("[\0-\x20\x7f\"'#%s]" % re.escape(more), word) or not word:
+        raise UsageError(
+            "%r cannot stand in ~/.ssh/config: it is empty, or holds a space, a quote or one of %s"
+            % (word[:100], " ".join("#" + more))
+        )
+    return word
 
 
 def _plain(value: str) -> str:

@@ -97,7 +97,7 @@ def test_another_key_and_another_user_are_refused(node, tmp_path):
     assert done.returncode == 255 and b"Permission denied (publickey)" in done.stderr
     # Our key, for a user that it was not pushed for.
     without = tmp_path / "without"
-    without.write_text(lines.replace(" --key %s --push-key %%r" % pushed, ""))
+    without.write_text(lines.replace(" --key %s '--push-key=%%r'" % pushed, ""))
     done = node.call([find("ssh"), "-F", str(without), "-l", "daemon", HOST, "true"])
     assert done.returncode == 255 and b"Permission denied (publickey)" in done.stderr
     check(node.call([find("ssh"), "-F", str(without), HOST, "true"]))
