@@ -101,7 +101,8 @@ def _ours(options: argparse.Namespace, node_id: str, key: str, speed: str) -> Li
     if speed != PLAIN:
         words += ["--speed", speed]
     # The user as ssh knows it, from wherever.
-    command = "%s '--push-key=%%r' %s %%p" % (quoted(words + ["--key", key + ".pub"]), node_id)
+    words += ["--key", key + ".pub"]
+    command = "%s '--push-key=%%r' %s %%p" % (quoted(words), quoted([node_id]))
     settings = [
         "ProxyCommand=" + command,
         "HostName=" + node_id,

@@ -9,12 +9,13 @@ from tests.support.commands import Cli
 from tests.support.nodes import TILL, TWINS, WEB, LocalNode, service_with
 
 STOPPED = LocalNode("i-0000000000000beef", "asleep", state="stopped")
+HOSTILE = LocalNode("i-;touch${IFS}evil;%h", "hostile")
 WEB_1 = WEB[0].node_id
 
 
 @pytest.fixture(scope="module")
 def service():
-    with service_with(*(WEB + TWINS + [TILL, STOPPED])) as service:
+    with service_with(*(WEB + TWINS + [TILL, STOPPED, HOSTILE])) as service:
         yield service
 
 
@@ -85,6 +86,11 @@ def test_ssh_knows_a_node_by_the_name_that_was_given(asked, tmp_path):
 
 def test_a_target_that_is_no_host_name_is_called_by_its_id(asked):
     assert asked("ip:10.0.0.2", "-G")["hostname"] == WEB[1].node_id
+
+
+def test_no_shell_runs_a_part_of_an_id_that_the_service_tells(asked):
+    command = asked("hostile", "-G")["proxycommand"]
+    assert command.endswith(" '--push-key=%r' 'i-;touch${IFS}evil;%%h' %p")
 
 
 def test_our_options_behind_the_target_are_not_given_to_ssh(cli, asked):
