@@ -7,6 +7,7 @@ from typing import Mapping, Tuple
 
 from ..errors import LocalError
 from ..named_tuple import NamedTuple
+from ..net.connect import send_at_once
 
 CONNECT_LIMIT = 5.0  # seconds
 OWN_HOST = "127.0.0.1"
@@ -44,7 +45,7 @@ def open_target(target: Target) -> socket.socket:
             cause = error
             continue
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_at_once(sock)
         return sock
     raise LocalError("unable to connect to %s: %s" % (target, cause)) from cause
 

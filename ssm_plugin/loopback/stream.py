@@ -11,6 +11,7 @@ import struct
 import time
 from typing import Optional, Union, cast
 
+from ..net.connect import send_at_once
 from ..net.tls_socket import TlsSocket
 
 _Data = Union[bytes, bytearray, memoryview]
@@ -101,7 +102,7 @@ class Stream:
 def open_stream(connection: socket.socket, tls: Optional[ssl.SSLContext]) -> Stream:
     """The stream of an accepted connection. Nothing is read or written before ``handshake``."""
     connection.setblocking(True)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    send_at_once(connection)
     if tls is not None:
         connection = cast(socket.socket, TlsSocket(connection, tls, None))
     return Stream(connection)

@@ -8,7 +8,7 @@ import errno
 import os
 import selectors
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import List, Optional, cast
 
 from ..errors import ConnectError
@@ -79,9 +79,14 @@ def _dial(route: Route, deadline: Deadline) -> socket.socket:
         sock = _connect(route.host, route.port, "the host", deadline)
     else:
         sock = _connect(route.proxy.host, route.proxy.port, "the %s" % (route.proxy,), deadline)
-    # Small messages, each waited for: never hold one back to fill a packet.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    send_at_once(sock)
     return sock
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Small messages, each waited for: never hold one back to fill a packet."""
+    with suppress(OSError):  # of a Unix socket; on macOS, where the peer has reset it already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _connect(host: str, port: int, role: str, deadline: Deadline) -> socket.socket:

@@ -26,10 +26,10 @@ import selectors
 import socket
 import threading
 import time
-from contextlib import suppress
 from typing import Any, Callable, List, Optional, Set, Union
 
 from ..errors import LocalError, SessionLost
+from ..net.connect import send_at_once
 from ..net.local_end import LocalEnd
 from ..session.events import RunnerEvent
 from ..terminal.wake import Inbox
@@ -195,8 +195,7 @@ class LocalReader:
             self._cannot_accept(error)
             return
         sock.setblocking(False)
-        with suppress(OSError):  # of a Unix socket; on macOS, where the peer has reset it already
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_at_once(sock)
         self._register(self._uplink.opened(sock))
         self._accepted += 1
         self._tell(Accepted(self._accepted))
