@@ -126,7 +126,7 @@ class MemberList(Skipped):
     def __init__(self) -> None:
         super().__init__()
         # No line waits in a buffer: where there is no room for it, the copy ends there and then.
-        with _temporary():
+        with temporary_files():
             self._file = tempfile.TemporaryFile("w+", buffering=1, encoding="ascii")
 
     def add(self, name: str, why: str) -> None:
@@ -166,12 +166,13 @@ class MemberList(Skipped):
     def _keep(self, name: bytes, *fields: object) -> None:
         # As UTF-8: cron sets no locale, and Python 3.6 then takes names for ASCII.
         text = name.decode("utf-8", "surrogateescape")
-        with _temporary():
+        with temporary_files():
             self._file.write(json.dumps((text,) + fields) + "\n")
 
 
 @contextmanager
-def _temporary() -> Iterator[None]:
+def temporary_files() -> Iterator[None]:
+    """:raises CopyFailed: if one cannot be written"""
     try:
         yield
     except OSError as error:

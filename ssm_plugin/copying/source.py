@@ -7,11 +7,11 @@ tells where they end.
 import os
 import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Iterator, Optional, Tuple
 
 from ..files import MIB
-from .options import CopyFailed
+from .options import CopyFailed, temporary_files
 
 PIECE = 65536
 
@@ -67,19 +67,23 @@ def sized(path: str) -> Iterator[Tuple[IO[bytes], int]]:
     """A file, and how many bytes of it there are to read. What tells that only by its end is read
     before.
 
-    :raises CopyFailed: if it cannot be read
+    :raises CopyFailed: if it cannot be read, or kept
     """
     if size_of(path) is not None:
         with open_source(path) as file:
             yield file, os.fstat(file.fileno()).st_size
         return
-    with tempfile.SpooledTemporaryFile(MIB) as copy:
-        with open_source(path) as file:
+    copy = tempfile.SpooledTemporaryFile(MIB)
+    try:
+        with temporary_files(), open_source(path) as file:
             for piece in content_of(file, path, None):
                 copy.write(piece)
-        size = copy.tell()
-        copy.seek(0)
+            size = copy.tell()
+            copy.seek(0)
         yield copy, size
+    finally:
+        with suppress(OSError):  # what could not be written is tried once more
+            copy.close()
 
 
 def _read(file: IO[bytes], path: str, most: Optional[int]) -> Iterator[bytes]:

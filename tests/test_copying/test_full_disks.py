@@ -97,6 +97,24 @@ def test_a_full_disk_of_temporary_files_says_so(
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_full_disk_of_temporary_files_says_so_where_a_file_has_no_size(
+    service, tmp_path, small, monkeypatch
+):
+    """What is larger than fits into memory is kept there until its size is known."""
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").touch()
+    mounted = str(tmp_path / "data" / "file")
+    subprocess.check_call(["mount", "--bind", "/proc/kallsyms", mounted])
+    try:
+        report = Copies(service).cp(tmp_path / "data", node(tmp_path / "copy"), recursive=True)
+    finally:
+        subprocess.check_call(["umount", mounted])
+    assert report.result.status == 1
+    assert report.result.reason == TEMPORARY % FULL
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_missing_directory_of_temporary_files_says_so(service, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     report = Copies(service).cp(node(tmp_path), tmp_path, recursive=True, listed=list)
