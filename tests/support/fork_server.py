@@ -57,11 +57,24 @@ def serve(descriptor):
             if not data:
                 return None
             if _fork(received):
-                request = json.loads(data.decode("ascii"))
+                request = json.loads(data.decode("ascii"), object_hook=_as_given)
                 _become(request, received)
                 for sock in (channel, woken, wakes):
                     sock.detach()
                 return request
+
+
+def _as_given(fields):
+    """Python takes words for what they are in its locale, which need not be that of the tests."""
+
+    def decoded(word):
+        text = isinstance(word, str)
+        return os.fsdecode(word.encode("utf-8", "surrogateescape")) if text else word
+
+    return {
+        name: list(map(decoded, value)) if isinstance(value, list) else decoded(value)
+        for name, value in fields.items()
+    }
 
 
 def _receive(channel):
