@@ -5,9 +5,11 @@ import sys
 from .version import __version__
 
 if sys.version_info < (3, 10) and type(__loader__).__name__ == "zipimporter":
-    from . import unpacked
+    # The program of the built file itself sees to that when it knows that there is more to do.
+    if __loader__ is not getattr(sys.modules["__main__"], "__loader__", None):
+        from . import unpacked
 
-    unpacked.import_whole()
+        unpacked.import_whole()
 
 MYPY = False
 if MYPY:

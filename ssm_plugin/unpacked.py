@@ -37,13 +37,14 @@ def use() -> None:
     archive = _archive()
     if not os.path.isfile(archive):
         return
+    if sys.version_info < (3, 10):
+        import_whole()
     with suppress(OSError, MemoryError, SyntaxError):  # SyntaxError: warnings are errors
         sys.meta_path.insert(0, Finder(archive, _codes_of(os.path.realpath(archive))))
 
 
 def import_whole() -> None:
-    """Import the modules from the zip for a program that embeds us, on Python 3.6 to 3.9: see
-    :class:`Sources`."""
+    """Import the modules from the zip on Python 3.6 to 3.9: see :class:`Sources`."""
     sys.meta_path.insert(0, SourceFinder(_archive()))
 
 

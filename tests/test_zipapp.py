@@ -153,18 +153,18 @@ def test_an_old_python_is_told_what_is_needed(zipapp: Path, tmp_path: Path, pyth
 
 @pytest.mark.parametrize("argument", ["--version", ""])
 def test_checks_by_the_aws_cli_load_next_to_nothing(
-    zipapp: Path, tmp_path: Path, argument: str
+    zipapp: Path, tmp_path: Path, python: str, argument: str
 ) -> None:
     empty = tmp_path / "empty.zip"
     with zipfile.ZipFile(str(empty), "w") as archive:
         archive.writestr("__main__.py", "")
-    more = loaded(zipapp, tmp_path, argument) - loaded(empty, tmp_path, argument)
+    more = loaded(python, zipapp, tmp_path, argument) - loaded(python, empty, tmp_path, argument)
     assert {name for name in more if not name.startswith(b"ssm_plugin")} == set()
     assert len(more) <= 3
 
 
-def loaded(archive: Path, folder: Path, argument: str) -> Set[bytes]:
+def loaded(python: str, archive: Path, folder: Path, argument: str) -> Set[bytes]:
     """The modules that a start imports, of those that no start-up file of this Python has."""
-    command = [sys.executable, "-S", "-v", str(archive), argument]
+    command = [python, "-S", "-v", str(archive), argument]
     lines = run([word for word in command if word], folder).stderr.splitlines()
     return {line.split()[1].strip(b"\'") for line in lines if line.startswith(b"import ")}
