@@ -9,7 +9,7 @@ import queue
 import threading
 from typing import Callable, TypeVar, Union
 
-from ..errors import SsmPluginError
+from ..errors import LocalError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..shortage import explain, start_thread
 
@@ -49,18 +49,24 @@ class Worker:
         self.name = name
         self._target = target
         self._failed = failed
-        self._thread = threading.Thread(target=self._run, name="ssm-" + name, daemon=True)
+        self._thread = self._new_thread()
         self._ended = threading.Event()
         self._ended.set()
 
     def start(self) -> None:
-        """Start the thread. A worker starts once. LocalError if the system has no more threads."""
+        """Start the thread. A worker starts once. LocalError if the system has no more threads:
+        then it may start later."""
         self._ended.clear()
         try:
             start_thread(self._thread)
-        except Exception:  # whatever it is, there is no thread to wait for
+        except Exception as error:  # whatever it is, there is no thread to wait for
+            if isinstance(error, LocalError):
+                self._thread = self._new_thread()  # Python 3.13 starts none a second time
             self._ended.set()
             raise
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="ssm-" + self.name, daemon=True)
 
     def join(self, deadline_seconds: float) -> bool:
         """Wait for the end at most so long; whether it came. Not started yet counts as ended."""

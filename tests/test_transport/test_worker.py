@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
+from ssm_plugin.errors import LocalError
 from ssm_plugin.transport.worker import Worker, WorkerFailed
+from tests.support.threads import no_threads_left
 
 
 def test_the_target_runs_in_a_named_daemon_thread():
@@ -25,6 +27,14 @@ def test_a_target_that_returns_leaves_nothing_in_the_queue():
     worker.start()
     assert worker.join(5)
     assert failures.empty()
+
+
+def test_one_for_which_there_was_no_thread_starts_later():
+    worker = Worker("reader", lambda: None, queue.Queue().put)
+    with no_threads_left(), pytest.raises(LocalError, match="no more threads"):
+        worker.start()
+    worker.start()
+    assert worker.join(5)
 
 
 def test_what_a_target_raises_arrives_as_data():
