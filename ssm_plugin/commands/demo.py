@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_service_options(parser)
     parser.set_defaults(print_help=parser.print_help)
     parser.add_argument(
-        "command", nargs="?", metavar="COMMAND", help="serve, shell, exec, forward, ssh"
+        "command", nargs="?", metavar="COMMAND", help="serve, or any other: shell, exec, list ..."
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
 
