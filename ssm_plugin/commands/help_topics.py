@@ -34,7 +34,8 @@ _OF_THE_PROGRAM: Tuple[Row, ...] = (
     ("XDG_CACHE_HOME", "where compiled code and the names of nodes are kept (~/.cache)"),
     ("XDG_STATE_HOME", "where locks and outputs of jobs are kept (~/.local/state)"),
     ("NOTIFY_SOCKET", "systemd's: forward says there when it is ready"),
-    ("LANG, LC_ALL", "which characters the terminal has"),
+    ("SSH_AUTH_SOCK", "the agent of ssh, whose key --push-key takes"),
+    ("LANG, LC_CTYPE, LC_ALL", "which characters the terminal has"),
 )
 _OF_AWS: Tuple[Row, ...] = (
     ("AWS_ACCESS_KEY_ID", "credentials, together with the next two"),
