@@ -104,15 +104,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], most: int) -> List[str]:
-    """The known ones that are closest, whether in capital or small letters."""
+    """The known ones that are closest, whether in capital or small letters. That both are options
+    makes them no closer."""
     import difflib  # costs milliseconds, and is needed only here
 
     written: Dict[str, List[str]] = {}
     for one in dict.fromkeys(known):
         if one != name:
-            written.setdefault(one.lower(), []).append(one)
-    near = difflib.get_close_matches(name.lower(), list(written), n=most)
+            written.setdefault(_bare(one), []).append(one)
+    near = difflib.get_close_matches(_bare(name), list(written), n=most)
     return [one for key in near for one in written[key]][:most]
+
+
+def _bare(name: str) -> str:
+    return name.lower().lstrip("-")
 
 
 def scalar_of(what: str, convert: Callable[[str], object], *kinds: str) -> Parser:

@@ -203,7 +203,11 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     common.add_argument("--endpoint-url", metavar="URL", help="endpoint of the SSM API")
     common.add_argument("--document-name", metavar="NAME", help="session document")
     common.add_argument("--config", metavar="FILE", help="configuration file")
-    common.add_argument("--log-level", choices=config.LEVELS, help="what to log; off by default")
+    common.add_argument(
+        "--log-level",
+        choices=config.LEVELS,
+        help="what to log; off by default, info where a log file is named",
+    )
     common.add_argument("--log-file", metavar="FILE", help="where to log; stderr by default")
     common.add_argument(
         "--quiet", action="store_true", default=None, help="no notices, errors only"

@@ -191,10 +191,16 @@ class _Show:
             if outcome.status and not reports[0].files:
                 say(reports[0].result.reason)
         elif not self._quiet or outcome.status:
+            _say_skipped([file for report in reports for file in report.files])
             write_all(2, encoded(table(reports)))
 
     def _explain(self, copied: CopiedFile) -> None:
         if copied.reason and copied.status != EXIT_OUTPUT_GONE:
             say(copied.reason)
-        for one in copied.skipped:
-            say("not copied: %s" % one)
+        _say_skipped([copied])
+
+
+def _say_skipped(files: List[CopiedFile]) -> None:
+    """What was left out, each once: of a directory that goes to many it is the same for all."""
+    for one in dict.fromkeys(one for file in files for one in file.skipped):
+        say("not copied: %s" % one)

@@ -27,6 +27,7 @@ from . import exec as exec_command
 from .command_line import Parser, add_common_options, run_command
 from .foreground import signals_into
 from .program import HELP
+from .ssh_config import passed_on
 
 _BELOW = (
     """\
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_service_options(parser)
     parser.set_defaults(print_help=parser.print_help)
     parser.add_argument(
-        "command", nargs="?", metavar="COMMAND", help="serve, shell, exec, forward, ssh"
+        "command", nargs="?", metavar="COMMAND", help="serve, or any other: shell, exec, list ..."
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
 
@@ -121,8 +122,15 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         if options.command == "serve":
             return _serve(service.endpoint_url, keys, options.ready_file)
         names = {node.name for node in nodes.nodes} if nodes else set()
-        arguments = [options.command] + _with_target(options.command, options.arguments, names)
+        words = _with_target(options.command, options.arguments, names | set(settings.targets))
+        arguments = [options.command] + _passed_on(options) + words
         return run_command(arguments, _environ(environ, service.endpoint_url, keys), "demo ")
+
+
+def _passed_on(options: argparse.Namespace) -> List[str]:
+    """The options of all commands, but for those that say which service to reach, and as whom."""
+    words = passed_on(options, ("config", "document_name", "log_level", "log_file"))
+    return words + ["--quiet"] * bool(options.quiet)
 
 
 def _serve_parser() -> Parser:

@@ -298,7 +298,10 @@ def _targets(options: argparse.Namespace) -> List[str]:
         names += _read_targets(options.targets_file)
     names = [name.strip() for name in names if name.strip()]
     if not names:
-        raise UsageError("there is no TARGET; see 'ssm-plugin exec --help'")
+        file = options.targets_file
+        raise UsageError(
+            "there is no TARGET" + (" in " + file if file else "; see 'ssm-plugin exec --help'")
+        )
     return list(dict.fromkeys(names))
 
 

@@ -32,9 +32,10 @@ _OF_THE_PROGRAM: Tuple[Row, ...] = (
     ("SSM_PLUGIN_EXIT_STATUS", "legacy: the status is always 0, as that of AWS's plugin is"),
     ("XDG_CONFIG_HOME", "where the configuration is looked for, in place of ~/.config"),
     ("XDG_CACHE_HOME", "where compiled code and the names of nodes are kept (~/.cache)"),
-    ("XDG_STATE_HOME", "where locks of jobs are kept (~/.local/state)"),
+    ("XDG_STATE_HOME", "where locks and outputs of jobs are kept (~/.local/state)"),
     ("NOTIFY_SOCKET", "systemd's: forward says there when it is ready"),
-    ("LANG, LC_ALL", "which characters the terminal has"),
+    ("SSH_AUTH_SOCK", "the agent of ssh, whose key --push-key takes"),
+    ("LANG, LC_CTYPE, LC_ALL", "which characters the terminal has"),
 )
 _OF_AWS: Tuple[Row, ...] = (
     ("AWS_ACCESS_KEY_ID", "credentials, together with the next two"),

@@ -34,7 +34,7 @@ examples:
   ssm-plugin run nightly-backup
   ssm-plugin run --check && ssm-plugin run nightly-backup --dry-run
 in a crontab:
-  15 2 * * *  ssm-plugin run nightly-backup
+  15 2 * * *  $HOME/bin/ssm-plugin run nightly-backup
 """
 
 
@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     if options.list or options.check:
         jobs = _chosen(options.job, settings, environ)
+        if options.list and not jobs and not settings.quiet:
+            say("there are no jobs: %s" % (settings.source or _no_file(environ)))
         text = _listed(jobs) if options.list else _checked(jobs, settings, environ)
         return _print(text)
     if options.job is None:

@@ -27,7 +27,7 @@ examples:
 _HOSTS = ("i-*", "mi-*")
 _INSTANCES = ("i-*",)  # those that EC2 Instance Connect knows
 # Those that ssh-config passes on to ``ssh``, by their name in the parsed options.
-_PASSED_ON = ("profile", "region", "endpoint_url", "document_name", "config")
+_PASSED_ON = "profile region endpoint_url document_name config log_level log_file".split()
 # Before 9.6, OpenSSH gives a shell any name that a link or a repository makes up. Single quotes
 # keep all of it but a quote, in fish what a backslash is in front of, in csh what begins with "!":
 # no block holds for names with these.
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     # ssh is called from anywhere, and no shell expands what is quoted.
-    for name in ("config", "key"):
+    for name in ("config", "log_file", "key"):
         path = getattr(options, name)
         if path:
             setattr(options, name, os.path.abspath(os.path.expanduser(path)))

@@ -45,7 +45,7 @@ def parse_target(word: str, configured: Mapping[str, str] = {}) -> Target:
     meaning = configured.get(word, word)
     if not meaning:
         raise UsageError("the target is empty")
-    if meaning.startswith("ecs:") and "/" in meaning:
+    if meaning.startswith("ecs:") and ("/" in meaning or meaning.count("_") < 2):
         return Target(CONTAINER, meaning[len("ecs:"):], word)
     if _AS_THEY_ARE.match(meaning):
         return Target(ID, meaning, word)

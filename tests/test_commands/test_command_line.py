@@ -85,6 +85,7 @@ def test_help_of_a_command_shows_its_options_and_an_example(tmp_path, name):
         (["shell", "i-1", "--regoin=x"], "did you mean '--region'?"),
         (["exec", "i-1", "--timout", "5m", "--", "x"], "did you mean '--timeout'?"),
         (["shell", "i-1", "--zzz"], "arguments: --zzz; see 'ssm-plugin shell --help'"),
+        (["exec", "i-1", "--env", "A=b", "x"], "--env; see 'ssm-plugin exec --help'"),
         (["shell", "i-1", "--log-level", "loud"], "invalid choice: 'loud'"),
         (["shell", "i-1", "--parameter", "x"], "--parameter 'x' is not NAME=VALUE"),
     ],

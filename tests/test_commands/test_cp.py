@@ -153,6 +153,12 @@ def test_what_is_left_out_of_a_tree_is_named_and_the_status_says_so(cli, tmp_pat
         "ssm-plugin: not copied: out: a link that leads out of the directory",
         "ssm-plugin: not copied: pipe: not a file, a directory or a link",
     ]
+    # Of many targets once, as it is the same for all.
+    status, out, err = cli.run("cp", "-r", "--parallel", "1", "t", "i-1,i-2:%s/u" % there)
+    assert (status, out) == (1, b"")
+    assert [" ".join(line.split()[:2]) for line in err.decode().splitlines()] == [
+        "ssm-plugin: not", "ssm-plugin: not", "TARGET STATUS", "i-1 1", "i-2 1"
+    ]
 
 
 @pytest.mark.parametrize(

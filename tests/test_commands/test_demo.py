@@ -70,8 +70,20 @@ def test_a_shell_on_a_terminal(caller):
 
 
 def test_the_node_may_be_named_and_options_passed_on(caller):
-    done = call(caller, ["shell", "i-other", "--quiet"], b"exit\n")
-    assert done.status == 0
+    for words in (["shell", "i-other", "--quiet"], ["--quiet", "shell", "i-other"]):
+        done = call(caller, words, b"exit\n")
+        assert (done.status, done.stderr) == (0, b"")
+
+
+def test_options_of_all_commands_count_before_the_command_too(caller, tmp_path):
+    configuration, log = tmp_path / "my.yaml", tmp_path / "log"
+    configuration.write_text("targets: {db1: i-other}\n")
+    options = ["--config", str(configuration), "--log-file", str(log), "--log-level", "debug"]
+    done = call(caller, options + ["exec", "db1", "--", "echo", "hi"])
+    assert (done.status, done.stdout, done.stderr) == (0, b"hi\n", b"")
+    assert "ssm:StartSession on i-other" in log.read_text()
+    done = call(caller, ["--document-name", "No-Such", "exec", "i-demo", "--", "true"])
+    assert b"No-Such" in done.stderr
 
 
 @pytest.mark.parametrize(

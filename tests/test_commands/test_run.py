@@ -114,6 +114,15 @@ def test_a_check_without_a_file_says_where_it_looked(cli, tmp_path):
     assert ("looked for %s, then /etc" % place).encode() in stderr
 
 
+def test_a_list_without_jobs_says_so(cli):
+    cli.configure("targets: {db1: i-1}\n")
+    said = "ssm-plugin: there are no jobs: %s\n" % cli.environ["SSM_PLUGIN_CONFIG"]
+    assert cli.run("run", "--list") == (0, b"", said.encode())
+    assert cli.run("run", "--list", "--quiet") == (0, b"", b"")
+    del cli.environ["SSM_PLUGIN_CONFIG"]
+    assert b"there are no jobs: no configuration file (" in cli.run("run", "--list")[2]
+
+
 @pytest.mark.parametrize("option", ["--list", "--check"])
 def test_a_list_into_a_closed_pipe_is_no_mistake(cli, tmp_path, option):
     reader, writer = os.pipe()

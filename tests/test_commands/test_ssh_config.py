@@ -78,11 +78,12 @@ def test_a_key_that_is_named_is_pushed_and_used(read):
 
 
 def test_paths_are_good_wherever_ssh_is_called(read, tmp_path):
-    found = read("i-1", "--config", "my.yaml", "--push-key", "--key=~/my-key")
+    words = ["--config", "my.yaml", "--log-level=info", "--log-file", "log"]
+    found = read("i-1", "--push-key", "--key=~/my-key", *words)
     key = tmp_path / "my-key"
     assert found["proxycommand"] == (
-        "ssm-plugin ssh --quiet --config %s --key %s '--push-key=%%r' -- '%%h' %%p"
-        % (tmp_path / "my.yaml", key)
+        "ssm-plugin ssh --quiet --config %s --log-level info --log-file %s --key %s "
+        "'--push-key=%%r' -- '%%h' %%p" % (tmp_path / "my.yaml", tmp_path / "log", key)
     )
     assert found["identityfile"] == str(key)
 

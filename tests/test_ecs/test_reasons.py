@@ -117,7 +117,9 @@ def test_a_shell_on_a_terminal_is_the_containers_own(cli):
         assert program.wait() == 0
 
 
-@pytest.mark.parametrize("word", ["ecs:demo/", "ecs:/web", "ecs:a/b/c/d"])
+@pytest.mark.parametrize(
+    "word", ["ecs:demo", "ecs:", "ecs:my_app", "ecs:demo/", "ecs:/web", "ecs:a/b/c/d"]
+)
 def test_half_a_target_is_told_how_it_is_written(cli, word):
     status, out, errors = cli.run("exec", word, "--", "true")
     assert status == 255 and b"is not written ecs:CLUSTER/SERVICE[/CONTAINER]" in errors
