@@ -337,6 +337,13 @@ def test_an_agent_that_needs_keep_alives_gets_them(target):
             assert session.runner._streams.next_timer() is None
 
 
+def test_a_gateway_that_cuts_idle_clients_after_half_a_minute_hears_of_us_before(service, target):
+    with RunningSession(service, portNumber=str(target.port)) as session:
+        session.wait_open()
+        channel = session.runner.session.channel
+        assert channel._link.ping_at - channel.clock() <= 25
+
+
 @pytest.mark.parametrize("document_type", ["download", "upload"])
 def test_nothing_is_lost_or_changed_on_a_bad_network(document_type):
     data = random_bytes(100000)
