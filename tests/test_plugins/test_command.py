@@ -100,9 +100,10 @@ def test_a_typed_signal_is_passed_on_before_anything_else_is_done(command, numbe
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_us_terminates_the_session_without_an_interrupt(
-    service, command, number, tmp_path
+    service, command, number, tmp_path, monkeypatch
 ):
     """After an interrupt that it survives the command could not be ended any more."""
+    monkeypatch.setattr("ssm_plugin.session.session.LEAVE_LIMIT", 1000.0)  # for sessions stuck
     mark = "mark-%s" % tmp_path
     script = "trap 'echo interrupted' INT; echo on; while :; do sleep .1; done"
     with command('sh -c "{}" {}'.format(script, mark)) as running:

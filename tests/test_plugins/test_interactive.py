@@ -120,7 +120,8 @@ def run(pump):
 
 
 @pytest.mark.parametrize(
-    "last, line_open", [(b"x", True), (b"x\n", False), (b"x\r", False), (b"x\x04", False)]
+    "last, line_open",
+    [(b"x", True), (b"x\n", False), (b"x\r", False), (b"x\x04", False), (b"", False)],
 )
 def test_the_end_of_input_tells_whether_a_line_is_unfinished(last, line_open):
     session = Recorder()

@@ -284,7 +284,9 @@ def test_a_signal_that_comes_before_the_answer_of_the_service_is_the_reason_all_
     assert (ran.statuses, ran.reasons) == ([143], ["ended by signal 15 here"])
 
 
-def test_a_second_signal_leaves_at_once(service, tmp_path):
+def test_a_second_signal_leaves_at_once_and_what_was_not_cancelled_is_told(
+    service, tmp_path, capfd
+):
     gate, events = Gate(tmp_path), queue.Queue()
     service.answer_with("CancelCommand", "AccessDeniedException")
 
@@ -301,6 +303,8 @@ def test_a_second_signal_leaves_at_once(service, tmp_path):
     thread.join()
     assert ran.statuses == [130]
     assert ran.reasons == ["given up: it did not end after signal 2"]
+    told = "command %s was not cancelled: ssm:CancelCommand" % ran.results[0].command_id
+    assert told in capfd.readouterr().err
     gate.open()
 
 
