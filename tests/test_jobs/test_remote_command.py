@@ -187,9 +187,11 @@ def test_a_session_that_ends_before_the_status_came_is_an_error(node, service):
     assert "never arrived: ended by an administrator" in results[0].reason
 
 
+@pytest.mark.parametrize("faults", ["", "lose-channel-closed"])
 def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
-    node, service, tmp_path, monkeypatch
+    node, service, tmp_path, monkeypatch, faults
 ):
+    monkeypatch.setattr("ssm_plugin.plugins.command.CLOSE_LIMIT", 1.0)
     # The wrapper waits for us fifteen minutes, a second each time.
     (tmp_path / "sleep").write_text("#!/bin/sh\n")
     (tmp_path / "sleep").chmod(0o755)
@@ -204,6 +206,7 @@ def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
     session = service.session(command.session_id)
     give_up_output(service, session, lambda: (tmp_path / next(numbers)).write_text(""))
     service.wait_for(lambda: session.connections == 2, 30)
+    session.misbehave(faults)
     (tmp_path / next(numbers)).write_text("")
     thread.join(60)
     assert results[0].status == 255
