@@ -454,6 +454,27 @@ def test_input_that_cannot_begin_leaves_nothing_at_the_node(tmp_path, monkeypatc
         assert not os.path.exists(made.read_text())
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_command_that_has_its_input_goes_on_without_the_feed(node, service, monkeypatch, raw):
+    monkeypatch.setattr("ssm_plugin.jobs.trailer_runner.FEED_LIMIT", 0.1)
+
+    def end_feed(data):
+        for session in service.open_sessions():
+            if data == b"abc" and session.session_id != command.session_id:
+                session.terminate("ended by an administrator")
+
+    command, _ = node.command(
+        "sh",
+        "-c",
+        "head -c 3; sleep 1; echo d",
+        on_output=end_feed,
+        read_input=reader(b"abc"),
+        raw_input=raw,
+    )
+    result = command.run()
+    assert (result.status, result.stdout_bytes) == (0, 5), result.reason
+
+
 def test_the_end_of_the_feed_may_overtake_the_status_of_the_command(node, service):
     """The command wants no more input; on a plain document its status is all that tells so."""
     pieces = reader(*[b"x" * 65536] * 20)
