@@ -269,6 +269,20 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
     assert result.seconds < 30
 
 
+def test_a_time_limit_holds_although_nobody_takes_the_output(node):
+    results, taken = [], threading.Event()
+    command, _ = node.command(
+        "sh", "-c", "echo x; sleep 1000", timeout=0.5, on_output=lambda data: taken.wait()
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    thread.join(15)
+    taken.set()
+    thread.join(10)
+    assert results[0].status == 124
+    assert results[0].seconds < 15
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_here_ends_the_command_there(node, number, tmp_path):
     mark, seen, results = "mark-%s" % tmp_path, threading.Event(), []

@@ -145,7 +145,8 @@ def test_a_second_signal_does_not_wait(command, monkeypatch):
         assert running.finish() == 130
 
 
-def test_a_signal_that_ends_nothing_changes_nothing(command):
+def test_a_signal_that_ends_nothing_changes_nothing(command, monkeypatch):
+    monkeypatch.setattr("ssm_plugin.session.session.LEAVE_LIMIT", 0.0)  # after an ending one
     with command("sh -c 'echo on; sleep .3; exit 5'") as running:
         running.expect(b"on\n")
         running.session.signal(Signalled(signal.SIGWINCH))
