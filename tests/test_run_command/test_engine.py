@@ -53,7 +53,7 @@ def sent_by(service):
     "script",
     [
         "echo out; echo err >&2; exit 7",
-        "printf 'no line end'; printf 'é\\377' >&2; kill -9 $$",
+        "printf 'no line end'; printf 'é' >&2; kill -9 $$",
         "exit 194",
         "exec no-such-program 2>/dev/null",
         "exit 0",
