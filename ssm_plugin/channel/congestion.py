@@ -83,7 +83,6 @@ class Window:
 
     def restart(self) -> None:
         """Begin small, on a new path. What the old one could hold is reached quickly."""
-        self._soon = _NEVER
         self._threshold = max(self._threshold, self.size)
         self.size = min(self.size, float(min(INITIAL_WINDOW, self.ceiling)))
 

@@ -102,7 +102,7 @@ class MuxSession:
 
         Raises RemoteError if the peer broke the protocol: the session is of no more use then.
         """
-        self._heard = self._heard or len(data) > 0
+        self._heard = True
         events: List[StreamEvent] = []
         pieces: List[memoryview] = []  # of the stream ``current``
         current = -1

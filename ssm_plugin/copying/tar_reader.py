@@ -87,9 +87,6 @@ def _read(file: IO[bytes], size: int) -> bytes:
 
 def _member(info: tarfile.TarInfo, fields: Dict[str, bytes]) -> Member:
     kind = _KINDS.get(info.type, OTHER)
-    # A very old tar marks directories by their names alone.
-    if info.type == tarfile.AREGTYPE and info.name.endswith("/"):
-        kind = DIRECTORY
     if any(name.startswith("GNU.sparse.") for name in fields):
         kind = OTHER
     size = _number(fields.get("size"))

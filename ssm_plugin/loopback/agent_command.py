@@ -4,14 +4,14 @@ The two forms of a document: output and errors live and apart, then the exit cod
 once the command has ended, and no code.
 """
 
-import codecs
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import threading
-from typing import IO, Any, List, Optional, Sequence, Tuple, Union
+from typing import IO, Any, List, Optional, Sequence, Union
 
 from ..errors import SessionLost
 from ..transport.worker import Worker
@@ -171,7 +171,6 @@ class CommandWork(Work):
         merged.seek(0)
         for data in iter(lambda: merged.read(PIECE), b""):
             text.send(data)
-        text.send(b"")
 
     def _complain(self) -> None:
         """Say why there is no command, as late as a real agent does: after the exit code."""
@@ -207,23 +206,31 @@ def _send_signal(process: "subprocess.Popen[bytes]", number: int) -> None:
 
 
 class _Text:
-    """Output as text in UTF-8: each byte that is none becomes U+FFFD, as in a program in Go."""
+    """Output on its way through the agent's reader of UTF-8. A byte that is no text passes as it
+    is, and of U+FFFD, by which that reader marks such a byte, only the first one. Either is kept
+    back while it is among the last three bytes: more may come. At the end they are lost."""
 
     def __init__(self, agent: WorkingAgent, payload_type: int) -> None:
         self._send = agent.channel.send_input_data
         self._payload_type = payload_type
-        self._decoder = codecs.getincrementaldecoder("utf-8")(EACH_BYTE)
+        self._kept = b""
 
     def send(self, data: bytes) -> None:
-        """``b""`` is the end: a character that is not complete will not be."""
-        text = self._decoder.decode(data, not data).encode("utf-8")
-        if text:
-            self._send(text, self._payload_type)
+        data = self._kept + data
+        end = at = len(data)
+        for character in reversed(data.decode("utf-8", "surrogateescape")[-_REMAINDER:]):
+            at -= len(character.encode("utf-8", "surrogateescape"))
+            if len(data) - at <= _REMAINDER and _NO_TEXT.match(character):
+                end = at
+        self._kept = data[end:]
+        passed = data[:end].replace(_MARK, _MARK[:1])
+        if passed:
+            self._send(passed, self._payload_type)
 
 
-def _replace_each_byte(error: UnicodeError) -> Tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return "\ufffd" * (error.end - error.start), error.end
+_MARK = "\ufffd".encode("utf-8")
+_NO_TEXT = re.compile("[\udc80-\udcff\ufffd]")  # and a byte that "surrogateescape" has let pass
+_REMAINDER = 3  # bytes that may be the beginning of a character
 
 
 def _why_not_started(program: str, error: Union[OSError, ValueError]) -> str:
@@ -233,7 +240,3 @@ def _why_not_started(program: str, error: Union[OSError, ValueError]) -> str:
     if "/" not in program and isinstance(error, FileNotFoundError):
         return 'exec: "%s": executable file not found in $PATH' % program
     return "fork/exec %s: %s" % (program, reason)
-
-
-EACH_BYTE = "ssm-plugin-each-byte"
-codecs.register_error(EACH_BYTE, _replace_each_byte)

@@ -100,7 +100,6 @@ class OutputPump:
             while left > 0 and not self._over:
                 size = self._pass_on()
                 left = left - size if size else 0
-            self._send(b"")
         except SessionLost:
             pass  # nobody wants it any more
 

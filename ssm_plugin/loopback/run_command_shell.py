@@ -5,6 +5,7 @@ one thread, which reads when there is something to read.
 """
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,7 +13,6 @@ import subprocess
 import time
 from typing import Callable, Dict, Mapping, Optional, Tuple
 
-from .agent_command import EACH_BYTE
 from .agent_work import encoded, kill_sessions, signal_group
 from .nodes import LocalNode
 from .run_command_state import EXECUTION_TIMED_OUT, FAILED, SUCCESS, Invocation, Output
@@ -156,7 +156,8 @@ def _both(stdout: bytes, stderr: bytes) -> bytes:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", EACH_BYTE)
+    """Each byte that is no text becomes U+FFFD, as in a program in Go."""
+    return re.sub("[\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
 
 
 def _go_error(status: int) -> bytes:

@@ -204,8 +204,6 @@ class Supervision:
         self._commands[command_id] = command
         self._results.sent(command_id, ids)
         self._untold.append(command_id)
-        if self._is_detached:
-            self._tell_ids()
         self._rounds.sent(time.monotonic())
         if self._signal is not None and not self._is_detached:
             self._cancel_whole(command, self._signal)

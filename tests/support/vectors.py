@@ -1,10 +1,18 @@
-"""The frames that AWS's own client sent, from ``tests/vectors``."""
+"""What AWS's own client and agent sent, from ``tests/vectors``."""
 
 import json
 from pathlib import Path
 
-_PATH = Path(__file__).resolve().parent.parent / "vectors" / "client_frames.json"
-_FRAMES = json.loads(_PATH.read_text(encoding="utf-8"))["frames"]
+from ssm_plugin.wire import message as wire
+
+_FOLDER = Path(__file__).resolve().parent.parent / "vectors"
+
+
+def _read(name):
+    return json.loads((_FOLDER / name).read_text(encoding="utf-8"))
+
+
+_FRAMES = _read("client_frames.json")["frames"]
 
 
 def text_frames():
@@ -27,3 +35,14 @@ def payloads_of(payload_type, message_type="input_stream_data"):
         for frame, decoded in binary_frames()
         if decoded["PayloadType"] == payload_type and decoded["MessageType"] == message_type
     ]
+
+
+def agent_session(name):
+    """A session of AWS's agent: what is known of it, and its messages as frames, in order."""
+    fields = _read("agent_messages.json")[name]
+    frames = []
+    for number, sent in enumerate(fields["messages"]):
+        payload = bytes.fromhex(sent["hex"]) if "hex" in sent else sent["text"].encode("ascii")
+        head = (sent["type"], sent["sequence"], sent["flags"], 1, number, sent["payload_type"])
+        frames.append(wire.build(*head, payload, 1))
+    return fields, frames

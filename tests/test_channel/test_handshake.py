@@ -4,13 +4,16 @@ import json
 import pytest
 
 from ssm_plugin.channel.cipher import Cipher, unavailable_reason
-from ssm_plugin.channel.events import KeyRequested, Started
+from ssm_plugin.channel.events import KeyRequested, Output, Started, Terminating
 from ssm_plugin.channel.handshake import IGNORED, STEPS, TRANSITIONS, ClientHandshake, Phase, Reply
+from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.errors import EncryptionError, HandshakeError, MessageError
 from ssm_plugin.version import PROTOCOL_VERSION
+from ssm_plugin.wire import message as wire
 from ssm_plugin.wire import payloads
 from ssm_plugin.wire.message import Role
 from tests.support.link import handshake_complete, handshake_request
+from tests.support.vectors import agent_session
 
 needs_aes_gcm = pytest.mark.skipif(unavailable_reason() is not None, reason="no AES-GCM here")
 
@@ -216,3 +219,67 @@ def test_an_agent_may_not_go_on_without_the_encryption_that_it_asked_for(refused
     with pytest.raises(HandshakeError, match="encryption"):
         complete(handshake)
     assert handshake.phase is Phase.NEGOTIATING
+
+
+# --- What AWS's own agent sent
+
+
+def answers_to(frames, supported, key=None):
+    """What the core tells of these messages, and the payloads of its answers by their types."""
+    core = ChannelProtocol(Role.CLIENT, {supported})
+    core.connection_made(0.0)
+    told, sent = [], {}
+    for frame in frames:
+        core.receive([frame], 0.0)
+        events = core.events()
+        if any(type(event) is KeyRequested for event in events):
+            core.provide_key(base64.b64decode(key["data_key"]), key["sealed_key"], 0.0)
+        for message in map(wire.parse, core.data_to_send()):
+            if message.message_type == "input_stream_data":
+                sent[message.payload_type] = json.loads(bytes(message.payload).decode("ascii"))
+        told += events
+    return told, sent
+
+
+@needs_aes_gcm
+def test_an_encrypted_command_of_the_aws_agent_is_read_as_it_was_meant():
+    known, frames = agent_session("encrypted command")
+    told, sent = answers_to(frames, "NonInteractiveCommands", known)
+    asked, started, out, err, code, end = told
+    key_id = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    assert asked == KeyRequested(key_id, "dk/pJFRLUsFHMhtpB+JLug==")
+    notice = "This session is encrypted using AWS KMS."
+    assert started == Started("NonInteractiveCommands", {}, "3.3.0.0", notice, True)
+    assert (out, err) == (Output(payloads.OUTPUT, b"out\n"), Output(payloads.STDERR, b"err\n"))
+    assert code == Output(payloads.EXIT_CODE, b"EXIT_CODE: 3")
+    assert type(end) is Terminating
+
+    assert sorted(sent) == [6, 9]
+    assert sent[6]["ProcessedClientActions"] == [
+        {"ActionType": "SessionType", "ActionStatus": 1, "ActionResult": None, "Error": ""},
+        {
+            "ActionType": "KMSEncryption",
+            "ActionStatus": 1,
+            "ActionResult": {
+                "KMSCipherTextKey": known["sealed_key"],
+                "KMSCipherTextHash": None,
+                "ChallengeAcknowledgement": True,
+            },
+            "Error": "",
+        },
+    ]
+    agent = Cipher(base64.b64decode(known["data_key"]), Role.AGENT)
+    ours, theirs = sent[9]["Challenge"], known["client_challenge"]
+    assert agent.open(base64.b64decode(ours)) == agent.open(base64.b64decode(theirs))
+
+
+def test_a_port_that_the_aws_agent_could_not_reach_is_read_as_it_was_meant():
+    _, frames = agent_session("refused port")
+    told, sent = answers_to(frames, "Port")
+    started, flag, fin = told
+    place = {"localPortNumber": "18181", "portNumber": "18099", "type": "LocalPortForwarding"}
+    assert started == Started("Port", place, "3.3.0.0", "", False)
+    assert flag.payload_type == payloads.FLAG
+    assert payloads.parse_flag(flag.data) == payloads.CONNECT_TO_PORT_ERROR
+    assert fin == Output(payloads.OUTPUT, b"\x01\x01\0\0\x03\0\0\0")
+    assert sorted(sent) == [6]

@@ -230,14 +230,5 @@ def test_a_machine_that_slept_has_missed_one_interval_only():
     assert sent(session) == encode_frame(NOP, 0) * 2
 
 
-def test_receiving_nothing_is_still_silence():
-    session = client(keep_alive=True)
-    for now in (10.0, 20.0):
-        session.receive(b"", now)
-        session.on_timer(now)
-    with pytest.raises(SessionLost):
-        session.on_timer(30.0)
-
-
 def test_a_record_of_data_shows_its_length_only():
     assert repr(StreamData(3, b"secret")) == "StreamData(3, 6 bytes)"

@@ -161,6 +161,7 @@ def test_control_messages_pass_a_full_window():
     protocol.send(OUTPUT, b"x", 0.0)
     protocol.send_control(payloads.FLAG, payloads.build_flag(2), 0.0)
     assert [message.payload_type for message in sent(protocol)] == [OUTPUT, payloads.FLAG]
+    assert not protocol.ended
 
 
 def test_a_pace_is_kept():

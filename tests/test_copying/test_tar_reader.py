@@ -43,11 +43,12 @@ def test_members_of_both_formats(format):
                 entry("l", type=tarfile.SYMTYPE, linkname=LONG),
                 entry("f", type=tarfile.FIFOTYPE),
                 entry("\udcff", size=1),
+                entry("v7/", type=tarfile.AREGTYPE),
                 format=format,
             )
         )
     )
-    assert [one.kind for one in found] == [FILE, DIRECTORY, LINK, OTHER, FILE]
+    assert [one.kind for one in found] == [FILE, DIRECTORY, LINK, OTHER, FILE, DIRECTORY]
     assert found[0][1:] == (LONG.encode(), b"", 1000, 0o640, 5 * 10 ** 9)
     assert found[2].link == LONG.encode()
     assert found[4].name == b"\xff"

@@ -83,6 +83,17 @@ def test_neither_devices_nor_pipes_are_made_and_no_file_gets_anothers_rights(unp
     assert os.stat(str(tmp_path / "new" / "twice")).st_size == 2
 
 
+def test_of_a_link_that_comes_twice_the_last_one_counts(unpack, tmp_path):
+    links = [
+        entry(name, type=kind, linkname=to)
+        for name, kind in (("soft", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE))
+        for to in ("a", "b")
+    ]
+    assert unpack(tar(entry("a", size=1), entry("b", size=2), *links)) == ()
+    assert os.readlink(str(tmp_path / "new" / "soft")) == "b"
+    assert os.stat(str(tmp_path / "new" / "hard")).st_size == 2
+
+
 def test_a_directory_that_somebody_has_prepared_is_not_unpacked_into(unpack, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs").chmod(0o755)

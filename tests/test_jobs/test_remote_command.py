@@ -187,9 +187,11 @@ def test_a_session_that_ends_before_the_status_came_is_an_error(node, service):
     assert "never arrived: ended by an administrator" in results[0].reason
 
 
+@pytest.mark.parametrize("faults", ["", "lose-channel-closed"])
 def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
-    node, service, tmp_path, monkeypatch
+    node, service, tmp_path, monkeypatch, faults
 ):
+    monkeypatch.setattr("ssm_plugin.plugins.command.CLOSE_LIMIT", 1.0)
     # The wrapper waits for us fifteen minutes, a second each time.
     (tmp_path / "sleep").write_text("#!/bin/sh\n")
     (tmp_path / "sleep").chmod(0o755)
@@ -204,6 +206,7 @@ def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
     session = service.session(command.session_id)
     give_up_output(service, session, lambda: (tmp_path / next(numbers)).write_text(""))
     service.wait_for(lambda: session.connections == 2, 30)
+    session.misbehave(faults)
     (tmp_path / next(numbers)).write_text("")
     thread.join(60)
     assert results[0].status == 255
@@ -264,6 +267,20 @@ def test_a_time_limit_ends_the_command_and_then_the_session(node, script, tmp_pa
     assert "time limit of 0.5 s" in result.reason
     assert wait_until_gone(mark, 10)
     assert result.seconds < 30
+
+
+def test_a_time_limit_holds_although_nobody_takes_the_output(node):
+    results, taken = [], threading.Event()
+    command, _ = node.command(
+        "sh", "-c", "echo x; sleep 1000", timeout=0.5, on_output=lambda data: taken.wait()
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    thread.join(15)
+    taken.set()
+    thread.join(10)
+    assert results[0].status == 124
+    assert results[0].seconds < 15
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -449,6 +466,27 @@ def test_input_that_cannot_begin_leaves_nothing_at_the_node(tmp_path, monkeypatc
         result, _, _ = Node(service).run("wc", "-c", read_input=reader(b"x"))
         assert "input did not reach the command" in result.reason
         assert not os.path.exists(made.read_text())
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_command_that_has_its_input_goes_on_without_the_feed(node, service, monkeypatch, raw):
+    monkeypatch.setattr("ssm_plugin.jobs.trailer_runner.FEED_LIMIT", 0.1)
+
+    def end_feed(data):
+        for session in service.open_sessions():
+            if data == b"abc" and session.session_id != command.session_id:
+                session.terminate("ended by an administrator")
+
+    command, _ = node.command(
+        "sh",
+        "-c",
+        "head -c 3; sleep 1; echo d",
+        on_output=end_feed,
+        read_input=reader(b"abc"),
+        raw_input=raw,
+    )
+    result = command.run()
+    assert (result.status, result.stdout_bytes) == (0, 5), result.reason
 
 
 def test_the_end_of_the_feed_may_overtake_the_status_of_the_command(node, service):

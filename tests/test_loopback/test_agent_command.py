@@ -241,9 +241,19 @@ def test_an_interrupt_is_acknowledged_only_when_the_command_has_ended(service, t
 
 
 @pytest.mark.parametrize("separate", [True, False])
-def test_what_is_no_text_becomes_replacement_characters(service, separate):
-    client = run(service, "printf 'a\\377b\\342\\202c\\303\\251\\342'", separate)
-    assert client.output.decode() == "a\ufffdb\ufffd\ufffdc\xe9\ufffd"
+@pytest.mark.parametrize(
+    "printed, passed_on",
+    [
+        (b"a\xffb\xe2\x82c\xc3\xa9d\n", b"a\xffb\xe2\x82c\xc3\xa9d\n"),
+        (bytes(range(256)), bytes(range(253))),
+        ("a\ufffdbcd".encode("utf-8"), b"a\xefbcd"),
+        ("abc\ufffd".encode("utf-8"), b"abc"),
+        (b"abc\xc3\xa9\xe2\x82", b"abc\xc3\xa9"),
+    ],
+)
+def test_bytes_that_are_no_text_pass_but_for_the_very_last(service, separate, printed, passed_on):
+    line = quoted(sys.executable, "-c", "import os;os.write(1,%r)" % printed)
+    assert run(service, line, separate).output == passed_on
 
 
 def test_characters_may_be_cut_across_messages(service):

@@ -27,6 +27,8 @@ def test_an_id_is_what_it_is(word):
         ("ip:2001:DB8::0:7", ADDRESS, "2001:db8::7", ""),
         ("prod: web", NAME, "prod: web", ""),
         ("tag", NAME, "tag", ""),
+        ("name", NAME, "name", ""),
+        ("ip", NAME, "ip", ""),
         ("a b, \u65e5\u672c \x1b[31m", NAME, "a b, \u65e5\u672c \x1b[31m", ""),
     ],
 )

@@ -122,6 +122,10 @@ def test_several_targets_are_all_their_nodes_each_once(client):
     assert found[-1] == Found("i-9", "i-9")
 
 
+def test_a_name_that_one_node_has_is_shown_as_it_was_written(client):
+    assert find_all(["seven"], SETTINGS, client) == [Found(WEB[6].node_id, "seven")]
+
+
 def test_nodes_of_one_name_are_told_apart_by_their_ids(client):
     assert find_all(["twin"], SETTINGS, client) == [
         Found(one.node_id, one.node_id) for one in TWINS

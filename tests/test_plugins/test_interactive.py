@@ -7,7 +7,13 @@ import pytest
 from ssm_plugin.channel.events import Started
 from ssm_plugin.errors import SessionPropertyError
 from ssm_plugin.plugins.interactive import ShellPlugin, ShellRunner
-from ssm_plugin.plugins.interactive_input import HelpWanted, InputEnded, InputPump, KeyPump
+from ssm_plugin.plugins.interactive_input import (
+    TYPE_AHEAD,
+    HelpWanted,
+    InputEnded,
+    InputPump,
+    KeyPump,
+)
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.session import Session
 from ssm_plugin.session.streams import CallableStreams
@@ -120,7 +126,8 @@ def run(pump):
 
 
 @pytest.mark.parametrize(
-    "last, line_open", [(b"x", True), (b"x\n", False), (b"x\r", False), (b"x\x04", False)]
+    "last, line_open",
+    [(b"x", True), (b"x\n", False), (b"x\r", False), (b"x\x04", False), (b"", False)],
 )
 def test_the_end_of_input_tells_whether_a_line_is_unfinished(last, line_open):
     session = Recorder()
@@ -150,6 +157,14 @@ def test_keys_are_looked_at_while_the_channel_takes_none():
     assert session.sent.get(timeout=10) == b"b\r"
     session.stuck.put(None)
     pump.stop()
+
+
+def test_what_is_typed_once_the_session_has_ended_holds_up_nobody():
+    session = Recorder()
+    pump = KeyPump(session, reader(*[b"x"] * (TYPE_AHEAD + 2), None))
+    pump.stop()
+    run(pump)
+    assert session.sent.empty()
 
 
 def test_a_tilde_that_was_held_back_goes_out_at_the_end():

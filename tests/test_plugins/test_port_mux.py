@@ -166,6 +166,7 @@ def test_a_stuck_peer_that_holds_up_all_others_is_cut_off_in_the_end():
                 assert len(runner._streams.connections()) == 1  # it holds up nobody
                 with session.connect() as other:
                     wait_until(lambda: len(runner._streams.connections()) == 2)
+                    runner._received_at = 0.0  # for nobody
                     runner._stuck.due()
                     assert len(runner._streams.connections()) == 2  # it may recover yet
                     runner.cut_stuck(time.monotonic() + 2 * STUCK_LIMIT)
@@ -321,7 +322,7 @@ def test_what_had_arrived_is_delivered_when_the_service_ends_the_session(service
     assert session.notices.data.endswith(b" : enough\n\n")
 
 
-def test_an_agent_that_needs_keep_alives_gets_them(service, target):
+def test_an_agent_that_needs_keep_alives_gets_them(target):
     with local_service(agent_version="3.1.1511.0") as old:
         with RunningSession(old, portNumber=str(target.port)) as session:
             session.wait_open()
@@ -331,9 +332,17 @@ def test_an_agent_that_needs_keep_alives_gets_them(service, target):
             runner.resumed()
             with session.connect() as connection:
                 check_echo(connection, 10)
+    with local_service(agent_version="3.1.1512.0") as newer:
+        with RunningSession(newer, portNumber=str(target.port)) as session:
+            session.wait_open()
+            assert session.runner._streams.next_timer() is None
+
+
+def test_a_gateway_that_cuts_idle_clients_after_half_a_minute_hears_of_us_before(service, target):
     with RunningSession(service, portNumber=str(target.port)) as session:
         session.wait_open()
-        assert session.runner._streams.next_timer() is None
+        channel = session.runner.session.channel
+        assert channel._link.ping_at - channel.clock() <= 25
 
 
 @pytest.mark.parametrize("document_type", ["download", "upload"])

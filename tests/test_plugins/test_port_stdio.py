@@ -12,6 +12,7 @@ import pytest
 from ssm_plugin.plugins.port import GRACE
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.service import local_service
+from tests.support.threads import threads_left
 
 from .port_helpers import (
     SSH,
@@ -78,6 +79,7 @@ def test_stdout_carries_the_stream_and_nothing_else(service, stdin):
         "\nStarting session with SessionId: {0}\n\n\nExiting session with sessionId: {0}.\n\n"
     ).format(session.id)
     assert (session.status, session.error) == (0, None)
+    assert threads_left((), "ssm-input") == []  # what is written from now on is for others
     stdin.end()
 
 
@@ -107,8 +109,10 @@ def test_a_silent_target_is_left_after_a_grace_time(service, stdin):
         deadline = time.monotonic() + 10
         while not runner._input_ended:
             assert time.monotonic() < deadline
+        runner._quiet_since = 0.0
         runner.paused()
         runner.resumed()
+        assert runner._quiet_since > deadline - 10  # it could say nothing before
         assert session.runner is runner
         runner._check(GRACE - 1)
         runner._check(GRACE)

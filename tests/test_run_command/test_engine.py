@@ -53,7 +53,7 @@ def sent_by(service):
     "script",
     [
         "echo out; echo err >&2; exit 7",
-        "printf 'no line end'; printf 'é\\377' >&2; kill -9 $$",
+        "printf 'no line end'; printf 'é' >&2; kill -9 $$",
         "exit 194",
         "exec no-such-program 2>/dev/null",
         "exit 0",
@@ -284,7 +284,9 @@ def test_a_signal_that_comes_before_the_answer_of_the_service_is_the_reason_all_
     assert (ran.statuses, ran.reasons) == ([143], ["ended by signal 15 here"])
 
 
-def test_a_second_signal_leaves_at_once(service, tmp_path):
+def test_a_second_signal_leaves_at_once_and_what_was_not_cancelled_is_told(
+    service, tmp_path, capfd
+):
     gate, events = Gate(tmp_path), queue.Queue()
     service.answer_with("CancelCommand", "AccessDeniedException")
 
@@ -301,6 +303,8 @@ def test_a_second_signal_leaves_at_once(service, tmp_path):
     thread.join()
     assert ran.statuses == [130]
     assert ran.reasons == ["given up: it did not end after signal 2"]
+    told = "command %s was not cancelled: ssm:CancelCommand" % ran.results[0].command_id
+    assert told in capfd.readouterr().err
     gate.open()
 
 

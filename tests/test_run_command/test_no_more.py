@@ -45,6 +45,24 @@ class AfterAnEnd(queue.Queue):
             self._has_ended.set()
 
 
+class SentBeforeAnEnd(queue.Queue):
+    """No node's end is told before so many commands were sent."""
+
+    def __init__(self, number):
+        super().__init__()
+        self._number = number
+        self._all_sent = threading.Event()
+
+    def put(self, event, *options):
+        if is_told(event, OutputCame):
+            self._all_sent.wait()
+        super().put(event, *options)
+        if is_told(event, Sent):
+            self._number -= 1
+            if self._number == 0:
+                self._all_sent.set()
+
+
 class SignalBefore(queue.Queue):
     """The signal comes right before the first event of that kind, once or more often."""
 
@@ -122,6 +140,16 @@ def test_what_turns_out_to_be_sent_once_too_many_have_failed_is_cancelled():
         ran = Ran(run_command(service), many(51), *argv, events=events, plan=plan)
         assert ran.statuses == [5] + [255] * 50
         assert ran.reasons[50] in ("not begun: 1 had failed", "cancelled: 1 had failed")
+
+
+def test_once_too_many_have_failed_what_waits_at_the_service_is_cancelled():
+    argv = FIRST_FAILS[:2] + (FIRST_FAILS[2] + "; sleep 0.2", FIRST_FAILS[3])
+    with service_with(*many(100)) as service:
+        events, plan = SentBeforeAnEnd(2), FleetPlan(2, ErrorLimit(1))
+        ran = Ran(run_command(service), many(100), *argv, events=events, plan=plan)
+        assert sent_to(service) == [50, 50]
+        assert ran.statuses[50:].count(0) < 40
+        assert ran.reasons[99] in ("not begun: 1 had failed", "cancelled: 1 had failed")
 
 
 class ThrottlesWhatFollows(queue.Queue):

@@ -11,7 +11,7 @@ from ssm_plugin.channel.events import ChannelClosed, KeyRequested, Output, Start
 from ssm_plugin.channel.protocol import ChannelProtocol
 from ssm_plugin.errors import ConnectError, ConnectionLost, SessionLost, StateError
 from ssm_plugin.transport.data_channel import DataChannel, Disconnected
-from ssm_plugin.transport.link import Link
+from ssm_plugin.transport.link import Link, Marker
 from ssm_plugin.transport.websocket import open_websocket
 from ssm_plugin.wire import message as wire
 from ssm_plugin.wire import payloads
@@ -549,6 +549,18 @@ def test_a_peer_that_is_silent_after_the_end_is_given_up_and_nobody_is_told():
             while peer.read():
                 pass
         assert client.events.empty()
+
+
+def test_answers_that_never_left_do_not_count_for_the_next_connection():
+    with Client() as client:
+        peer = client.start()
+        wait_until(lambda: client.channel.backpressure._answers == 0)  # the first one has left
+        link = client.channel._link
+        link._outgoing.put(Marker.END)
+        link.put([b"never sent"], is_answer=True)
+        assert client.channel.backpressure._answers >= 10
+        peer.close()
+        wait_until(lambda: client.channel.backpressure._answers == 0)
 
 
 def test_whoever_uses_the_channel_may_want_pings_more_often():

@@ -161,7 +161,9 @@ def test_a_handshake_response_carries_results_and_errors():
     )
     payload = payloads.build_handshake_response(response)
     assert payloads.parse_handshake_response(payload) == response
-    assert json.loads(payload.decode("utf-8"))["Errors"] == ["no key"]
+    fields = json.loads(payload.decode("utf-8"))
+    assert [action["ActionStatus"] for action in fields["ProcessedClientActions"]] == [2, 3]
+    assert fields["Errors"] == ["no key"]
 
 
 def test_a_handshake_complete_carries_a_message():
@@ -257,6 +259,7 @@ def test_json_that_is_much_too_long_is_not_even_read(parser):
         (payloads.parse_handshake_response, b'{"ProcessedClientActions":["x"]}'),
         (payloads.parse_handshake_response, b'{"ProcessedClientActions":[{"ActionType":"X"}]}'),
         (payloads.parse_handshake_response, b'{"Errors":"x"}'),
+        (payloads.parse_handshake_response, b'{"Errors":[1]}'),
         (payloads.parse_handshake_complete, b'{"HandshakeTimeToComplete":"x"}'),
         (payloads.parse_handshake_complete, b'{"CustomerMessage":{}}'),
         (payloads.parse_challenge, b"{}"),
