@@ -51,13 +51,10 @@ from .protocols import IDataChannel, IRunner
 from .resumption import Resumption
 from .streams import EXIT_OUTPUT_GONE, OutputGone
 from .termination import FINISH_LIMIT, TERMINATE_LIMIT, Termination, close_session, do_all
-from .timers import Quiet, Timers
+from .timers import LastWord, Quiet, Timers
 from .types import ClientConfig, SessionConfig
 
 log = logs.logger(__name__)
-
-# Seconds. The agent has said that it leaves: the service says so too, or its message was lost.
-TERMINATING_LIMIT = 5.0
 
 TIMED_OUT = "timed out"
 
@@ -115,7 +112,7 @@ class SessionThread:
             self.notices, self.timers, environment.streams.is_watched, self._expected
         )
         self._quiet = Quiet(self.timers, self._ask_whether_over)
-        self._terminating = self.timers.new(self._on_no_more)
+        self._last_word = LastWord(self.timers, events.empty, lambda: self._progress)
         self._closing = threading.Lock()
         self._is_closed = threading.Event()
 
@@ -306,7 +303,7 @@ class SessionThread:
             # An agent ends some of its reasons with a newline, which would be shown as an escape.
             self._on_closed(event.reason.rstrip("\r\n"))
         elif isinstance(event, Terminating):
-            self._terminating.set(TERMINATING_LIMIT)
+            self._last_word.expect(lambda: self._on_closed(""))
         elif isinstance(event, FoundOver):
             self._on_found_over()
         elif isinstance(event, FoundAlive):
@@ -329,20 +326,18 @@ class SessionThread:
         self.lifecycle.end(Outcome(event.status, self._exit_code))
 
     def _on_found_over(self) -> None:
-        """There is nothing to resume any more."""
+        if self.lifecycle.state is not State.RUNNING:
+            self._conclude_over()  # there is nothing to resume any more
+        elif not self._last_word.is_expected:
+            self._last_word.expect(self._conclude_over)
+
+    def _conclude_over(self) -> None:
         # A command has told its exit code before the connection broke: it ended, and so do we.
         if self._exit_code is not None:
             self._conclude("")
         elif not self.lifecycle.is_ending:
             self.notices.at_end(notices.TIMED_OUT)
             self.lifecycle.closed(Outcome(EXIT_LOST, reason=TIMED_OUT))
-
-    def _on_no_more(self) -> None:
-        """Unless something is here that had no turn yet, as one write of ours took so long."""
-        if self._events.empty():
-            self._on_closed("")
-        else:
-            self._terminating.set(TERMINATING_LIMIT)
 
     def _on_closed(self, reason: str) -> None:
         if self.runner or (not reason and may_be_silent(self._config, self._expected)):

@@ -1,5 +1,5 @@
 """The timers of a session and its runner. One of them is periodic: if the session has been quiet
-for long, the service is asked whether it is over.
+for long, the service is asked whether it is over. Another one ends a session that is.
 
 The message that ends a session may be lost while the connection lives on: then nothing ever comes.
 Asking is cheap, one call of ssm:DescribeSessions, and changes nothing, as a resumption would.
@@ -48,6 +48,42 @@ class Timers:
             if timer.at is not None and timer.at <= now:
                 timer.at = None
                 timer.due()
+
+
+# Seconds. The session is known to be over: the message that ends it comes, or it was lost.
+LAST_WORD_LIMIT = 5.0
+
+
+class LastWord:
+    """Ends a session that is known to be over, if nothing comes any more and nothing waits for its
+    turn. A message that ends it comes behind all output, which may have a slow reader or way."""
+
+    def __init__(
+        self, timers: Timers, nothing_waits: Callable[[], bool], progress: Callable[[], int]
+    ) -> None:
+        """``progress`` is the channel's."""
+        self._timer = timers.new(self._due)
+        self._nothing_waits = nothing_waits
+        self._progress_now = progress
+        self._progress = 0
+        self._end: Optional[Callable[[], None]] = None
+
+    @property
+    def is_expected(self) -> bool:
+        return self._end is not None
+
+    def expect(self, end: Callable[[], None]) -> None:
+        """Call ``end`` if it does not come."""
+        self._end = end
+        self._progress = self._progress_now()
+        self._timer.set(LAST_WORD_LIMIT)
+
+    def _due(self) -> None:
+        assert self._end is not None
+        if self._nothing_waits() and self._progress_now() == self._progress:
+            self._end()
+        else:
+            self.expect(self._end)
 
 
 # Of a quiet session, in seconds: between two looks; until we ask because of input that nobody

@@ -14,12 +14,14 @@ from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import DeadlineError, ServiceError, SessionLost
+from ssm_plugin.session import timers
 from ssm_plugin.session.connector import OwnDataChannel
 from ssm_plugin.session.types import SessionStatus
+from ssm_plugin.transport.data_channel import HIGH_WATER
 from ssm_plugin.transport.link import Link
 from tests.support.running import RunningSession, service_client
 from tests.support.service import local_service
-from tests.support.threads import threads_left
+from tests.support.threads import TIME_LIMIT, threads_left, wait_until
 
 PROMPT = b"ready> "
 SHELL = ("env", "PS1=" + PROMPT.decode(), "/bin/sh")
@@ -392,3 +394,28 @@ def test_threads_end_with_their_session():
             running.session.end(0)
             running.finish()
     assert threads_left(before) == []
+
+
+def test_a_slow_reader_gets_all_that_came_although_the_session_is_over(service, monkeypatch):
+    """What waits behind it has not been taken from the connection, the session's end least of all.
+    The service, if asked, says that the session is over."""
+    for name in ("QUIET_INTERVAL", "UNACKNOWLEDGED_LIMIT", "IDLE_LIMIT"):
+        monkeypatch.setattr(timers, name, 0.05)
+    is_over, slowly, pieces = threading.Event(), threading.Event(), []
+
+    def take(data):
+        pieces.append(len(data))
+        if sum(pieces) > 100000:
+            assert is_over.wait(TIME_LIMIT)
+            slowly.wait(0.02)
+
+    with RunningSession(service, on_output=take) as running:
+        running.send(b"head -c 12000000 /dev/zero | tr '\\0' x\n")
+        wait_until(lambda: pieces)
+        channel = running.session.data_channel
+        wait_until(lambda: channel.backpressure.waits_for_consumer)
+        running.at_service.terminate("maintenance")
+        is_over.set()
+        assert running.finish() == 255
+    assert running.outcome.reason == "maintenance"
+    assert sum(pieces) > HIGH_WATER

@@ -8,7 +8,7 @@ import pytest
 from ssm_plugin.channel.events import ChannelClosed, Output, Started, Terminating
 from ssm_plugin.config import NetworkSettings
 from ssm_plugin.errors import ConnectionLost, SessionInterrupted, SessionPropertyError
-from ssm_plugin.session import session_thread
+from ssm_plugin.session import timers
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.events import RunnerEvent
 from ssm_plugin.session.protocols import IRunner, ISessionPlugin
@@ -168,7 +168,7 @@ def test_without_a_runner_of_its_own_a_plugin_passes_output_on():
 @pytest.mark.parametrize("end", [(), (ChannelClosed(""),)])
 def test_what_came_before_the_end_has_its_turn_however_late_it_is(monkeypatch, end):
     """The node says that it leaves, and one write of ours takes longer than its last word may."""
-    monkeypatch.setattr(session_thread, "TERMINATING_LIMIT", 0.0)
+    monkeypatch.setattr(timers, "LAST_WORD_LIMIT", 0.0)
     channel, output, is_told = TellingChannel(), Collected(), threading.Event()
 
     def take(data):

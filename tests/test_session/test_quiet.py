@@ -1,5 +1,7 @@
+import pytest
+
 from ssm_plugin.errors import CredentialsError, NetworkError, ServiceError
-from ssm_plugin.session.timers import QUIET_INTERVAL, Quiet, Timers
+from ssm_plugin.session.timers import LAST_WORD_LIMIT, QUIET_INTERVAL, LastWord, Quiet, Timers
 
 
 def quiet(look=lambda: None):
@@ -62,3 +64,24 @@ def test_it_looks_at_each_interval_from_the_beginning_on():
         timers.run(before)
         assert len(looks) == number
         assert before < timers.next() <= before + QUIET_INTERVAL
+
+
+@pytest.mark.parametrize("busy", ["it comes", "it waits"])
+def test_a_session_that_is_over_ends_by_itself_once_all_that_it_has_said_had_its_turn(busy):
+    timers, ends, waiting, progress = Timers(), [], [], [0]
+    last = LastWord(timers, lambda: not waiting, lambda: progress[0])
+    assert not last.is_expected and timers.next() is None
+    last.expect(lambda: ends.append(1))
+    for number in (1, 2, 3):
+        if busy == "it comes":
+            progress[0] = number
+        else:
+            waiting[:] = [number]
+        timers.run(timers.next())
+        assert not ends and last.is_expected
+    waiting.clear()
+    due = timers.next()
+    timers.run(due - LAST_WORD_LIMIT / 2)
+    assert not ends
+    timers.run(due)
+    assert ends == [1]
