@@ -99,7 +99,7 @@ class RemoteCommand(FleetMember):
             try:
                 status, reason = self._run_with_retries()
             finally:
-                self._environment.streams.finish()
+                self._finish()
         except SsmPluginError as raised:
             error, reason = raised, str(raised)
             status = getattr(raised, "exit_status", EXIT_FAILED)
@@ -148,6 +148,15 @@ class RemoteCommand(FleetMember):
         return self.request.name or self.request.target
 
     # Inside
+
+    def _finish(self) -> None:
+        """Close the output. Then end the session at the service if that failed for want of
+        descriptors: those of the output are free now."""
+        try:
+            self._environment.streams.finish()
+        finally:
+            if self._session is not None:
+                self._session.ensure_terminated()
 
     def _telling(self, waiting: Optional[Waiting]) -> Optional[Waiting]:
         """As ``waiting``, and counts as arrived while it waits: then there is nothing to do on this

@@ -21,6 +21,7 @@ from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest
 from ssm_plugin.jobs.sinks import FileStreams
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, PORT, STANDARD_STREAM, Document
+from ssm_plugin.session.streams import CallableStreams
 from ssm_plugin.terminal.signals import Signalled
 from ssm_plugin.transport.worker import WorkerFailed
 from tests.support.commands import Node, give_up_output, processes_with, wait_until_gone
@@ -370,6 +371,36 @@ def test_what_an_output_function_raises_comes_out_and_ends_the_command(node, ser
         command.run()
     assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
+
+
+class LastDescriptors(CallableStreams):
+    """Output that has all the descriptors there are, until it is finished."""
+
+    def __init__(self):
+        super().__init__(self.refuse, self.refuse)
+        self.is_open = True
+
+    def refuse(self, data):
+        raise LocalError("no room")
+
+    def finish(self):
+        self.is_open = False
+
+
+def test_a_session_that_lacked_descriptors_to_be_ended_is_ended_with_those_of_the_output(
+    node, service, monkeypatch
+):
+    streams, terminate = LastDescriptors(), node.environment.service.terminate_session
+
+    def needs_a_descriptor(*arguments):
+        if streams.is_open:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        terminate(*arguments)
+
+    monkeypatch.setattr(node.environment.service, "terminate_session", needs_a_descriptor)
+    command = RemoteCommand(CommandRequest(TARGET, ("echo", "x")), node.environment, streams)
+    assert command.run().reason == "no room"
+    assert service.session(command.session_id).is_over
 
 
 class OnAServer(io.FileIO):
