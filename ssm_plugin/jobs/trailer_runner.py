@@ -85,6 +85,10 @@ class InputFailed(RunnerEvent):
     """The command will not get all of its input. ``CommandRecord.feed_error`` says why."""
 
 
+class _Silence(RunnerEvent):
+    """Nothing may have come for long. What has come, and waits for a slow reader, is before it."""
+
+
 class CommandRecord:
     """What is known of a command while its session runs; outlives the runner. ``status`` is the
     command's own, ``ended_by`` the one of an end that came from here; ``missing`` is what output is
@@ -180,7 +184,7 @@ class TrailerRunner(RecordedRunner):
         super().__init__(session, started, record)
         self._silence_limit = silence_limit
         self._heard = 0
-        self._silence_timer = session.new_timer(self._on_silence)
+        self._silence_timer = session.new_timer(lambda: session.tell(_Silence()))
         self._no_input_timer = session.new_timer(self._end_without_input)
 
     def start(self) -> None:
@@ -210,6 +214,8 @@ class TrailerRunner(RecordedRunner):
     def event(self, event: RunnerEvent) -> None:
         if isinstance(event, InputFailed):
             self._miss_input()
+        elif isinstance(event, _Silence):
+            self._on_silence()
 
     def resumed(self) -> None:
         super().resumed()

@@ -254,6 +254,30 @@ def test_a_command_that_is_never_silent_outlives_a_loss_that_cost_nothing(node, 
     assert results[0].status == 7
 
 
+def test_a_slow_reader_gets_what_has_come_before_a_silence_is_one(node, service, tmp_path):
+    script = 'echo one; until test -e "$0"; do sleep .1; done; head -c 600000 /dev/zero; exit 7'
+    slowly, pieces, results = threading.Event(), [], []
+
+    def take(data):
+        pieces.append(len(data))
+        if len(pieces) in (2, 3):
+            slowly.wait(2.0)
+
+    command, _ = node.command(
+        "sh", "-c", script, str(tmp_path / "go"), on_output=take, silence_limit=1.5
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    wait_until(lambda: pieces)
+    session = service.session(command.session_id)
+    session.drop_connection()
+    (tmp_path / "go").write_text("")
+    service.wait_for(lambda: session.connections == 2, 30)
+    thread.join(60)
+    assert (results[0].status, results[0].reason) == (7, "")
+    assert sum(pieces) == 600004 and len(pieces) > 4
+
+
 def test_the_wrapper_killed_at_the_node_is_an_end_by_a_signal(node):
     result, _, _ = node.run("sh", "-c", "kill -KILL $PPID")
     assert result.status == 255
