@@ -2,15 +2,25 @@
 
 import socket
 import threading
-from typing import TYPE_CHECKING, Callable, Collection, Mapping, Optional
+from itertools import islice
+from typing import TYPE_CHECKING, Callable, Collection, Iterator, Mapping, Optional, Union
 from urllib.parse import urlsplit
 
+from .. import logs
 from ..aws.endpoints import check_stream_url, is_presigned
 from ..aws.sigv4 import encoded_query
 from ..channel.protocol import ChannelProtocol
-from ..errors import ConnectionLost, SessionLost, SsmPluginError, UpgradeError
+from ..errors import (
+    ConnectError,
+    ConnectionLost,
+    NameResolutionError,
+    SessionLost,
+    SsmPluginError,
+    UpgradeError,
+)
 from ..net.connect import load_tls, open_socket
 from ..net.route import Route, stream_route
+from ..net.timing import delays
 from ..shortage import LOADING
 from ..transport.data_channel import ChannelEvent, DataChannel
 from ..version import PROTOCOL_VERSION
@@ -20,10 +30,16 @@ from .environment import Environment
 from .protocols import IDataChannel
 from .types import SessionConfig
 
+log = logs.logger(__name__)
+
 if TYPE_CHECKING:
     from ..transport.websocket import WebSocketConnection
 
 _UNAUTHORIZED = (401, 403)
+_THROTTLED = 429
+
+# More attempts to make the first connection. A later one has the whole reconnect_timeout.
+_RETRIES = 2
 
 
 class OwnDataChannel(DataChannel, IDataChannel):
@@ -46,7 +62,7 @@ class Connector:
         self._lock = threading.Lock()
         self._socket: Optional[socket.socket] = None
         self._connection: "Optional[WebSocketConnection]" = None
-        self._closed = False
+        self._closed = threading.Event()
 
     def load(self) -> None:
         """Load websocket-client and the certificates: 20 to 80 ms, for a thread that has nothing
@@ -101,7 +117,19 @@ class Connector:
         )
 
     def _dial_for_channel(self) -> "WebSocketConnection":
-        connection = self.dial()
+        """The first connection: nobody has seen the token before it is open, so what may pass by
+        itself is tried again."""
+        waits: Optional[Iterator[float]] = None
+        while True:
+            try:
+                connection = self.dial()
+                break
+            except (ConnectError, NameResolutionError, UpgradeError) as error:
+                waits = waits or islice(delays(), 1, 1 + _RETRIES)
+                wait = next(waits, None) if _may_pass(error) else None
+                if wait is None or self._closed.wait(wait):
+                    raise
+                log.info("the data channel did not open, and is tried again: %s", error)
         self.taken()
         return connection
 
@@ -117,7 +145,7 @@ class Connector:
     def close(self) -> None:
         """Break off a connection that is being made, close one that nobody has taken."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             if self._connection:
                 self._connection.close()
             elif self._socket:
@@ -127,7 +155,7 @@ class Connector:
         self, sock: Optional[socket.socket], connection: "Optional[WebSocketConnection]"
     ) -> None:
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 raise SessionLost("the session ended while it was being connected")
             self._socket, self._connection = sock, connection
 
@@ -168,6 +196,12 @@ class Connector:
         self.stream_url = resumed.stream_url or self.stream_url
         self.token_value = resumed.token_value
         return self.dial()
+
+
+def _may_pass(error: Union[ConnectError, NameResolutionError, UpgradeError]) -> bool:
+    if isinstance(error, UpgradeError):
+        return error.status >= 500 or error.status == _THROTTLED
+    return not isinstance(error, NameResolutionError) or error.temporary
 
 
 def _shut_down(sock: socket.socket) -> None:

@@ -1,18 +1,29 @@
 """The connections of one session: to whom, by which way, signed how, with which token."""
 
 import contextlib
+import itertools
+import socket
+import threading
 
 import pytest
 
 from ssm_plugin.aws.client import ServiceClient
 from ssm_plugin.aws.credentials import CredentialProvider
 from ssm_plugin.config import NetworkSettings
-from ssm_plugin.errors import CertificateError, ServiceError, UpgradeError, UsageError
+from ssm_plugin.errors import (
+    CertificateError,
+    ConnectError,
+    ServiceError,
+    SsmPluginError,
+    UpgradeError,
+    UsageError,
+)
 from ssm_plugin.loopback.gateway import EMPTY, OTHER_PORT
 from ssm_plugin.session.connector import Connector
 from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.types import SessionConfig
 from tests.support.aws_side import ACCESS_KEY, REGION, SECRET_KEY, TARGET, AwsSide
+from tests.support.threads import TIME_LIMIT
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -109,6 +120,97 @@ def test_the_way_leads_through_the_proxy(tmp_path):
     with AwsSide(tmp_path, tls=True, login="ann:secret") as aws, dialled(connector(aws).dial):
         wait_for_client(aws)
         assert [attempt.status for attempt in aws.proxy.attempts()] == [200]
+
+
+# The first connection, which is tried again
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextlib.contextmanager
+def gateway_behind(aws, *answers):
+    """What StartSession tells then, and the list of connections: the first ones get these
+    ``answers``, of which an empty one is none, and all others come to the service."""
+    port = int(aws.service.endpoint_url.rpartition(":")[2])
+    listener, ends, threads = socket.socket(), [], []
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(8)
+
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            for piece in iter(lambda: source.recv(65536), b""):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def start(target, *arguments):
+        threads.append(threading.Thread(target=target, args=arguments))
+        threads[-1].start()
+
+    def accept():
+        for number in itertools.count():
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            ends.append(client)
+            if number < len(answers):
+                client.recv(65536)
+                client.sendall(answers[number])
+                client.shutdown(socket.SHUT_RDWR)
+            else:
+                server = socket.create_connection(("127.0.0.1", port))
+                ends.append(server)
+                start(copy, server, client)
+                start(copy, client, server)
+
+    start(accept)
+    started = aws.started_session()
+    url = started["StreamUrl"].replace(":%d/" % port, ":%d/" % listener.getsockname()[1])
+    try:
+        yield dict(started, StreamUrl=url), ends
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for one in threads:
+            one.join(TIME_LIMIT)
+        for end in ends:
+            end.close()
+
+
+def channel_of(made):
+    return made.new_channel((), lambda event: None, lambda: 0)
+
+
+def test_a_gateway_that_fails_for_a_moment_is_tried_again_with_the_same_token(tmp_path):
+    with AwsSide(tmp_path) as aws, gateway_behind(aws, b"", BUSY) as (started, ends):
+        channel = channel_of(connector(aws, **started))
+        assert channel.open()
+        session = aws.service.session(started["SessionId"])
+        with contextlib.closing(channel):
+            aws.service.wait_for(lambda: session.connections == 1)
+        assert len(ends) == 4  # the last one has two
+
+
+@pytest.mark.parametrize(
+    "answers, attempts, error", [([b""] * 9, 3, ConnectError), ([FORBIDDEN] * 9, 1, UpgradeError)]
+)
+def test_it_is_tried_three_times_and_not_again_where_that_would_not_help(
+    tmp_path, answers, attempts, error
+):
+    with AwsSide(tmp_path) as aws, gateway_behind(aws, *answers) as (started, ends):
+        with pytest.raises(error):
+            channel_of(connector(aws, **started)).open()
+        assert len(ends) == attempts
+
+
+def test_a_session_that_ends_meanwhile_is_not_connected(tmp_path):
+    with AwsSide(tmp_path) as aws, gateway_behind(aws, b"") as (started, ends):
+        made = connector(aws, **started)
+        made.close()
+        with pytest.raises(SsmPluginError):
+            channel_of(made).open()
+        assert len(ends) <= 1
 
 
 # Without a signature
