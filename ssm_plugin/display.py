@@ -7,11 +7,12 @@ escapes, as Python writes them: ``\\x1b``, ``\\u202e``, ``\\n``. Whatever can be
 whether in Latin, Chinese or emoji.
 
 Text passes here once, where it leaves us. A backslash stays as it is: who sees ``\\x1b`` does not
-know whether it was one character or four. Neither does any harm. JSON needs nothing of this:
+know whether it was one character or four. Neither does any harm. JSON needs hardly any of this:
 ``json.dumps`` escapes all that is not printable ASCII.
 """
 
 import os
+import re
 import sys
 
 # Python takes all spaces but one for unprintable. These do no harm: they are as wide as letters.
@@ -40,6 +41,16 @@ def shown_output(data: bytes) -> bytes:
     """As :func:`shown`, for a program's output in UTF-8: it keeps its lines and tabs."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return _escaped(text, "\n\t").encode("utf-8")
+
+
+def json_line(value: object) -> str:
+    """``value`` as JSON, in ASCII. A byte that is not UTF-8, which Python has as half a surrogate
+    pair, becomes a visible escape: many readers refuse the whole line for such a half."""
+    import json  # few commands need it
+
+    text = json.dumps(value, ensure_ascii=False)
+    halves = re.sub("[\ud800-\udfff]", lambda half: "\\\\x%02x" % (ord(half.group()) & 0xFF), text)
+    return json.dumps(json.loads(halves)) + "\n"
 
 
 def filled(template: str, **fields: object) -> str:

@@ -28,9 +28,12 @@ def user_directory(environ: Mapping[str, str], variable: str, *default: str) -> 
 def make_private_directories(path: str) -> None:
     """Make ``path`` and what is missing above it, 0700. Directories that exist stay as they are.
 
-    ``os.makedirs`` gives its mode to the last directory alone, from Python 3.7 on.
+    ``os.makedirs`` gives its mode to the last directory alone, from Python 3.7 on. A home that is
+    still written ``~`` is one that the user does not have, as in a container with an arbitrary id.
     """
     if path and not os.path.isdir(path):
+        if path.startswith("~") and "/" not in path:
+            raise OSError(errno.ENOENT, "there is no home directory; set HOME", path)
         make_private_directories(os.path.dirname(path))
         try:
             os.mkdir(path, 0o700)

@@ -72,8 +72,8 @@ def run(
     ``stdin`` is bytes, or a binary file that is read to its end in another thread. ``timeout`` is
     in seconds, from the call on. All output is kept in memory, unless ``stdout`` and ``stderr``
     are callables: they get it piece by piece, in another thread, and a slow one slows the command
-    down. What they raise ends the command and comes out here. A KeyboardInterrupt that comes
-    meanwhile ends the command, too.
+    down. What they raise, or reading ``stdin`` does, ends the command and comes out here. A
+    KeyboardInterrupt that comes meanwhile ends the command, too.
 
     :raises UsageError: if ``target`` means no node, or several, or ``argv`` can be no command
     :raises CommandFailed: with ``check``, for a status that is not 0; it has ``result``
@@ -87,21 +87,21 @@ def run(
     )
     check_target(target, settings)
     environment = make_environment(settings)
+    broken: List[BaseException] = []  # what reading stdin raised
     request = CommandRequest(
         find_one(target, settings, environment.service),
         command,
         target,
         settings.document_name or DEFAULT_DOCUMENT,
         timeout,
-        read_input=_reader(stdin),
+        read_input=_reader(stdin, broken.append),
         reason=reason,
     )
     kept: List[List[bytes]] = [[], []]
     streams = CallableStreams(stdout or kept[0].append, stderr or kept[1].append)
-    remote = RemoteCommand(request, environment, streams)
-    terminate = Signalled(signal.SIGTERM)
-    result = run_aside("run", remote.run, lambda: remote.signal(terminate), END_LIMIT)
-    completed = _completed(result, b"".join(kept[0]), b"".join(kept[1]))
+    remote, end = RemoteCommand(request, environment, streams), Signalled(signal.SIGTERM)
+    result = run_aside("run", remote.run, lambda: remote.signal(end), END_LIMIT)
+    completed = _completed(result, broken, b"".join(kept[0]), b"".join(kept[1]))
     if check and completed.status:
         raise CommandFailed(
             "the command on %s ended with status %d" % (target, completed.status), completed
@@ -109,14 +109,16 @@ def run(
     return completed
 
 
-def _completed(result: CommandResult, stdout: bytes, stderr: bytes) -> CompletedCommand:
+def _completed(
+    result: CommandResult, broken: List[BaseException], stdout: bytes, stderr: bytes
+) -> CompletedCommand:
     error: Optional[SsmPluginError] = result.error
     if error:
-        raise error
+        raise broken[0] if broken else error  # without one, it needed no more of its input
     return CompletedCommand(result.status, stdout, stderr, result.session_id, result.reason)
 
 
-def _reader(stdin: object) -> Optional[ReadInput]:
+def _reader(stdin: object, failed: Callable[[BaseException], object]) -> Optional[ReadInput]:
     if stdin is None:
         return None
     if isinstance(stdin, (bytes, bytearray, memoryview)):
@@ -124,5 +126,13 @@ def _reader(stdin: object) -> Optional[ReadInput]:
     if not hasattr(stdin, "read") or isinstance(stdin, io.TextIOBase):
         raise UsageError("stdin is bytes or a binary file, not %s" % type(stdin).__name__)
     # ``read1`` gives what is there; ``read`` of a pipe would wait for a whole piece.
-    read = getattr(stdin, "read1", stdin.read)
-    return lambda: bytes(read(_PIECE))
+    read_some = getattr(stdin, "read1", stdin.read)
+
+    def read() -> bytes:
+        try:
+            return bytes(read_some(_PIECE))
+        except BaseException as error:  # whatever it is, it is the caller's
+            failed(error)
+            raise
+
+    return read

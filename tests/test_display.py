@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ssm_plugin import display
-from ssm_plugin.display import encoded, filled, shown, shown_lines, shown_output
+from ssm_plugin.display import encoded, filled, json_line, shown, shown_lines, shown_output
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,11 @@ def test_bytes_are_those_of_the_locale():
     written = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=40)
     assert written in (b"\\u2603 caf\\xe9", "\u2603 caf\xe9".encode("utf-8"))
     assert encoded("plain") == b"plain"
+
+
+def test_json_is_such_for_every_reader():
+    line = json_line({"path": "\udcff\U0001f480\u00e9\x1b\\"})
+    assert line == r'{"path": "\\xff\ud83d\udc80\u00e9\u001b\\"}' + "\n"
 
 
 # --- Whatever the text

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,24 @@ def check_types(installed, tmp_path):
 @pytest.mark.e2e
 def test_an_embedding_program_passes_mypy(check_types):
     assert check_types(TYPED) == ["Success: no issues found in 1 source file"]
+
+
+def readme_examples():
+    """Those in Python, as functions of one program."""
+    with open(os.path.join(ROOT, "README.rst")) as file:
+        blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", file.read())
+    yield "import ssm_plugin\nfrom pathlib import Path\n"
+    yield "session_id = stream_url = token_value = ''\n"
+    for number, block in enumerate(blocks):
+        if re.match(" *(import|from|for) .*ssm_plugin", block):
+            yield "def example_%d() -> None:\n%s\n" % (number, block)
+
+
+@pytest.mark.e2e
+def test_the_readmes_examples_pass_mypy(check_types):
+    program = "".join(readme_examples())
+    assert program.count("def example") == 4
+    assert check_types(program) == ["Success: no issues found in 1 source file"]
 
 
 @pytest.mark.e2e

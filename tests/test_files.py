@@ -36,6 +36,16 @@ def test_a_file_in_the_place_of_a_directory_is_an_error(tmp_path):
         make_private_directories(str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("home", ["~", "~nobody-of-this-name"])
+def test_a_user_without_a_home_gets_no_folder_called_so(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match="no home directory"):
+        open_private(home + "/.local/state/lock", os.O_WRONLY)
+    assert os.listdir(".") == []
+    (tmp_path / home).mkdir()
+    os.close(open_private(home + "/lock", os.O_WRONLY))
+
+
 def test_a_new_file_is_private_from_the_start(tmp_path):
     os.close(open_private(str(tmp_path / "deep" / "file"), os.O_WRONLY))
     assert mode_of(tmp_path / "deep" / "file") == 0o600

@@ -112,6 +112,16 @@ def test_output_may_go_to_functions(run):
     assert result[:3] == (0, b"", b"")
 
 
+def test_what_reading_the_input_raises_comes_out_and_ends_the_command(run, service):
+    class Broken:
+        def read(self, size):
+            raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        run("cat", stdin=Broken())
+    service.wait_for(lambda: not service.open_sessions())
+
+
 def test_what_an_output_function_raises_comes_out_and_ends_the_command(run, service, tmp_path):
     mark = "mark-%s" % tmp_path
 

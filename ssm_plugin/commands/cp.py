@@ -11,7 +11,6 @@ python3, perl.
 """
 
 import argparse
-import json
 import os
 import queue
 import threading
@@ -30,7 +29,7 @@ from ..copying.options import (
 from ..copying.places import STREAM, parse_place, plan
 from ..copying.progress import ProgressDisplay
 from ..copying.transfer import TargetCopy, nodes_of
-from ..display import encoded
+from ..display import encoded, json_line
 from ..errors import UsageError
 from ..jobs.fleet import Fleet, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
@@ -177,7 +176,7 @@ class _Show:
         with self._lock:
             lines: List[str] = []
             for member in members:
-                lines.append(json.dumps(member) + "\n")
+                lines.append(json_line(member))
                 if len(lines) == _LINES:
                     write_all(1, "".join(lines).encode("ascii"))
                     lines = []
@@ -185,7 +184,7 @@ class _Show:
 
     def report(self, reports: List[TargetReport], outcome: FleetOutcome) -> None:
         if self._as_json:
-            write_all(1, (json.dumps(as_objects(reports, outcome)) + "\n").encode("ascii"))
+            write_all(1, json_line(as_objects(reports, outcome)).encode("ascii"))
             return
         if self._is_one:
             if outcome.status and not reports[0].files:

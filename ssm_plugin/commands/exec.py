@@ -9,7 +9,6 @@ as escapes, so that no node can write over the line of another.
 
 import argparse
 import errno
-import json
 import os
 import queue
 import re
@@ -18,6 +17,7 @@ from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings
+from ..display import json_line
 from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.engine import FleetEngine, FleetOrder, SessionsEngine
@@ -245,7 +245,7 @@ def _streams_for_one(options: argparse.Namespace, node: Found) -> Streams:
 
 
 def _print_object(value: object) -> None:
-    write_all(1, (json.dumps(value) + "\n").encode("ascii"))
+    write_all(1, json_line(value).encode("ascii"))
 
 
 # --- What the command line says.

@@ -5,13 +5,12 @@ for the latter (ec2:DescribeInstances) the rest is shown, and a line says so.
 """
 
 import argparse
-import json
 import os
 import time
 from typing import List, Mapping, Optional
 
 from ..config import Settings
-from ..display import encoded
+from ..display import encoded, json_line
 from ..errors import UsageError
 from ..nodes import cache
 from ..nodes.directory import NodeDirectory, by_name
@@ -59,7 +58,7 @@ def run(options: argparse.Namespace, settings: Settings, environ: Mapping[str, s
         cache.store(found, settings, environ)
     nodes = by_name({node.node_id: node for node in found}.values())
     if options.json:
-        write_all(1, (json.dumps([as_object(node) for node in nodes]) + "\n").encode("ascii"))
+        write_all(1, json_line([as_object(node) for node in nodes]).encode("ascii"))
     elif nodes:
         write_all(1, encoded(table(nodes, time.time(), _width())))
     if not settings.quiet:

@@ -1,7 +1,8 @@
 """Open a shell on a node. Needs no AWS CLI.
 
-On a terminal, typed after a newline: ~. ends the session, ~? shows all escapes. Without a terminal,
-standard input is sent to the shell and its output comes back. Notices go to stderr.
+On a terminal, typed after a newline: ~. ends the session, ~^Z suspends this program, ~? shows all
+escapes. Without a terminal, standard input is sent to the shell and its output comes back. Notices
+go to stderr.
 """
 
 import argparse

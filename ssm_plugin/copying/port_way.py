@@ -110,7 +110,6 @@ class PortWay:
             return
         outcome = session.wait()
         self._taken.set()
-        assert outcome is not None, "without a timeout it waits for the end"
         why = outcome.error
         if why is None and not self.is_taken:
             text = outcome.reason or "the node closed the connection to its listener"

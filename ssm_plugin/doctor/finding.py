@@ -1,10 +1,9 @@
 """What a check has found: a mark, one line, and what to do about it; and all findings
 as a person reads them, line by line, and as a program does."""
 
-import json
 from typing import Dict, List, Mapping, Optional
 
-from ..display import shown
+from ..display import json_line, shown
 from ..errors import ServiceError, SsmPluginError
 from ..masking import mask
 from ..named_tuple import NamedTuple
@@ -81,7 +80,7 @@ def as_json(findings: Findings, target: str) -> str:
         "findings": [_object(one) for one in findings],
         "next": next_step(findings, target),
     }
-    return json.dumps(document) + "\n"
+    return json_line(document)
 
 
 def next_step(findings: Findings, target: str) -> str:

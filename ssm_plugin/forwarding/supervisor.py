@@ -3,14 +3,13 @@
 Tunnels and signals put what happens into one queue; whatever is written or told goes out from here.
 """
 
-import json
 import queue
 import signal
 import time
 from typing import Callable, Dict, Optional, Sequence, Set, Union
 
 from .. import masking
-from ..display import encoded, shown
+from ..display import encoded, json_line, shown
 from ..errors import LocalError, SsmPluginError
 from ..named_tuple import NamedTuple
 from ..session.lifecycle import EXIT_LOST
@@ -235,8 +234,8 @@ class Supervisor:
         self._stderr.write(encoded(masking.mask(text)))
 
     def _print(self, report: Report) -> None:
-        line = json.dumps(as_object(report, time.time()))
-        self._stdout.write(masking.mask(line).encode("utf-8") + b"\n")
+        line = json_line(as_object(report, time.time()))
+        self._stdout.write(masking.mask(line).encode("ascii"))
 
 
 def as_object(report: Report, now: float) -> Dict[str, object]:

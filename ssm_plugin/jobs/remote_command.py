@@ -316,7 +316,6 @@ class RemoteCommand(FleetMember):
         except BaseException:  # a safety net: KeyboardInterrupt above all
             session.terminate_session()
             raise
-        assert outcome is not None, "without a timeout it waits for the end"
         return outcome
 
     def _judge(self, outcome: Outcome) -> Tuple[int, str]:

@@ -16,13 +16,23 @@ from ..terminal.wake import writable
 from ..transport.worker import Worker
 from ..wire import payloads
 from .base import BuiltInPlugin, BuiltInRunner
-from .interactive_input import HelpWanted, InputEnded, InputPump, KeyPump, Read
+from .interactive_input import (
+    HelpWanted,
+    InputEnded,
+    InputPump,
+    KeyPump,
+    Read,
+    SuspensionWanted,
+)
 
 END_OF_INPUT = b"\x04"
 
 # Seconds between repetitions of the end of input, growing.
 _FIRST_REPEAT = 1.0
 _LONGEST_REPEAT = 30.0
+
+# Seconds after which a program that was to be stopped, and runs, will not be.
+_STOP_LIMIT = 0.1
 
 
 class ShellRunner(BuiltInRunner):
@@ -42,14 +52,14 @@ class ShellRunner(BuiltInRunner):
         self._is_state_shown = False
         self._repeat = _FIRST_REPEAT
         self._repetition = session.new_timer(lambda: self._end_input(False))
+        self._not_stopped = session.new_timer(self._take_terminal)
 
     def start(self) -> None:
         self._send_size()
         if self._interactive:
             assert self._streams.stdin is not None
             self._raw = RawMode(self._streams.stdin)
-            self._raw.__enter__()
-            self.session.notices.raw = self._raw.active
+            self._take_terminal()
         read = self._input_handler or self._standard_input()
         if read:
             pump = KeyPump if self._interactive else InputPump
@@ -68,12 +78,16 @@ class ShellRunner(BuiltInRunner):
             self._end_input(event.line_open)
         elif isinstance(event, HelpWanted):
             self._streams.error(HELP_TEXT.encode("ascii"))
+        elif isinstance(event, SuspensionWanted):
+            self._suspend()
 
     def signalled(self, event: Signalled) -> bool:
-        if event.signum == signal.SIGWINCH:
-            self._send_size()
-            return True
-        return False
+        if event.signum == signal.SIGCONT:
+            self._take_terminal()
+        elif event.signum != signal.SIGWINCH:
+            return False
+        self._send_size()
+        return True
 
     def paused(self) -> None:
         self._show_state("connection lost, resuming")
@@ -86,12 +100,30 @@ class ShellRunner(BuiltInRunner):
             self._reader.close()
         if self._pump:
             self._pump.stop()
-        if self._raw:
-            self._raw.restore()
-            self.session.notices.raw = False
+        self._give_terminal()
+        self._raw = None
         # Lost for good: what follows is on a line of its own. It may be the output that is stuck.
         if self._is_state_shown and writable(2):
             self._show_state("", b"\n")
+
+    def _take_terminal(self) -> None:
+        if self._raw:
+            self._raw.take_back()
+            self.session.notices.raw = self._raw.active
+
+    def _give_terminal(self) -> None:
+        if self._raw:
+            self._raw.restore()
+            self.session.notices.raw = False
+
+    def _suspend(self) -> None:
+        """Stop the whole job, as a shell expects it. The kernel does not where no shell could bring
+        it back; then SIGCONT does not come either."""
+        # The AWS CLI ignores it, and would be waited for.
+        if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+            self._give_terminal()
+            self._not_stopped.set(_STOP_LIMIT)
+            os.kill(0, signal.SIGTSTP)
 
     def _standard_input(self) -> Optional[Read]:
         if self._streams.stdin is None:

@@ -6,7 +6,7 @@ from typing import Callable, List, Optional
 from ..errors import SessionLost
 from ..session.events import RunnerEvent
 from ..session.session import Session
-from ..terminal.escapes import Action, End, EscapeFilter, Send
+from ..terminal.escapes import Action, End, EscapeFilter, Help, Send
 from ..transport.worker import Worker
 
 # Blocks; b"" is the end of the input, None that nobody wants it any more.
@@ -28,6 +28,10 @@ class InputEnded(RunnerEvent):
 
 class HelpWanted(RunnerEvent):
     """The user has typed ``~?``."""
+
+
+class SuspensionWanted(RunnerEvent):
+    """The user has typed ``~^Z``."""
 
 
 class InputPump:
@@ -94,7 +98,8 @@ class KeyPump(InputPump):
         elif isinstance(action, Send):
             self._take([action])
         else:
-            self._session.tell(HelpWanted())
+            wanted = HelpWanted() if isinstance(action, Help) else SuspensionWanted()
+            self._session.tell(wanted)
 
     def _take(self, sends: List[Action]) -> None:
         for send in sends:

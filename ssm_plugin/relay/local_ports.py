@@ -107,8 +107,9 @@ class RelayMuxRunner(ListeningRunner):
 
     def stop(self) -> None:
         self._liveness.stop()
+        self._streams.forget_all()
+        super().stop()  # until then some may still be accepted
         self._streams.stop()
-        super().stop()
 
     def _take(self, kind: bytes, data: bytes) -> None:
         """What the relay says of the stream that leads nowhere, or REFUSED, of any."""

@@ -113,14 +113,18 @@ class RelayStreams(MuxStreams):
         self._forget(connection)
         super().closed(connection)
 
-    def stop(self) -> None:
-        """No more connections will come."""
-        if self._reserved:
-            self._relay.give_back(*self._reserved)
-            self._reserved = None
+    def forget_all(self) -> None:
+        """Nobody takes any more what comes down for them."""
         for connection in self.connections():
             assert isinstance(connection, RelayConnection)
             self._relay.forget(connection.number)
+
+    def stop(self) -> None:
+        """No more connections will come."""
+        self.forget_all()
+        if self._reserved:
+            self._relay.give_back(*self._reserved)
+            self._reserved = None
 
     # The thread of the port session
 

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from typing import Any, Callable, Collection, Dict, Optional
+from typing import Any, Callable, Collection, Dict, Optional, overload
 
 from .. import logs
 from ..channel.events import Started
@@ -178,6 +178,14 @@ class Session(IRunnerSession):
         elif termination and termination.fell_short:
             termination.once_more(TERMINATE_LIMIT)
 
+    @overload
+    def wait(self, timeout: None = None) -> Outcome:
+        ...
+
+    @overload
+    def wait(self, timeout: Optional[float] = None) -> Optional[Outcome]:
+        ...
+
     def wait(self, timeout: Optional[float] = None) -> Optional[Outcome]:
         """Wait for the end, at most ``timeout`` s; None if it has not come by then.
 
@@ -197,7 +205,6 @@ class Session(IRunnerSession):
         """:meth:`execute`, and wait without a limit. Raises what the session failed with."""
         self.execute()
         outcome = self.wait()
-        assert outcome is not None, "without a timeout it waits for the end"
         if outcome.error is not None:
             raise outcome.error
         return outcome
@@ -346,9 +353,8 @@ class Session(IRunnerSession):
             self._lifecycle.fail(self._broken.error)
         return True
 
-    def _raise_failure(self, outcome: Optional[Outcome]) -> None:
+    def _raise_failure(self, outcome: Outcome) -> None:
         """Of a session that was never connected."""
-        assert outcome is not None, "it has ended"
         error = outcome.error
         if error is None:
             raise SessionInterrupted("interrupted while connecting", outcome.status)

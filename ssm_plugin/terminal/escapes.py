@@ -4,7 +4,7 @@ They count only at the start of a line: after ``\\r`` or ``\\n``, or as the very
 what a person types at a terminal only; data from a file or a pipe must not pass through here.
 """
 
-from typing import List, Union
+from typing import List, Optional, Union
 
 from ..named_tuple import NamedTuple
 
@@ -13,6 +13,7 @@ HELP_TEXT = (
     "~?\r\n"
     "Escape sequences, at the start of a line:\r\n"
     " ~.  end this session\r\n"
+    " ~^Z suspend this program, where a shell can bring it back\r\n"
     " ~-  no more escape sequences in this session\r\n"
     " ~?  this help\r\n"
     " ~~  send one ~\r\n"
@@ -21,6 +22,7 @@ HELP_TEXT = (
 _TILDE = ord("~")
 _END = ord(".")
 _HELP = ord("?")
+_SUSPEND = ord("Z") & 0x1F
 _OFF = ord("-")
 _LINE_ENDS = b"\r\n"
 
@@ -39,7 +41,11 @@ class Help(NamedTuple):
     """Show :data:`HELP_TEXT` here; nothing goes to the node."""
 
 
-Action = Union[Send, End, Help]
+class Suspend(NamedTuple):
+    """Give the terminal back to the shell that started this program, until it is brought back."""
+
+
+Action = Union[Send, End, Help, Suspend]
 
 
 class EscapeFilter:
@@ -69,7 +75,7 @@ class EscapeFilter:
         held, self._held = self._held, False
         return [Send(b"~")] if held else []
 
-    def _key(self, byte: int, out: bytearray) -> Union[End, Help, None]:
+    def _key(self, byte: int, out: bytearray) -> Optional[Action]:
         if self._held:
             self._held = False
             return self._after_tilde(byte, out)
@@ -79,12 +85,14 @@ class EscapeFilter:
         self._send(byte, out)
         return None
 
-    def _after_tilde(self, byte: int, out: bytearray) -> Union[End, Help, None]:
+    def _after_tilde(self, byte: int, out: bytearray) -> Optional[Action]:
         if byte == _END:
             self._ended = True
             return End()
         if byte == _HELP:
             return Help()
+        if byte == _SUSPEND:
+            return Suspend()
         if byte == _OFF:
             self._off = True
             return None

@@ -27,6 +27,7 @@ WATCHED = (
     signal.SIGHUP,
     signal.SIGQUIT,
     signal.SIGWINCH,
+    signal.SIGCONT,
     signal.SIGUSR1,
 )
 

@@ -57,6 +57,13 @@ class RawMode:
     def __exit__(self, *exception: object) -> None:
         self.restore()
 
+    def take_back(self) -> None:
+        """Enter again: this program was stopped, and a shell had the terminal meanwhile."""
+        if self._saved is None:
+            self.__enter__()
+        else:
+            self._enter(self._saved)
+
     @property
     def active(self) -> bool:
         """Whether the terminal is raw now: a line then ends in ``\\r\\n``."""

@@ -114,6 +114,8 @@ def test_json_of_a_tree_has_a_line_for_each_file_of_it(cli, tmp_path, there, is_
     digests = {"d/a": random_file(root / "d" / "a", 70000), "é": random_file(root / "é", 0)}
     (root / "link").symlink_to("d/a")
     (root / "out").symlink_to("/etc/passwd")
+    with open(os.fsencode(str(root)) + b"/\xff", "w"):
+        pass  # a name that is not UTF-8
     places = ["t", node(there)] if is_upload else [node(root), "."]
     status, out, err = cli.run("cp", "-r", "--json", *places)
     *lines, last = [json.loads(line) for line in out.decode("ascii").splitlines()]
@@ -127,6 +129,7 @@ def test_json_of_a_tree_has_a_line_for_each_file_of_it(cli, tmp_path, there, is_
     assert found == {
         "d/a": ("file", 0, 70000, digests["d/a"]),
         "é": ("file", 0, 0, digests["é"]),
+        "\\xff": ("file", 0, 0, digests["é"]),
         "link": ("link", 0, 0, None),
         "out": ("other", 1, 0, None),
     }

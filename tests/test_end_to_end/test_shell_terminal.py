@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -170,6 +171,80 @@ def test_a_tilde_in_the_middle_of_a_line_is_a_tilde(shell):
 def test_a_minus_after_a_tilde_turns_escapes_off(shell):
     shell.send(b"\r~-~.\x01echo got-\r")
     shell.expect(b"got-~.")
+
+
+# Stopped as a job, and on again
+
+
+@pytest.fixture
+def job(drop_in):
+    """The shell as a job of a local one."""
+    started = drop_in.start()
+    environ = dict(drop_in.variables(started), PS1="local> ")
+    with PtyProcess(["bash", "--norc", "--noediting"], env=environ) as program:
+        program.expect(b"local> ")
+        line = " ".join(map(shlex.quote, drop_in.argv(started)))
+        program.send(os.fsencode(line) + b"\n")
+        program.expect(PROMPT)
+        yield program
+    started.session.terminate()
+
+
+def stop_by_escape(program):
+    program.send(b"\r~\x1a")
+
+
+def stop_by_signal(program):
+    os.killpg(os.tcgetpgrp(program.master), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("stop", [stop_by_escape, stop_by_signal])
+def test_a_job_that_was_stopped_goes_on_with_raw_keys_and_the_new_size(job, stop):
+    job.send(WATCH_THE_SIZE)
+    job.expect(b"watching")
+    stop(job)
+    job.expect(b"Stopped")
+    job.expect(b"local> ")
+    job.send(b"stty -a\n")
+    job.expect(b" icanon")
+    job.expect(b"local> ")
+    job.resize(77, 22)
+    job.send(b"fg\n")
+    job.expect(b"22 77")
+    job.send(RUNNING)
+    job.expect(b"is-42")
+    job.send(b"\x03")
+    job.expect(PROMPT)
+    job.send(b"echo status-$?; exit\r")
+    job.expect(b"status-130")
+    job.expect(b"Exiting session")
+    job.expect(b"local> ")
+
+
+def test_a_job_that_goes_on_in_the_background_stops_until_it_has_the_terminal(job):
+    stop_by_escape(job)
+    job.expect(b"Stopped")
+    job.expect(b"local> ")
+    job.send(b"bg; wait\n")
+    job.expect(b"Stopped")
+    job.expect(b"local> ")
+    job.send(b"stty -a\n")
+    job.expect(b" icanon")
+
+
+@pytest.mark.parametrize("ignored", [(), IGNORED_BY_THE_AWS_CLI])
+def test_a_shell_that_nobody_could_bring_back_is_not_stopped(drop_in, ignored):
+    started = drop_in.start()
+    with drop_in.on_terminal(started, ignored=ignored) as program:
+        program.expect(PROMPT)
+        program.send(b"\r~\x1aecho al''ive\r")
+        program.expect(b"alive")
+        while program.attributes() == program.first_attributes:
+            program.send(b"echo is-$((6*7))\r")
+            program.expect(b"is-42")
+        program.send(b"exit\r")
+        assert program.wait() == 0
+    assert b"^Z" not in program.output
 
 
 # Ways out

@@ -309,6 +309,18 @@ def test_a_slow_reader_of_a_download_that_its_target_breaks_off_sees_no_end_of_i
             assert read_to_reset(sock)
 
 
+def test_who_connects_while_a_session_that_is_over_delivers_the_rest_is_reset(service):
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        with connect(running) as sock, target.accept() as peer:
+            connection, relay = only_connection(running), running.shared._relay
+            fill(peer)  # so it has to deliver as long as it may
+            session_of_port(service).terminate("That is enough.")
+            wait_until(lambda: connection.number not in relay._sinks)
+            with connect(running) as late:
+                assert read_to_reset(late) == b""
+            assert read_to_reset(sock)
+
+
 def test_a_target_that_ended_before_it_was_gone_has_an_end_at_our_side_too(service):
     with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
         with connect(running) as sock, target.accept() as peer:

@@ -1,6 +1,6 @@
 import pytest
 
-from ssm_plugin.terminal.escapes import HELP_TEXT, End, EscapeFilter, Help, Send
+from ssm_plugin.terminal.escapes import HELP_TEXT, End, EscapeFilter, Help, Send, Suspend
 
 
 def sent(actions):
@@ -23,6 +23,7 @@ def sent(actions):
         (b"~\r~.", [Send(b"~\r"), End()]),
         (b"a\r~?b", [Send(b"a\r"), Help(), Send(b"b")]),
         (b"~?~.", [Help(), End()]),
+        (b"a\r~\x1a~.", [Send(b"a\r"), Suspend(), End()]),
         (b"~.rm -rf x\r", [End()]),
         (b"~-~.\r~?", [Send(b"~.\r~?")]),
         (b"\xff\x00\x03", [Send(b"\xff\x00\x03")]),
@@ -73,6 +74,6 @@ def test_the_result_does_not_depend_on_how_the_keys_are_cut():
 
 
 def test_the_help_names_every_escape_and_is_fit_for_raw_mode():
-    for escape in ("~.", "~-", "~?", "~~"):
+    for escape in ("~.", "~^Z", "~-", "~?", "~~"):
         assert escape in HELP_TEXT
     assert HELP_TEXT.count("\n") == HELP_TEXT.count("\r\n")

@@ -174,7 +174,9 @@ with SignalWatch(events.put) as watch:
     worker = Worker("signals", watch.forward, events.put)
     worker.start()
     print("watching, SIGHUP", signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, flush=True)
-    signum = events.get().signum
+    signum = signal.SIGCONT  # the kernel adds it to a hang-up
+    while signum == signal.SIGCONT:
+        signum = events.get().signum
     print("got", signum, flush=True)
 print("joined", worker.join(5), flush=True)
 """
