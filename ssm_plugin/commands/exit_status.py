@@ -48,7 +48,7 @@ def check_status_setting(environ: Mapping[str, str]) -> None:
 
 
 def lighten_the_library() -> None:
-    """Give websocket-client the status numbers alone. Up to version 1.5 it says ``from http import
+    """Give websocket-client the status numbers alone. Before version 1.7 it says ``from http import
     client as HTTPStatus``, and that loads Python's whole mail package: 10 ms. ``import
     http.client`` still gives the real one. Only for a process of our own."""
     if not hasattr(http, "client"):

@@ -80,7 +80,7 @@ class BufferedSocket:
     # What websocket-client uses
 
     def recv(self, size: int) -> bytes:
-        if self.start >= len(self.buffer):
+        if size and self.start >= len(self.buffer):
             self.fill()
         piece = self.buffer[self.start:self.start + size]
         self.start += len(piece)

@@ -8,13 +8,15 @@ from hypothesis import example, given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ssm_plugin.aws.xml_answer import XmlError, parse_xml  # noqa: E402
+from ssm_plugin.config import Settings  # noqa: E402
 from ssm_plugin.display import width_of  # noqa: E402
 from ssm_plugin.errors import UsageError  # noqa: E402
 from ssm_plugin.nodes.chooser import picked  # noqa: E402
 from ssm_plugin.nodes.directory import by_name  # noqa: E402
-from ssm_plugin.nodes.grammar import parse_target, split_targets  # noqa: E402
+from ssm_plugin.nodes.grammar import split_targets  # noqa: E402
 from ssm_plugin.nodes.node import Node, from_information  # noqa: E402
 from ssm_plugin.nodes.table import as_object, table  # noqa: E402
+from ssm_plugin.nodes.targets import check_target  # noqa: E402
 from tests.test_fuzz.strategies import JSON, QUICK  # noqa: E402
 
 ANY_TEXT = st.text(st.characters(), max_size=40)
@@ -38,9 +40,10 @@ XML = st.lists(TAGS | st.binary(max_size=4), max_size=20).map(b"".join) | st.bin
 
 @given(WORDS)
 @QUICK
+@example("ecs:")
 def test_a_word_is_a_target_or_a_mistake(word):
     try:
-        target = parse_target(word)
+        target = check_target(word, Settings())
     except UsageError:
         return
     assert target.value

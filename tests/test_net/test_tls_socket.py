@@ -180,6 +180,8 @@ class Closing(EchoServer):
 def test_a_session_loads_neither_the_alphabets_nor_the_calendar():
     program = (
         "import socket, ssl, sys\n"
+        "from ssm_plugin.commands.exit_status import lighten_the_library\n"
+        "lighten_the_library()\n"
         "import ssm_plugin.commands.dropin, ssm_plugin.session.starting\n"
         "import ssm_plugin.plugins.port_mux, ssm_plugin.transport.websocket\n"
         "from ssm_plugin.net.tls import client_context\n"

@@ -98,6 +98,15 @@ def test_websocket_client_reads_from_the_same_buffer(pair):
     assert stream.recv(10) == b"6"
 
 
+def test_no_bytes_are_here_at_once(pair):
+    """Versions of websocket-client read a refusal's text in one go, and most refusals have none."""
+    stream, far = pair
+    stream.limit(0.05, 1000)
+    assert stream.recv(0) == b""
+    far.sendall(b"x")
+    assert (stream.recv(1), stream.recv(0)) == (b"x", b"")
+
+
 def test_send_sends_everything(pair):
     stream, far = pair
     data = b"0123456789" * 100000
