@@ -43,14 +43,24 @@ def shown_output(data: bytes) -> bytes:
     return _escaped(text, "\n\t").encode("utf-8")
 
 
+# In JSON: a backslash, two halves of a surrogate pair, and one half.
+_HALVES = re.compile(r"\\\\|\\ud[89ab]..\\ud[c-f]..|\\u(d[89a-f]..)")
+
+
 def json_line(value: object) -> str:
-    """``value`` as JSON, in ASCII. A byte that is not UTF-8, which Python has as half a surrogate
-    pair, becomes a visible escape: many readers refuse the whole line for such a half."""
+    """``value`` as JSON, in ASCII. Half a surrogate pair, which Python makes of a byte that is not
+    UTF-8, becomes a visible escape: many readers refuse the whole line for such a half."""
     import json  # few commands need it
 
-    text = json.dumps(value, ensure_ascii=False)
-    halves = re.sub("[\ud800-\udfff]", lambda half: "\\\\x%02x" % (ord(half.group()) & 0xFF), text)
-    return json.dumps(json.loads(halves)) + "\n"
+    return _HALVES.sub(_visible_half, json.dumps(value)) + "\n"
+
+
+def _visible_half(found: "re.Match[str]") -> str:
+    half = found.group(1)
+    if half is None:
+        return found.group()
+    code = int(half, 16)
+    return "\\\\x%02x" % (code & 0xFF) if 0xDC80 <= code <= 0xDCFF else "\\\\u" + half
 
 
 def filled(template: str, **fields: object) -> str:

@@ -201,7 +201,10 @@ class Connector:
 def _may_pass(error: Union[ConnectError, NameResolutionError, UpgradeError]) -> bool:
     if isinstance(error, UpgradeError):
         return error.status >= 500 or error.status == _THROTTLED
-    return not isinstance(error, NameResolutionError) or error.temporary
+    if isinstance(error, NameResolutionError):
+        return error.temporary
+    # With any other cause there was an answer, and it was no WebSocket's.
+    return isinstance(error.__cause__, (type(None), OSError, ConnectionLost))
 
 
 def _shut_down(sock: socket.socket) -> None:

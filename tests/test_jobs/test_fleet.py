@@ -56,9 +56,13 @@ def test_one_that_fails_stops_no_other(service):
 
 
 def test_no_more_run_at_once_than_allowed(service, tmp_path):
-    """Each writes how many there were when it began."""
-    script = 'mkdir "%s/$0"; ls "%s" | wc -l; sleep .2; rmdir "%s/$0"' % ((tmp_path,) * 3)
-    seen = []
+    """Each writes how many there were when it began; the first one waits for another."""
+    here, two, seen = tmp_path / "here", tmp_path / "two", []
+    here.mkdir()
+    script = (
+        'cd "%s"; mkdir "$0"; n=$(ls | wc -l); echo "$n"; [ "$n" -lt 2 ] || touch "%s"; '
+        'until test -e "%s"; do sleep .1; done; sleep .2; rmdir "$0"' % (here, two, two)
+    )
     Fleet(nodes(*TARGETS), maker(service, script, seen.append), FleetPlan(parallel=2)).run()
     counts = [int(one) for one in b"".join(seen).split()]
     assert len(counts) == 5
