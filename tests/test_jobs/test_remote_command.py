@@ -411,18 +411,30 @@ class LastDescriptors(CallableStreams):
         self.is_open = False
 
 
-def test_a_session_that_lacked_descriptors_to_be_ended_is_ended_with_those_of_the_output(
-    node, service, monkeypatch
-):
-    streams, terminate = LastDescriptors(), node.environment.service.terminate_session
+class ShortClient:
+    """A service client that finds no descriptor for a connection while ``streams`` have the last
+    ones."""
 
-    def needs_a_descriptor(*arguments):
-        if streams.is_open:
+    def __init__(self, client, streams):
+        self._client = client
+        self._streams = streams
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def terminate_session(self, *arguments):
+        if self._streams.is_open:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        terminate(*arguments)
+        self._client.terminate_session(*arguments)
 
-    monkeypatch.setattr(node.environment.service, "terminate_session", needs_a_descriptor)
-    command = RemoteCommand(CommandRequest(TARGET, ("echo", "x")), node.environment, streams)
+
+def test_a_session_that_lacked_descriptors_to_be_ended_is_ended_with_those_of_the_output(
+    node, service
+):
+    streams = LastDescriptors()
+    client = ShortClient(node.environment.service, streams)
+    environment = node.environment._replace(service=client)
+    command = RemoteCommand(CommandRequest(TARGET, ("echo", "x")), environment, streams)
     assert command.run().reason == "no room"
     assert service.session(command.session_id).is_over
 
