@@ -15,11 +15,11 @@ damaged comes from the zip. Where there is no such place (no home, a full disk),
 This module is compiled at each start, so it has only what each start needs; ``unpacking`` writes.
 """
 
+import binascii
 import marshal
 import os
 import stat
 import sys
-import zlib
 from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
@@ -68,7 +68,7 @@ class Codes:
         if what != made_of.split() or os.fstat(entry).st_size != index_at + int(index_size):
             raise ValueError("another entry, or a cut one")
         listed = os.pread(entry, int(index_size), index_at)
-        if checksum != b"%08x" % zlib.crc32(listed):
+        if checksum != b"%08x" % binascii.crc32(listed):
             raise ValueError("a damaged one")
         self._entry = entry
         self._index: Dict[str, Tuple[int, int, int]] = marshal.loads(listed)
@@ -80,7 +80,7 @@ class Codes:
             code = os.pread(self._entry, size, place)
         except OSError:
             return b""
-        return code if zlib.crc32(code) == checksum else b""
+        return code if binascii.crc32(code) == checksum else b""
 
 
 class Finder:
@@ -164,7 +164,7 @@ def cache_folder() -> str:
 
 def _codes_of(archive: str) -> Codes:
     made_of = _sum_of(archive)
-    tag, place = sys.implementation.cache_tag, zlib.crc32(os.fsencode(archive))
+    tag, place = sys.implementation.cache_tag, binascii.crc32(os.fsencode(archive))
     name = "%s-%x-%d-%08x" % (tag, sys.hexversion, sys.flags.optimize, place)
     folder = _open_directory(os.path.realpath(cache_folder()))
     try:
@@ -187,7 +187,7 @@ def _sum_of(archive: str) -> bytes:
     with open(archive, "rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _DIRECTORY_SIZE))
-        return b"%d %08x" % (size, zlib.crc32(file.read()))
+        return b"%d %08x" % (size, binascii.crc32(file.read()))
 
 
 def _open_directory(path: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -96,3 +97,13 @@ def test_the_drop_in_takes_no_longer_to_import_than_it_must(drop_in):
         cwd=os.sep,
     )
     assert output.decode() == "['ssm_plugin', 'ssm_plugin.cli', 'ssm_plugin.version']\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 7), reason="Python 3.6 looks through all its objects")
+def test_a_command_that_has_ended_leaves_python_nothing_to_look_through(drop_in):
+    code = (
+        "import gc, sys; sys.argv = ['ssm-plugin', 'exec']; from ssm_plugin.cli import main;"
+        "print(main(), len(gc.get_objects()) < 1000)"
+    )
+    done = drop_in.call([drop_in.program[0], "-c", code])
+    assert done.stdout == b"255 True\n"

@@ -104,22 +104,25 @@ def replace_commands(built: Path, source: bytes) -> None:
             archive.writestr(name, text)
 
 
-ANNOTATED = b"""
+ANNOTATED = b"""'For help.'
 class Fields:
+    'For readers.'
     left: missing
     right: missing = 2
 
     def both(self, *more: missing, last: missing = 3, **named: missing) -> missing:
+        'For readers.'
         for each in more:
             each: missing = each
         return more + (last,)
 
 assert list(Fields.__annotations__) == ["left", "right"]
 assert Fields().both(1, 2) == (1, 2, 3)
+assert (__doc__, Fields.__doc__, Fields.both.__doc__) == ("For help.", None, None)
 """
 
 
-def test_annotations_are_left_out_but_a_class_still_has_its_fields(
+def test_annotations_and_docstrings_are_left_out_but_a_class_still_has_its_fields(
     cache: CodeCache, tmp_path: Path
 ) -> None:
     copy = tmp_path / "ssm-plugin"

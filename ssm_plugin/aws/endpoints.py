@@ -37,17 +37,14 @@ PARTITIONS = (
     AWS,
 )
 
-_REGION = r"[a-z]{2,5}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}"
-_SUFFIXES = "|".join(sorted({re.escape(item.suffix) for item in PARTITIONS}))
-_DUAL_STACK = "|".join(sorted({re.escape(item.dual_stack) for item in PARTITIONS}))
 # A VPC endpoint's own name comes first. Its service label is AWS's word for it: endpoints of
 # other people's services say vpce-svc-… there.
 _STREAM_HOST = re.compile(
-    r"(?:ssmmessages(?:-fips)?\.(?P<region>%s)\.(?:%s|%s)"
-    r"|vpce-[0-9a-z-]{1,58}\.ssmmessages(?:-fips)?\.(?P<vpc_region>%s)"
-    r"\.vpce\.(?:%s))\Z"
-    % (_REGION, _SUFFIXES, _DUAL_STACK, _REGION, _SUFFIXES)
+    r"(vpce-[0-9a-z-]{1,58}\.)?ssmmessages(?:-fips)?"
+    r"\.([a-z]{2,5}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2})\.(.*)\Z"
 )
+_VPC_SUFFIXES = frozenset("vpce." + item.suffix for item in PARTITIONS)
+_SUFFIXES = frozenset(suffix for item in PARTITIONS for suffix in (item.suffix, item.dual_stack))
 
 _SIGNATURE_KEYS = frozenset(
     "x-amz-" + key
@@ -148,7 +145,7 @@ def check_region(region: str) -> None:
 
 def is_stream_host(host: str) -> bool:
     """Whether ``host``, in lower case, can only be a message gateway of AWS."""
-    return _STREAM_HOST.match(host) is not None
+    return _region_of(host) is not None
 
 
 def check_stream_url(url: str, extra_hosts: Sequence[str] = ()) -> None:
@@ -175,8 +172,16 @@ def check_stream_url(url: str, extra_hosts: Sequence[str] = ()) -> None:
 
 def session_region_of(url: str) -> Optional[str]:
     """The region that the host of a stream URL names, None if it names none."""
-    found = _STREAM_HOST.match(parse(url, ("wss", "ws"), "the stream URL").host)
-    return found and (found.group("region") or found.group("vpc_region"))
+    return _region_of(parse(url, ("wss", "ws"), "the stream URL").host)
+
+
+def _region_of(host: str) -> Optional[str]:
+    """The region that the name of a message gateway of AWS holds; None for any other host."""
+    found = _STREAM_HOST.match(host)
+    if not found:
+        return None
+    vpc_endpoint, region, suffix = found.groups()
+    return region if suffix in (_VPC_SUFFIXES if vpc_endpoint else _SUFFIXES) else None
 
 
 def is_presigned(url: str) -> bool:
