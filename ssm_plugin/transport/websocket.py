@@ -145,8 +145,9 @@ class WebSocketConnection:
     def close(self) -> None:
         """Free the descriptor. Only once no thread is in :meth:`receive` any more."""
         self.socket.close()
-        # websocket-client's objects refer to each other in a circle, which only the collector of
-        # garbage frees, late. Our buffers are not to wait for it.
+        # Its buffer has a method of websocket-client's connection, and ours one of our owner's: two
+        # circles, which only the collector of garbage would free, late, and our buffers with them.
+        self._library.frame_buffer = None  # type: ignore[assignment]
         self._library.sock = None
         self.socket.post = None
 
