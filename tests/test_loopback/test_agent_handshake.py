@@ -269,6 +269,7 @@ def test_a_client_that_refuses_is_told_why_the_session_ended():
             reason = client.wait_closed()
     assert reason.startswith("\n----------ERROR-------\nEncountered error while initiating ")
     assert "Unknown session type Standard_Stream" in reason
+    assert not client.leaving  # it never had a shell that could end
 
 
 def test_a_client_that_does_not_answer_is_given_up():
