@@ -14,8 +14,8 @@ begins small: the new path may be slower, and a connection that breaks early tak
 acknowledgements of a burst. By Karn's rule such a message gives no sample, but its time to the
 acknowledgement is at most the round trip, so a long one still shows a queue.
 
-The agent resends only its oldest message, and never doubles its timeout; ``patient`` gives that
-behaviour to its stand-in.
+The agent resends only its oldest message, at most one in 100 ms, and never doubles its timeout;
+``patient`` gives that behaviour to its stand-in.
 """
 
 from collections import OrderedDict
@@ -34,6 +34,9 @@ from .congestion import (
 # Everything overdue goes out, but no more than this at a time: a burst after a stall would be
 # followed by the next stall.
 RESEND_BURST = 64
+
+# Seconds between two messages that the agent sends again.
+AGENTS_PAUSE = 0.1
 
 # Doublings that are enough to make the longest timeout of the shortest one.
 _LONGEST_BACKOFF = 128
@@ -275,7 +278,8 @@ class Outbound:
         # it; the agent's side has no lost(). A burst leaves the rest overdue: they follow a round
         # trip later, not at once.
         quiet_since = head.sent_at if self._patient else max(head.sent_at, self._acknowledged_at)
-        return max(quiet_since + self._timeout(), self._burst_at + self.rtt.smoothed)
+        pause = AGENTS_PAUSE if self._patient else self.rtt.smoothed
+        return max(quiet_since + self._timeout(), self._burst_at + pause)
 
     def _resend(self, sent_before: float, now: float) -> List[bytes]:
         frames: List[bytes] = []

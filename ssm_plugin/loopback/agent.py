@@ -32,7 +32,7 @@ from .agent_documents import (
     assign,
 )
 from .agent_handshake import AgentHandshake, Encryption
-from .agent_link import CONNECTED, AgentLink
+from .agent_link import CONNECTED, TERMINATING, AgentLink
 from .agent_pump import AgentChannel
 from .agent_shell import PtyWork
 from .agent_work import AgentEvent, AgentOptions, Work, WorkDone, WorkingAgent
@@ -218,8 +218,12 @@ class Agent(WorkingAgent):
         """The work is done: let the client acknowledge all output."""
         self.link.reason = reason
         self.link.release()
-        # A real agent waits when its work is done, and once more when it closes the channel.
-        if not self.channel.drain(DRAIN_LIMIT):
+        # A real agent waits when its work is done, and once more when it closes the channel. In
+        # between it says that it leaves, but not of ports.
+        drained = self.channel.drain(DRAIN_LIMIT)
+        if self.assignment.session_type != PORT:
+            self.link.tell_state(TERMINATING)
+        if not drained:
             self.channel.drain(DRAIN_LIMIT)
 
     def _leave(self) -> None:

@@ -7,6 +7,7 @@ from typing import Callable, List, Mapping, Optional, Tuple
 from ..channel.cipher import Cipher
 from ..errors import EncryptionError, HandshakeError, MessageError
 from ..named_tuple import NamedTuple
+from ..version import newer_than
 from ..wire import payloads
 from ..wire.message import Role
 from .agent_documents import Assignment
@@ -16,6 +17,13 @@ from .agent_documents import Assignment
 Decrypt = Callable[[str, Mapping[str, str]], bytes]
 
 ENCRYPTED = "This session is encrypted using AWS KMS."
+
+# Clients up to this version do not know errors apart from output, and are told so.
+_OLD_CLIENT = "1.2.295.999999999"
+_PLEASE_UPDATE = (
+    "Please update session manager plugin version (minimum required version 1.2.312.0) for fully "
+    "support of separate StdOut/StdErr output.\r\n"
+)
 
 _CHALLENGE_LENGTH = 64
 
@@ -126,10 +134,14 @@ class AgentHandshake:
 
     def _challenge_or_complete(self, elapsed: float) -> Messages:
         if self.cipher is None:
-            return self._complete("", elapsed)
+            return self._complete(self._please_update(), elapsed)
         self._secret = os.urandom(_CHALLENGE_LENGTH)
         sealed = base64.b64encode(self.cipher.seal(self._secret)).decode("ascii")
         return [(payloads.ENCRYPTION_CHALLENGE_REQUEST, payloads.build_challenge(sealed))]
+
+    def _please_update(self) -> str:
+        is_old = not newer_than(self.client_version, _OLD_CLIENT)
+        return _PLEASE_UPDATE if is_old and self._assignment.separate_output else ""
 
     def _proved(self, answer: str) -> None:
         assert self.cipher is not None

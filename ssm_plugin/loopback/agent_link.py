@@ -81,8 +81,7 @@ class AgentLink:
         self._link.answer_through(post)
 
     def farewell(self) -> None:
-        """Tell the service that the agent leaves."""
-        self.tell_state(TERMINATING)
+        """Nothing to say: an agent drops its connection."""
 
     def abort(self) -> None:
         self._link.abort(self.reason)

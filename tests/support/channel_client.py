@@ -54,6 +54,7 @@ class ChannelClient:
         self.flags = []
         self.started = None
         self.key_request = None
+        self.leaving = False
         self.closed = None
         self._provide_key = provide_key
         self._seen = 0
@@ -129,8 +130,10 @@ class ChannelClient:
             self.closed = event.reason
         elif isinstance(event, Failed):
             raise event.error
+        elif isinstance(event, Terminating):
+            self.leaving = True
         else:
-            assert isinstance(event, (Disconnected, Terminating)), event
+            assert isinstance(event, Disconnected), event
 
     def _take_output(self, payload_type, data):
         if payload_type == payloads.OUTPUT:

@@ -413,6 +413,17 @@ def test_the_patient_one_never_doubles_its_timeout():
         assert outbound.overdue(outbound.due_at()) == [b"0"]
 
 
+def test_the_patient_one_resends_at_most_one_message_in_a_tenth_of_a_second():
+    """As the agent does: that sets how fast a download recovers from its losses."""
+    outbound = Outbound(patient=True)
+    keep(outbound, 0.0, b"a", b"b")
+    assert outbound.overdue(0.2) == [b"a"]
+    outbound.acknowledge(0, 0.21)
+    assert outbound.overdue(0.25) == []
+    assert outbound.due_at() == pytest.approx(0.3)
+    assert outbound.overdue(outbound.due_at()) == [b"b"]
+
+
 # --- Pacing
 
 

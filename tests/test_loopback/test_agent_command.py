@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from ssm_plugin.loopback import agent
 from ssm_plugin.loopback.agent_documents import NON_INTERACTIVE, Document
 from ssm_plugin.loopback.agent_work import kill_sessions
 from tests.support.channel_client import TIME_LIMIT, ChannelClient
@@ -220,6 +221,16 @@ def test_other_input_and_sizes_are_acknowledged_and_thrown_away(service):
         assert client.channel.drain(5)
         client.session.terminate()
         client.wait_closed()
+
+
+def test_the_end_is_told_between_the_two_waits_for_acknowledgements(monkeypatch):
+    monkeypatch.setattr(agent, "DRAIN_LIMIT", 0.5)
+    with local_service(faults="up.no-acknowledge") as service:
+        with command(service, "echo out") as client:
+            client.wait_for(lambda: client.leaving)
+            told_at = time.monotonic()
+            assert client.wait_closed() == ""
+    assert time.monotonic() - told_at > 0.3
 
 
 def test_an_interrupt_is_acknowledged_only_when_the_command_has_ended(service, tmp_path):

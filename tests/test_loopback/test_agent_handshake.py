@@ -89,6 +89,22 @@ def test_both_sides_agree_on_the_session():
     assert handshake.cipher is None
 
 
+@pytest.mark.parametrize(
+    "version, separate, told",
+    [
+        ("1.2.295.0", True, "Please update session manager plugin version"),
+        ("1.2.295.0", False, ""),
+        ("1.2.312.0", True, ""),
+    ],
+)
+def test_a_client_too_old_for_separate_errors_is_told_to_be_updated(version, separate, told):
+    handshake = new_handshake(assignment=Assignment(NON_INTERACTIVE, None, ("true",), separate))
+    answered = response(processed(), version=version)
+    ((_, complete),) = handshake.step(payloads.HANDSHAKE_RESPONSE, answered, 0.5)
+    message = payloads.parse_handshake_complete(complete).customer_message
+    assert message.startswith(told) and bool(message) == bool(told)
+
+
 @needs_aes
 @pytest.mark.parametrize("challenge", [True, False])
 def test_both_sides_agree_on_a_key(challenge):
@@ -269,6 +285,7 @@ def test_a_client_that_refuses_is_told_why_the_session_ended():
             reason = client.wait_closed()
     assert reason.startswith("\n----------ERROR-------\nEncountered error while initiating ")
     assert "Unknown session type Standard_Stream" in reason
+    assert not client.leaving  # it never had a shell that could end
 
 
 def test_a_client_that_does_not_answer_is_given_up():

@@ -88,7 +88,8 @@ def test_nothing_is_held_back_after_the_release(ends, events):
 def test_states_are_told_to_the_service(ends):
     service, agent = ends
     agent.tell_state(CONNECTED)
-    agent.farewell()
+    agent.tell_state(TERMINATING)
+    agent.farewell()  # a real agent says nothing
     told = [message.parse(one) for one in service.receive()]
     assert [(one.message_type, one.sequence, one.flags) for one in told] == [
         (message.AGENT_SESSION_STATE, 0, 3)

@@ -91,6 +91,7 @@ def test_the_end_of_the_target_is_the_end_of_a_stdio_session(service):
         with open_port(service, target, SSH) as client:
             assert client.wait_closed() == ""
             assert client.output == data
+    assert not client.leaving  # a real agent says that of shells and commands only
 
 
 @pytest.mark.parametrize("version", ["3.3.0.0", OLD])
