@@ -156,10 +156,6 @@ class LocalReader:
         """How many connections are open."""
         return len(self._connections)
 
-    @property
-    def accepted(self) -> int:
-        return self._accepted
-
     def _run(self) -> None:
         try:
             while not self._stopped.is_set():
