@@ -8,7 +8,7 @@ follows. It waits for nothing else, but for a slow consumer of its output.
 import queue
 import threading
 import time
-from typing import Callable, Collection, Optional, Union
+from typing import Callable, Collection, Optional
 
 from .. import logs
 from ..channel.events import (
@@ -31,6 +31,7 @@ from .environment import Environment
 from .errands import Errands
 from .events import (
     SHOWS_CONNECTION,
+    ConnectionEvent,
     EndRequested,
     FoundAlive,
     FoundOver,
@@ -39,6 +40,7 @@ from .events import (
     NotResumed,
     Opened,
     OpenFailed,
+    OpeningEvent,
     Paused,
     Resumed,
     RunnerEvent,
@@ -227,7 +229,7 @@ class SessionThread:
 
     # Opening
 
-    def _react_to_opening(self, event: Union[Started, KeyRequested, KeyReady, KeyFailed]) -> None:
+    def _react_to_opening(self, event: OpeningEvent) -> None:
         if isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, KeyRequested):
@@ -255,9 +257,7 @@ class SessionThread:
 
     # The connection
 
-    def _react_to_connection(
-        self, event: Union[Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed]
-    ) -> None:
+    def _react_to_connection(self, event: ConnectionEvent) -> None:
         if isinstance(event, Opened):
             if self.lifecycle.state is State.CONNECTING:  # else it comes late
                 self.lifecycle.connected(time.monotonic(), self._progress)
