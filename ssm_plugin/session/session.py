@@ -73,7 +73,7 @@ class Session(IRunnerSession):
         self._life = self._new_life(None)
 
     def use(self, environment: Environment) -> None:
-        """Take another environment; before :meth:`execute`."""
+        """Take another environment; before anything is opened."""
         self._check_unused()
         self.environment = environment
         self._life = self._new_life(self._life.channel)
@@ -101,7 +101,7 @@ class Session(IRunnerSession):
         return self._life.channel
 
     def set_data_channel(self, data_channel: IDataChannel) -> None:
-        """Use this channel in place of one of our own; before :meth:`execute`."""
+        """Use this channel in place of one of our own; before anything is opened."""
         self._check_unused()
         self._life = self._new_life(data_channel)
 
@@ -274,8 +274,9 @@ class Session(IRunnerSession):
         return self._life.lifecycle
 
     def _check_unused(self) -> None:
-        if self._worker is not None or self._lifecycle.state is not State.CREATED:
-            raise StateError("session %s has been executed, or has ended" % self.session_id)
+        is_new = self._worker is None and self._lifecycle.state is State.CREATED
+        if not is_new or self._life.was_opened:
+            raise StateError("session %s has been opened, or has ended" % self.session_id)
 
     def _new_life(self, channel: Optional[IDataChannel]) -> SessionThread:
         return SessionThread(

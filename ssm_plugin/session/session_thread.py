@@ -69,6 +69,9 @@ class SessionThread:
         supported: the session types that the node may choose
         make_runner: makes what the session does, once the node has chosen
         changed: called after each change of state, from the session's thread
+
+    Attributes:
+        was_opened: the data channel was, by :meth:`open_channel`
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class SessionThread:
         self._make_runner = make_runner
         self._changed = changed
         self._own_channel: Optional[OwnDataChannel] = None
-        self._token_is_used = False
+        self.was_opened = False
         self._opening = threading.Lock()
         self._stopped_runner: Optional[IRunner] = None
         self._patience = notices.Patience(
@@ -157,7 +160,7 @@ class SessionThread:
         with self._opening:
             if self.lifecycle.is_ending:
                 raise StateError("session %s has ended" % self._config.session_id)
-            if self.lifecycle.was_connected or self._token_is_used:
+            if self.lifecycle.was_connected or (self.was_opened and self._own_channel):
                 return  # it is open, is being resumed, or will be once we run
             channel = self.channel
             if channel is None:
@@ -172,7 +175,7 @@ class SessionThread:
                 raise ConnectError(
                     "the data channel of session %s did not open" % self._config.session_id
                 )
-            self._token_is_used = self._own_channel is not None
+            self.was_opened = True
             if self.lifecycle.is_ending:
                 channel.close()  # the session ended meanwhile, when there was nothing to close
 

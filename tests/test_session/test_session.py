@@ -182,6 +182,17 @@ def test_what_it_uses_cannot_be_changed_once_it_is_executed():
     session.terminate_session()
 
 
+def test_what_it_uses_cannot_be_changed_once_its_data_channel_was_opened():
+    session = other_session(OtherChannel())
+    assert session.open_data_channel()
+    with pytest.raises(StateError, match="has been opened"):
+        session.set_data_channel(OtherChannel())
+    with pytest.raises(StateError):
+        session.use(quiet())
+    session.terminate_session()
+    assert session.data_channel.closed == 1
+
+
 def test_a_session_may_be_terminated_before_it_began_and_again():
     session = Session(CONFIG, CLIENT, environment=quiet())
     for _ in range(3):
