@@ -191,7 +191,9 @@ class Session(IRunnerSession):
 
         One that was told to end, by a signal or by :meth:`terminate_session`, and is stuck in
         writing to something that nobody reads, is ended without its thread; and so is one whose
-        thread is broken."""
+        thread is broken. In that thread, StateError in place of waiting for ever."""
+        if timeout is None and self._worker and self._worker.is_current:
+            raise StateError("the thread of a session cannot wait for its own end")
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._wait_while(lambda: not self._lifecycle.has_ended, deadline):
             if self._leave_by is None or time.monotonic() < self._leave_by:

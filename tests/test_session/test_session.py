@@ -456,6 +456,16 @@ def test_an_output_handler_may_terminate_its_session(service):
     assert session.status is SessionStatus.TERMINATED
 
 
+def test_an_output_handler_cannot_wait_for_the_end_of_its_session(service):
+    session = session_at(service, lambda data: session.wait())
+    session.execute()
+    try:
+        error = session.wait(5).error
+    finally:
+        session.terminate_session()
+    assert isinstance(error, StateError) and "cannot wait for its own end" in str(error)
+
+
 def test_terminated_after_its_end_nothing_happens(service):
     output = Collected()
     session = session_at(service, output.add)
