@@ -88,13 +88,7 @@ class SessionThread:
         is_foreign = channel is not None
         self.lifecycle = Lifecycle(limits_of(config, client_config, environment, is_foreign))
         self._is_to_be_told = is_foreign
-        self.notices = Notices(
-            environment.streams,
-            config.session_id,
-            environment.aside,
-            environment.silent,
-            environment.tells_end,
-        )
+        self.notices = Notices(environment, config.session_id)
         self.connector = Connector(environment, config, client_config.client_id)
         self._errands = Errands(config, environment, events)
         self._resumption = Resumption(self.lifecycle, self.connector, events.put, changed)
