@@ -303,9 +303,9 @@ class Session(IRunnerSession):
         kind = type_of(started, expected)
         if kind != expected.value:
             log.info("the agent opened a %s session", kind)
-        if self._factory is not None and kind == expected.value:
-            return self._factory(self, started)
         if self._factory is not None:
+            if kind == expected.value:
+                return self._factory(self, started)
             raise SessionPropertyError(
                 "the node opened a %s session, where a %s session was expected"
                 % (kind, expected.value)
