@@ -191,7 +191,7 @@ class Session(IRunnerSession):
 
         One that was told to end, by a signal or by :meth:`terminate_session`, and is stuck in
         writing to something that nobody reads, is ended without its thread; and so is one whose
-        thread is broken. In that thread, StateError in place of waiting for ever."""
+        thread is broken. The session's own thread gets StateError in place of waiting for ever."""
         if timeout is None and self._worker and self._worker.is_current:
             raise StateError("the thread of a session cannot wait for its own end")
         deadline = None if timeout is None else time.monotonic() + timeout
