@@ -64,8 +64,10 @@ def _visible_half(found: "re.Match[str]") -> str:
 
 
 def filled(template: str, **fields: object) -> str:
-    """``template`` with its fields filled in, each on one line."""
-    return template.format(**{name: shown(str(value)) for name, value in fields.items()})
+    """``template`` with its ``{fields}`` filled in, each on one line. Other braces stay."""
+    return re.sub(
+        r"\{(\w+)\}", lambda found: shown(str(fields.get(found.group(1), found.group()))), template
+    )
 
 
 def encoded(text: str) -> bytes:

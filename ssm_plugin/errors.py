@@ -29,7 +29,8 @@ Nothing of ``websocket``, ``ssl``, ``json``, ``struct`` or ``http`` leaks: error
 where they arise, and keep their cause in ``__cause__``.
 """
 
-from typing import Optional
+import copyreg
+from typing import Any, Optional, Tuple
 
 
 class SsmPluginError(RuntimeError):
@@ -39,6 +40,11 @@ class SsmPluginError(RuntimeError):
     """
 
     uncertain = False
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """For another process, which may raise it again: ``__init__`` may want more than the text,
+        and a pool of processes that cannot read an error waits for ever."""
+        return copyreg.__newobj__, (type(self),) + self.args, vars(self)  # type: ignore[attr-defined]
 
 
 class UsageError(SsmPluginError, ValueError):

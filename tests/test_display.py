@@ -64,6 +64,10 @@ def test_fields_are_filled_in_each_on_one_line():
     assert filled("\n{a} : {b}\n", a=7, b="x\n\x1b{a}") == "\n7 : x\\n\\x1b{a}\n"
 
 
+def test_other_braces_are_no_fields():
+    assert filled("{a} {b} {} {0} {{a} {a", a=7) == "7 {b} {} {0} {7 {a"
+
+
 def test_json_needs_nothing_of_this():
     text = json.dumps("".join(map(chr, range(0x10000))))
     assert shown(text) == text

@@ -1,4 +1,5 @@
 import io
+import pickle
 import signal
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import threading
 import pytest
 
 import ssm_plugin
-from ssm_plugin.errors import ServiceError, SessionInterrupted, UsageError
-from ssm_plugin.library import CommandFailed
+from ssm_plugin.copying.options import CopyFailed
+from ssm_plugin.errors import ServiceError, SessionInterrupted, UpgradeError, UsageError
+from ssm_plugin.library import CommandFailed, CompletedCommand
 from tests.support.commands import Cli, wait_until_gone
 from tests.support.service import local_service
 
@@ -55,6 +57,24 @@ def test_what_is_no_command_is_told_before_anything_is_asked(run, service, argv)
     with pytest.raises(UsageError, match="no command"):
         ssm_plugin.run("web-1", argv, endpoint_url=service.endpoint_url)
     assert len(service.ssm.calls()) == calls
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("no"),
+        ServiceError("no", "AccessDenied", 403),
+        UpgradeError("no", 502),
+        SessionInterrupted("no", 130),
+        CommandFailed("no", CompletedCommand(7, b"", b"", "s-1", "")),
+        CopyFailed("no", ["one"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_comes_back_from_another_process_as_it_is(error, protocol):
+    other = pickle.loads(pickle.dumps(error, protocol))
+    assert (type(other), str(other), vars(other)) == (type(error), "no", vars(error))
 
 
 def test_a_duration_is_a_number(run):

@@ -37,10 +37,9 @@ USAGE = (
 )
 
 # What AWS's own documents open. Others open what the handshake says.
-_SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
 _SSH_DOCUMENT = "AWS-StartSSHSession"
 _DOCUMENT_TYPES = {
-    _SHELL_DOCUMENT: SessionType.STANDARD_STREAM,
+    "SSM-SessionManagerRunShell": SessionType.STANDARD_STREAM,
     "AWS-StartInteractiveCommand": SessionType.INTERACTIVE_COMMANDS,
     "AWS-StartNonInteractiveCommand": SessionType.NON_INTERACTIVE_COMMANDS,
     _SSH_DOCUMENT: SessionType.PORT,
@@ -200,7 +199,7 @@ def _session(invocation: Invocation, environment: Environment, stack: ExitStack)
     )
     session = SessionHandler(environment=environment).create_session(given)
     assert isinstance(session, Session)
-    if _forwards(document):
+    if document != _SSH_DOCUMENT and given["sessionType"] is SessionType.PORT:
         _bind_first(session, stack)
     return session
 
@@ -228,13 +227,8 @@ def _identity(profile: Optional[str]) -> Tuple[Optional[str], Mapping[str, str]]
     return None, environ
 
 
-def _forwards(document: Optional[str]) -> bool:
-    """Whether the document is one of AWS's for local ports."""
-    return document != _SSH_DOCUMENT and _DOCUMENT_TYPES.get(document or "") is SessionType.PORT
-
-
 def _bind_first(session: Session, stack: ExitStack) -> None:
-    """Bind the local port before connecting."""
+    """Bind the local port before connecting: the document is one of AWS's for local ports."""
     from ..net.local_end import bind_local_end, exposure_warnings, names_local_end
 
     parameters, host = session.config.parameters, session.environment.network.local_host

@@ -8,9 +8,8 @@ import sys
 from typing import List, Mapping
 
 from .. import logs, masking
-from ..display import shown
 from ..errors import ConfigurationError, LocalError, SessionInterrupted, SsmPluginError
-from ..session.streams import EXIT_OUTPUT_GONE, OutputGone
+from ..session.streams import EXIT_OUTPUT_GONE, OutputGone, say
 from ..shortage import explain
 
 FAILURE = 255
@@ -89,8 +88,7 @@ def fail(shortage: LocalError) -> int:
 
 def _say(error: Exception, prefix: str = "") -> None:
     log.error("%s%s", prefix, error, exc_info=log.isEnabledFor(logging.DEBUG))
-    line = "ssm-plugin: %s\n" % shown(" ".join(masking.mask(prefix + str(error)).split()))
     try:
-        os.write(2, line.encode("utf-8", "backslashreplace"))
-    except OSError:
+        say(masking.mask(prefix + str(error)))
+    except (OutputGone, LocalError):
         pass  # nobody to tell: the status says it

@@ -10,9 +10,8 @@ import signal
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..named_tuple import NamedTuple
-from ..session.events import ChannelEvent, RunnerEvent
-from ..transport.data_channel import DataChannel, Disconnected
-from ..transport.worker import WorkerFailed
+from ..session.events import RunnerEvent
+from ..transport.data_channel import ChannelEvent, DataChannel
 from .agent_documents import Assignment, Document
 from .agent_handshake import Encryption
 from .agent_link import AgentLink
@@ -51,7 +50,7 @@ class WorkDone(NamedTuple):
 
 
 # A ``RunnerEvent`` is what threads that the agent shares with the client's runners tell.
-AgentEvent = Union[ChannelEvent, Disconnected, WorkerFailed, RunnerEvent, WorkDone]
+AgentEvent = Union[ChannelEvent, RunnerEvent, WorkDone]
 
 
 class WorkingAgent(RunningAgent):

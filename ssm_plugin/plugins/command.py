@@ -47,8 +47,11 @@ EXIT_BY_SIGNAL = 255
 
 
 def status_of(exit_code: int) -> int:
-    """The exit status for the code that a node reports."""
-    return EXIT_BY_SIGNAL if exit_code < 0 else exit_code & 0xFF
+    """The exit status for the code that a node reports: of one that is more than a byte, as on
+    Windows, the low byte, but no failure becomes 0."""
+    if exit_code < 0:
+        return EXIT_BY_SIGNAL
+    return exit_code & 0xFF or (EXIT_LOST if exit_code else 0)
 
 
 class CommandRunner(BuiltInRunner):
@@ -128,10 +131,10 @@ class CommandRunner(BuiltInRunner):
         self._was_resumed = True
 
     def missing(self, reason: str) -> str:
-        """Without the exit code nobody knows whether the last output was lost. With it, one of a
-        node that was told to pause may be lost all the same, which nothing shows. A document that
-        separates the outputs sends the code last, and a parameter says whether this one does. A
-        document that decides by itself counts as the plain form, which sends no code."""
+        """A document that separates the outputs sends the exit code last: without it, nobody knows
+        whether the last output was lost. A parameter says whether the document does; one that
+        decides by itself counts as the plain form, which sends no code. Output that a node sent
+        while it was told to pause may be lost, code or not, and nothing shows it."""
         if self.ended_by is not None:
             return ""
         gap = super().missing(reason)

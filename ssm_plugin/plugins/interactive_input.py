@@ -46,7 +46,8 @@ class InputPump:
         try:
             data = self._read()
             while data:
-                self._send(data)
+                self._session.channel.send_input_data(data)
+                self._line_open = data[-1:] not in _LINE_ENDS
                 data = self._read()
             if data is not None:
                 self._session.tell(InputEnded(self._line_open))
@@ -56,29 +57,27 @@ class InputPump:
     def stop(self) -> None:
         """What reads has been woken already."""
 
-    def _send(self, data: bytes) -> None:
-        self._session.channel.send_input_data(data)
-        self._line_open = data[-1:] not in _LINE_ENDS
-
 
 class KeyPump(InputPump):
     """Looks for escape sequences, and goes on doing so while the channel takes nothing: a
-    connection that is dead or stuck is what ``~.`` is for."""
+    connection that is dead or stuck is what ``~.`` is for. So what it reads goes through a queue to
+    a thread that sends it."""
 
     def __init__(self, session: Session, read: Read) -> None:
-        super().__init__(session, read)
-        self._escapes = EscapeFilter()
         self._keys: "queue.Queue[Optional[bytes]]" = queue.Queue(TYPE_AHEAD)
+        super().__init__(session, self._keys.get)
+        self._read_keys = read
+        self._escapes = EscapeFilter()
         self._stopped = False
-        self._sender = Worker("keys", self._send_keys, session.events.put)
+        self._sender = Worker("keys", super().run, session.events.put)
 
     def run(self) -> None:
         self._sender.start()
-        data = self._read()
+        data = self._read_keys()
         while data:
             for action in self._escapes.feed(data):
                 self._act(action)
-            data = self._read()
+            data = self._read_keys()
         self._take(self._escapes.finish())
         self._keys.put(data)
 
@@ -106,14 +105,3 @@ class KeyPump(InputPump):
             assert isinstance(send, Send)
             if not self._stopped:
                 self._keys.put(send.data)
-
-    def _send_keys(self) -> None:
-        try:
-            data = self._keys.get()
-            while data:
-                self._send(data)
-                data = self._keys.get()
-            if data is not None:
-                self._session.tell(InputEnded(self._line_open))
-        except SessionLost:
-            pass  # as above

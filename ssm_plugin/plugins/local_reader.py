@@ -128,9 +128,9 @@ class LocalReader:
         self._worker = Worker("local-reader", self._run, tell)
 
     def start(self) -> None:
-        self._started = True
         self._listen(True)
         self._worker.start()
+        self._started = True
 
     def add(self, connection: Connection) -> None:
         """Read this one, too. From any thread."""
@@ -155,10 +155,6 @@ class LocalReader:
     def count(self) -> int:
         """How many connections are open."""
         return len(self._connections)
-
-    @property
-    def accepted(self) -> int:
-        return self._accepted
 
     def _run(self) -> None:
         try:

@@ -43,8 +43,8 @@ class LocalWriter:
         self._worker = Worker("local-writer", self._run, failed)
 
     def start(self) -> None:
-        self._started = True
         self._worker.start()
+        self._started = True
 
     def put(self, connection: Connection, data: bytes) -> int:
         """Write ``data`` when there is room. Returns how much is kept: nothing if the peer takes

@@ -6,12 +6,12 @@ from ..channel.events import Started
 from ..net.local_end import LocalEnd
 from ..session import notices
 from ..session.protocols import IRunnerSession
+from ..session.session import Session
 from ..version import KEEP_ALIVE_OFF_AFTER, newer_than
 from ..wire import payloads
 from ..wire.message import Role
 from .local_connection import Connection
 from .local_reader import Uplink
-from .mux_keep_alive import MuxKeepAlive
 from .mux_streams import MuxStreams
 from .port_runner import ListeningRunner
 
@@ -20,6 +20,38 @@ from .port_runner import ListeningRunner
 STUCK_LIMIT = 120.0
 
 _STUCK_INTERVAL = 10.0
+
+# Seconds. A gateway takes an idle tunnel for dead that sends nothing for longer. A ping is enough,
+# and does not count as use of the session: the account's idle time-out still ends it.
+_PING_WITHIN = 25.0
+
+
+class MuxKeepAlive:
+    """What an idle mux session sends, so that nobody takes it for dead: pings for gateways, and
+    NOPs for those agents that want them. In the session's thread."""
+
+    def __init__(self, session: Session, streams: MuxStreams) -> None:
+        self._session = session
+        self._streams = streams
+        self._timer = session.new_timer(self._send)
+
+    def begin(self) -> None:
+        """The session is open."""
+        self._session.channel.ping_within(_PING_WITHIN)
+        self.go_on()
+
+    def pause(self) -> None:
+        """The connection is lost."""
+        self._timer.cancel()
+
+    def go_on(self) -> None:
+        seconds = self._streams.next_timer()
+        if seconds is not None:
+            self._timer.set(seconds)
+
+    def _send(self) -> None:
+        self._streams.on_timer()
+        self.go_on()
 
 
 class MuxRunner(ListeningRunner):

@@ -7,7 +7,9 @@ from ..errors import MessageError
 from ..net.local_end import LocalEnd, bind_local_end, exposure_warnings
 from ..session import notices
 from ..session.events import RunnerEvent
+from ..session.expectations import signal_end
 from ..session.protocols import IRunnerSession
+from ..session.types import SessionType
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..terminal.wake import Inbox
 from ..version import TERMINATE_FLAG_AFTER, newer_than
@@ -43,18 +45,14 @@ class PortRunner(BuiltInRunner):
 
     def signal_end(self, signum: int) -> Tuple[int, str]:
         """The exit status of a session that this signal ends, and what is said then."""
-        status = self.session.environment.port_signal_status
-        if status is None:
-            return 128 + signum, notices.TERMINATE_SIGNAL
-        return status, notices.TERMINATE_SIGNAL + notices.END
+        status, line = signal_end(self.session.environment, SessionType.PORT, signum)
+        return status, line or notices.TERMINATE_SIGNAL
 
     def farewell(self) -> None:
         self._leaving = True
         if newer_than(self.started.agent_version, TERMINATE_FLAG_AFTER):
-            self.send_flag(payloads.TERMINATE_SESSION)
-
-    def send_flag(self, flag: int) -> None:
-        self.session.channel.send_control(payloads.FLAG, payloads.build_flag(flag))
+            flag = payloads.build_flag(payloads.TERMINATE_SESSION)
+            self.session.channel.send_control(payloads.FLAG, flag)
 
     def flagged(self, data: bytes) -> None:
         """A flag came. One that cannot be read, or is unknown, means nothing to us."""

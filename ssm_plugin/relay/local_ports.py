@@ -8,7 +8,7 @@ from ..errors import SessionLost
 from ..net.local_end import LocalEnd
 from ..plugins.local_connection import Connection, Holdings
 from ..plugins.local_reader import LocalReader
-from ..plugins.mux_keep_alive import MuxKeepAlive
+from ..plugins.port_mux import MuxKeepAlive
 from ..plugins.port_runner import ListeningRunner
 from ..session.events import RunnerEvent
 from ..session.protocols import IRunnerSession

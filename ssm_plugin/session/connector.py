@@ -3,7 +3,7 @@
 import socket
 import threading
 from itertools import islice
-from typing import TYPE_CHECKING, Callable, Collection, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Callable, Collection, Mapping, Optional, Union
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -119,13 +119,12 @@ class Connector:
     def _dial_for_channel(self) -> "WebSocketConnection":
         """The first connection: nobody has seen the token before it is open, so what may pass by
         itself is tried again."""
-        waits: Optional[Iterator[float]] = None
+        waits = islice(delays(), 1, 1 + _RETRIES)
         while True:
             try:
                 connection = self.dial()
                 break
             except (ConnectError, NameResolutionError, UpgradeError) as error:
-                waits = waits or islice(delays(), 1, 1 + _RETRIES)
                 wait = next(waits, None) if _may_pass(error) else None
                 if wait is None or self._closed.wait(wait):
                     raise

@@ -25,7 +25,7 @@ class Environment(NamedTuple):
         network: limits, proxies, certificates
         streams: where input comes from and output goes
         aside: notices go to stderr
-        silent: notices are dropped
+        silent: notices are dropped: a library writes to neither stream
         tells_end: the end is said in a notice; else the owner says it
         environ: the environment variables that are looked at
         profile_ca_bundle: the CA file that the AWS profile names

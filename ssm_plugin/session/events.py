@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 from ..channel.events import (
     Acknowledged,
     ChannelClosed,
-    Failed,
     KeyRequested,
     Output,
     Started,
@@ -13,9 +12,8 @@ from ..channel.events import (
 )
 from ..named_tuple import NamedTuple
 from ..terminal.signals import Signalled
-from ..transport.data_channel import Disconnected
+from ..transport.data_channel import ChannelEvent, Disconnected
 from ..transport.spill import Spilled
-from ..transport.worker import WorkerFailed
 
 if TYPE_CHECKING:
     from ..aws.client import DataKey, StartedSession
@@ -90,20 +88,16 @@ class RunnerEvent:
     """Base of the events by which a runner's own threads, or its owner, call ``IRunner.event``."""
 
 
-ChannelEvent = Union[
-    Output, Spilled, Started, KeyRequested, Acknowledged, ChannelClosed, Failed, Terminating
-]
+OpeningEvent = Union[Started, KeyRequested, KeyReady, KeyFailed]
 ConnectionEvent = Union[Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed]
 SessionEvent = Union[
     ChannelEvent,
+    OpeningEvent,
     ConnectionEvent,
     StartAnswered,
     StartFailed,
     FoundOver,
     FoundAlive,
-    KeyReady,
-    KeyFailed,
-    WorkerFailed,
     Signalled,
     EndRequested,
     RunnerEvent,

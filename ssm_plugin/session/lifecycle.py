@@ -45,15 +45,12 @@ change nothing, and are listed. Any other that is not in the table is a mistake 
 
 import enum
 import threading
-from typing import TYPE_CHECKING, Dict, FrozenSet, Iterator, Optional, Tuple
+from typing import Dict, FrozenSet, Iterator, Optional, Tuple
 
 from ..errors import DeadlineError, HandshakeError, SessionLost, StateError
 from ..named_tuple import NamedTuple
 from ..net.timing import delays
 from .types import SessionStatus
-
-if TYPE_CHECKING:
-    import random
 
 
 class State(enum.Enum):
@@ -185,12 +182,12 @@ class Lifecycle:
         cleaning_error: what went wrong with the end itself
     """
 
-    def __init__(self, limits: Limits, source: "Optional[random.Random]" = None) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.state = State.CREATED
         self.outcome: Optional[Outcome] = None
         self.retry_at: Optional[float] = None
         self._lock = threading.RLock()
-        self._limits, self._source = limits, source
+        self._limits = limits
         self._timers: Dict[Awaited, float] = {}
         self._delays: Iterator[float] = iter(())
         self._gives_up_at = 0.0
@@ -242,7 +239,7 @@ class Lifecycle:
             was_good = progress != self._progress or now - self._connected_at >= GOOD_AFTER
             if was_good or not self._was_lost:
                 self._was_lost = True
-                self._delays = delays(self._source)
+                self._delays = delays()
                 self._gives_up_at = now + self._limits.reconnect
             self._timers[Awaited.GIVE_UP] = self._gives_up_at + self._limits.attempt
             self._retry(now)

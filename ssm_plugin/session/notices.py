@@ -4,7 +4,7 @@ person is told who waits."""
 from typing import Callable, List, Optional
 
 from ..display import encoded, filled, shown, shown_lines
-from .streams import Streams
+from .environment import Environment
 from .timers import Timers
 from .types import SessionType
 
@@ -36,28 +36,18 @@ _ON_TERMINAL = (SessionType.STANDARD_STREAM, SessionType.INTERACTIVE_COMMANDS)
 class Notices:
     """Lines of one session.
 
-    Args:
+    Attributes:
         aside: they go to stderr: asked for by the user, or because stdout carries a stream and
             nothing else
-        silent: they are dropped: a library writes to neither stream
-        tells_end: the end is said here; else the session's owner says it
+        raw: the terminal is: a line ends in CR LF
     """
 
-    def __init__(
-        self,
-        streams: Streams,
-        session_id: str,
-        aside: bool = False,
-        silent: bool = False,
-        tells_end: bool = True,
-    ) -> None:
-        self.aside = aside
-        self._silent = silent
-        self._streams = streams
+    def __init__(self, environment: Environment, session_id: str) -> None:
+        self.aside = environment.aside
+        self.raw = False
+        self._environment = environment
         self._session_id = session_id
-        self.raw = False  # on a raw terminal a line ends in CR LF
         self._started = False
-        self._tells_end = tells_end
         self._at_end: List[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -80,7 +70,7 @@ class Notices:
 
     def say_end(self) -> None:
         """Say what was kept for the end, unless the owner says it."""
-        if self._tells_end:
+        if self._environment.tells_end:
             for say in self._at_end:
                 say()
 
@@ -93,15 +83,16 @@ class Notices:
         self._write(shown(text) + "\n", True)
 
     def _write(self, text: str, aside: bool) -> None:
-        if self._silent:
+        if self._environment.silent:
             return
         if self.raw:
             text = text.replace("\n", "\r\n")
         data = encoded(text)
+        streams = self._environment.streams
         if aside:
-            self._streams.error(data)
+            streams.error(data)
         else:
-            self._streams.output(data)
+            streams.output(data)
 
 
 class Patience:

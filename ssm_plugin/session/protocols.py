@@ -97,8 +97,8 @@ class IRunnerSession(ISession):
 
     @abc.abstractmethod
     def end(self, status: int, line: Optional[str] = None) -> None:
-        """Have it end with this exit status; ``line`` is a notice in place of the usual one. From
-        any thread; returns at once."""
+        """Have it end with this exit status; ``line`` is a notice in place of the usual one, with
+        ``{session_id}`` filled in. From any thread; returns at once."""
 
     @abc.abstractmethod
     def tell(self, event: RunnerEvent) -> None:

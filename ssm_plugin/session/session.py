@@ -73,7 +73,7 @@ class Session(IRunnerSession):
         self._life = self._new_life(None)
 
     def use(self, environment: Environment) -> None:
-        """Take another environment; before :meth:`execute`."""
+        """Take another environment; before anything is opened."""
         self._check_unused()
         self.environment = environment
         self._life = self._new_life(self._life.channel)
@@ -101,7 +101,7 @@ class Session(IRunnerSession):
         return self._life.channel
 
     def set_data_channel(self, data_channel: IDataChannel) -> None:
-        """Use this channel in place of one of our own; before :meth:`execute`."""
+        """Use this channel in place of one of our own; before anything is opened."""
         self._check_unused()
         self._life = self._new_life(data_channel)
 
@@ -191,7 +191,9 @@ class Session(IRunnerSession):
 
         One that was told to end, by a signal or by :meth:`terminate_session`, and is stuck in
         writing to something that nobody reads, is ended without its thread; and so is one whose
-        thread is broken."""
+        thread is broken. The session's own thread gets StateError in place of waiting for ever."""
+        if timeout is None and self._worker and self._worker.is_current:
+            raise StateError("the thread of a session cannot wait for its own end")
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._wait_while(lambda: not self._lifecycle.has_ended, deadline):
             if self._leave_by is None or time.monotonic() < self._leave_by:
@@ -274,8 +276,9 @@ class Session(IRunnerSession):
         return self._life.lifecycle
 
     def _check_unused(self) -> None:
-        if self._worker is not None or self._lifecycle.state is not State.CREATED:
-            raise StateError("session %s has been executed, or has ended" % self.session_id)
+        is_new = self._worker is None and self._lifecycle.state is State.CREATED
+        if not is_new or self._life.was_opened:
+            raise StateError("session %s has been opened, or has ended" % self.session_id)
 
     def _new_life(self, channel: Optional[IDataChannel]) -> SessionThread:
         return SessionThread(
@@ -300,9 +303,9 @@ class Session(IRunnerSession):
         kind = type_of(started, expected)
         if kind != expected.value:
             log.info("the agent opened a %s session", kind)
-        if self._factory is not None and kind == expected.value:
-            return self._factory(self, started)
         if self._factory is not None:
+            if kind == expected.value:
+                return self._factory(self, started)
             raise SessionPropertyError(
                 "the node opened a %s session, where a %s session was expected"
                 % (kind, expected.value)

@@ -8,7 +8,7 @@ follows. It waits for nothing else, but for a slow consumer of its output.
 import queue
 import threading
 import time
-from typing import Callable, Collection, Optional, Union
+from typing import Callable, Collection, Optional
 
 from .. import logs
 from ..channel.events import (
@@ -31,6 +31,7 @@ from .environment import Environment
 from .errands import Errands
 from .events import (
     SHOWS_CONNECTION,
+    ConnectionEvent,
     EndRequested,
     FoundAlive,
     FoundOver,
@@ -39,6 +40,7 @@ from .events import (
     NotResumed,
     Opened,
     OpenFailed,
+    OpeningEvent,
     Paused,
     Resumed,
     RunnerEvent,
@@ -67,6 +69,9 @@ class SessionThread:
         supported: the session types that the node may choose
         make_runner: makes what the session does, once the node has chosen
         changed: called after each change of state, from the session's thread
+
+    Attributes:
+        was_opened: the data channel was, by :meth:`open_channel`
     """
 
     def __init__(
@@ -83,13 +88,7 @@ class SessionThread:
         is_foreign = channel is not None
         self.lifecycle = Lifecycle(limits_of(config, client_config, environment, is_foreign))
         self._is_to_be_told = is_foreign
-        self.notices = Notices(
-            environment.streams,
-            config.session_id,
-            environment.aside,
-            environment.silent,
-            environment.tells_end,
-        )
+        self.notices = Notices(environment, config.session_id)
         self.connector = Connector(environment, config, client_config.client_id)
         self._errands = Errands(config, environment, events)
         self._resumption = Resumption(self.lifecycle, self.connector, events.put, changed)
@@ -105,7 +104,7 @@ class SessionThread:
         self._make_runner = make_runner
         self._changed = changed
         self._own_channel: Optional[OwnDataChannel] = None
-        self._token_is_used = False
+        self.was_opened = False
         self._opening = threading.Lock()
         self._stopped_runner: Optional[IRunner] = None
         self._patience = notices.Patience(
@@ -155,7 +154,7 @@ class SessionThread:
         with self._opening:
             if self.lifecycle.is_ending:
                 raise StateError("session %s has ended" % self._config.session_id)
-            if self.lifecycle.was_connected or self._token_is_used:
+            if self.lifecycle.was_connected or (self.was_opened and self._own_channel):
                 return  # it is open, is being resumed, or will be once we run
             channel = self.channel
             if channel is None:
@@ -170,7 +169,7 @@ class SessionThread:
                 raise ConnectError(
                     "the data channel of session %s did not open" % self._config.session_id
                 )
-            self._token_is_used = self._own_channel is not None
+            self.was_opened = True
             if self.lifecycle.is_ending:
                 channel.close()  # the session ended meanwhile, when there was nothing to close
 
@@ -227,7 +226,7 @@ class SessionThread:
 
     # Opening
 
-    def _react_to_opening(self, event: Union[Started, KeyRequested, KeyReady, KeyFailed]) -> None:
+    def _react_to_opening(self, event: OpeningEvent) -> None:
         if isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, KeyRequested):
@@ -255,9 +254,7 @@ class SessionThread:
 
     # The connection
 
-    def _react_to_connection(
-        self, event: Union[Opened, OpenFailed, Disconnected, Paused, Resumed, NotResumed]
-    ) -> None:
+    def _react_to_connection(self, event: ConnectionEvent) -> None:
         if isinstance(event, Opened):
             if self.lifecycle.state is State.CONNECTING:  # else it comes late
                 self.lifecycle.connected(time.monotonic(), self._progress)

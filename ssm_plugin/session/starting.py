@@ -27,6 +27,8 @@ EXIT_TIME_UP = 124
 # terminated.
 ABANDON_LIMIT = 3.0
 
+_NEVER = float("inf")
+
 
 class SessionRequest(NamedTuple):
     """What StartSession is called with, and the type of session that is expected. ``command`` is
@@ -79,7 +81,7 @@ def wait_for_start(
     it, or with ``waiting`` if ``target`` is not connected yet. Takes events meanwhile, and raises
     SessionInterrupted if one of them ends the start, or if ``timeout`` s have passed (124). If the
     call still makes a session, that one is terminated."""
-    watch = _Watch(events, None if timeout is None else time.monotonic() + timeout)
+    watch = _Watch(events, _NEVER if timeout is None else time.monotonic() + timeout)
     if waiting is None:
         return _start_in_turn(service, start, watch)
     give_up_at: Optional[float] = None
@@ -104,35 +106,29 @@ def wait_for_start(
 class _Watch:
     """The events that may end a start, and its time limit."""
 
-    def __init__(
-        self, events: "queue.Queue[SessionEvent]", deadline: Optional[float]
-    ) -> None:
+    def __init__(self, events: "queue.Queue[SessionEvent]", deadline: float) -> None:
         self.events = events
         self._deadline = deadline
 
-    def next(self) -> Optional[SessionEvent]:
-        """None at the time limit."""
-        return _next(self.events, self._deadline)
-
-    def status(self, event: Optional[SessionEvent]) -> Optional[int]:
-        """The exit status if this ends the start."""
-        return EXIT_TIME_UP if event is None else ending_status(event)
+    def next(self, interrupted: str, until: float = _NEVER) -> Optional[SessionEvent]:
+        """The next event; None at ``until``. One that ends the start, and the time limit, raise
+        SessionInterrupted with this text, and a thread that failed raises its error."""
+        event = _next(self.events, min(until, self._deadline))
+        if isinstance(event, WorkerFailed):
+            raise event.as_error()
+        if event is not None:
+            status = ending_status(event)
+        else:
+            status = EXIT_TIME_UP if time.monotonic() >= self._deadline else None
+        if status is not None:
+            raise SessionInterrupted(interrupted, status)
+        return event
 
     def sleep(self, seconds: float, interrupted: str) -> None:
-        """Raises SessionInterrupted, at once, if an event ends the start, or its time is over."""
+        """Take events meanwhile, as :meth:`next` does."""
         until = time.monotonic() + seconds
-        if self._deadline is not None:
-            until = min(until, self._deadline)
-        while True:
-            event = _next(self.events, until)
-            if isinstance(event, WorkerFailed):
-                raise event.as_error()
-            late = self._deadline is not None and time.monotonic() >= self._deadline
-            if event is None and not late:
-                return
-            status = self.status(event)
-            if status is not None:
-                raise SessionInterrupted(interrupted, status)
+        while self.next(interrupted, until) is not None:
+            pass
 
 
 def _start_in_turn(
@@ -156,19 +152,16 @@ def _start_once(
             events.put(StartFailed(error))
 
     Worker("start", errand, events.put).start()
-    while True:
-        event = watch.next()
-        if isinstance(event, StartAnswered):
-            return event.started
-        if isinstance(event, StartFailed):
-            raise event.error
-        if isinstance(event, WorkerFailed):
-            _abandon(service, events)
-            raise event.as_error()
-        status = watch.status(event)
-        if status is not None:
-            _abandon(service, events)
-            raise SessionInterrupted("interrupted while the session was being started", status)
+    event: Optional[SessionEvent] = None
+    try:
+        while not isinstance(event, (StartAnswered, StartFailed)):
+            event = watch.next("interrupted while the session was being started")
+    except SsmPluginError:
+        _abandon(service, events)
+        raise
+    if isinstance(event, StartFailed):
+        raise event.error
+    return event.started
 
 
 def make_session(
@@ -191,12 +184,10 @@ def make_session(
     return Session(config, client_config, None, environment, runner, events)
 
 
-def _next(
-    events: "queue.Queue[SessionEvent]", deadline: Optional[float]
-) -> Optional[SessionEvent]:
+def _next(events: "queue.Queue[SessionEvent]", deadline: float) -> Optional[SessionEvent]:
     """None at the deadline."""
+    left = None if deadline == _NEVER else max(0.0, deadline - time.monotonic())
     try:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return events.get(timeout=left)
     except queue.Empty:
         return None

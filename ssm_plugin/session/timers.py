@@ -13,7 +13,8 @@ from ..errors import CredentialsError
 
 
 class SessionTimer:
-    """Calls ``due`` once, in the session's thread, when its time has come."""
+    """Calls ``due`` once, in the session's thread, when its time has come. Set it there, or before
+    the session is executed."""
 
     def __init__(self, due: Callable[[], None]) -> None:
         self.at: Optional[float] = None

@@ -36,8 +36,8 @@ _LOCAL_OFF = termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | ter
 
 
 class RawMode:
-    """Raw mode from ``__enter__`` to :meth:`restore`, which ``__exit__`` calls. Without a terminal
-    it does nothing.
+    """Raw mode from :meth:`take_back` to :meth:`restore`, or while entered. Without a terminal it
+    does nothing.
 
     A background job that enters is stopped by SIGTTOU, as is the custom: the terminal is not
     its own to change before the user brings it to the foreground.
@@ -48,21 +48,27 @@ class RawMode:
         self._saved: Optional[Attributes] = None
 
     def __enter__(self) -> "RawMode":
-        saved = _attributes(self._fd)
-        if saved is not None:
-            self._saved = saved
-            self._enter(saved)
+        self.take_back()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.restore()
 
     def take_back(self) -> None:
-        """Enter again: this program was stopped, and a shell had the terminal meanwhile."""
+        """Make it raw. Again, where this program was stopped and a shell had it meanwhile."""
         if self._saved is None:
-            self.__enter__()
-        else:
-            self._enter(self._saved)
+            self._saved = _attributes(self._fd)
+        if self._saved is None:
+            return
+        try:
+            termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(self._saved))
+        except termios.error:
+            # Hung up, or an orphaned background job, which may not change it.
+            self._saved = None
+        # A safety net: ``__exit__`` does not follow an ``__enter__`` that raised.
+        except BaseException:
+            self.restore()
+            raise
 
     @property
     def active(self) -> bool:
@@ -83,17 +89,6 @@ class RawMode:
             raise
         finally:
             self._saved = None
-
-    def _enter(self, saved: Attributes) -> None:
-        try:
-            termios.tcsetattr(self._fd, termios.TCSANOW, raw_attributes(saved))
-        except termios.error:
-            # Hung up, or an orphaned background job, which may not change it.
-            self._saved = None
-        # A safety net: ``__exit__`` does not follow an ``__enter__`` that raised.
-        except BaseException:
-            self.restore()
-            raise
 
 
 def raw_attributes(attributes: Attributes) -> Attributes:

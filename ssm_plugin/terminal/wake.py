@@ -4,7 +4,7 @@ import os
 import selectors
 import sys
 import threading
-from typing import Generic, List, Optional, Sequence, Set, Type, TypeVar
+from typing import Generic, List, Optional, Sequence, Set, Tuple, Type, TypeVar
 
 from ..shortage import explain
 
@@ -33,6 +33,16 @@ def writable(fd: int, timeout: Optional[float] = 0.0) -> bool:
         return bool(selector.select(timeout))
 
 
+def _new_pipe() -> Tuple[int, int]:
+    """Its reading end, and its writing end, which does not block."""
+    try:
+        reader, writer = os.pipe()
+    except OSError as error:
+        raise explain(error) or error from error
+    os.set_blocking(writer, False)
+    return reader, writer
+
+
 class WakePipe:
     """``reader`` becomes readable, for good, once another thread calls :meth:`close`.
 
@@ -43,11 +53,7 @@ class WakePipe:
 
     def __init__(self) -> None:
         """LocalError if there are no descriptors left."""
-        try:
-            self.reader, self.writer = os.pipe()
-        except OSError as error:
-            raise explain(error) or error from error
-        os.set_blocking(self.writer, False)
+        self.reader, self.writer = _new_pipe()
         self._lock = threading.Lock()
         self._held = False
         self._closed = False
@@ -91,11 +97,8 @@ class Inbox(Generic[Item]):
     ``reader`` and takes everything."""
 
     def __init__(self) -> None:
-        try:
-            self.reader, self._writer = os.pipe()
-        except OSError as error:
-            raise explain(error) or error from error
-        os.set_blocking(self._writer, False)
+        """LocalError if there are no descriptors left."""
+        self.reader, self._writer = _new_pipe()
         self._lock = threading.Lock()
         self._items: List[Item] = []
         self._rung = False

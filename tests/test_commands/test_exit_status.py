@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.drop_in import DropIn
+from tests.support.pty import ROOT, PtyProcess
 
 INTERACTIVE = "AWS-StartInteractiveCommand"
 FRAME = "import sys; from ssm_plugin.commands import exit_status; sys.exit(exit_status.run(%r, %r))"
@@ -54,6 +55,15 @@ def test_a_mistake_of_our_own_is_one_line_too(tmp_path):
     assert (done.status, done.stdout) == (255, b"")
     assert done.stderr.startswith(b"ssm-plugin: internal error (log level debug shows where): ")
     assert done.stderr.count(b"\n") == 1
+
+
+def test_an_error_on_a_terminal_is_as_its_locale_has_it():
+    script = (FRAME % ("d\xfc", [])).encode("unicode_escape").decode("ascii")
+    for locale, seen in (("C", b"d\\xfc'"), ("C.UTF-8", b"d\xc3\xbc'")):
+        bare = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": ROOT, "LC_ALL": locale}
+        with PtyProcess([sys.executable, "-c", script], env=bare) as process:
+            assert seen in process.expect(b"\n")
+            assert process.wait() == 255
 
 
 def test_a_traceback_is_shown_on_log_level_debug_only(tmp_path):

@@ -263,8 +263,11 @@ def test_a_signal_of_ours_is_no_loss(command):
     assert running.errors == b""
 
 
-@pytest.mark.parametrize("code, status", [(0, 0), (7, 7), (255, 255), (256, 0), (-1, 255)])
-def test_an_exit_code_becomes_a_byte(code, status):
+@pytest.mark.parametrize(
+    "code, status",
+    [(0, 0), (7, 7), (255, 255), (256, 255), (259, 3), (0xC000013A, 0x3A), (65536, 255), (-1, 255)],
+)
+def test_an_exit_code_becomes_a_byte_and_only_0_becomes_0(code, status):
     assert status_of(code) == status
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ssm_plugin.errors import SessionLost
+from ssm_plugin.errors import LocalError, SessionLost
 from ssm_plugin.net.local_end import LocalEnd, bind_tcp, bind_unix
 from ssm_plugin.plugins.local_connection import RESERVE, Connection, Holdings
 from ssm_plugin.plugins.local_reader import Accepted, LocalReader, Uplink
@@ -93,6 +93,20 @@ def threads():
         yield threads
     while not threads.events.empty():
         assert not isinstance(threads.events.get(), WorkerFailed)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc")
+def test_without_a_thread_no_descriptor_is_left(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with Threads(start=False) as threads:
+        for one in (threads.writer, threads.reader):
+            with pytest.raises(LocalError):
+                one.start()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_data_goes_both_ways(threads):

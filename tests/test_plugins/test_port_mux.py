@@ -314,7 +314,7 @@ def test_what_had_arrived_is_delivered_when_the_service_ends_the_session(service
     with TargetServer(lambda one: one.sendall(data)) as target:
         with RunningSession(service, portNumber=str(target.port)) as session:
             with session.connect() as connection:
-                wait_until(lambda: session.runner._reader.accepted)
+                wait_until(lambda: session.runner.open_connections)
                 wait_until(lambda: len(session.runner._streams.connections()) == 0)
                 session.gateway_session.terminate("enough")
                 assert digest(read_all(connection)) == digest(data)

@@ -409,6 +409,21 @@ def test_a_runner_may_end_its_session_by_terminating_it():
     assert session.wait(LIMIT).status == 0
 
 
+def test_a_runner_may_end_its_session_with_any_line():
+    channel, notices = TellingChannel(), Collected()
+    environment = Environment(environ={}, streams=CallableStreams(notices.add, notices.add))
+
+    class Counts(Echo):
+        def start(self):
+            self.session.end(3, 'session {session_id}: {"files": {2}}\n')
+
+    session = telling_session(channel, Counts, environment=environment)
+    session.execute()
+    channel.tell(STARTED)
+    assert session.wait(LIMIT) == (3, None, "", None)
+    assert notices.data.endswith(b'\nsession s-1: {"files": {2}}\n')
+
+
 def test_a_type_that_no_plugin_serves_is_a_failure_that_names_it():
     channel = TellingChannel()
     registry = SessionPluginRegistry()

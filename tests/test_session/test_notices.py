@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from ssm_plugin.session import notices
+from ssm_plugin.session.environment import Environment
 from ssm_plugin.session.notices import Notices
 from ssm_plugin.session.streams import CallableStreams
 from tests.support.pty import ROOT, PtyProcess
@@ -13,7 +14,8 @@ class Written:
     def __init__(self, **options):
         self.output = b""
         self.error = b""
-        self.notices = Notices(CallableStreams(self._output, self._error), "s-1", **options)
+        streams = CallableStreams(self._output, self._error)
+        self.notices = Notices(Environment(streams=streams, **options), "s-1")
 
     def _output(self, data):
         self.output += data
@@ -77,9 +79,9 @@ def test_whatever_the_service_says_can_be_shown(reason):
 def test_a_locale_that_cannot_write_a_character_is_no_obstacle():
     script = (
         "import os\n"
+        "from ssm_plugin.session.environment import Environment\n"
         "from ssm_plugin.session.notices import Notices\n"
-        "from ssm_plugin.session.streams import Streams\n"
-        "Notices(Streams(), 's-1').show('{reason}\\n', reason='\\u2603')\n"
+        "Notices(Environment(), 's-1').show('{reason}\\n', reason='\\u2603')\n"
     )
     environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     output = subprocess.check_output([sys.executable, "-c", script], env=environ, timeout=40)

@@ -182,6 +182,17 @@ def test_what_it_uses_cannot_be_changed_once_it_is_executed():
     session.terminate_session()
 
 
+def test_what_it_uses_cannot_be_changed_once_its_data_channel_was_opened():
+    session = other_session(OtherChannel())
+    assert session.open_data_channel()
+    with pytest.raises(StateError, match="has been opened"):
+        session.set_data_channel(OtherChannel())
+    with pytest.raises(StateError):
+        session.use(quiet())
+    session.terminate_session()
+    assert session.data_channel.closed == 1
+
+
 def test_a_session_may_be_terminated_before_it_began_and_again():
     session = Session(CONFIG, CLIENT, environment=quiet())
     for _ in range(3):
@@ -443,6 +454,16 @@ def test_an_output_handler_may_terminate_its_session(service):
     session.execute()
     assert session.wait(LIMIT) == (0, None, "", None)
     assert session.status is SessionStatus.TERMINATED
+
+
+def test_an_output_handler_cannot_wait_for_the_end_of_its_session(service):
+    session = session_at(service, lambda data: session.wait())
+    session.execute()
+    try:
+        error = session.wait(5).error
+    finally:
+        session.terminate_session()
+    assert isinstance(error, StateError) and "cannot wait for its own end" in str(error)
 
 
 def test_terminated_after_its_end_nothing_happens(service):
