@@ -98,7 +98,8 @@ class ServiceClient:
     ``endpoint_url`` is SSM's; without it, and for KMS, environment and ``profile`` (the plain
     settings of an AWS profile) say where. ``timeout`` (s) is for a call with its retries, and
     ``retry_delays`` gives the seconds before each of these. Calls raise ServiceError, NetworkError,
-    CredentialsError, and UsageError for settings.
+    CredentialsError, and UsageError for settings. ``unsigned`` is why the latest stream was opened
+    without a signature of ours; empty if it had one.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class ServiceClient:
         self._timeout = timeout
         self._now = now
         self._retry_delays = retry_delays
-        self._unsigned = ""
+        self.unsigned = ""
         self.before_start: Callable[[], object] = lambda: None
         self.pacer = shared_pacer(region, endpoint_url or "")
 
@@ -193,7 +194,7 @@ class ServiceClient:
         """
         operation = Operation("ssm:TerminateSession", session_id)
         found = self._credentials
-        if not found.are_known and (self._unsigned or found.are_sought):
+        if not found.are_known and (self.unsigned or found.are_sought):
             raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
         self.perform(Call(operation, {"SessionId": session_id}), timeout)
 
@@ -224,23 +225,18 @@ class ServiceClient:
         log, where there are none: the gateway then decides by the token alone.
         """
         if is_presigned(stream_url):
-            self._unsigned = "the URL brings its own signature, which may have expired"
+            self.unsigned = "the URL brings its own signature, which may have expired"
             return {}
         try:
             credentials = self._credentials.resolve()
         except CredentialsError as error:
-            if not self._unsigned:
+            if not self.unsigned:
                 _log.warning("opening the stream unsigned, which the gateway may refuse: %s", error)
-            self._unsigned = str(error)
+            self.unsigned = str(error)
             return {}
-        self._unsigned = ""
+        self.unsigned = ""
         region = session_region_of(stream_url) or self.region
         return sign("GET", stream_url, {}, b"", credentials, region, "ssmmessages", self._now())
-
-    @property
-    def unsigned(self) -> str:
-        """Why the latest stream was opened without a signature of ours; empty if it had one."""
-        return self._unsigned
 
     def perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
         """A call, with its retries: what it reads in the answer."""

@@ -54,7 +54,8 @@ class CredentialProvider:
     """Credentials of one profile; safe to share between threads.
 
     ``time_limit`` (s) is for one search over all sources together, ``clock`` gives seconds since
-    the epoch, ``region`` goes to STS where the profile has none.
+    the epoch, ``region`` goes to STS where the profile has none. ``found_in`` is which source had
+    them: environment, web identity, profile, container, instance; empty before they were found.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class CredentialProvider:
         self._region = region
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
-        self._found_in = ""
+        self.found_in = ""
         self._renew_at = 0.0
         self._failure = CredentialsError("")
         self._has_found = False
@@ -115,12 +116,6 @@ class CredentialProvider:
         """Whether a thread is looking for them just now."""
         return self._lock.locked()
 
-    @property
-    def found_in(self) -> str:
-        """Which of the sources had them: environment, web identity, profile, container, instance;
-        empty before they were found."""
-        return self._found_in
-
     def forget(self) -> None:
         """Search again next time: the service has refused these before their time."""
         with self._lock:
@@ -131,7 +126,7 @@ class CredentialProvider:
         try:
             found = self._search()
             is_over = found.expires_at is not None and found.expires_at <= now
-            if is_over and self._found_in == "instance":
+            if is_over and self.found_in == "instance":
                 # Where EC2 cannot renew keys, it gives the old ones, and AWS goes on taking them.
                 found = found._replace(expires_at=now + RENEW_BEFORE + _BELIEVED_FOR)
             elif is_over:
@@ -157,7 +152,7 @@ class CredentialProvider:
             for source in self._sources():
                 found = source(deadline)
                 if found is not None:
-                    self._found_in = source.__name__[len("_from_") :].replace("_", " ")
+                    self.found_in = source.__name__[len("_from_") :].replace("_", " ")
                     return found
         except DeadlineError as error:
             raise CredentialsError(str(error)) from error
