@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
-from urllib.parse import urlsplit
 
 from .. import logs
 from ..config import NetworkSettings
@@ -30,13 +29,13 @@ from ..errors import (
     SsmPluginError,
 )
 from ..named_tuple import NamedTuple
-from ..net.address import parse
+from ..net.address import parse, path_of
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..net.timing import Deadline, delays
 from ..version import __version__
-from .call import Call
+from .call import Call, entries_of, text_of
 from .credentials import CredentialProvider, Credentials
 from .endpoints import check_region, endpoint_url, given_for, is_presigned, session_region_of
 from .pacer import shared_pacer
@@ -175,16 +174,14 @@ class ServiceClient:
     def resume_session(self, session_id: str) -> ResumedSession:
         """A new token, and usually a new URL, for a session whose connection was lost."""
         answer = self.call("ssm:ResumeSession", {"SessionId": session_id}, session_id)
-        return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
+        return ResumedSession(text_of(answer, "StreamUrl"), text_of(answer, "TokenValue"))
 
     def is_over(self, session_id: str) -> bool:
         """Whether the session is among those that have ended. Changes nothing."""
         filters = [{"key": "SessionId", "value": session_id}]
         request = {"State": "History", "Filters": filters}
-        sessions = self.call("ssm:DescribeSessions", request, session_id).get("Sessions")
-        return isinstance(sessions, list) and any(
-            isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
-        )
+        answer = self.call("ssm:DescribeSessions", request, session_id)
+        return any(one.get("SessionId") == session_id for one in entries_of(answer, "Sessions"))
 
     def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
         """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
@@ -207,9 +204,9 @@ class ServiceClient:
             "EncryptionContext": dict(encryption_context),
         }
         answer = self.perform(Call(operation, request))
-        ciphertext = _text(answer, "CiphertextBlob")
+        ciphertext = text_of(answer, "CiphertextBlob")
         try:
-            plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
+            plaintext = b64decode(text_of(answer, "Plaintext"), validate=True)
         except ValueError:
             plaintext = b""
         if len(plaintext) != _DATA_KEY_SIZE or not ciphertext:
@@ -268,7 +265,7 @@ class ServiceClient:
         url = endpoint_url(service, region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
-        target = call.target(_path(url))
+        target = call.target(path_of(url))
         body = call.body
         credentials = self._credentials.resolve()
         left = deadline.remaining("finding credentials")
@@ -311,11 +308,6 @@ class ServiceClient:
         return True
 
 
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + ("?" + parts.query if parts.query else "")
-
-
 @contextmanager
 def _once_sent() -> Iterator[None]:
     """A call that fails in here may have been done all the same, unless the service said no."""
@@ -328,7 +320,7 @@ def _once_sent() -> Iterator[None]:
 
 def started_session(answer: object, keys: Sequence[str], operation: Operation) -> StartedSession:
     """The session that was started, of an answer in which its three parts are called so."""
-    fields = [_text(answer, key) for key in keys]
+    fields = [text_of(answer, key) for key in keys]
     if not all(fields):
         error = NetworkError(
             "the answer to %s lacks a field: check the endpoint URL" % (operation,)
@@ -336,8 +328,3 @@ def started_session(answer: object, keys: Sequence[str], operation: Operation) -
         error.uncertain = True
         raise error
     return StartedSession(*fields)
-
-
-def _text(answer: object, key: str) -> str:
-    value = answer.get(key) if isinstance(answer, Mapping) else None
-    return value if isinstance(value, str) else ""

@@ -15,7 +15,6 @@ from ..errors import ConnectError
 from ..shortage import LOADING, explain
 from .address import join
 from .lookup import AddressInfo, addresses
-from .proxy import Proxy
 from .proxy_tunnel import open_tunnel
 from .route import Route
 from .timing import Deadline
@@ -52,24 +51,14 @@ def open_socket(route: Route, timeout: float) -> socket.socket:
     deadline = Deadline(timeout, "connecting to %s" % (route,))
     with ExitStack() as undo:
         sock = _dial(route, deadline)
-        undo.callback(sock.close)
+        undo.callback(sock.close)  # what is laid over it holds nothing else
         if route.proxy is not None:
-            sock = _through(route.proxy, sock, route, deadline)
-            undo.callback(sock.close)
+            if route.proxy.tls:
+                sock = _start_tls(sock, route, route.proxy.host, deadline)
+            open_tunnel(sock, route.proxy, route.host, route.port, deadline)
         if route.tls:
             sock = _start_tls(sock, route, route.server_name, deadline)
-            undo.callback(sock.close)
         sock.settimeout(None)
-        undo.pop_all()
-    return sock
-
-
-def _through(proxy: Proxy, sock: socket.socket, route: Route, deadline: Deadline) -> socket.socket:
-    with ExitStack() as undo:
-        if proxy.tls:
-            sock = _start_tls(sock, route, proxy.host, deadline)
-            undo.callback(sock.close)
-        open_tunnel(sock, proxy, route.host, route.port, deadline)
         undo.pop_all()
     return sock
 

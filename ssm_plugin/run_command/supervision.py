@@ -15,7 +15,6 @@ from ..jobs.engine import FleetOrder, StreamsOf, Tell
 from ..jobs.fleet import AGAIN, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
 from ..jobs.request import FleetOutcome
-from ..named_tuple import NamedTuple
 from ..nodes.targets import Found
 from ..session.streams import EXIT_OUTPUT_GONE
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -52,15 +51,9 @@ from .statuses import (
 LEAVE_LIMIT = 20.0
 
 
-class Limits(NamedTuple):
-    """Seconds that a node may run, and that AWS may try to reach it; None: without end."""
-
-    time: Optional[float] = None
-    delivery: Optional[float] = None
-
-
 class Supervision:
-    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
+    """``delivery`` is for how many seconds AWS may try to reach a node; None: without end.
+    ``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
     ``complain`` writes what is shown even where notices are not wanted."""
 
     def __init__(
@@ -68,7 +61,7 @@ class Supervision:
         order: FleetOrder,
         shipments: Sequence[Shipment],
         errands: Errands,
-        limits: Limits,
+        delivery: Optional[float],
         streams: StreamsOf,
         events: "queue.Queue[FleetEvent]",
         progress: FleetProgress,
@@ -81,7 +74,8 @@ class Supervision:
         self._results = Results(order.nodes, tell)
         self._waiting: Deque[Shipment] = deque(shipments)
         self._slots = at_once(len(shipments), order.plan)
-        self._errands, self._limits = errands, limits
+        self._errands = errands
+        self._time_limit, self._delivery = order.timeout, delivery
         self._streams, self._events, self._progress = streams, events, progress
         self._say, self._complain = say, complain
         self._is_sending = False
@@ -276,9 +270,9 @@ class Supervision:
         elif fetched is None:
             self._judge(node, verdict(node.name, event.details, -1, cause=cause))
         else:
-            details, time_limit = fetched.details or event.details, self._limits.time
+            details, limit = fetched.details or event.details, self._time_limit
             found = verdict(
-                node.name, details, fetched.code, fetched.said, fetched.ran, cause, time_limit
+                node.name, details, fetched.code, fetched.said, fetched.ran, cause, limit
             )
             self._judge(node, found, fetched)
             if fetched.cut:
@@ -293,7 +287,7 @@ class Supervision:
 
     def _plan_limits(self) -> None:
         moments = [
-            one.next_limit(self._limits.time, self._limits.delivery, self._causes)
+            one.next_limit(self._time_limit, self._delivery, self._causes)
             for one in self._commands.values()
         ]
         self._limit_at = min((one for one in moments if one is not None), default=None)
@@ -303,10 +297,10 @@ class Supervision:
         if self._limit_at is None or now < self._limit_at:
             return
         for command in self._commands.values():
-            late = command.late(now, self._limits.time)
-            self._cancel(command, late, Cause(time_limit=self._limits.time))
-            unanswered = command.unanswered(now, self._limits.delivery)
-            self._cancel(command, unanswered, Cause(delivery=self._limits.delivery))
+            late = command.late(now, self._time_limit)
+            self._cancel(command, late, Cause(time_limit=self._time_limit))
+            unanswered = command.unanswered(now, self._delivery)
+            self._cancel(command, unanswered, Cause(delivery=self._delivery))
         self._plan_limits()
 
     def _cancel(self, command: SentCommand, node_ids: Sequence[str], cause: Cause) -> None:
