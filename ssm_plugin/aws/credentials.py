@@ -17,7 +17,7 @@ imported when its turn comes: it is the first that most often has some.
 import os
 import threading
 import time
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from .. import masking
 from ..errors import CredentialsError, DeadlineError, NoCredentialsError
@@ -149,23 +149,22 @@ class CredentialProvider:
     def _search(self) -> Credentials:
         deadline = Deadline(self._time_limit, "the search for AWS credentials")
         try:
-            for source in self._sources():
+            for name, source in self._sources():
                 found = source(deadline)
                 if found is not None:
-                    self.found_in = source.__name__[len("_from_") :].replace("_", " ")
+                    self.found_in = name
                     return found
         except DeadlineError as error:
             raise CredentialsError(str(error)) from error
         raise self._nothing()
 
-    def _sources(self) -> Sequence[Callable[[Deadline], Optional[Credentials]]]:
-        of_profile = [self._from_profile, self._from_container, self._from_instance]
-        if self._profile is not None:
-            return of_profile
-        return [self._from_environment, self._from_web_identity] + of_profile
-
-    def _from_environment(self, deadline: Deadline) -> Optional[Credentials]:
-        return environment_credentials(self._environ)
+    def _sources(self) -> Iterator[Tuple[str, Callable[[Deadline], Optional[Credentials]]]]:
+        if self._profile is None:
+            yield "environment", lambda deadline: environment_credentials(self._environ)
+            yield "web identity", self._from_web_identity
+        yield "profile", self._from_profile
+        yield "container", self._from_container
+        yield "instance", self._from_instance
 
     def _from_web_identity(self, deadline: Deadline) -> Optional[Credentials]:
         if not delegation.has_web_identity(self._environ):

@@ -129,12 +129,9 @@ class PartFile:
     def close(self) -> None:
         """An empty one is worth nothing. That of another copy, which came later, stays."""
         state = _state(self.path)
-        if state and not state.st_size and self._is_at(state):
+        if state and not state.st_size and os.path.samestat(state, os.fstat(self._file.fileno())):
             self.remove()
         self._file.close()
-
-    def _is_at(self, state: os.stat_result) -> bool:
-        return os.path.samestat(state, os.fstat(self._file.fileno()))
 
     def _read_existing(self) -> None:
         for piece in iter(lambda: self._file.read(_PIECE), b""):
@@ -156,7 +153,7 @@ def _open_locked(path: str) -> BinaryIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         now = _state(path)
-        if now is None or now.st_ino != os.fstat(file.fileno()).st_ino:
+        if now is None or not os.path.samestat(now, os.fstat(file.fileno())):
             raise BlockingIOError("it has just been renamed")
     except BlockingIOError as error:
         file.close()

@@ -92,7 +92,7 @@ def _connect(host: str, port: int, role: str, deadline: Deadline) -> socket.sock
     raise ConnectError(
         "cannot connect to %s: %s; check the network, "
         "the firewall, and whether a proxy is needed or wrongly set (HTTPS_PROXY, NO_PROXY)"
-        % (_named(role, host, port), _reasons(failures))
+        % (join(host, port) if role == "the host" else role, _reasons(failures))
     )
 
 
@@ -144,10 +144,6 @@ class _Attempts:
             sock.close()
             failures.append(code)
         return None
-
-
-def _named(role: str, host: str, port: int) -> str:
-    return join(host, port) if role == "the host" else role
 
 
 def _reasons(failures: List[int]) -> str:

@@ -25,7 +25,7 @@ from ..plugins.base import BuiltInRunner
 from ..session.environment import Environment
 from ..session.events import RunnerEvent, SessionEvent, Tell
 from ..session.lifecycle import Outcome
-from ..session.protocols import IRunnerSession
+from ..session.protocols import IRunner, IRunnerSession
 from ..session.session import Session
 from ..session.starting import SessionRequest, call_start, ending_status, make_session
 from ..session.streams import CallableStreams
@@ -240,13 +240,7 @@ class Relay:
         request = self._request._replace(parameters=parameters)
         start = partial(call_start, service, request)
         started = start_in_turn(service, start, patience=CALL_TIMEOUT)
-        session = make_session(
-            request,
-            started,
-            self._environment,
-            None,
-            lambda session, started: _RelayRunner(session, started, self),
-        )
+        session = make_session(request, started, self._environment, None, self._make_runner)
         with self._lock:
             self._session = session
         # Until the session is connected nothing runs at the node.
@@ -257,6 +251,9 @@ class Relay:
         self._connecting()
         session.execute()
         return session
+
+    def _make_runner(self, session: IRunnerSession, started: Started) -> IRunner:
+        return _RelayRunner(session, started, self)
 
     def _settle(self, failure: Optional[SsmPluginError]) -> None:
         with self._lock:

@@ -232,9 +232,7 @@ class Supervision:
             )
 
     def _take_look(self, event: Looked) -> None:
-        command = self._commands.get(event.command_id)
-        if command is None:
-            return
+        command = self._commands[event.command_id]
         for entry in event.look.seen:
             self._results.node(entry.node_id)  # one that got the tag meanwhile is waited for, too
         ended, changed = command.take(event.look.seen, time.monotonic())
@@ -253,8 +251,8 @@ class Supervision:
             del self._commands[command.command_id]
 
     def _lose(self, event: NotLooked) -> None:
-        command = self._commands.pop(event.command_id, None)
-        for node_id in sorted(command.open) if command else ():
+        command = self._commands.pop(event.command_id)
+        for node_id in sorted(command.open):
             reason = "command %s cannot be followed, and goes on: %s" % event
             self._fail(self._results.node(node_id), reason, event.error)
 
@@ -378,5 +376,7 @@ class Supervision:
 
 
 def _cut_line(name: str, streams: Sequence[str]) -> str:
-    return "%s: the end of %s is missing, as Run Command keeps only the beginning; --output-s3 " \
-        "brings all" % (name, " and ".join(streams))
+    return (
+        "%s: the end of %s is missing, as Run Command keeps only the beginning; --output-s3 brings "
+        "all" % (name, " and ".join(streams))
+    )
