@@ -30,7 +30,7 @@ GIVE_UP_LIMIT = 1.0
 
 
 class Arrived(NamedTuple):
-    """The event: the work of this number is on its way to its node no more."""
+    """The event: the work of this number has reached its node, or waits for it."""
 
     number: int
 
