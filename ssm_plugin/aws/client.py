@@ -36,8 +36,9 @@ from ..net.route import service_route
 from ..net.timing import Deadline, delays
 from ..version import __version__
 from .call import Call, entries_of, text_of
-from .credentials import CredentialProvider, Credentials
+from .credentials import CredentialProvider
 from .endpoints import check_region, endpoint_url, given_for, is_presigned, session_region_of
+from .keys import Credentials
 from .pacer import shared_pacer
 from .service_errors import (
     Operation,

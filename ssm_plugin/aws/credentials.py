@@ -34,8 +34,6 @@ from .profiles import (
     read_profile,
 )
 
-__all__ = ["CredentialProvider", "Credentials", "environment_credentials"]
-
 # Seconds before the end of temporary credentials: from when on new ones are looked for, and until
 # when the old ones will do if none are found.
 RENEW_BEFORE = 600.0

@@ -60,7 +60,6 @@ class RunCommandEngine(FleetEngine):
             order.plan.parallel,
             self._bucket,
         )
-        complain = writer(progress)
         return Supervision(
             order,
             to_send,
@@ -70,8 +69,8 @@ class RunCommandEngine(FleetEngine):
             events,
             progress,
             tell,
-            (lambda text: None) if self._quiet else complain,
-            complain,
+            writer(progress),
+            self._quiet,
             self._attached.commands if self._attached else (),
         ).run()
 

@@ -53,8 +53,8 @@ LEAVE_LIMIT = 20.0
 
 class Supervision:
     """``delivery`` is for how many seconds AWS may try to reach a node; None: without end.
-    ``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
-    ``complain`` writes what is shown even where notices are not wanted."""
+    ``attached`` are commands that were sent before, with their nodes. ``complain`` writes a line;
+    if ``quiet``, only what has gone wrong."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Supervision:
         events: "queue.Queue[FleetEvent]",
         progress: FleetProgress,
         tell: Tell,
-        say: Callable[[str], object],
         complain: Callable[[str], object],
+        quiet: bool,
         attached: Sequence[SentCommand] = (),
     ) -> None:
         self._order = order
@@ -77,7 +77,7 @@ class Supervision:
         self._errands = errands
         self._time_limit, self._delivery = order.timeout, delivery
         self._streams, self._events, self._progress = streams, events, progress
-        self._say, self._complain = say, complain
+        self._complain, self._quiet = complain, quiet
         self._is_sending = False
         self._commands: Dict[str, SentCommand] = {one.command_id: one for one in attached}
         for one in attached:
@@ -207,8 +207,8 @@ class Supervision:
     def _tell_ids(self) -> None:
         """Print the ids, once for all commands that were sent together."""
         ids, self._untold = ",".join(self._untold), []
-        if ids:
-            self._say("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
+        if ids and not self._quiet:
+            self._complain("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
 
     def _take_refusal(self, event: NotSent) -> None:
         self._is_sending = False
