@@ -41,7 +41,7 @@ from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .fleet import FleetMember
 from .remote_line import remote_line
-from .request import CommandRequest, CommandResult
+from .request import UNREAD, CommandRequest, CommandResult
 from .terminal_line import TerminalStream, terminal_line
 from .terminal_runner import TerminalRunner, not_begun
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
@@ -328,7 +328,7 @@ class RemoteCommand(FleetMember):
                 % (self.name, outcome.reason or "the session ended before the command")
             )
         if status == EXIT_OUTPUT_GONE:
-            return status, "nobody reads the output any more"
+            return status, UNREAD
         return status, "ended by signal %d here" % (status - 128) if status > 128 else ""
 
 

@@ -14,7 +14,7 @@ from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
 from ..jobs.fleet import AGAIN, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
-from ..jobs.request import FleetOutcome
+from ..jobs.request import UNREAD, FleetOutcome
 from ..nodes.targets import Found
 from ..session.streams import EXIT_OUTPUT_GONE
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -264,7 +264,7 @@ class Supervision:
         if event.error is not None:
             self._fail(node, str(event.error), event.error)
         elif event.is_unread:
-            self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
+            self._judge(node, Verdict(EXIT_OUTPUT_GONE, UNREAD))
         elif fetched is None:
             self._judge(node, verdict(node.name, event.details, -1, cause=cause))
         else:
