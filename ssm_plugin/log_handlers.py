@@ -85,9 +85,9 @@ class _FileHandler(_SaysOnce, logging.handlers.RotatingFileHandler):
 
     def shouldRollover(self, record: logging.LogRecord) -> Any:
         if self.stream and self._moved(self.stream.fileno()):
+            moved, self.stream = self.stream, None  # then the next one is opened, as soon as it can
             with suppress(OSError):  # it holds what a full disk did not take, and is closed now
-                self.stream.close()
-            self.stream = self._open()
+                moved.close()
         return super().shouldRollover(record)
 
     def _moved(self, descriptor: int) -> bool:

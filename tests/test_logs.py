@@ -216,6 +216,18 @@ def test_a_file_that_another_session_rotated_is_left_alone(start, log_file, max_
     assert log_file.read_text().endswith("third\n")
 
 
+def test_a_file_that_cannot_be_opened_again_for_a_while_is_opened_later(start, log_file, capsys):
+    log = start()
+    log.info("first")
+    log_file.rename(log_file.with_name("log.1"))
+    log_file.mkdir()
+    log.info("lost")
+    log_file.rmdir()
+    log.info("there again")
+    assert log_file.read_text().endswith("there again\n")
+    assert capsys.readouterr().err.count("a log record was lost") == 1
+
+
 def test_a_device_is_never_renamed():
     logs.configure(LogSettings("debug", "/dev/null", 10, 1))
     logs.logger("ssm_plugin.x").info("longer than ten bytes")

@@ -128,7 +128,7 @@ def _end(what, running, service):
 
 
 def _relay_of(running):
-    token = running.shared._relay._launch.token
+    token = running.shared._relay._token
     listed = subprocess.check_output(["ps", "-ww", "-o", "pid=,args=", "-A"])
     for line in listed.decode("utf-8", "replace").splitlines():
         if token in line and "ps -ww" not in line:

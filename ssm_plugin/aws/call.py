@@ -4,7 +4,7 @@ The Query APIs (EC2's, STS's) get forms with dotted, numbered names, the others 
 """
 
 import json
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping
 from urllib.parse import urlencode
 
 from ..errors import NetworkError
@@ -26,6 +26,9 @@ _VERSIONS = {"ec2": "2016-11-15", "sts": "2011-06-15"}
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_LIMIT = 1 << 20  # bytes
 _QUERY_ANSWER_LIMIT = 16 << 20  # EC2 writes up to 10 KiB for each instance
+
+# 100,000 nodes. A service that never stops giving pages is broken.
+PAGES = 2000
 
 
 class Call(NamedTuple):
@@ -108,6 +111,35 @@ def _elements(response: "Response", operation: Operation) -> "Element":
         return parse_xml(response.body)
     except XmlError as error:
         raise _not_aws(operation) from error
+
+
+def pages(
+    ask: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    request: Mapping[str, Any],
+    action: str,
+    token: str = "NextToken",
+    most: int = PAGES,
+) -> Iterator[Mapping[str, Any]]:
+    """The answers to a call whose list comes in pages. NetworkError for more than so many."""
+    for _ in range(most):
+        answer = ask(request)
+        yield answer
+        if not answer.get(token):
+            return
+        request = dict(request, **{token: answer[token]})
+    raise NetworkError("%s has no end: more than %d pages" % (action, most))
+
+
+def entries_of(answer: object, key: str, kind: type = dict) -> List[Any]:
+    """The entries of this kind in a list of an answer; none where it has no such list."""
+    value = answer.get(key) if isinstance(answer, Mapping) else None
+    return [one for one in value if isinstance(one, kind)] if isinstance(value, list) else []
+
+
+def text_of(answer: object, key: str) -> str:
+    """A text of an answer; empty where it has none."""
+    value = answer.get(key) if isinstance(answer, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
 def _not_aws(operation: Operation) -> NetworkError:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
-from urllib.parse import urlsplit
 
 from .. import logs
 from ..config import NetworkSettings
@@ -30,15 +29,16 @@ from ..errors import (
     SsmPluginError,
 )
 from ..named_tuple import NamedTuple
-from ..net.address import parse
+from ..net.address import parse, path_of
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange
 from ..net.route import service_route
 from ..net.timing import Deadline, delays
 from ..version import __version__
-from .call import Call
-from .credentials import CredentialProvider, Credentials
+from .call import Call, entries_of, text_of
+from .credentials import CredentialProvider
 from .endpoints import check_region, endpoint_url, given_for, is_presigned, session_region_of
+from .keys import Credentials
 from .pacer import shared_pacer
 from .service_errors import (
     Operation,
@@ -98,7 +98,8 @@ class ServiceClient:
     ``endpoint_url`` is SSM's; without it, and for KMS, environment and ``profile`` (the plain
     settings of an AWS profile) say where. ``timeout`` (s) is for a call with its retries, and
     ``retry_delays`` gives the seconds before each of these. Calls raise ServiceError, NetworkError,
-    CredentialsError, and UsageError for settings.
+    CredentialsError, and UsageError for settings. ``unsigned`` is why the latest stream was opened
+    without a signature of ours; empty if it had one.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class ServiceClient:
         self._timeout = timeout
         self._now = now
         self._retry_delays = retry_delays
-        self._unsigned = ""
+        self.unsigned = ""
         self.before_start: Callable[[], object] = lambda: None
         self.pacer = shared_pacer(region, endpoint_url or "")
 
@@ -174,16 +175,14 @@ class ServiceClient:
     def resume_session(self, session_id: str) -> ResumedSession:
         """A new token, and usually a new URL, for a session whose connection was lost."""
         answer = self.call("ssm:ResumeSession", {"SessionId": session_id}, session_id)
-        return ResumedSession(_text(answer, "StreamUrl"), _text(answer, "TokenValue"))
+        return ResumedSession(text_of(answer, "StreamUrl"), text_of(answer, "TokenValue"))
 
     def is_over(self, session_id: str) -> bool:
         """Whether the session is among those that have ended. Changes nothing."""
         filters = [{"key": "SessionId", "value": session_id}]
         request = {"State": "History", "Filters": filters}
-        sessions = self.call("ssm:DescribeSessions", request, session_id).get("Sessions")
-        return isinstance(sessions, list) and any(
-            isinstance(one, dict) and one.get("SessionId") == session_id for one in sessions
-        )
+        answer = self.call("ssm:DescribeSessions", request, session_id)
+        return any(one.get("SessionId") == session_id for one in entries_of(answer, "Sessions"))
 
     def terminate_session(self, session_id: str, timeout: Optional[float] = None) -> None:
         """Ends the session on the node as well. ``timeout`` (s) in place of the client's own.
@@ -193,7 +192,7 @@ class ServiceClient:
         """
         operation = Operation("ssm:TerminateSession", session_id)
         found = self._credentials
-        if not found.are_known and (self._unsigned or found.are_sought):
+        if not found.are_known and (self.unsigned or found.are_sought):
             raise CredentialsError("%s needs AWS credentials, and none are known" % (operation,))
         self.perform(Call(operation, {"SessionId": session_id}), timeout)
 
@@ -206,9 +205,9 @@ class ServiceClient:
             "EncryptionContext": dict(encryption_context),
         }
         answer = self.perform(Call(operation, request))
-        ciphertext = _text(answer, "CiphertextBlob")
+        ciphertext = text_of(answer, "CiphertextBlob")
         try:
-            plaintext = b64decode(_text(answer, "Plaintext"), validate=True)
+            plaintext = b64decode(text_of(answer, "Plaintext"), validate=True)
         except ValueError:
             plaintext = b""
         if len(plaintext) != _DATA_KEY_SIZE or not ciphertext:
@@ -224,23 +223,18 @@ class ServiceClient:
         log, where there are none: the gateway then decides by the token alone.
         """
         if is_presigned(stream_url):
-            self._unsigned = "the URL brings its own signature, which may have expired"
+            self.unsigned = "the URL brings its own signature, which may have expired"
             return {}
         try:
             credentials = self._credentials.resolve()
         except CredentialsError as error:
-            if not self._unsigned:
+            if not self.unsigned:
                 _log.warning("opening the stream unsigned, which the gateway may refuse: %s", error)
-            self._unsigned = str(error)
+            self.unsigned = str(error)
             return {}
-        self._unsigned = ""
+        self.unsigned = ""
         region = session_region_of(stream_url) or self.region
         return sign("GET", stream_url, {}, b"", credentials, region, "ssmmessages", self._now())
-
-    @property
-    def unsigned(self) -> str:
-        """Why the latest stream was opened without a signature of ours; empty if it had one."""
-        return self._unsigned
 
     def perform(self, call: "Union[Call, GetPart]", timeout: Optional[float] = None) -> Any:
         """A call, with its retries: what it reads in the answer."""
@@ -272,7 +266,7 @@ class ServiceClient:
         url = endpoint_url(service, region, given, self._environ, self._profile)
         route = service_route(url, self._network, self._environ, self._profile.get("ca_bundle"))
         address = parse(url, ("https", "http"), "the endpoint URL")
-        target = call.target(_path(url))
+        target = call.target(path_of(url))
         body = call.body
         credentials = self._credentials.resolve()
         left = deadline.remaining("finding credentials")
@@ -315,11 +309,6 @@ class ServiceClient:
         return True
 
 
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + ("?" + parts.query if parts.query else "")
-
-
 @contextmanager
 def _once_sent() -> Iterator[None]:
     """A call that fails in here may have been done all the same, unless the service said no."""
@@ -332,7 +321,7 @@ def _once_sent() -> Iterator[None]:
 
 def started_session(answer: object, keys: Sequence[str], operation: Operation) -> StartedSession:
     """The session that was started, of an answer in which its three parts are called so."""
-    fields = [_text(answer, key) for key in keys]
+    fields = [text_of(answer, key) for key in keys]
     if not all(fields):
         error = NetworkError(
             "the answer to %s lacks a field: check the endpoint URL" % (operation,)
@@ -340,8 +329,3 @@ def started_session(answer: object, keys: Sequence[str], operation: Operation) -
         error.uncertain = True
         raise error
     return StartedSession(*fields)
-
-
-def _text(answer: object, key: str) -> str:
-    value = answer.get(key) if isinstance(answer, Mapping) else None
-    return value if isinstance(value, str) else ""

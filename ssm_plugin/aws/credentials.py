@@ -17,7 +17,7 @@ imported when its turn comes: it is the first that most often has some.
 import os
 import threading
 import time
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from .. import masking
 from ..errors import CredentialsError, DeadlineError, NoCredentialsError
@@ -33,8 +33,6 @@ from .profiles import (
     profile_name,
     read_profile,
 )
-
-__all__ = ["CredentialProvider", "Credentials", "environment_credentials"]
 
 # Seconds before the end of temporary credentials: from when on new ones are looked for, and until
 # when the old ones will do if none are found.
@@ -54,7 +52,8 @@ class CredentialProvider:
     """Credentials of one profile; safe to share between threads.
 
     ``time_limit`` (s) is for one search over all sources together, ``clock`` gives seconds since
-    the epoch, ``region`` goes to STS where the profile has none.
+    the epoch, ``region`` goes to STS where the profile has none. ``found_in`` is which source had
+    them: environment, web identity, profile, container, instance; empty before they were found.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class CredentialProvider:
         self._region = region
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
-        self._found_in = ""
+        self.found_in = ""
         self._renew_at = 0.0
         self._failure = CredentialsError("")
         self._has_found = False
@@ -115,12 +114,6 @@ class CredentialProvider:
         """Whether a thread is looking for them just now."""
         return self._lock.locked()
 
-    @property
-    def found_in(self) -> str:
-        """Which of the sources had them: environment, web identity, profile, container, instance;
-        empty before they were found."""
-        return self._found_in
-
     def forget(self) -> None:
         """Search again next time: the service has refused these before their time."""
         with self._lock:
@@ -131,7 +124,7 @@ class CredentialProvider:
         try:
             found = self._search()
             is_over = found.expires_at is not None and found.expires_at <= now
-            if is_over and self._found_in == "instance":
+            if is_over and self.found_in == "instance":
                 # Where EC2 cannot renew keys, it gives the old ones, and AWS goes on taking them.
                 found = found._replace(expires_at=now + RENEW_BEFORE + _BELIEVED_FOR)
             elif is_over:
@@ -154,23 +147,22 @@ class CredentialProvider:
     def _search(self) -> Credentials:
         deadline = Deadline(self._time_limit, "the search for AWS credentials")
         try:
-            for source in self._sources():
+            for name, source in self._sources():
                 found = source(deadline)
                 if found is not None:
-                    self._found_in = source.__name__[len("_from_") :].replace("_", " ")
+                    self.found_in = name
                     return found
         except DeadlineError as error:
             raise CredentialsError(str(error)) from error
         raise self._nothing()
 
-    def _sources(self) -> Sequence[Callable[[Deadline], Optional[Credentials]]]:
-        of_profile = [self._from_profile, self._from_container, self._from_instance]
-        if self._profile is not None:
-            return of_profile
-        return [self._from_environment, self._from_web_identity] + of_profile
-
-    def _from_environment(self, deadline: Deadline) -> Optional[Credentials]:
-        return environment_credentials(self._environ)
+    def _sources(self) -> Iterator[Tuple[str, Callable[[Deadline], Optional[Credentials]]]]:
+        if self._profile is None:
+            yield "environment", lambda deadline: environment_credentials(self._environ)
+            yield "web identity", self._from_web_identity
+        yield "profile", self._from_profile
+        yield "container", self._from_container
+        yield "instance", self._from_instance
 
     def _from_web_identity(self, deadline: Deadline) -> Optional[Credentials]:
         if not delegation.has_web_identity(self._environ):

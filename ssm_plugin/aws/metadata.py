@@ -8,10 +8,10 @@ import json
 import re
 from functools import partial
 from typing import Callable, Mapping, Optional
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..errors import CredentialsError, NetworkError, UsageError
-from ..net.address import parse
+from ..net.address import parse, path_of
 from ..net.connect import open_socket
 from ..net.exchange import Response, exchange
 from ..net.route import Route
@@ -27,13 +27,11 @@ def request(
 ) -> Response:
     """One request, within ``seconds`` and ``deadline``. NetworkError, or UsageError for the URL."""
     address = parse(url, ("https", "http"), what)
-    parts = urlsplit(url)
-    target = (parts.path or "/") + ("?%s" % parts.query if parts.query else "")
     own = Deadline(min(seconds, deadline.remaining(what)), "asking %s" % address.authority)
     route = Route(address.host, address.port, address.tls, address.host)
     sock = open_socket(route, own.remaining(what))
     try:
-        return exchange(sock, method, target, address, headers, b"", own, _LIMIT)
+        return exchange(sock, method, path_of(url), address, headers, b"", own, _LIMIT)
     finally:
         sock.close()
 

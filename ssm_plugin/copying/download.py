@@ -60,7 +60,7 @@ class Download:
             self._sink = PartFile(path, is_new, options.resume)
         self._lines = _Lines(self._begin, self._take)
 
-    # As of ``Upload``; nothing goes up.
+    # What an ``Upload`` has, too: nothing goes up.
     read_input = failure = None
     is_fast = is_raw = False
 

@@ -10,7 +10,7 @@ from ..files import open_private
 from .node_script import Existing
 from .options import CopyFailed, Skipped
 from .places import base_name, part_of
-from .source import cannot
+from .source import failing_to
 from .tree import MODE, Unpacking, current_umask, put_in_place, remove_tree, write_whole
 
 _PIECE = 1 << 20
@@ -47,12 +47,10 @@ class PartFile:
         self.path = part_of(destination)
         self.size = 0
         self._sha = hashlib.sha256()
-        try:
+        with failing_to("write", destination):
             self._file: BinaryIO = _open_locked(self.path)
             if resume:
                 self._read_existing()
-        except OSError as error:
-            raise cannot("write", self.destination, error) from error
 
     @property
     def existing(self) -> Existing:
@@ -73,20 +71,16 @@ class PartFile:
             raise CopyFailed("there is no directory %s" % there)
         if is_tree and not is_there and os.path.exists(there):
             raise CopyFailed("%s is not a directory" % there)
-        try:
-            if offset != self.size:
-                self.size = 0
-                self._sha = hashlib.sha256()
+        if offset != self.size:
+            self.size = 0
+            self._sha = hashlib.sha256()
+        with failing_to("write", there):
             self._file.truncate(self.size)
             self._file.seek(self.size)
-        except OSError as error:
-            raise cannot("write", self.destination, error) from error
 
     def write(self, data: bytes) -> None:
-        try:
+        with failing_to("write", self.destination):
             write_whole(self._file, data)  # type: ignore[arg-type]
-        except OSError as error:
-            raise cannot("write", self.destination, error) from error
         self._sha.update(data)
         self.size += len(data)
 
@@ -94,7 +88,7 @@ class PartFile:
         """Rename it: it is right. A file that it replaces leaves it its mode and its owner, unless
         these are to be the source's. ``mtime`` is in seconds."""
         descriptor = self._file.fileno()
-        try:
+        with failing_to("write", self.destination):
             before = _state(self.destination)
             if preserve:
                 mode = mode & MODE
@@ -110,8 +104,6 @@ class PartFile:
             if os.path.isdir(self.destination):
                 raise CopyFailed("%s is a directory" % self.destination)
             os.replace(self.path, self.destination)
-        except (OSError, OverflowError) as error:
-            raise cannot("write", self.destination, error) from error
 
     def become_tree(
         self, preserve: bool, skipped: Skipped, check: Callable[[], object]
@@ -137,12 +129,9 @@ class PartFile:
     def close(self) -> None:
         """An empty one is worth nothing. That of another copy, which came later, stays."""
         state = _state(self.path)
-        if state and not state.st_size and self._is_at(state):
+        if state and not state.st_size and os.path.samestat(state, os.fstat(self._file.fileno())):
             self.remove()
         self._file.close()
-
-    def _is_at(self, state: os.stat_result) -> bool:
-        return os.path.samestat(state, os.fstat(self._file.fileno()))
 
     def _read_existing(self) -> None:
         for piece in iter(lambda: self._file.read(_PIECE), b""):
@@ -164,7 +153,7 @@ def _open_locked(path: str) -> BinaryIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         now = _state(path)
-        if now is None or now.st_ino != os.fstat(file.fileno()).st_ino:
+        if now is None or not os.path.samestat(now, os.fstat(file.fileno())):
             raise BlockingIOError("it has just been renamed")
     except BlockingIOError as error:
         file.close()

@@ -18,14 +18,12 @@ PIECE = 65536
 
 def open_source(path: str) -> IO[bytes]:
     """:raises CopyFailed: also for what is not a regular file"""
-    try:
+    with failing_to("read", path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         file = open(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()
             raise CopyFailed("%s is not a regular file" % path)
-    except OSError as error:
-        raise cannot("read", path, error) from error
     return file
 
 
@@ -90,10 +88,8 @@ def _read(file: IO[bytes], path: str, most: Optional[int]) -> Iterator[bytes]:
     """Pieces of at most so many bytes together. It was opened so that nothing waits for more."""
     got = 0
     while most is None or got < most:
-        try:
+        with failing_to("read", path):
             piece = file.read(PIECE if most is None else min(PIECE, most - got))
-        except OSError as error:
-            raise cannot("read", path, error) from error
         if piece is None:
             raise CopyFailed("%s has no end: it waits for more" % path)
         if not piece:
@@ -102,5 +98,12 @@ def _read(file: IO[bytes], path: str, most: Optional[int]) -> Iterator[bytes]:
         yield piece
 
 
-def cannot(what: str, path: str, error: Exception) -> CopyFailed:
-    return CopyFailed("cannot %s %s: %s" % (what, path, getattr(error, "strerror", None) or error))
+@contextmanager
+def failing_to(what: str, path: str) -> Iterator[None]:
+    """:raises CopyFailed: if the system refuses it. It refuses in Python, too: a NUL in a path is a
+    ValueError, and a time that is too late an OverflowError."""
+    try:
+        yield
+    except (OSError, ValueError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CopyFailed("cannot %s %s: %s" % (what, path, why)) from error

@@ -21,7 +21,6 @@ from ..session.environment import Environment
 from ..session.starting import EXIT_TIME_UP
 from ..session.streams import EXIT_OUTPUT_GONE, CallableStreams
 from ..terminal.signals import ENDING_SIGNALS, Signalled
-from ..transport.worker import WorkerFailed
 from ..units import FAST, PLAIN
 from .download import Download
 from .options import (
@@ -88,7 +87,7 @@ class TargetCopy(FleetMember):
     ) -> None:
         self.session_id = ""
         self.files: List[CopiedFile] = []
-        self._node = node
+        self.name, self.target = node.name, node.target
         self._direction = direction
         self._options = options
         self._environment = environment
@@ -99,14 +98,6 @@ class TargetCopy(FleetMember):
         self._command: Optional[RemoteCommand] = None
         self._ended_by: Optional[int] = None
         self._ends_at: Optional[float] = None
-
-    @property
-    def name(self) -> str:
-        return self._node.name
-
-    @property
-    def target(self) -> str:
-        return self._node.target
 
     def run(self) -> CommandResult:
         watch = Stopwatch()
@@ -151,12 +142,6 @@ class TargetCopy(FleetMember):
         command = self._command
         return command.give_up() if command is not None else super().give_up()
 
-    def failed(self, event: WorkerFailed) -> None:
-        """A thread that serves this copy broke."""
-        command = self._command
-        if command is not None:
-            command.failed(event)
-
     def _finish(self, copied: CopiedFile) -> None:
         self.files.append(copied)
         self._finished(copied)
@@ -190,7 +175,7 @@ class TargetCopy(FleetMember):
         return self._run_command(source, work)
 
     def _may_be_fast(self, work: Upload) -> bool:
-        has_ports = not self._node.target.startswith("ecs:")
+        has_ports = not self.target.startswith("ecs:")
         if self._options.speed == FAST and not has_ports:
             raise NotFast("containers of ECS have no ports; use --speed auto or plain")
         if self._options.speed in (FAST, PLAIN) or not has_ports:
@@ -227,7 +212,7 @@ class TargetCopy(FleetMember):
 
     def _make_command(self, work: Union[Download, Upload], words: "_Words") -> RemoteCommand:
         request = CommandRequest(
-            self._node.target,
+            self.target,
             tuple(work.argv()),
             self.name,
             self._options.document_name,
@@ -248,7 +233,7 @@ class TargetCopy(FleetMember):
             command.signal(Signalled(signal.SIGTERM))
 
         way = PortWay(
-            self._node.target, self._options.reason, self._environment, work.read_input, failed
+            self.target, self._options.reason, self._environment, work.read_input, failed
         )
         work.heard = way.heard
         return way

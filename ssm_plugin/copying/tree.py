@@ -13,7 +13,7 @@ from .. import logs
 from ..errors import RemoteError
 from . import tar_reader
 from .options import CopyFailed, Skipped
-from .source import PIECE, cannot, content_of, sized
+from .source import PIECE, content_of, failing_to, sized
 from .tar_reader import DIRECTORY, FILE, HARD_LINK, LINK, Member, parts_of, stays_inside
 
 log = logs.logger(__name__)
@@ -50,7 +50,8 @@ def tar_of(root: str, skipped: Skipped) -> Iterator[bytes]:
         elif stat.S_ISREG(status.st_mode):
             yield from _tar_of_file(path, info, skipped)
         elif stat.S_ISLNK(status.st_mode):
-            link = _link(path)
+            with failing_to("read", path):
+                link = os.fsencode(os.readlink(path))
             if stays_inside(parts_of(os.fsencode(name)), link):
                 info.type = tarfile.SYMTYPE
                 info.linkname = link.decode("utf-8", "surrogateescape")
@@ -68,21 +69,12 @@ def _walk(root: str) -> Iterator[Tuple[str, str, os.stat_result]]:
     waiting = [(root, ".")]
     while waiting:
         path, name = waiting.pop()
-        try:
+        with failing_to("read", path):
             status = os.stat(path) if name == "." else os.lstat(path)
             yield path, name, status
             if stat.S_ISDIR(status.st_mode):
                 for entry in sorted(os.listdir(path), reverse=True):
                     waiting.append((os.path.join(path, entry), name + "/" + entry))
-        except OSError as error:
-            raise cannot("read", path, error) from error
-
-
-def _link(path: str) -> bytes:
-    try:
-        return os.fsencode(os.readlink(path))
-    except OSError as error:
-        raise cannot("read", path, error) from error
 
 
 def _tar_of_file(path: str, info: tarfile.TarInfo, skipped: Skipped) -> Iterator[bytes]:
@@ -123,16 +115,13 @@ class Unpacking:
 
     def run(self, file: IO[bytes]) -> None:
         """``check`` is called again and again; what it raises ends the work."""
-        try:
+        with failing_to("unpack into", os.fsdecode(self._root)):
             os.mkdir(self._root, 0o700)  # nobody else has prepared it
             for member in tar_reader.members(file):
                 self._check()
                 self._add(member, file)
             for path, member in reversed(self._directories):
                 self._finish(path, member)
-        except (OSError, ValueError, OverflowError) as error:
-            at = os.fsdecode(self._root)
-            raise cannot("unpack into", at, error) from error
 
     def _add(self, member: Member, file: IO[bytes]) -> None:
         parts = parts_of(member.name)
@@ -229,14 +218,12 @@ def put_in_place(new: str, destination: str, preserve: bool, mode: int) -> None:
 
     :raises CopyFailed: if a directory is where a file is to be, or the other way round
     """
-    try:
+    with failing_to("write", destination):
         if os.path.isdir(destination):
             _merge(new, destination, preserve)
         else:
             os.chmod(new, mode)
             os.rename(new, destination)
-    except OSError as error:
-        raise cannot("write", destination, error) from error
 
 
 def _merge(new: str, old: str, preserve: bool) -> None:

@@ -31,7 +31,7 @@ from ..jobs.request import ReadInput
 from .node_script import GIVEN_UP, TRAILER, Existing, upload_argv
 from .options import CopiedFile, CopyFailed, CopyOptions, CopyProgress, Skipped, Tell
 from .places import base_name
-from .source import cannot, content_of, open_source, size_of
+from .source import content_of, failing_to, open_source, size_of
 from .tree import MODE, tar_of, tree_size
 
 # Whole base64 lines, each of 57 bytes.
@@ -273,10 +273,8 @@ class _Content:
         return self._file_pieces(self._path)
 
     def _look_at(self, path: str, recursive: bool) -> None:
-        try:
+        with failing_to("read", path):
             status = os.stat(path)
-        except (OSError, ValueError) as error:
-            raise cannot("read", path, error) from error
         self.is_tree = stat.S_ISDIR(status.st_mode)
         if self.is_tree and not recursive:
             raise CopyFailed("%s is a directory, which is copied with -r" % path)

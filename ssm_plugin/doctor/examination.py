@@ -17,7 +17,7 @@ from ..errors import SsmPluginError
 from ..session.environment import given_endpoint
 from ..transport.worker import Worker, WorkerFailed
 from .document import DOCUMENT, KMS, check_document
-from .finding import NOTE, PROBLEM, Finding, Findings, clean, from_error, problems, skipped
+from .finding import NOTE, PROBLEM, SKIPPED, Finding, Findings, clean, from_error, problems
 from .installation import PATH, check_path, check_program
 from .node import (
     AGENT,
@@ -96,7 +96,7 @@ class Examination:
         if obstacle is not None:
             asked = LISTING if self._target is None else TARGET
             why = "not asked, because of the problem with: %s" % obstacle
-            return [skipped(name, why) for name in (IDENTITY, asked, DOCUMENT)]
+            return [Finding(name, SKIPPED, why) for name in (IDENTITY, asked, DOCUMENT)]
         service = self._service(known, provider)
         target, resolved = self._resolved(known.settings, service)
         checks: Checks = {IDENTITY: partial(check_identity, service)}

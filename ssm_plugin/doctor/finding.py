@@ -52,10 +52,6 @@ def from_error(check: str, error: SsmPluginError, mark: str = PROBLEM) -> Findin
     return Finding(check, mark, text, remedy, denied=denied)
 
 
-def skipped(check: str, why: str) -> Finding:
-    return Finding(check, SKIPPED, why)
-
-
 def problems(findings: Findings) -> Findings:
     return [one for one in findings if one.mark == PROBLEM]
 

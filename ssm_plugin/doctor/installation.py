@@ -6,7 +6,6 @@ import subprocess
 import sys
 from typing import IO, List, Mapping, cast
 
-from ..named_tuple import NamedTuple
 from ..terminal.wake import readable
 from ..version import PROTOCOL_VERSION, __version__
 from .finding import NOTE, OK, PROBLEM, Finding, Findings
@@ -17,11 +16,6 @@ PLUGIN = "session-manager-plugin"
 _HEAD = 65536  # bytes of a program that are looked at
 _MARKS = (b"ssm_plugin", b"ssm-plugin")
 _TIMEOUT = 5.0  # s, for another plugin to tell its version
-
-
-class _Plugin(NamedTuple):
-    path: str
-    is_ours: bool
 
 
 def check_program() -> Findings:
@@ -39,17 +33,16 @@ def check_path(environ: Mapping[str, str]) -> Findings:
         text = "no %s is on PATH: the AWS CLI finds none" % PLUGIN
         remedy = "put a directory with our file on PATH, if the AWS CLI is to use it"
         return [Finding(PATH, NOTE, text, remedy)]
-    first = found[0]
-    if first.is_ours:
-        return [Finding(PATH, OK, "the AWS CLI finds ours first, %s" % first.path)]
-    ours = next((one.path for one in found if one.is_ours), None)
-    version = _version(first.path, environ)
+    first, ours = found[0], next(filter(_is_ours, found), None)
+    if first == ours:
+        return [Finding(PATH, OK, "the AWS CLI finds ours first, %s" % first)]
+    version = _version(first, environ)
     if ours is None:
-        text = "the AWS CLI finds another plugin, %s (version %s)" % (first.path, version)
+        text = "the AWS CLI finds another plugin, %s (version %s)" % (first, version)
         return [Finding(PATH, NOTE, text, "put our file ahead of it, if it is to be used")]
     text = (
         "another plugin, %s (version %s), is ahead of ours, %s, on PATH: the AWS CLI uses that one"
-        % (first.path, version, ours)
+        % (first, version, ours)
     )
     remedy = "put %s first on PATH, or remove the other one" % os.path.dirname(ours)
     return [Finding(PATH, PROBLEM, text, remedy)]
@@ -62,13 +55,13 @@ def our_file() -> str:
     return parent if os.path.isfile(parent) else package
 
 
-def _plugins(environ: Mapping[str, str]) -> List[_Plugin]:
+def _plugins(environ: Mapping[str, str]) -> List[str]:
     paths: List[str] = []
     for folder in environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(folder or os.curdir, PLUGIN)
         if os.path.isfile(path) and os.access(path, os.X_OK) and path not in paths:
             paths.append(path)
-    return [_Plugin(path, _is_ours(path)) for path in paths]
+    return paths
 
 
 def _is_ours(path: str) -> bool:

@@ -4,13 +4,13 @@ the configuration wants fast tunnels, what keeps them from being fast, short of 
 import time
 from typing import List, Optional, Tuple
 
+from ..aws.call import entries_of
 from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget
 from ..aws.service_errors import TASK_ROLE_ADVICE
 from ..config import Settings
 from ..errors import SsmPluginError
 from ..jobs.request import DEFAULT_DOCUMENT
-from ..named_tuple import NamedTuple
 from ..nodes.directory import NodeDirectory
 from ..nodes.node import Node
 from ..nodes.table import age
@@ -27,17 +27,11 @@ _OLDEST = "2.3.68.0"
 _UPDATE = "update it, with the document AWS-UpdateSSMAgent or the node's package manager"
 
 
-class _Lack(NamedTuple):
-    """``since`` is the first version that has it."""
-
-    since: str
-    what: str
-
-
+# What older agents lack, by the first version that has it.
 _LACKS = (
-    _Lack("2.3.539.0", "sessions encrypted with a KMS key"),
-    _Lack("2.3.672.0", "ssh and forward"),
-    _Lack("3.1.1374.0", "forward to hosts behind the node"),
+    ("2.3.539.0", "sessions encrypted with a KMS key"),
+    ("2.3.672.0", "ssh and forward"),
+    ("3.1.1374.0", "forward to hosts behind the node"),
 )
 
 
@@ -60,9 +54,7 @@ def check_listing(service: ServiceClient) -> Findings:
         answer = service.call("ssm:DescribeInstanceInformation", {"MaxResults": 5})
     except SsmPluginError as error:
         return [from_error(LISTING, error)]
-    entries = answer.get("InstanceInformationList")
-    count = len(entries) if isinstance(entries, list) else 0
-    if not count:
+    if not entries_of(answer, "InstanceInformationList"):
         text = "no node is registered in this region and account"
         return [Finding(LISTING, NOTE, text, "check the region and the profile")]
     return [Finding(LISTING, OK, "there are some; 'ssm-plugin list' shows them")]
@@ -157,7 +149,7 @@ def _agent(node: Node) -> Finding:
 
 
 def _lacking(version: str) -> List[str]:
-    lacking = [one.what for one in _LACKS if newer_than(one.since, version)]
+    lacking = [what for since, what in _LACKS if newer_than(since, version)]
     if not newer_than(version, MULTIPLEXED_PORTS_AFTER):
         lacking.append("several connections at once in forward")
     elif not newer_than(version, KEEP_ALIVE_OFF_AFTER):

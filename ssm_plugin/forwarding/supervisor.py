@@ -6,6 +6,7 @@ Tunnels and signals put what happens into one queue; whatever is written or told
 import queue
 import signal
 import time
+from collections import Counter
 from typing import Callable, Dict, Optional, Sequence, Set, Union
 
 from .. import masking
@@ -103,8 +104,7 @@ class Supervisor:
         self._as_json = as_json
         self._quiet = quiet
         self._opened: Set[ReportedTunnel] = set()  # those that were ready, if only once
-        self._up: Set[ReportedTunnel] = set()  # those that are
-        self._lost: Set[ReportedTunnel] = set()  # those whose connection is being resumed
+        self._states: Dict[ReportedTunnel, str] = {}  # the kind of the last report that changed it
         self._ended: Dict[ReportedTunnel, int] = {}
         self._status: Optional[int] = None  # once we are leaving
         self._error: Optional[BaseException] = None
@@ -170,15 +170,11 @@ class Supervisor:
 
     def _handle_report(self, report: Report) -> None:
         tunnel, kind = report.tunnel, report.kind
+        if kind != reports.CONNECTION and (kind != reports.ERROR or report.retry_in is not None):
+            self._states[tunnel] = kind
         if kind in (reports.READY, reports.RECONNECTED):
-            self._change(tunnel, up=True)
             self._say(shown("%s leads to %s." % (tunnel.address, tunnel.destination)) + "\n")
-        elif kind == reports.LOST:
-            self._change(tunnel, lost=True)
-        elif kind == reports.ERROR and report.retry_in is not None:
-            self._change(tunnel)
         elif kind == reports.ENDED:
-            self._change(tunnel)
             self._ended[tunnel] = report.status
             if report.error is not None:
                 self._fail(report.error)
@@ -189,17 +185,12 @@ class Supervisor:
         if kind != reports.CONNECTION:
             self._tell_readiness(report)
 
-    def _change(self, tunnel: ReportedTunnel, up: bool = False, lost: bool = False) -> None:
-        for tunnels, belongs in ((self._up, up), (self._lost, lost)):
-            if belongs:
-                tunnels.add(tunnel)
-            else:
-                tunnels.discard(tunnel)
-
     def _tell_readiness(self, report: Report) -> None:
-        status = "%d of %d tunnels open" % (len(self._up), len(self._tunnels))
-        if self._lost:
-            status += ", %d lost and being resumed" % len(self._lost)
+        counts = Counter(self._states.values())
+        up, lost = counts[reports.READY] + counts[reports.RECONNECTED], counts[reports.LOST]
+        status = "%d of %d tunnels open" % (up, len(self._tunnels))
+        if lost:
+            status += ", %d lost and being resumed" % lost
         if report.kind != reports.READY:
             self._systemd.status(status)
             return

@@ -105,7 +105,7 @@ class InputFeed:
         session = make_session(request, started, environment, self._events, self._runner)
         session.execute()
         outcome = session.wait()
-        if outcome and isinstance(outcome.error, SsmPluginError):
+        if isinstance(outcome.error, SsmPluginError):
             raise outcome.error
         if not self.is_complete:
             words = self.seen.replace(self.ready, b"").decode("utf-8", "replace").split()

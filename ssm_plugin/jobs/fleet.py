@@ -9,11 +9,12 @@ from ..errors import SessionInterrupted, SsmPluginError
 from ..fleet_plan import DEFAULT_PLAN, FleetPlan
 from ..named_tuple import NamedTuple
 from ..nodes.targets import Found
+from ..session.streams import EXIT_OUTPUT_GONE
 from ..terminal.signals import ENDING_SIGNALS, Signalled
 from ..terminal.status_line import INTERVAL
 from ..transport.worker import Worker, WorkerFailed
 from .fleet_progress import FleetProgress
-from .request import CommandResult, FleetOutcome
+from .request import UNREAD, CommandResult, FleetOutcome
 from .schedule import Schedule
 
 EXIT_NOT_BEGUN = 255
@@ -30,7 +31,7 @@ GIVE_UP_LIMIT = 1.0
 
 
 class Arrived(NamedTuple):
-    """The event: the work of this number is on its way to its node no more."""
+    """The event: the work of this number has reached its node, or waits for it."""
 
     number: int
 
@@ -80,7 +81,8 @@ class FleetMember:
 
 class Fleet:
     """``make`` gives the work on a node, when its turn comes and not before; what it raises is the
-    result of that node. A failure of one stops no other, unless the plan says so.
+    result of that node. A failure of one stops no other, unless the plan says so. Once nobody reads
+    the output no more are begun.
 
     A ``Signalled`` in ``events`` ends those that run, and no more are begun; at a second one
     ``run`` returns at once. ``tell`` gets each result, in the order in which they end, in the
@@ -180,6 +182,8 @@ class Fleet:
             self._arrived(event.number)
         elif isinstance(event, Finished):
             self._keep(event.number, event.result)
+            if event.result.reason == UNREAD:
+                self._schedule.stop(UNREAD)  # others would be ended in the middle, too
             self._over(event.number, bool(event.result.status))
         elif isinstance(event, Broken):
             self._over(event.number, True)
@@ -240,6 +244,8 @@ class Fleet:
         node, status = self._nodes[number], EXIT_NOT_BEGUN
         if self._signal is not None:
             status = 128 + self._signal
+        elif self._schedule.stopped == UNREAD:
+            status = EXIT_OUTPUT_GONE
         reason = "not begun: %s" % self._schedule.stopped
         if number in self._running:
             reason = "given up: it did not end after signal %d" % (self._signal or 0)

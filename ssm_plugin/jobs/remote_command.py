@@ -10,7 +10,6 @@ from typing import Callable, Optional, Tuple
 from .. import logs
 from ..aws.client import ServiceClient, StartedSession
 from ..aws.ecs import ContainerTarget, execute_command
-from ..channel.events import Started
 from ..errors import (
     CredentialsError,
     DeadlineError,
@@ -24,7 +23,7 @@ from ..net.timing import Stopwatch, delays
 from ..session.environment import Environment
 from ..session.events import SessionEvent
 from ..session.lifecycle import Outcome
-from ..session.protocols import IRunnerSession, RunnerFactory
+from ..session.protocols import RunnerFactory
 from ..session.session import Session
 from ..session.starting import (
     EXIT_TIME_UP,
@@ -42,7 +41,7 @@ from ..transport.worker import WorkerFailed
 from .feed import InputFeed
 from .fleet import FleetMember
 from .remote_line import remote_line
-from .request import CommandRequest, CommandResult
+from .request import UNREAD, CommandRequest, CommandResult
 from .terminal_line import TerminalStream, terminal_line
 from .terminal_runner import TerminalRunner, not_begun
 from .trailer_runner import NO_STATUS, CommandRecord, TrailerRunner
@@ -230,14 +229,17 @@ class RemoteCommand(FleetMember):
             if self.request.read_input:
                 directory = "/tmp/ssm-plugin-" + os.urandom(16).hex()
             line = remote_line(self.request.argv, directory, self.request.raw_input)
-            self._record = CommandRecord(line.marker)
-            session = self._session = self._start(line.text)
-            session.execute()
-            self._connected = session
-            self.arrived()
+            record = self._record = CommandRecord(line.marker)
+            session = self._connect(
+                lambda service: _start_command(service, self.request, line.text),
+                SessionType.NON_INTERACTIVE_COMMANDS,
+                lambda session, started: TrailerRunner(
+                    session, started, record, self.request.silence_limit
+                ),
+            )
             if self.request.read_input:
                 feed = InputFeed(
-                    self.request, directory, self._environment, self._record, self._events.put
+                    self.request, directory, self._environment, record, self._events.put
                 )
                 exits.enter_context(feed)
             return self._judge(self._wait_for(session))
@@ -246,41 +248,26 @@ class RemoteCommand(FleetMember):
         line = terminal_line(self.request.argv, self.request.read_input is not None)
         record = self._record = CommandRecord(line.marker)
         stream = TerminalStream(line.marker)
-
-        def start(service: ServiceClient) -> StartedSession:
-            return execute_command(service, target, line.text)
-
-        def runner(session: IRunnerSession, started: Started) -> TerminalRunner:
-            return TerminalRunner(session, started, record, stream, self.request.read_input)
-
-        session = self._session = self._begin(start, SessionType.INTERACTIVE_COMMANDS, runner)
-        session.execute()
-        self._connected = session
-        self.arrived()
+        session = self._connect(
+            lambda service: execute_command(service, target, line.text),
+            SessionType.INTERACTIVE_COMMANDS,
+            lambda session, started: TerminalRunner(
+                session, started, record, stream, self.request.read_input
+            ),
+        )
         outcome = self._wait_for(session)
         if not stream.is_ready and record.ended_by is None:
             raise not_begun(target.shown, stream.before, outcome)
         return self._judge(outcome)
 
-    def _start(self, text: str) -> Session:
-        record = self._record
-
-        def start(service: ServiceClient) -> StartedSession:
-            return _start_command(service, self.request, text)
-
-        def runner(session: IRunnerSession, started: Started) -> TrailerRunner:
-            return TrailerRunner(session, started, record, self.request.silence_limit)
-
-        return self._begin(start, SessionType.NON_INTERACTIVE_COMMANDS, runner)
-
-    def _begin(
+    def _connect(
         self,
         start: Callable[[ServiceClient], StartedSession],
         session_type: SessionType,
         runner: RunnerFactory,
     ) -> Session:
-        """Start the session. Takes events while it waits; SessionInterrupted if one ends it, or the
-        time limit has passed."""
+        """Start the session, and connect it. Takes events while it waits; SessionInterrupted if one
+        ends it, or the time limit has passed."""
         service, request = self._environment.service, self.request
         assert service is not None, "a command needs the service"
         started = wait_for_start(
@@ -292,7 +279,7 @@ class RemoteCommand(FleetMember):
             target=request.target,
         )
         self.session_id = started.session_id
-        session = make_session(
+        session = self._session = make_session(
             SessionRequest(request.target, session_type, request.document_name),
             started,
             self._environment,
@@ -301,6 +288,9 @@ class RemoteCommand(FleetMember):
         )
         if self._deadline is not None:
             session.new_timer(lambda: self._end_late(session)).set(self._left(0.0))
+        session.execute()
+        self._connected = session
+        self.arrived()
         return session
 
     def _end_late(self, session: Session) -> None:
@@ -338,7 +328,7 @@ class RemoteCommand(FleetMember):
                 % (self.name, outcome.reason or "the session ended before the command")
             )
         if status == EXIT_OUTPUT_GONE:
-            return status, "nobody reads the output any more"
+            return status, UNREAD
         return status, "ended by signal %d here" % (status - 128) if status > 128 else ""
 
 

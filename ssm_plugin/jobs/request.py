@@ -10,6 +10,9 @@ from .remote_line import check_words
 
 DEFAULT_DOCUMENT = "AWS-StartNonInteractiveCommand"
 
+# The reason of a command that was ended as its output has no reader.
+UNREAD = "nobody reads the output any more"
+
 # Blocks; 1 or more bytes, ``b""`` at the end of the input, None once nobody wants it any more.
 ReadInput = Callable[[], Optional[bytes]]
 

@@ -88,6 +88,12 @@ def split_host(text: str, what: str) -> Tuple[str, Optional[int]]:
     return host_and_port(parts, what)
 
 
+def path_of(url: str) -> str:
+    """Path and query, as a request names them."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + ("?" + parts.query if parts.query else "")
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is ``localhost`` or an address of the loopback network."""
     if host == "localhost":

@@ -15,7 +15,6 @@ from ..errors import ConnectError
 from ..shortage import LOADING, explain
 from .address import join
 from .lookup import AddressInfo, addresses
-from .proxy import Proxy
 from .proxy_tunnel import open_tunnel
 from .route import Route
 from .timing import Deadline
@@ -52,24 +51,14 @@ def open_socket(route: Route, timeout: float) -> socket.socket:
     deadline = Deadline(timeout, "connecting to %s" % (route,))
     with ExitStack() as undo:
         sock = _dial(route, deadline)
-        undo.callback(sock.close)
+        undo.callback(sock.close)  # what is laid over it holds nothing else
         if route.proxy is not None:
-            sock = _through(route.proxy, sock, route, deadline)
-            undo.callback(sock.close)
+            if route.proxy.tls:
+                sock = _start_tls(sock, route, route.proxy.host, deadline)
+            open_tunnel(sock, route.proxy, route.host, route.port, deadline)
         if route.tls:
             sock = _start_tls(sock, route, route.server_name, deadline)
-            undo.callback(sock.close)
         sock.settimeout(None)
-        undo.pop_all()
-    return sock
-
-
-def _through(proxy: Proxy, sock: socket.socket, route: Route, deadline: Deadline) -> socket.socket:
-    with ExitStack() as undo:
-        if proxy.tls:
-            sock = _start_tls(sock, route, proxy.host, deadline)
-            undo.callback(sock.close)
-        open_tunnel(sock, proxy, route.host, route.port, deadline)
         undo.pop_all()
     return sock
 
@@ -103,7 +92,7 @@ def _connect(host: str, port: int, role: str, deadline: Deadline) -> socket.sock
     raise ConnectError(
         "cannot connect to %s: %s; check the network, "
         "the firewall, and whether a proxy is needed or wrongly set (HTTPS_PROXY, NO_PROXY)"
-        % (_named(role, host, port), _reasons(failures))
+        % (join(host, port) if role == "the host" else role, _reasons(failures))
     )
 
 
@@ -155,10 +144,6 @@ class _Attempts:
             sock.close()
             failures.append(code)
         return None
-
-
-def _named(role: str, host: str, port: int) -> str:
-    return join(host, port) if role == "the host" else role
 
 
 def _reasons(failures: List[int]) -> str:

@@ -62,7 +62,8 @@ class LocalEnd:
             sock.close()
         if self.path is not None and self._inode and _inode(self.path) == self._inode:
             self._inode = None
-            os.unlink(self.path)
+            with suppress(OSError):  # a stale one is removed by the next who listens there
+                os.unlink(self.path)
 
 
 def names_local_end(parameters: Mapping[str, object]) -> bool:

@@ -47,18 +47,13 @@ class Stopwatch:
     """Times of day from ``began`` on, in seconds since the epoch. They pass as a monotonic clock
     does, whatever the other one is set to meanwhile."""
 
-    def __init__(
-        self,
-        wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self.began = wall_clock()
-        self._clock = clock
-        self._since = clock()
+        self._since = time.monotonic()
 
     @property
     def now(self) -> float:
-        return self.began + self._clock() - self._since
+        return self.began + time.monotonic() - self._since
 
 
 def delays(source: "Optional[random.Random]" = None) -> Iterator[float]:

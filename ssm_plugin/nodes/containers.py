@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+from ..aws.call import entries_of, pages, text_of
 from ..aws.client import ServiceClient
 from ..aws.ecs import ContainerTarget, is_task_id
 from ..aws.service_errors import TASK_ROLE_ADVICE
@@ -14,7 +15,6 @@ DEFINITION = "ecs:DescribeTaskDefinition"
 
 # The most that DescribeTasks takes is 100; each may need some KiB in the answer.
 _BATCH = 50
-_PAGES = 100
 
 _AGENT = "ExecuteCommandAgent"
 RUNNING = "RUNNING"
@@ -105,7 +105,7 @@ def _tasks(service: ServiceClient, address: Address, target: Target) -> List[Tas
         for start in range(0, len(ids), _BATCH):
             request = {"cluster": address.cluster, "tasks": ids[start:start + _BATCH]}
             answer = service.call(DESCRIBE, request, target.written[:200])
-            tasks += [_task(one) for one in _list(answer, "tasks")]
+            tasks += [_task(one) for one in entries_of(answer, "tasks")]
     except ServiceError as error:
         text = "cannot look up the target %r: %s" % (target.written[:200], error)
         raise ServiceError(text, error.code, error.status) from error
@@ -128,14 +128,10 @@ def _running(service: ServiceClient, address: Address) -> List[str]:
         "serviceName": address.service,
         "desiredStatus": RUNNING,
     }
+    subject = "%s/%s" % (address.cluster, address.service)
     found: List[str] = []
-    for _ in range(_PAGES):
-        answer = service.call(LIST, request, "%s/%s" % (address.cluster, address.service))
-        found += _list(answer, "taskArns", str)
-        token = answer.get("nextToken")
-        if not token:
-            break
-        request = dict(request, nextToken=token)
+    for answer in pages(lambda page: service.call(LIST, page, subject), request, LIST, "nextToken"):
+        found += entries_of(answer, "taskArns", str)
     return found
 
 
@@ -179,8 +175,7 @@ def _in_order(service: ServiceClient, task: Task, address: Address) -> List[Cont
     order: List[str] = []
     try:
         answer = service.call(DEFINITION, {"taskDefinition": task.definition})
-        definition = answer.get("taskDefinition")
-        known = _list(definition if isinstance(definition, Mapping) else {}, "containerDefinitions")
+        known = entries_of(answer.get("taskDefinition"), "containerDefinitions")
         # What is not said to be inessential is essential.
         known = sorted(known, key=lambda one: one.get("essential") is False)
         order = [_text(one, "name") for one in known]
@@ -201,12 +196,12 @@ def _task(fields: Mapping[str, Any]) -> Task:
         _text(fields, "stoppedReason"),
         fields.get("enableExecuteCommand") is True,
         float(started) if isinstance(started, (int, float)) else 0.0,
-        tuple(_container(one) for one in _list(fields, "containers")),
+        tuple(_container(one) for one in entries_of(fields, "containers")),
     )
 
 
 def _container(fields: Mapping[str, Any]) -> Container:
-    agents = [one for one in _list(fields, "managedAgents") if _text(one, "name") == _AGENT]
+    agents = [one for one in entries_of(fields, "managedAgents") if _text(one, "name") == _AGENT]
     agent = agents[0] if agents else {}
     return Container(
         _text(fields, "name"),
@@ -217,14 +212,7 @@ def _container(fields: Mapping[str, Any]) -> Container:
     )
 
 
-def _list(fields: Mapping[str, Any], key: str, kind: type = dict) -> List[Any]:
-    """The entries of this kind."""
-    value = fields.get(key)
-    return [one for one in value if isinstance(one, kind)] if isinstance(value, list) else []
-
-
 def _text(fields: Mapping[str, Any], key: str) -> str:
     """Printable: it is said in errors."""
-    value = fields.get(key)
-    text = value if isinstance(value, str) else ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:400]
+    printable = (c if c.isprintable() else " " for c in text_of(fields, key))
+    return " ".join("".join(printable).split())[:400]

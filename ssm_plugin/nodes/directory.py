@@ -5,9 +5,11 @@ tells what is missing and why.
 """
 
 import re
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from .. import logs
+from ..aws.call import PAGES, entries_of, pages
 from ..aws.client import ServiceClient
 from ..aws.service_errors import is_denied
 from ..errors import NetworkError, ServiceError, SsmPluginError
@@ -19,8 +21,6 @@ ACTION = "ssm:DescribeInstanceInformation"
 
 # The most that SSM gives, and takes in one filter's values.
 PAGE = 50
-# 100,000 nodes. A service that never stops giving pages is broken.
-PAGES = 2000
 
 log = logs.logger(__name__)
 
@@ -114,14 +114,13 @@ class NodeDirectory:
         ]
 
     def _with_address(self, address: str) -> List[Node]:
+        instances: List[ec2.Instance] = []
         try:
             instances = ec2.with_address(self._service, address)
         except ServiceError as error:
             self._note_if_denied(ec2.ACTION, error)
-            instances = []
         except NetworkError as error:
             self._unreachable = error
-            instances = []
         try:
             if instances:
                 return self.with_ids([one.instance_id for one in instances])
@@ -162,18 +161,10 @@ class NodeDirectory:
             "MaxResults": PAGE,
             "Filters": [{"Key": key, "Values": values} for key, values in filters.items()],
         }
-        for _ in range(self._pages):
-            answer = self._service.call(ACTION, request)
-            entries = answer.get("InstanceInformationList")
-            for fields in entries if isinstance(entries, list) else []:
-                node = from_information(fields)
-                if node is not None:
-                    yield node
-            token = answer.get("NextToken")
-            if not token:
-                return
-            request = dict(request, NextToken=token)
-        raise NetworkError("%s has no end: more than %d pages" % (ACTION, self._pages))
+        ask = partial(self._service.call, ACTION)
+        for answer in pages(ask, request, ACTION, most=self._pages):
+            found = map(from_information, entries_of(answer, "InstanceInformationList"))
+            yield from (node for node in found if node is not None)
 
 
 def by_name(nodes: Iterable[Node]) -> List[Node]:

@@ -4,7 +4,6 @@ import re
 from typing import List
 
 from ..jobs.remote_line import quote
-from ..named_tuple import NamedTuple
 from . import node_perl, node_python
 
 # What a relay has ready for connections to come. It makes a new secret for each that is used.
@@ -22,20 +21,12 @@ exec perl -e "$1" "$2" "$3" "$4" "$5" </dev/null
 printf "\\n@%s none\\n" "$2\""""
 
 
-class Launch(NamedTuple):
-    """``token`` begins the line by which the relay says where it listens. It is no secret. ``port``
-    is where it listens if that is free."""
-
-    token: str
-    lease: float
-    port: int = 0
-
-    @property
-    def line(self) -> str:
-        """The document's command. A relay that has heard nothing from us for ``lease`` s ends."""
-        sources = [compact(node_python.SOURCE), compact(node_perl.SOURCE)]
-        more = arguments(self.token, self.lease, port=self.port)
-        return quote(["sh", "-c", _LAUNCH] + sources + more)
+def launch_line(token: str, lease: float, port: int) -> str:
+    """The document's command. ``token`` begins the line by which the relay says where it listens:
+    at ``port`` if that is free. It is no secret. A relay that has heard nothing from us for
+    ``lease`` s ends."""
+    sources = [compact(node_python.SOURCE), compact(node_perl.SOURCE)]
+    return quote(["sh", "-c", _LAUNCH] + sources + arguments(token, lease, port=port))
 
 
 def arguments(

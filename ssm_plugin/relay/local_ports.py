@@ -61,7 +61,7 @@ class RelayMuxRunner(ListeningRunner):
         self, inbox: "Inbox[Optional[Connection]]", local_end: LocalEnd
     ) -> LocalReader:
         self._streams.join(inbox, self.writer)
-        return RelayReader(self._streams, self.writer, inbox, self.session.events.put, local_end)
+        return RelayReader(self._streams, inbox, self.writer, self.session.events.put, local_end)
 
     def start(self) -> None:
         """Local connections are served only once the relay has answered: see :meth:`_take`."""

@@ -10,7 +10,6 @@ from typing import Any, Callable, Optional
 
 from ..plugins.local_connection import Connection
 from ..plugins.local_reader import LocalReader
-from ..plugins.local_writer import LocalWriter
 from .streams import RelayConnection, RelayStreams
 
 
@@ -18,9 +17,8 @@ class RelayReader(LocalReader):
     """A connection is accepted where there is a secret for it, and read where its target is
     connected and there is room for more."""
 
-    def __init__(self, streams: RelayStreams, writer: LocalWriter, *others: Any) -> None:
-        inbox, tell, local_end = others
-        super().__init__(streams, inbox, writer, tell, local_end)
+    def __init__(self, streams: RelayStreams, *others: Any) -> None:
+        super().__init__(streams, *others)
         self._streams = streams
         self._retired: Optional[Callable[[], object]] = None
         self._has_retired = False

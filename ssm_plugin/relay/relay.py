@@ -35,7 +35,7 @@ from ..transport.worker import Worker, WorkerFailed
 from ..wire import payloads
 from . import messages
 from .choice import LoggingCheck, check_target
-from .launch import SPARE_SECRETS, Launch
+from .launch import SPARE_SECRETS, launch_line
 from .pace import RelayPace
 
 log = logs.logger(__name__)
@@ -74,6 +74,7 @@ class Relay:
 
     Attributes:
         warning: why its output may be logged; empty if it is not
+        failure: why it does not work, or not any more
         wanted_port: where it will listen at the node, if that is free
         lease: seconds without a word from us after which it ends
         has_served: somebody has reached it, and has set this
@@ -110,15 +111,15 @@ class Relay:
         self._strict = strict
         self._connecting = connecting
         self.wanted_port = _LOWEST + int.from_bytes(os.urandom(2), "big") % (_HIGHEST - _LOWEST)
-        self._launch = Launch(os.urandom(8).hex(), self.lease, self.wanted_port)
-        self._decoder = messages.DownDecoder(self._launch.token)
+        self._token = os.urandom(8).hex()
+        self._decoder = messages.DownDecoder(self._token)
         self._lock = threading.Lock()
         self._session: Optional[Session] = None
         self._secrets: Dict[int, bytes] = {}
         self._sinks: Dict[int, Sink] = {}
         self._closing = False
         self._settled = False
-        self._failure: Optional[SsmPluginError] = None
+        self.failure: Optional[SsmPluginError] = None
         self._told_when_settled: List[Tell] = []
         self._watchers: List[Callable[[], object]] = []
         self._errors = b""
@@ -137,8 +138,8 @@ class Relay:
         while True:
             event = events.get()
             if isinstance(event, RelaySettled):
-                if self._failure is not None:
-                    raise self._failure
+                if self.failure is not None:
+                    raise self.failure
                 return
             if isinstance(event, WorkerFailed):
                 raise event.as_error()
@@ -163,11 +164,6 @@ class Relay:
     def port(self) -> int:
         """Where it listens, at the node."""
         return self._decoder.port or 0
-
-    @property
-    def failure(self) -> Optional[SsmPluginError]:
-        """Why it does not work, or not any more."""
-        return self._failure
 
     @property
     def loss(self) -> Optional[BaseException]:
@@ -239,7 +235,8 @@ class Relay:
         check_target(self._request.target)
         logging = LoggingCheck(service, DEFAULT_DOCUMENT)
         logging.begin()
-        parameters = {"command": [self._launch.line], "separateOutputStream": ["true"]}
+        line = launch_line(self._token, self.lease, self.wanted_port)
+        parameters = {"command": [line], "separateOutputStream": ["true"]}
         request = self._request._replace(parameters=parameters)
         start = partial(call_start, service, request)
         started = start_in_turn(service, start, patience=CALL_TIMEOUT)
@@ -260,7 +257,7 @@ class Relay:
 
     def _settle(self, failure: Optional[SsmPluginError]) -> None:
         with self._lock:
-            self._failure = self._failure or failure
+            self.failure = self.failure or failure
             self._settled = True
             told, self._told_when_settled = self._told_when_settled, []
         for tell in told:

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from ..aws.call import entries_of, text_of
 from ..config import Settings
 from ..errors import NetworkError, ServiceError, UsageError
 from ..named_tuple import NamedTuple
@@ -44,9 +45,8 @@ def find_commands(ids: Sequence[str], calls: PatientCalls, settings: Settings) -
     for command_id in ids:
         whole, seen = known(calls, command_id)
         wholes.append(whole)
-        named = whole.get("InstanceIds")  # just after it was sent they are not listed yet
-        ids_of = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
-        node_ids = list(dict.fromkeys(ids_of + [one.node_id for one in seen]))
+        named = entries_of(whole, "InstanceIds", str)  # just after it was sent none is seen yet
+        node_ids = list(dict.fromkeys(named + [one.node_id for one in seen]))
         if not node_ids:
             raise UsageError("command %s has not reached any node, or not yet" % command_id)
         again = next((one for one in node_ids if one in taken), None)
@@ -90,7 +90,5 @@ def _timeout(parameters: Mapping[str, Any]) -> Optional[float]:
 
 
 def _bucket(whole: Mapping[str, Any]) -> Optional[Bucket]:
-    name, prefix = whole.get("OutputS3BucketName"), whole.get("OutputS3KeyPrefix")
-    if not isinstance(name, str) or not name:
-        return None
-    return Bucket(name, prefix if isinstance(prefix, str) else "")
+    name = text_of(whole, "OutputS3BucketName")
+    return Bucket(name, text_of(whole, "OutputS3KeyPrefix")) if name else None

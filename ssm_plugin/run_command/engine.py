@@ -18,7 +18,7 @@ from .attaching import Attached
 from .errands import Errands
 from .patience import PatientCalls
 from .sending import DELIVERY, Bucket, check_order, request_of, shipments
-from .supervision import Limits, Supervision
+from .supervision import Supervision
 
 
 class RunCommandEngine(FleetEngine):
@@ -51,7 +51,6 @@ class RunCommandEngine(FleetEngine):
         progress = progress or FleetProgress(len(order.nodes), quiet=True)
         waiting = self._environment.waiting
         delivery = waiting.limit if waiting else DELIVERY
-        limits = Limits(order.timeout, None if self._attached else delivery)
         script = "" if self._attached else check_order(order)
         to_send = () if self._attached else shipments(order.nodes, order.plan, self._targets)
         errands = Errands(
@@ -61,18 +60,17 @@ class RunCommandEngine(FleetEngine):
             order.plan.parallel,
             self._bucket,
         )
-        complain = writer(progress)
         return Supervision(
             order,
             to_send,
             errands,
-            limits,
+            None if self._attached else delivery,
             streams,
             events,
             progress,
             tell,
-            (lambda text: None) if self._quiet else complain,
-            complain,
+            writer(progress),
+            self._quiet,
             self._attached.commands if self._attached else (),
         ).run()
 

@@ -18,8 +18,8 @@ _MISSING = 5
 
 
 class Interval:
-    """Looks soon while something changes, later while nothing does, and never most of the time:
-    after a look that took long (thousands of nodes) comes a pause that is as long."""
+    """Looks soon while something changes, and later while nothing does. A look at thousands of
+    nodes takes long: the pause after it is no shorter."""
 
     def __init__(self) -> None:
         self.first = FIRST

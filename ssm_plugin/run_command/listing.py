@@ -1,8 +1,9 @@
 """Asks the service what became of commands."""
 
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Iterator, List, Mapping, Tuple
 
-from ..errors import NetworkError, ServiceError, UsageError
+from ..aws.call import entries_of, pages
+from ..errors import ServiceError, UsageError
 from ..named_tuple import NamedTuple
 from .following import Seen
 from .patience import PatientCalls
@@ -11,9 +12,6 @@ from .statuses import OVER, normal
 LIST = "ssm:ListCommandInvocations"
 DESCRIBE = "ssm:ListCommands"
 PAGE = 50
-
-# 100,000 nodes. A service that never stops giving pages is broken.
-PAGES = 2000
 
 
 class Look(NamedTuple):
@@ -33,31 +31,19 @@ def look(calls: PatientCalls, command_id: str, with_whole: bool = False) -> Look
 
 
 def invocations(calls: PatientCalls, command_id: str) -> Iterator[Seen]:
-    request: Dict[str, Any] = {"CommandId": command_id, "MaxResults": PAGE}
-    for _ in range(PAGES):
-        answer = calls.call(LIST, request, command_id)
-        for fields in _entries(answer, "CommandInvocations"):
+    request = {"CommandId": command_id, "MaxResults": PAGE}
+    for answer in pages(lambda page: calls.call(LIST, page, command_id), request, LIST):
+        for fields in entries_of(answer, "CommandInvocations"):
             found = tuple(fields.get(name) for name in ("InstanceId", "Status", "StatusDetails"))
             if all(isinstance(one, str) for one in found):
                 node_id, status, details = (str(one) for one in found)
                 yield Seen(node_id, normal(status), normal(details))
-        token = answer.get("NextToken")
-        if not token:
-            return
-        request = dict(request, NextToken=token)
-    raise NetworkError("%s has no end: more than %d pages" % (LIST, PAGES))
 
 
 def described(calls: PatientCalls, command_id: str) -> Mapping[str, Any]:
     """What ListCommands says of it; empty if nothing."""
     answer = calls.call(DESCRIBE, {"CommandId": command_id}, command_id)
-    return next(iter(_entries(answer, "Commands")), {})
-
-
-def _entries(answer: Mapping[str, Any], key: str) -> List[Mapping[str, Any]]:
-    entries = answer.get(key)
-    found = entries if isinstance(entries, list) else []
-    return [one for one in found if isinstance(one, Mapping)]
+    return next(iter(entries_of(answer, "Commands")), {})
 
 
 def known(calls: PatientCalls, command_id: str) -> Tuple[Mapping[str, Any], List[Seen]]:

@@ -7,9 +7,9 @@ text cannot hold what the command wrote. A stream that is whole needs no second 
 
 import re
 import threading
-from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Optional, Tuple
 
+from ..aws.keys import parse_time
 from ..aws.s3 import S3Object, is_absent
 from ..errors import NetworkError, ServiceError, SsmPluginError
 from ..named_tuple import NamedTuple
@@ -202,15 +202,11 @@ def _kept(content: object, limit: int) -> Tuple[bytes, bool]:
 
 
 def _moment(text: object) -> float:
-    """Seconds since the epoch of a time in ISO 8601, UTC; 0 for any other text."""
-    pattern = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(?:Z|\+00:?00)?\Z"
-    found = re.match(pattern, text) if isinstance(text, str) else None
-    if found is None:
-        return 0.0
+    """Seconds since the epoch of a time in ISO 8601; 0 for anything else."""
+    fraction = re.search(r"\.[0-9]{1,6}", str(text))
     try:
-        moment = datetime.strptime(found.group(1), "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
+        return parse_time(str(text)) + float(fraction.group() if fraction else 0)
+    except (ValueError, OverflowError):
         return 0.0
-    return moment.replace(tzinfo=timezone.utc).timestamp() + float(found.group(2) or 0)
 
 

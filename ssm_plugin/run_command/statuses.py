@@ -13,7 +13,6 @@ EXIT_FAILED = 255
 OVER = frozenset(("Success", "Cancelled", "Failed", "TimedOut"))
 
 RUNNING = "InProgress"
-WAITING = frozenset(("Pending", "Delayed"))
 
 # What had begun, or may have.
 HAVE_OUTPUT = frozenset(("Success", "Cancelled", "Failed", "ExecutionTimedOut"))

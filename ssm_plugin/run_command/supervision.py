@@ -14,8 +14,7 @@ from ..errors import SsmPluginError
 from ..jobs.engine import FleetOrder, StreamsOf, Tell
 from ..jobs.fleet import AGAIN, FleetEvent
 from ..jobs.fleet_progress import FleetProgress
-from ..jobs.request import FleetOutcome
-from ..named_tuple import NamedTuple
+from ..jobs.request import UNREAD, FleetOutcome
 from ..nodes.targets import Found
 from ..session.streams import EXIT_OUTPUT_GONE
 from ..terminal.signals import ENDING_SIGNALS, Signalled
@@ -52,38 +51,33 @@ from .statuses import (
 LEAVE_LIMIT = 20.0
 
 
-class Limits(NamedTuple):
-    """Seconds that a node may run, and that AWS may try to reach it; None: without end."""
-
-    time: Optional[float] = None
-    delivery: Optional[float] = None
-
-
 class Supervision:
-    """``attached`` are commands that were sent before, with their nodes. ``say`` writes a notice;
-    ``complain`` writes what is shown even where notices are not wanted."""
+    """``delivery`` is for how many seconds AWS may try to reach a node; None: without end.
+    ``attached`` are commands that were sent before, with their nodes. ``complain`` writes a line;
+    if ``quiet``, only what has gone wrong."""
 
     def __init__(
         self,
         order: FleetOrder,
         shipments: Sequence[Shipment],
         errands: Errands,
-        limits: Limits,
+        delivery: Optional[float],
         streams: StreamsOf,
         events: "queue.Queue[FleetEvent]",
         progress: FleetProgress,
         tell: Tell,
-        say: Callable[[str], object],
         complain: Callable[[str], object],
+        quiet: bool,
         attached: Sequence[SentCommand] = (),
     ) -> None:
         self._order = order
         self._results = Results(order.nodes, tell)
         self._waiting: Deque[Shipment] = deque(shipments)
         self._slots = at_once(len(shipments), order.plan)
-        self._errands, self._limits = errands, limits
+        self._errands = errands
+        self._time_limit, self._delivery = order.timeout, delivery
         self._streams, self._events, self._progress = streams, events, progress
-        self._say, self._complain = say, complain
+        self._complain, self._quiet = complain, quiet
         self._is_sending = False
         self._commands: Dict[str, SentCommand] = {one.command_id: one for one in attached}
         for one in attached:
@@ -213,8 +207,8 @@ class Supervision:
     def _tell_ids(self) -> None:
         """Print the ids, once for all commands that were sent together."""
         ids, self._untold = ",".join(self._untold), []
-        if ids:
-            self._say("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
+        if ids and not self._quiet:
+            self._complain("sent; 'ssm-plugin exec --attach %s' follows it from anywhere" % ids)
 
     def _take_refusal(self, event: NotSent) -> None:
         self._is_sending = False
@@ -238,9 +232,7 @@ class Supervision:
             )
 
     def _take_look(self, event: Looked) -> None:
-        command = self._commands.get(event.command_id)
-        if command is None:
-            return
+        command = self._commands[event.command_id]
         for entry in event.look.seen:
             self._results.node(entry.node_id)  # one that got the tag meanwhile is waited for, too
         ended, changed = command.take(event.look.seen, time.monotonic())
@@ -259,8 +251,8 @@ class Supervision:
             del self._commands[command.command_id]
 
     def _lose(self, event: NotLooked) -> None:
-        command = self._commands.pop(event.command_id, None)
-        for node_id in sorted(command.open) if command else ():
+        command = self._commands.pop(event.command_id)
+        for node_id in sorted(command.open):
             reason = "command %s cannot be followed, and goes on: %s" % event
             self._fail(self._results.node(node_id), reason, event.error)
 
@@ -272,13 +264,13 @@ class Supervision:
         if event.error is not None:
             self._fail(node, str(event.error), event.error)
         elif event.is_unread:
-            self._judge(node, Verdict(EXIT_OUTPUT_GONE, "nobody reads the output any more"))
+            self._judge(node, Verdict(EXIT_OUTPUT_GONE, UNREAD))
         elif fetched is None:
             self._judge(node, verdict(node.name, event.details, -1, cause=cause))
         else:
-            details, time_limit = fetched.details or event.details, self._limits.time
+            details, limit = fetched.details or event.details, self._time_limit
             found = verdict(
-                node.name, details, fetched.code, fetched.said, fetched.ran, cause, time_limit
+                node.name, details, fetched.code, fetched.said, fetched.ran, cause, limit
             )
             self._judge(node, found, fetched)
             if fetched.cut:
@@ -293,7 +285,7 @@ class Supervision:
 
     def _plan_limits(self) -> None:
         moments = [
-            one.next_limit(self._limits.time, self._limits.delivery, self._causes)
+            one.next_limit(self._time_limit, self._delivery, self._causes)
             for one in self._commands.values()
         ]
         self._limit_at = min((one for one in moments if one is not None), default=None)
@@ -303,10 +295,10 @@ class Supervision:
         if self._limit_at is None or now < self._limit_at:
             return
         for command in self._commands.values():
-            late = command.late(now, self._limits.time)
-            self._cancel(command, late, Cause(time_limit=self._limits.time))
-            unanswered = command.unanswered(now, self._limits.delivery)
-            self._cancel(command, unanswered, Cause(delivery=self._limits.delivery))
+            late = command.late(now, self._time_limit)
+            self._cancel(command, late, Cause(time_limit=self._time_limit))
+            unanswered = command.unanswered(now, self._delivery)
+            self._cancel(command, unanswered, Cause(delivery=self._delivery))
         self._plan_limits()
 
     def _cancel(self, command: SentCommand, node_ids: Sequence[str], cause: Cause) -> None:
@@ -384,5 +376,7 @@ class Supervision:
 
 
 def _cut_line(name: str, streams: Sequence[str]) -> str:
-    return "%s: the end of %s is missing, as Run Command keeps only the beginning; --output-s3 " \
-        "brings all" % (name, " and ".join(streams))
+    return (
+        "%s: the end of %s is missing, as Run Command keeps only the beginning; --output-s3 brings "
+        "all" % (name, " and ".join(streams))
+    )

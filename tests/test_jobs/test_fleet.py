@@ -10,7 +10,7 @@ from ssm_plugin.jobs.fleet import AGAIN, Fleet, FleetMember
 from ssm_plugin.jobs.remote_command import RemoteCommand
 from ssm_plugin.jobs.request import CommandRequest, CommandResult
 from ssm_plugin.nodes.targets import Found
-from ssm_plugin.session.streams import CallableStreams
+from ssm_plugin.session.streams import CallableStreams, OutputGone
 from ssm_plugin.terminal.signals import Signalled
 from tests.support.commands import Node, wait_until_gone
 from tests.support.service import local_service
@@ -102,6 +102,18 @@ def test_what_an_output_function_raises_comes_out_once_all_are_ended(service, tm
         Fleet(nodes(*TARGETS), maker(service, script, refuse), FleetPlan(parallel=2)).run()
     assert wait_until_gone(mark, 10)
     service.wait_for(lambda: not service.open_sessions())
+
+
+def test_once_nobody_reads_the_output_no_more_are_begun(service):
+    def gone(data):
+        raise OutputGone
+
+    make = maker(service, "echo x", gone)
+    outcome = Fleet(nodes(*TARGETS), make, FleetPlan(parallel=1)).run()
+    assert [one.status for one in outcome.results] == [141] * 5 and outcome.status == 141
+    assert outcome.results[0].reason == "nobody reads the output any more"
+    assert outcome.results[1].reason == "not begun: nobody reads the output any more"
+    assert len(service.sessions()) == 1
 
 
 def test_no_command_at_all_is_no_failure():

@@ -17,6 +17,7 @@ from ssm_plugin.net.local_end import (
     exposure_warnings,
     names_local_end,
 )
+from tests.support.ordinary_user import ordinary_user, own_place
 
 
 def has_ipv6():
@@ -156,6 +157,13 @@ def test_a_stale_unix_socket_is_replaced(tmp_path):
         dead.bind(path)
     with bind_unix(path):
         connect(path)
+
+
+def test_a_unix_socket_that_cannot_be_removed_is_no_error():
+    with own_place() as root, ordinary_user():
+        with bind_unix(root + "/s"):
+            os.chmod(root, 0o500)
+        assert os.path.exists(root + "/s")
 
 
 def test_a_unix_socket_in_use_stays(tmp_path):

@@ -85,7 +85,7 @@ def test_a_relay_that_sends_more_than_a_window_is_not_kept_in_memory(service):
 
 def test_a_relay_that_makes_secrets_without_end_is_not_kept_in_memory():
     relay = Relay(TARGET, Environment(None, NETWORK, environ={}), strict=True)
-    relay.take(payloads.OUTPUT, b"@%s 22222\n" % relay._launch.token.encode())
+    relay.take(payloads.OUTPUT, b"@%s 22222\n" % relay._token.encode())
     secret = b"~%d %d s 16 AAAAAAAAAAAAAAAAAAAAAA==\n"
     with pytest.raises(RemoteError, match="more secrets"):
         for number in range(1, 2 * MOST_SECRETS):
