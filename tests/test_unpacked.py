@@ -29,7 +29,7 @@ def whole(zipapp: Path, tmp_path: Path) -> CodeCache:
 
 @pytest.fixture(scope="module")
 def filled(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> CodeCache:
-    """The same, in use, for tests that only read it: to compile all of it takes most of a second."""
+    """The same, in use, for tests that only read it: to compile it takes most of a second."""
     cache = CodeCache(zipapp, tmp_path_factory.mktemp("filled"))
     assert cache.used()
     return cache
