@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generator, List
 
@@ -113,10 +114,18 @@ def no_forks() -> Generator[None, None, None]:
 @pytest.fixture(scope="session")
 def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built file, ``session-manager-plugin``, fresh; ``ssm-plugin`` lies beside it. It unpacks
-    itself into a cache of these tests', not the user's."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.check_call([sys.executable, str(ROOT / "scripts" / "build_zipapp"), str(folder)])
+    itself into a cache of these tests', not the user's. All workers of a run share both: to compile
+    what is inside takes most of a second, for each Python."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    os.environ["XDG_CACHE_HOME"] = str(shared / "cache")
+    folder = shared / "dist"
+    if not folder.exists():
+        built = tmp_path_factory.mktemp("built")
+        subprocess.check_call([sys.executable, str(ROOT / "scripts" / "build_zipapp"), str(built)])
+        with suppress(OSError):  # another worker was faster
+            built.rename(folder)
     return folder / "session-manager-plugin"
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Dict
 
 import pytest
 
@@ -27,9 +27,15 @@ def whole(zipapp: Path, tmp_path: Path) -> CodeCache:
     return CodeCache(zipapp, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("built", ["cache", "whole"])
-def test_the_first_start_fills_it_and_all_use_it(built: str, request: Any) -> None:
-    cache: CodeCache = request.getfixturevalue(built)
+@pytest.fixture(scope="module")
+def filled(zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> CodeCache:
+    """The same, in use, for tests that only read it: to compile it takes most of a second."""
+    cache = CodeCache(zipapp, tmp_path_factory.mktemp("filled"))
+    assert cache.used()
+    return cache
+
+
+def test_the_first_start_fills_it_and_all_use_it(cache: CodeCache) -> None:
     assert cache.used()
     assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(cache.entry.stat().st_mode) == 0o600
@@ -273,7 +279,7 @@ def test_a_full_disk_is_as_none_and_nothing_is_left_on_it(cache: CodeCache) -> N
     assert cache.used()
 
 
-def test_a_traceback_still_shows_the_source(whole: CodeCache) -> None:
+def test_a_traceback_still_shows_the_source(filled: CodeCache) -> None:
     script = (
         "import sys, traceback\n"
         "sys.path.insert(0, sys.argv[1])\n"
@@ -283,16 +289,16 @@ def test_a_traceback_still_shows_the_source(whole: CodeCache) -> None:
         "except TypeError: traceback.print_exc(file=sys.stdout)\n"
     )
     output = subprocess.check_output(
-        [sys.executable, "-c", script, str(whole.program)], env=whole.environ, timeout=TIME_LIMIT
+        [sys.executable, "-c", script, str(filled.program)], env=filled.environ, timeout=TIME_LIMIT
     )
     assert b"match = re.match(_DURATION, text)" in output
     assert b"session-manager-plugin/ssm_plugin/units.py" in output
-    assert whole.entry
+    assert filled.entry
 
 
 @pytest.mark.parametrize("reused", [False, True])
 def test_modules_come_from_the_file_once_somebody_has_closed_the_entry(
-    whole: CodeCache, reused: bool
+    filled: CodeCache, reused: bool
 ) -> None:
     script = (
         "import os, sys\n"
@@ -305,8 +311,8 @@ def test_modules_come_from_the_file_once_somebody_has_closed_the_entry(
         "for module in (units, masking): print(type(module.__loader__).__name__)\n"
     )
     output = subprocess.check_output(
-        [sys.executable, "-c", script, str(whole.program), str(10 * reused)],
-        env=whole.environ,
+        [sys.executable, "-c", script, str(filled.program), str(10 * reused)],
+        env=filled.environ,
         timeout=TIME_LIMIT,
     )
     straight = b"zipimporter" if sys.version_info >= (3, 10) else b"SourceFinder"

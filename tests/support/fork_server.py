@@ -33,6 +33,8 @@ _DESCRIPTOR_LIMIT = 256
 _LIBRARIES = ("http.client", "json", "ssl", "websocket", "yaml")
 # These lie in the package as texts for other machines, or do their work when they are read.
 _NOT_LOADED = ("ssm_plugin.__main__",)
+# What programs run of these packages the tests run in their own process, too: measured there.
+_OF_TESTS = "aws channel loopback net plugins run_command session terminal transport wire".split()
 
 _answers = {}  # the pipe of each process that runs
 
@@ -138,7 +140,7 @@ def _load():
     for module in pkgutil.walk_packages(ssm_plugin.__path__, "ssm_plugin."):
         if module.name not in _NOT_LOADED:
             __import__(module.name)
-    _save_what_is_measured()
+    _measure_programs()
     gc.collect()
     if hasattr(gc, "freeze"):  # not on 3.6
         gc.freeze()
@@ -182,20 +184,38 @@ def _become(request, received):
     _renew_standard_streams()
 
 
-def _save_what_is_measured():
-    """Where this process is measured, each fork goes on measuring into a file of its own, as
-    coverage sees that it is another process: what was loaded until then is none of its own."""
-    of_server = _coverage()
-    if of_server:
-        of_server.save()
-        of_server.get_data().close()
+def _measure_programs():
+    """Where tests are measured, each fork is, into a file of its own, as coverage sees that it is
+    another process. What was loaded until then is none of its own, nor is what ``_OF_TESTS`` names:
+    to measure that once more would take most of the time."""
+    how = os.environ.get("SSM_TEST_COVERAGE")
+    if how:
+        _stop_measuring(saving=True)
+        import coverage
+
+        omitted = ["*/ssm_plugin/%s/*" % name for name in _OF_TESTS]
+        of_programs = coverage.Coverage(config_file=how, omit=omitted, auto_data=True)
+        of_programs.start()
+        # For each file it decides whether to measure it, as soon as something of that runs. It
+        # takes that long that each fork would spend half of its time with it.
+        for module in list(sys.modules.values()):
+            if getattr(module, "__file__", None):
+                exec(compile("", module.__file__, "exec"), {})
+        _save(of_programs)
 
 
-def _stop_measuring():
-    of_server = _coverage()
-    if of_server:
-        of_server.stop()
-        atexit.unregister(of_server._atexit)
+def _stop_measuring(saving=False):
+    measuring = _coverage()
+    if measuring:
+        measuring.stop()
+        atexit.unregister(measuring._atexit)
+        if saving:
+            _save(measuring)
+
+
+def _save(measuring):
+    measuring.save()
+    measuring.get_data().close()
 
 
 def _coverage():

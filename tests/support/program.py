@@ -1,8 +1,8 @@
 """Starts our programs, quickly: ``start`` is ``subprocess.Popen``, of a fork server where one will
 do. Each kind of environment that a Python looks at when it starts has a server of its own.
 
-Where tests are measured, so is what a server starts, and what was loaded there. To measure a
-program that is started by itself, or by another program, makes its start five times as long.
+Where tests are measured, so is what a server starts, and what the first one has loaded. To measure
+a program that is started by itself, or by another program, makes its start five times as long.
 """
 
 import array
@@ -88,7 +88,9 @@ def close_servers():
 class _Server:
     def __init__(self, environ):
         if how_to_measure:
-            environ = dict(environ, COVERAGE_PROCESS_START=how_to_measure)
+            environ = dict(environ, SSM_TEST_COVERAGE=how_to_measure)
+            if not _servers:  # what runs as modules are imported is the same in all
+                environ["COVERAGE_PROCESS_START"] = how_to_measure
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(

@@ -6,6 +6,7 @@ in order is a test of its own.
 
 import marshal
 import os
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -20,13 +21,21 @@ STRANGER = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
-@pytest.fixture
-def cache(small_zipapp: Path, tmp_path: Path) -> CodeCache:
-    """With an entry that was tampered with, and has the right checksums all the same."""
-    cache = CodeCache(small_zipapp, tmp_path / "above" / "cache")
-    cache.folder.mkdir(parents=True, mode=0o700)
+@pytest.fixture(scope="module")
+def tampered(small_zipapp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An entry that was tampered with, and has the right checksums all the same."""
+    cache = CodeCache(small_zipapp, tmp_path_factory.mktemp("tampered"))
     assert cache.used()
     plant(cache.entry)
+    return cache.entry
+
+
+@pytest.fixture
+def cache(tampered: Path, small_zipapp: Path, tmp_path: Path) -> CodeCache:
+    """With that entry: its name tells the place of the built file, and not its own."""
+    cache = CodeCache(small_zipapp, tmp_path / "above" / "cache")
+    cache.folder.mkdir(parents=True, mode=0o700)
+    shutil.copy(str(tampered), str(cache.folder))
     return cache
 
 

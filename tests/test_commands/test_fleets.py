@@ -141,13 +141,13 @@ def test_half_of_the_nodes_offline_is_half_of_the_results(tmp_path):
 
 @pytest.mark.volume
 def test_a_tag_of_many_is_begun_as_few_at_a_time_and_one_failure_ends_it(tmp_path):
-    crowd = [node._replace(tags={"Role": "all"}) for node in many(5000)]
+    crowd = [node._replace(tags={"Role": "all"}) for node in many(1000)]
     with service_with(*crowd) as service:
         words = ["exec", "tag:Role=all", "--parallel", "2", "--max-errors", "1", "--json"]
         status, stdout, _ = Cli(tmp_path, service).run(*(words + ["--", "false"]))
         assert len(service.sessions()) <= 3
     value = json.loads(stdout.decode())
-    assert (status, len(value["targets"])) == (255, 5000)
+    assert (status, len(value["targets"])) == (255, 1000)
 
 
 def test_throttled_starts_are_made_later_and_no_target_fails(tmp_path):

@@ -13,7 +13,7 @@ from tests.support.service import local_service
 
 pytestmark = pytest.mark.may_skip
 
-SIZE = 1 << 20  # of the file system
+SIZE = 1 << 19  # of the file system
 FULL = "No space left on device"
 TEMPORARY = "cannot write a temporary file: %s (TMPDIR says where)"
 

@@ -231,10 +231,11 @@ STATES = [
 ]
 
 
-# All three are told by one handler: of the third, before a session, in one, and while writing.
+# All three are told by one handler. Of the second: before there is one, without a session, in one,
+# after another signal, and while writing; of the third less.
 STATES_OF = {
     signal.SIGTERM: STATES,
-    signal.SIGINT: STATES,
+    signal.SIGINT: [starting, dialling, opened, closing, stdout_not_read],
     signal.SIGHUP: [starting, opened, stdout_not_read],
 }
 OUTAGES = [opened_in_an_outage, resuming_refused]

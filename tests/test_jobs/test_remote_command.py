@@ -194,21 +194,22 @@ def test_output_that_the_agent_gave_up_while_nobody_was_connected_is_a_loss(
 ):
     monkeypatch.setattr("ssm_plugin.plugins.command.CLOSE_LIMIT", 1.0)
     # The wrapper waits for us fifteen minutes, a second each time.
-    (tmp_path / "sleep").write_text("#!/bin/sh\n")
-    (tmp_path / "sleep").chmod(0o755)
+    (tmp_path / "sleep").symlink_to(shutil.which("true"))
     monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
-    wait = "; until test -e %s/%%d; do :; done; " % tmp_path
-    script = "echo one" + wait % 1 + "echo two" + wait % 2 + "echo three" + wait % 3 + "echo four"
-    seen, results, numbers = threading.Event(), [], iter("123")
-    command, _ = node.command("sh", "-c", script, on_output=lambda data: seen.set())
+    fifo = str(tmp_path / "words")
+    os.mkfifo(fifo)
+    script = 'echo one; while read -r word; do echo "$word"; done <"$0"'
+    seen, results = threading.Event(), []
+    command, _ = node.command("sh", "-c", script, fifo, on_output=lambda data: seen.set())
     thread = threading.Thread(target=lambda: results.append(command.run()))
     thread.start()
     assert seen.wait(10)
-    session = service.session(command.session_id)
-    give_up_output(service, session, lambda: (tmp_path / next(numbers)).write_text(""))
-    service.wait_for(lambda: session.connections == 2, 30)
-    session.misbehave(faults)
-    (tmp_path / next(numbers)).write_text("")
+    with open(fifo, "w", buffering=1) as words:
+        session = service.session(command.session_id)
+        give_up_output(service, session, lambda: words.write("word\n"))
+        service.wait_for(lambda: session.connections == 2, 30)
+        session.misbehave(faults)
+        words.write("word\n")
     thread.join(60)
     assert results[0].status == 255
     assert "the output is cut: its end was lost with the connection" in results[0].reason

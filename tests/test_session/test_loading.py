@@ -30,7 +30,7 @@ def load(together):
         said.add(str(explain(error) or repr(error)))
 
 connector.load()
-for _ in range(200):
+for _ in range(100):
     for name in [name for name in sys.modules if name.partition(".")[0] == "websocket"]:
         del sys.modules[name]
     del sys.modules["ssm_plugin.transport.websocket"], sys.modules["ssm_plugin.transport"].websocket
