@@ -1,7 +1,4 @@
-"""AWS Session Manager client in pure Python. Importing costs nothing: names load on first use.
-
-Each function hands on all that it was given: its local names, before there are others.
-"""
+"""AWS Session Manager client in pure Python. Importing costs nothing: names load on first use."""
 
 import sys
 
@@ -47,10 +44,23 @@ def run(
 
     Arguments and errors are those of :func:`ssm_plugin.library.run`.
     """
-    given = dict(locals())
     from . import library
 
-    return library.run(**given)
+    return library.run(
+        target,
+        argv,
+        stdin=stdin,
+        timeout=timeout,
+        check=check,
+        stdout=stdout,
+        stderr=stderr,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )
 
 
 def run_many(
@@ -74,10 +84,24 @@ def run_many(
 
     Arguments and errors are those of :func:`ssm_plugin.many.run_many`.
     """
-    given = dict(locals())
     from . import many
 
-    return many.run_many(**given)
+    return many.run_many(
+        targets,
+        argv,
+        parallel=parallel,
+        max_errors=max_errors,
+        rolling=rolling,
+        pause=pause,
+        timeout=timeout,
+        via=via,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        config_file=config_file,
+    )
 
 
 def copy(
@@ -103,10 +127,26 @@ def copy(
 
     Arguments and errors are those of :func:`ssm_plugin.copying.python_call.copy`.
     """
-    given = dict(locals())
     from .copying import python_call
 
-    return python_call.copy(**given)
+    return python_call.copy(
+        source,
+        destination,
+        recursive=recursive,
+        preserve=preserve,
+        resume=resume,
+        compress=compress,
+        sudo=sudo,
+        timeout=timeout,
+        progress=progress,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        speed=speed,
+        config_file=config_file,
+    )
 
 
 def forward(
@@ -130,7 +170,20 @@ def forward(
     It yields the local address. Arguments and errors are those of
     :func:`ssm_plugin.forwarding.with_block.forward`.
     """
-    given = dict(locals())
     from .forwarding import with_block
 
-    return with_block.forward(**given)
+    return with_block.forward(
+        target,
+        remote_port,
+        local_port=local_port,
+        host=host,
+        bind=bind,
+        unix_socket=unix_socket,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        document_name=document_name,
+        reason=reason,
+        speed=speed,
+        config_file=config_file,
+    )
