@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..config import Settings
-from ..display import json_line
+from ..display import encoded, json_line
 from ..errors import LocalError, UsageError
 from ..files import MIB
 from ..jobs.engine import FleetEngine, FleetOrder, SessionsEngine
@@ -233,7 +233,7 @@ def _report(outcome: FleetOutcome, as_json: bool, quiet: bool) -> None:
     if as_json:
         _print_object(as_objects(outcome))
     elif not quiet or outcome.status:
-        write_all(2, table(outcome.results).encode("utf-8", "backslashreplace"))
+        write_all(2, encoded(table(outcome.results)))
 
 
 def _streams_for_one(options: argparse.Namespace, node: Found) -> Streams:

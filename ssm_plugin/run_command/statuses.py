@@ -5,6 +5,7 @@ from typing import Dict, Optional
 
 from ..errors import SessionInterrupted, SessionLost, SsmPluginError
 from ..named_tuple import NamedTuple
+from ..plugins.command import status_of
 from ..session.starting import EXIT_TIME_UP
 
 EXIT_FAILED = 255
@@ -72,7 +73,7 @@ def verdict(
     ``ran``: it had begun."""
     if details in ("Success", "Failed"):
         if code >= 0 and not said:
-            return Verdict(code)
+            return Verdict(status_of(code))
         return _lost(name, "the node could not run it: %s" % (said or "no exit status came"))
     if details == "ExecutionTimedOut" or (details == "Cancelled" and cause.time_limit and ran):
         return _late(name, cause.time_limit or time_limit)

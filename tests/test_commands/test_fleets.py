@@ -139,6 +139,16 @@ def test_half_of_the_nodes_offline_is_half_of_the_results(tmp_path):
     assert stderr.count(b"TargetNotConnected") == 2
 
 
+@pytest.mark.parametrize("locale, name", [("C", b"b\\xf6se"), ("C.UTF-8", "b\xf6se".encode())])
+def test_the_table_is_as_the_locale_has_it(tmp_path, locale, name):
+    nodes = [WEB[0]._replace(name="b\xf6se"), WEB[1]]
+    with service_with(*nodes) as service:
+        cli = Cli(tmp_path, service)
+        cli.environ.update(LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        _, _, stderr = cli.run("exec", "tag:Role=web", "--", "true")
+    assert name + b" " in stderr
+
+
 @pytest.mark.volume
 def test_a_tag_of_many_is_begun_as_few_at_a_time_and_one_failure_ends_it(tmp_path):
     crowd = [node._replace(tags={"Role": "all"}) for node in many(1000)]

@@ -12,6 +12,7 @@ from ssm_plugin.run_command.statuses import Cause, Verdict, normal, verdict
     [
         ("Success", 0, {}, 0, ""),
         ("Failed", 7, {}, 7, ""),
+        ("Failed", 256, {}, 255, ""),  # from Windows; what ends with it would tell 0
         ("Failed", -1, {}, 255, "no exit status"),
         ("Failed", 1, {"said": "no sh"}, 255, "could not run it: no sh"),
         ("ExecutionTimedOut", 137, {"time_limit": 2.5}, 124, "limit of 2.5 s for the command on n"),
