@@ -22,6 +22,7 @@ class Inbound:
 
     def __init__(self, limit: int = REORDER_LIMIT, most_bytes: int = REORDER_BYTES) -> None:
         self.expected = 0
+        self.repeated = 0  # messages that came once more
         self._limit = limit
         self._most_bytes = most_bytes
         self._early_bytes = 0
@@ -42,6 +43,7 @@ class Inbound:
                 self._drain()
             return True
         if sequence < self.expected or sequence in self._early:
+            self.repeated += 1
             return True
         if not self.note(sequence) or len(self._early) >= self._limit:
             return False

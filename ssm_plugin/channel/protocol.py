@@ -207,6 +207,12 @@ class ChannelProtocol:
         return self._inbound.expected + self._outbound.next_sequence - len(self._outbound)
 
     @property
+    def arrivals(self) -> int:
+        """Grows with each message in either direction, with those that come once more as well: after
+        a loss an agent may repeat for a minute what we have, before anything new comes."""
+        return self.progress + self._inbound.repeated
+
+    @property
     def unacknowledged(self) -> int:
         """How many of our messages wait for their acknowledgement."""
         return len(self._outbound)

@@ -223,13 +223,13 @@ class TrailerRunner(RecordedRunner):
 
     def _listen(self) -> None:
         if self._silence_limit is not None:
-            self._heard = self.session.channel.progress
+            self._heard = self.session.channel.arrivals
             self._silence_timer.set(self._silence_limit)
 
     def _on_silence(self) -> None:
         """Unless it is being resumed again. An agent that was told to pause, as nobody was
         connected, reads no more of what had something to say then, and the command waits."""
-        if self.session.channel.progress != self._heard:
+        if self.session.channel.arrivals != self._heard:
             self._listen()
         elif self.session.status is not SessionStatus.RESUMING and not self.code_came:
             raise SessionLost(

@@ -81,7 +81,6 @@ class Relay:
         is_slow: it is no faster than a plain tunnel, and ends with the last that uses it
         is_paused: its session has lost its connection, which is being resumed
         resumptions: how often that has succeeded
-        heard: how many pieces of output have come
     """
 
     def __init__(
@@ -96,7 +95,6 @@ class Relay:
         self.is_slow = False
         self._pace = RelayPace()
         self.has_served = False
-        self.heard = 0
         self.resumptions = 0
         self.is_paused = False
         self.lease = environment.network.reconnect_timeout + SPARE_LEASE
@@ -274,6 +272,11 @@ class Relay:
         text = self._errors.decode("utf-8", "replace").strip()
         return "the relay at the node has ended%s" % (text and ": " + text.splitlines()[-1])
 
+    @property
+    def heard(self) -> int:
+        """Grows while the node sends us something of the relay's, be it once more."""
+        return self._session.channel.arrivals if self._session else 0
+
     def _notify(self) -> None:
         with self._lock:
             watchers = list(self._watchers)
@@ -287,7 +290,6 @@ class Relay:
             self._errors = (self._errors + data)[-_ERRORS_KEPT:]
         if payload_type != payloads.OUTPUT:
             return
-        self.heard += 1
         fresh = False
         self._pace.came(len(data))
         for message in self._decoder.feed(data):

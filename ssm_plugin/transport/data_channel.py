@@ -230,6 +230,11 @@ class DataChannel(LinkOwner):
         return self._protocol.progress
 
     @property
+    def arrivals(self) -> int:
+        """As :attr:`progress`, and with each message that comes once more: the node is at work."""
+        return self._protocol.arrivals
+
+    @property
     def is_incomplete(self) -> bool:
         """Whether output is missing, and known to be: its numbers have a gap."""
         return self._protocol.is_incomplete

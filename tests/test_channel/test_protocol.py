@@ -401,6 +401,14 @@ def test_progress_grows_with_each_message_that_gets_through():
     assert protocol.progress == begun + 2
 
 
+def test_what_comes_once_more_is_an_arrival_and_no_progress():
+    protocol = open_client()
+    protocol.receive([data(1, b"a"), data(3, b"c")], 0.1)
+    arrivals, progress = protocol.arrivals, protocol.progress
+    protocol.receive([data(1, b"a"), data(3, b"c")], 0.2)
+    assert (protocol.arrivals, protocol.progress) == (arrivals + 2, progress)
+
+
 def test_a_handshake_opens_the_session_with_what_the_agent_chose():
     protocol = client()
     request = handshake_request("Port", {"portNumber": "80"})

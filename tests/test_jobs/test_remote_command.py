@@ -255,6 +255,26 @@ def test_a_command_that_is_never_silent_outlives_a_loss_that_cost_nothing(node, 
     assert results[0].status == 7
 
 
+def test_a_command_is_not_given_up_while_its_node_repeats_what_we_have(node, service, tmp_path):
+    script = 'echo one; until test -e "$0"; do sleep .1; done; head -c 40000 /dev/zero; cat; exit 7'
+    pieces, results = queue.Queue(), []
+    command, _ = node.command(
+        "sh", "-c", script, str(tmp_path / "go"), on_output=pieces.put, silence_limit=0.5
+    )
+    thread = threading.Thread(target=lambda: results.append(command.run()))
+    thread.start()
+    assert pieces.get(timeout=10) == b"one\n"
+    session, came = service.session(command.session_id), 0
+    session.misbehave("up.lose")
+    (tmp_path / "go").write_text("")
+    while came < 40000:
+        came += len(pieces.get(timeout=10))
+    session.misbehave("")
+    session.drop_connection()
+    thread.join(60)
+    assert (results[0].status, came) == (7, 40000)
+
+
 def test_a_slow_reader_gets_what_has_come_before_a_silence_is_one(node, service, tmp_path):
     script = 'echo one; until test -e "$0"; do sleep .1; done; head -c 600000 /dev/zero; exit 7'
     slowly, pieces, results = threading.Event(), [], []

@@ -203,6 +203,28 @@ def test_a_tunnel_whose_sessions_were_both_lost_is_back_when_both_are(service):
         assert kinds == [READY, LOST, RECONNECTED]
 
 
+def test_a_relay_is_not_given_up_while_its_node_repeats_what_we_have(service, monkeypatch):
+    monkeypatch.setattr(liveness, "QUIET_LIMIT", 0.5)
+    with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
+        with connect(running) as sock, target.accept() as peer:
+            lose_acknowledgements(session_of_relay(service), sock, peer)
+            # What was acknowledged comes again, ten messages a second, before anything new does.
+            peer.sendall(b"more")
+            assert sock.recv(4) == b"more"
+            assert running.shared._relay.resumptions == 1
+
+
+def lose_acknowledgements(session, sock, peer):
+    """Let a relay bring a little, and its node not learn of that, as the connection breaks."""
+    session.misbehave("up.lose")
+    peer.sendall(bytes(40000))
+    came = 0
+    while came < 40000:
+        came += len(sock.recv(65536))
+    session.misbehave("")
+    session.drop_connection()
+
+
 def test_nor_does_the_one_connection_of_ssh_wait_for_a_relay_that_the_node_hears_no_more(
     service, monkeypatch
 ):
