@@ -7,10 +7,9 @@ exchanges the two data message types and leaves the handshake to its owner.
 """
 
 import time
-from collections import deque
 from itertools import groupby
 from operator import itemgetter
-from typing import Callable, Collection, Deque, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Collection, List, Optional, Sequence, Set, Tuple
 
 from .. import logs
 from ..errors import MessageError, RemoteError, SessionLost, SsmPluginError
@@ -31,12 +30,6 @@ MAXIMUM_PAYLOAD = 1024
 
 # Bytes. A longer message has to come in its turn: what waits for others is bounded by its number.
 LONGEST_EARLY_PAYLOAD = 8192
-
-# Acknowledgements that are given again over a new connection: so many, of so many milliseconds. The
-# old one may have taken them with it, and an agent sends again at most one message in 100 ms, also
-# of those that we have. More than these is not under way at an agent's pace.
-LATEST_ANSWERS = 256
-_LATEST_MS = 2000
 
 _ONE_OF_ONE = wire.FLAG_SYN | wire.FLAG_FIN
 
@@ -68,7 +61,6 @@ class ChannelProtocol:
         self._ended = False
         self._control: List[bytes] = []
         self._data: List[bytes] = []
-        self._answers: Deque[Tuple[int, bytes]] = deque(maxlen=LATEST_ANSWERS)
         self._events: List[Event] = []
         self._ids = _MessageIds()
         self._awaited: Set[int] = set()
@@ -189,15 +181,9 @@ class ChannelProtocol:
         return self._outbound.paced_until(now)
 
     def connection_made(self, now: float) -> None:
-        """A connection is open and its first message sent: what is kept goes out again, and the
-        latest acknowledgements."""
+        """A connection is open and its first message sent: what is kept goes out again."""
         self._connected = True
         self._control = []
-        if self.role is Role.CLIENT and self._answers:
-            latest, _ = self._answers[-1]
-            for created, content in self._answers:
-                if created >= latest - _LATEST_MS:
-                    self._acknowledge(content, created)
         self._data = self._outbound.replay(now)
 
     def connection_lost(self) -> None:
@@ -222,8 +208,8 @@ class ChannelProtocol:
 
     @property
     def arrivals(self) -> int:
-        """Grows with each message in either direction, and with those that come once more: after a
-        loss an agent may repeat for a minute what we have, before anything new comes."""
+        """Grows with each message in either direction, with those that come once more as well: after
+        a loss an agent may repeat for a minute what we have, before anything new comes."""
         return self.progress + self._inbound.repeated
 
     @property
@@ -253,10 +239,6 @@ class ChannelProtocol:
             log.warning("no room for %s ahead of its turn", message)
             return
         content = payloads.build_acknowledgement(message_type, id_high, id_low, sequence)
-        self._answers.append((created, content))
-        self._acknowledge(content, created)
-
-    def _acknowledge(self, content: bytes, created: int) -> None:
         high, low = self._ids.next()
         self._control.append(
             wire.build(wire.ACKNOWLEDGE, 0, _ONE_OF_ONE, high, low, 0, content, created)
