@@ -208,8 +208,8 @@ class ChannelProtocol:
 
     @property
     def arrivals(self) -> int:
-        """Grows with each message in either direction, with those that come once more as well: after
-        a loss an agent may repeat for a minute what we have, before anything new comes."""
+        """Grows with each message in either direction, and with those that come once more: after a
+        loss an agent may repeat for a minute what we have, before anything new comes."""
         return self.progress + self._inbound.repeated
 
     @property
