@@ -3,12 +3,17 @@
 import contextlib
 import threading
 
+from ssm_plugin.channel import outbound
 from ssm_plugin.loopback.agent_work import AgentOptions
 from ssm_plugin.loopback.service import demo_service
 
 from .threads import threads_left
 
 TIME_TO_LEAVE = 5.0  # seconds
+
+# The nodes of tests send again a hundred messages a second, and not ten as AWS's: schedules of
+# faults would take minutes. Where that pace is what is tested, the test sets it.
+outbound.AGENTS_PAUSE = 0.01
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 import pytest
 
+from ssm_plugin.channel import outbound as module
 from ssm_plugin.channel.congestion import INITIAL_WINDOW, LONG_QUEUE, Window
 from ssm_plugin.channel.outbound import LONGEST_PAUSE, RESEND_BURST, STALL_LIMIT, Outbound
 
@@ -413,8 +414,9 @@ def test_the_patient_one_never_doubles_its_timeout():
         assert outbound.overdue(outbound.due_at()) == [b"0"]
 
 
-def test_the_patient_one_resends_at_most_one_message_in_a_tenth_of_a_second():
+def test_the_patient_one_resends_at_most_one_message_in_a_tenth_of_a_second(monkeypatch):
     """As the agent does: that sets how fast a download recovers from its losses."""
+    monkeypatch.setattr(module, "AGENTS_PAUSE", 0.1)
     outbound = Outbound(patient=True)
     keep(outbound, 0.0, b"a", b"b")
     assert outbound.overdue(0.2) == [b"a"]

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from ssm_plugin.channel import outbound
 from ssm_plugin.errors import (
     LocalError,
     ServiceError,
@@ -255,7 +256,10 @@ def test_a_command_that_is_never_silent_outlives_a_loss_that_cost_nothing(node, 
     assert results[0].status == 7
 
 
-def test_a_command_is_not_given_up_while_its_node_repeats_what_we_have(node, service, tmp_path):
+def test_a_command_is_not_given_up_while_its_node_repeats_what_we_have(
+    node, service, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(outbound, "AGENTS_PAUSE", 0.1)
     script = 'echo one; until test -e "$0"; do sleep .1; done; head -c 40000 /dev/zero; cat; exit 7'
     pieces, results = queue.Queue(), []
     command, _ = node.command(

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from ssm_plugin.channel import outbound
 from ssm_plugin.errors import RemoteError, SessionLost, SsmPluginError
 from ssm_plugin.forwarding.reports import ENDED, LOST, READY, RECONNECTED, Report
 from ssm_plugin.loopback.agent_handshake import Encryption
@@ -204,6 +205,7 @@ def test_a_tunnel_whose_sessions_were_both_lost_is_back_when_both_are(service):
 
 
 def test_a_relay_is_not_given_up_while_its_node_repeats_what_we_have(service, monkeypatch):
+    monkeypatch.setattr(outbound, "AGENTS_PAUSE", 0.1)
     monkeypatch.setattr(liveness, "QUIET_LIMIT", 0.5)
     with Target() as target, fast_tunnel(service, "0:%d" % target.port) as running:
         with connect(running) as sock, target.accept() as peer:
