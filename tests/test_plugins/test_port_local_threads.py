@@ -16,7 +16,7 @@ from ssm_plugin.plugins.local_writer import LocalWriter
 from ssm_plugin.terminal.wake import Inbox
 from ssm_plugin.transport.data_channel import LOW_WATER
 from ssm_plugin.transport.worker import WorkerFailed
-from tests.support.threads import wait_until
+from tests.support.threads import no_threads_left, wait_until
 
 from .port_helpers import TIME_LIMIT, random_bytes, read_all, read_exactly
 
@@ -96,13 +96,9 @@ def threads():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc")
-def test_without_a_thread_no_descriptor_is_left(monkeypatch):
-    def start(thread):
-        raise RuntimeError("can't start new thread")
-
+def test_without_a_thread_no_descriptor_is_left():
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(threading.Thread, "start", start)
-    with Threads(start=False) as threads:
+    with Threads(start=False) as threads, no_threads_left():
         for one in (threads.writer, threads.reader):
             with pytest.raises(LocalError):
                 one.start()
